@@ -1,0 +1,66 @@
+# `make demo` and `make test` are all the set-up there is; `make help` lists the rest.
+
+# The first of these that runs, is at least 3.11 and can make virtual environments. Override: make test PYTHON=/path/to/python
+PYTHON ?= $(shell for p in python3.11 python3.13 python3.12 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+INPUTS := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: help install demo test lint bench constraints hooks
+
+help:
+	@echo 'make install      .venv with hyperinr, real photographs and plotting'
+	@echo 'make demo         install, meta-train on photographs, evaluate, draw pictures (about 8 minutes on 2 cores)'
+	@echo 'make test         install with test tools, run the tests that CI runs'
+	@echo 'make lint         ruff and mypy, as CI runs them'
+	@echo 'make bench        speed, as ratios measured in one process'
+	@echo 'make hooks        install the pre-commit hooks (they run locally)'
+	@echo 'make constraints  resolve constraints.txt anew'
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'hyperinr needs Python 3.11 or newer with venv and pip (on Debian: apt install python3-venv)'; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of extras; a changed requirement installs again.
+$(VENV)/.install: $(BIN)/python $(INPUTS)
+	$(PIP_INSTALL) -e '.[data,viz]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.install
+	$(PIP_INSTALL) -e '.[data,viz,torch,test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.install
+	$(PIP_INSTALL) -e '.[data,viz,dev]'
+	@touch $@
+
+# The tests without torch, for Pythons that have no CPU build of it.
+$(VENV)/.newest: $(VENV)/.install
+	$(PIP_INSTALL) -e '.[data,viz,test]'
+	@touch $@
+
+install: $(VENV)/.install
+
+demo: install
+	$(BIN)/hyperinr train experiment/photo_patches_siren.gin --run runs/demo
+	$(BIN)/hyperinr evaluate --run runs/demo --json runs/demo/evaluation.json
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.install
+	@for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+hooks: $(VENV)/.dev
+	$(BIN)/pre-commit install
+
+constraints: $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(BIN)/python tools/write_constraints.py

@@ -1,0 +1,7 @@
+"""``python -m hyperinr`` is the console script."""
+
+import sys
+
+from hyperinr.cli import main
+
+sys.exit(main())

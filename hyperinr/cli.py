@@ -1,0 +1,250 @@
+"""The console script ``hyperinr``: parse, bind gin, call one function.
+
+Each verb is one function below. What is wrong with a call, a config or a file is said in one line (exit status 2), as
+is what made a run fail midway (1); ``--debug`` shows the traceback. Heavy modules are imported by the verb that needs
+them.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import hyperinr
+from hyperinr.errors import InputError, RunError
+
+__all__ = ['main']
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'hyperinr: error: {message} (see `{self.prog} --help`)\n')
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+      arguments: without the program's name; ``None`` takes those of the process.
+
+    Returns:
+      The exit status: 0, 1 for a run that failed, 2 for a wrong call or input, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    _set_environment()
+    sys.path.append(os.getcwd())
+    plain = warnings.formatwarning
+    if not options.debug:
+        warnings.formatwarning = lambda message, *_: f'hyperinr: {message}\n'
+        _quieten()
+    try:
+        options.verb(options)
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or 'interrupted', 128 + signal.SIGINT, debug=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except InputError as error:
+        return _fail(error, 2, debug=options.debug)
+    except RunError as error:
+        return _fail(error, 1, debug=options.debug)
+    except Exception as error:
+        message = f'unexpected {type(error).__name__}: {_first_line(error)} (--debug shows the traceback)'
+        return _fail(message if not options.debug else error, 1, debug=options.debug)
+    finally:
+        warnings.formatwarning = plain
+        sys.path.pop()
+
+
+def _fail(error: BaseException | str, status: int, *, debug: bool) -> int:
+    if debug and isinstance(error, BaseException):
+        raise error
+    message = _first_line(error)
+    print(f'hyperinr: {"" if status > 2 else "error: "}{message}', file=sys.stderr)
+    return status
+
+
+def _first_line(error: BaseException | str) -> str:
+    """Without the lines that gin adds about who called whom."""
+    return (str(error).strip() or type(error).__name__).split('\n  In call to')[0].replace('\n', ' ')
+
+
+def _set_environment() -> None:
+    """Before jax starts: one CPU device for each core, and enough threads that their collectives cannot deadlock."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    os.environ.setdefault('NPROC', str(max(8, cores)))
+    flags = os.environ.get('XLA_FLAGS', '')
+    if '--xla_force_host_platform_device_count' not in flags:
+        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={cores}'.strip()
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+
+def _quieten() -> None:
+    """Orbax and tfds report each of their steps through absl's log."""
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser('hyperinr', description='Meta-train hypernetworks that predict the weights of INRs, and use them.')
+    parser.add_argument('--version', action='version', version=f'hyperinr {hyperinr.__version__}')
+    verbs = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
+
+    def add(name: str, verb: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
+        command = verbs.add_parser(name, help=summary, description=f'{summary}.')
+        command.set_defaults(verb=verb)
+        command.add_argument('--debug', action='store_true', help='show tracebacks')
+        return command
+
+    train = add('train', _train, 'meta-train; goes on where the run directory has a checkpoint')
+    _add_config(train)
+    train.add_argument('--run', metavar='DIR', help='run directory (default: runs/ and the name of the config)')
+    _add_params(train)
+
+    evaluate = add('evaluate', _evaluate, 'held-out PSNR against fine-tuning steps and seconds, with the baselines')
+    _add_run(evaluate)
+    evaluate.add_argument('--json', metavar='FILE', help='where to write the figures (default: DIR/evaluation.json)')
+    _add_params(evaluate)
+
+    generate = add('generate', _generate, 'INR weights for your own images')
+    _add_files(generate)
+    finetune = add('finetune', _finetune, 'INR weights for your own images, generated and then fine-tuned')
+    _add_files(finetune)
+    finetune.add_argument('--num-steps', type=int, default=100, metavar='N', help='fine-tuning steps (default: 100)')
+
+    prepare = add('prepare', _prepare, 'download and prepare an image dataset of tensorflow-datasets (extra `prepare`)')
+    prepare.add_argument('name', metavar='NAME', help='mnist, fashion_mnist, cifar10, celeb_a, imagenette, ...')
+    prepare.add_argument('--data-dir', metavar='DIR', help='where to (default: $DATA_PATH or ~/.cache/hyperinr)')
+
+    add('configs', _configs, 'list the configs that come with hyperinr')
+    describe = add('describe', _describe, 'what a config resolves to: every value with the file and line that set it')
+    _add_config(describe)
+    _add_params(describe)
+    return parser
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument('config', metavar='CONFIG', help='a gin file, or the name of one that comes with hyperinr')
+
+
+def _add_params(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        '-p',
+        '--param',
+        metavar='BINDING',
+        action='append',
+        default=[],
+        help='override a value of the config, e.g. -p NUM_STEPS=100 or -p siren.width=32; repeatable',
+    )
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument('--run', metavar='DIR', required=True, help='run directory of `hyperinr train`')
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    _add_run(command)
+    command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
+    command.add_argument('--out', metavar='DIR', default='weights', help='output folder (default: weights)')
+    command.add_argument('--format', default='npz', help='npz, safetensors or pt (default: npz)')
+    command.add_argument('--tile', action='store_true', help="patches of the model's size, one INR each")
+    command.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
+
+
+def _train(options: argparse.Namespace) -> None:
+    from hyperinr.config import applied, configured, load_config
+    from hyperinr.library import compose
+    from hyperinr.training import loop
+
+    config = load_config(options.config, options.param)
+    run_dir = Path(options.run or Path('runs') / config.source.stem)
+    with applied(config):
+        configured(loop.train)(compose(), run_dir, config_text=config.text)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from hyperinr.config import applied, configured
+    from hyperinr.files import write_json
+    from hyperinr.inspection import report
+    from hyperinr.library import compose, load, run_config
+    from hyperinr.training import evaluation
+
+    config = run_config(options.run, options.param)
+    model = load(options.run)
+    with applied(config):
+        result = configured(evaluation.evaluate)(model, compose().dataset())
+    path = Path(options.json or Path(options.run) / 'evaluation.json')
+    write_json(path, result.report)
+    report.show(result, path)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from hyperinr import neural_datasets
+
+    results = neural_datasets.generate_files(
+        hyperinr.load(options.run),
+        options.files,
+        out=options.out,
+        format=options.format,
+        tile=options.tile,
+        fold_omega=options.fold_omega,
+    )
+    neural_datasets.print_results(results)
+
+
+def _finetune(options: argparse.Namespace) -> None:
+    from hyperinr import neural_datasets
+
+    results = neural_datasets.finetune_files(
+        hyperinr.load(options.run),
+        options.files,
+        out=options.out,
+        num_steps=options.num_steps,
+        format=options.format,
+        tile=options.tile,
+        fold_omega=options.fold_omega,
+    )
+    neural_datasets.print_results(results)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from hyperinr import datasets
+
+    print(datasets.prepare(options.name, options.data_dir))
+
+
+def _configs(options: argparse.Namespace) -> None:
+    from hyperinr.config import available, config_root
+
+    del options
+    names = available()
+    width = max(map(len, names), default=0)
+    for name in names:
+        first = (config_root() / name).read_text(encoding='utf-8').partition('\n')[0]
+        print(f'{name:<{width}}  {first.removeprefix("#").strip()}'.rstrip())
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from hyperinr.config import Macro, load_config
+
+    config = load_config(options.config, options.param)
+    rows = []
+    for setting in config.settings:
+        origin = f' (%{setting.value.name})' if isinstance(setting.value, Macro) else ''
+        rows.append((setting.name, repr(config.value(setting.name)), setting.where + origin))
+    names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, value, where in rows:
+        print(f'{name:<{names}}  {value:<{min(values, 40)}}  {where}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Which configs there are, which file a name stands for, and which name was probably meant."""
+
+import difflib
+import pathlib
+from collections.abc import Sequence
+
+from hyperinr.errors import InputError
+
+__all__ = ['available', 'config_root', 'display', 'either', 'find', 'nearest']
+
+
+def config_root() -> pathlib.Path:
+    """The folder of the configs that come with hyperinr: inside an installed package, beside it in a checkout."""
+    package = pathlib.Path(__file__).resolve().parent.parent
+    inside = package / 'gin_configs'
+    return inside if inside.is_dir() else package.parent / 'gin_configs'
+
+
+def available() -> list[str]:
+    """Names of all configs that come with hyperinr, such as ``'experiment/photo_patches_siren.gin'``."""
+    root = config_root()
+    return sorted(str(path.relative_to(root).as_posix()) for path in root.glob('*/*.gin'))
+
+
+def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str = '') -> pathlib.Path:
+    """The file that a config name stands for: as a path first, then among the configs that come with hyperinr.
+
+    Args:
+      name: a path or a name such as ``'experiment/photo_patches_siren'``; ``.gin`` may be left out.
+      folders: to look in, in order; ``None`` for the working folder and `config_root`.
+      where: ``'file:line: '`` for the message.
+
+    Raises:
+      InputError: there is none, or it is a folder.
+    """
+    folders = [pathlib.Path(), config_root()] if folders is None else folders
+    for folder in folders:
+        for candidate in (folder / name, folder / f'{name}.gin'):
+            if candidate.is_file():
+                return candidate
+    names = available()
+    stem = name.removesuffix('.gin')
+    near = [other for other in names if pathlib.PurePath(other).stem == pathlib.PurePath(stem).name]
+    near = near or difflib.get_close_matches(f'{stem}.gin', names, n=3, cutoff=0.5)
+    near = near or difflib.get_close_matches(f'experiment/{stem}.gin', names, n=3, cutoff=0.5)
+    remedy = f'did you mean {either(near)}?' if near else '`hyperinr configs` lists those that come with hyperinr.'
+    raise InputError(f'{where}no config {name!r}; {remedy}')
+
+
+def display(path: pathlib.Path) -> str:
+    """``path`` as messages show it: by its name where it comes with hyperinr."""
+    resolved, root = path.resolve(), config_root().resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(path)
+
+
+def nearest(name: str, names: Sequence[str], *, fallback: str = '.') -> str:
+    """``'; did you mean ...?'`` or ``fallback``, to end a message with."""
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    return f'; did you mean {either(near)}?' if near else fallback
+
+
+def either(names: Sequence[str]) -> str:
+    """``"'a' or 'b'"``."""
+    return ' or '.join(repr(name) for name in names)

@@ -1,0 +1,282 @@
+"""Reading gin files and overrides, and checking every name in them."""
+
+import importlib
+import inspect
+import io
+import pathlib
+import pkgutil
+import re
+import tokenize
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from gin import config_parser
+
+from hyperinr.config.names import config_root, display, either, find, nearest
+from hyperinr.config.values import (
+    DEFAULT,
+    REQUIRED,
+    Config,
+    Macro,
+    Reference,
+    Setting,
+    Target,
+    canonical_text,
+    is_literal,
+    leaves,
+    parameter_name,
+)
+from hyperinr.errors import InputError
+
+__all__ = ['load_config']
+
+ENTRY_POINTS = (
+    'hyperinr.training.experiment.experiment',
+    'hyperinr.training.loop.train',
+    'hyperinr.training.evaluation.evaluate',
+)
+"""What hyperinr itself calls. A binding that belongs neither to one of these nor to what they refer to does nothing."""
+COMMAND_LINE = '-p'
+
+
+def load_config(name: str, bindings: Sequence[str] = ()) -> Config:
+    """Read a config with its includes, override it, and check every name in it. Gin's state is not touched.
+
+    Args:
+      name: see `find`.
+      bindings: ``'siren.width = 32'`` or ``'NUM_STEPS=100'``; they come last. A target's leading module names may be
+        left out where it stays unique.
+
+    Raises:
+      InputError: an unknown file, module, function, parameter or macro (the nearest is named), a syntax error, a
+        binding that has no effect, or a value that must be set and is not.
+    """
+    path = find(name)
+    reader = _Reader()
+    reader.read_file(path, ())
+    for binding in bindings:
+        reader.read_override(binding)
+    return reader.resolve(path)
+
+
+class _Delegate(config_parser.ParserDelegate):
+    """Builds references and macros while gin's parser reads values."""
+
+    def __init__(self, resolve: Callable[[str], Target]):
+        self._resolve = resolve
+
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
+        *scopes, selector = scoped_configurable_name.split('/')
+        return Reference('/'.join(scopes), self._resolve(selector), evaluate)
+
+    def macro(self, macro_name: str) -> Macro:
+        return Macro(macro_name)
+
+
+class _Reader:
+    """Collects the statements of files and overrides, then resolves them."""
+
+    def __init__(self) -> None:
+        self.targets: dict[int, Target] = {}
+        self.modules: dict[str, ModuleType] = {}
+        self.bindings: dict[tuple[str, Target, str], tuple[Any, str]] = {}
+        self.macros: dict[str, tuple[Any, str]] = {}
+        self.uses: list[tuple[str, str]] = []
+
+    def read_file(self, path: pathlib.Path, including: tuple[pathlib.Path, ...]) -> None:
+        """Read ``path`` and all that it includes; ``including`` are the files on the way to it."""
+        name, root = display(path), config_root()
+        if path.resolve() in including:
+            raise InputError(f'{name} includes itself: take that include out.')
+        symbols: dict[str, ModuleType] = {}
+        try:
+            text = path.read_text(encoding='utf-8')
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f'config {name} cannot be read: {error}.') from None
+        for statement, where in self._statements(text, symbols, name):
+            if isinstance(statement, config_parser.IncludeStatement):
+                folders = [path.parent, root, pathlib.Path()]
+                found = find(statement.filename, folders=folders, where=f'{where}: ')
+                self.read_file(found, (*including, path.resolve()))
+            elif isinstance(statement, config_parser.ImportStatement):
+                self._import(statement, symbols, where)
+            elif isinstance(statement, config_parser.BindingStatement):
+                self._bind(statement, symbols, where)
+
+    def read_override(self, text: str) -> None:
+        """Read one binding of the command line, which may use whatever the files have imported or bound."""
+        hint = ' (write NAME=VALUE, the value as in Python: strings in quotes, e.g. -p "image_folder.path=\'photos\'")'
+        for statement, _ in self._statements(text, self.modules, f'{COMMAND_LINE} {text}', hint):
+            if not isinstance(statement, config_parser.BindingStatement):
+                raise InputError(f'{COMMAND_LINE} {text}: only bindings are possible here{hint}.')
+            self._bind(statement, self.modules, f'{COMMAND_LINE} {text}')
+
+    def resolve(self, source: pathlib.Path) -> Config:
+        """Check all that can be checked only now, and bring it into order."""
+        self._check_macros()
+        order = self._reachable()
+        for (_, target, _), (_, where) in self.bindings.items():
+            if where.startswith(f'{COMMAND_LINE} ') and target not in order:
+                raise InputError(f'{where}: this config does not use {target!r}, so the binding has no effect.')
+        settings = [Setting(name, value, where) for name, (value, where) in sorted(self.macros.items())]
+        for target in order:
+            settings += self._settings_of(target)
+        for setting in settings:
+            if Macro(REQUIRED) in leaves(setting.value):
+                raise InputError(f'{setting.where}: {setting.name} must be set, e.g. {COMMAND_LINE} {setting.name}=...')
+        return Config(source, canonical_text(order, settings), tuple(settings))
+
+    def _statements(
+        self, text: str, symbols: Mapping[str, ModuleType], name: str, hint: str = ''
+    ) -> Iterator[tuple[Any, str]]:
+        line = 0
+        try:
+            delegate = _Delegate(lambda selector: self._target(selector, symbols, f'{name}:{line}' if line else name))
+            parser = config_parser.ConfigParser(io.StringIO(text), delegate)
+            while True:
+                line = 0 if hint else parser.current_token.start[0]
+                statement = parser.parse_statement()
+                if statement is None:
+                    return
+                location = getattr(statement, 'location', None)
+                yield statement, name if hint or location is None else f'{name}:{location.line_num}'
+        except (SyntaxError, tokenize.TokenError) as error:
+            details = error.args[1] if len(error.args) > 1 else None
+            at = getattr(details, 'line_num', None) or (details[0] if isinstance(details, tuple) else None)
+            place = name if hint or not isinstance(at, int) else f'{name}:{at}'
+            reason = ' '.join(str(error.args[0]).split()).rstrip('.')
+            token = re.search(r"Failed to parse token ('.*')", reason)
+            reason = f'cannot read the value {token[1]}' if token else reason
+            raise InputError(f'{place}: {reason}{hint}.') from None
+        except InputError as error:
+            raise InputError(str(error).partition('\n')[0]) from None  # without what gin's parser adds
+
+    def _import(self, statement: config_parser.ImportStatement, symbols: dict[str, ModuleType], where: str) -> None:
+        if statement.module.startswith('__gin__.'):
+            return
+        try:
+            module = importlib.import_module(statement.module)
+        except ModuleNotFoundError as error:
+            if not (error.name and f'{statement.module}.'.startswith(f'{error.name}.')):
+                raise InputError(f'{where}: importing {statement.module!r} failed: {error}.') from None
+            parent, _, last = error.name.rpartition('.')
+            siblings = importlib.import_module(parent).__path__ if parent else None
+            remedy = nearest(last, [info.name for info in pkgutil.iter_modules(siblings)])
+            raise InputError(f'{where}: no module {error.name!r}{remedy}') from None
+        plain = not (statement.is_from or statement.alias)
+        symbol = statement.module if plain else statement.bound_name()
+        symbols[symbol] = self.modules[symbol] = module
+
+    def _bind(self, statement: config_parser.BindingStatement, symbols: Mapping[str, ModuleType], where: str) -> None:
+        self.uses += [(leaf.name, where) for leaf in leaves(statement.value) if isinstance(leaf, Macro)]
+        if not statement.arg_name:
+            name = f'{statement.scope}/{statement.selector}'.lstrip('/')
+            self.macros[name] = (statement.value, where)
+            return
+        target = self._target(statement.selector, symbols, where)
+        parameters = inspect.signature(target.function).parameters
+        open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+        if statement.arg_name not in parameters and not open_ended:
+            remedy = nearest(
+                statement.arg_name, list(parameters), fallback=f'; it has {", ".join(parameters) or "none"}.'
+            )
+            raise InputError(f'{where}: {target!r} has no parameter {statement.arg_name!r}{remedy}')
+        self.bindings[statement.scope, target, statement.arg_name] = (statement.value, where)
+
+    def _target(self, selector: str, symbols: Mapping[str, ModuleType], where: str) -> Target:
+        for symbol in sorted(symbols, key=len, reverse=True):
+            if selector.startswith(f'{symbol}.'):
+                return self._attribute(symbols[symbol], selector[len(symbol) + 1 :], where)
+        if symbols is self.modules:
+            known = list(self.targets.values())
+            near = [target for target in known if f'.{target.module}.{target.name}'.endswith(f'.{selector}')]
+            if len(near) == 1:
+                return near[0]
+            if near:
+                raise InputError(
+                    f'{where}: {selector!r} may be {either([repr(target) for target in near])}: say which.'
+                )
+            names = [repr(target) for target in known] + [target.name for target in known]
+            raise InputError(f'{where}: no configurable {selector!r} in this config{nearest(selector, names)}')
+        head = selector.partition('.')[0]
+        remedy = nearest(head, list(symbols), fallback='; import its module first, e.g. `from hyperinr import inrs`.')
+        raise InputError(f'{where}: {selector!r}: {head!r} is not imported in this file{remedy}')
+
+    def _attribute(self, module: ModuleType, name: str, where: str) -> Target:
+        value: Any = module
+        for part in name.split('.'):
+            if not hasattr(value, part):
+                public = getattr(value, '__all__', None) or [item for item in dir(value) if not item.startswith('_')]
+                owner = getattr(value, '__name__', module.__name__)
+                raise InputError(f'{where}: {owner} has no {part!r}{nearest(part, list(public))}')
+            value = getattr(value, part)
+        if not callable(value):
+            raise InputError(f'{where}: {module.__name__}.{name} is not a function that parameters can be bound of.')
+        known = self.targets.get(id(value))
+        if known is None:
+            alias = module.__name__.rpartition('.')[2]
+            others = {target.alias for target in self.targets.values() if target.module != module.__name__}
+            number = 2
+            while alias in others:
+                alias = f'{module.__name__.rpartition(".")[2]}{number}'
+                number += 1
+            known = self.targets[id(value)] = Target(module.__name__, name, alias, value)
+        return known
+
+    def _check_macros(self) -> None:
+        for name, where in self.uses:
+            if name not in self.macros and name != REQUIRED:
+                raise InputError(f'{where}: macro %{name} has no value{nearest(name, list(self.macros))}')
+        for name, (_, where) in self.macros.items():
+            if name in self._macros_of(Macro(name), ()):
+                raise InputError(f'{where}: macro {name} refers to itself.')
+        used = {name for name, _ in self.uses}
+        for name, (_, where) in self.macros.items():
+            if name not in used:
+                remedy = nearest(name, sorted(used - {REQUIRED}), fallback='; take it out.')
+                raise InputError(f'{where}: nothing refers to a macro {name!r}{remedy}')
+
+    def _macros_of(self, value: Any, inside: tuple[str, ...]) -> Iterator[str]:
+        """Macros that the values of ``value``'s macros refer to, directly or not."""
+        for leaf in leaves(value):
+            if isinstance(leaf, Macro) and leaf.name in self.macros and leaf.name not in inside:
+                inner = self.macros[leaf.name][0]
+                yield from (each.name for each in leaves(inner) if isinstance(each, Macro))
+                yield from self._macros_of(inner, (*inside, leaf.name))
+
+    def _reachable(self) -> list[Target]:
+        """Targets that the entry points reach through references, in the order of a walk from the first."""
+        order: list[Target] = []
+        entries = [target for target in self.targets.values() if f'{target.module}.{target.name}' in ENTRY_POINTS]
+        entries.sort(key=lambda target: ENTRY_POINTS.index(f'{target.module}.{target.name}'))
+
+        def visit(target: Target) -> None:
+            if target in order:
+                return
+            order.append(target)
+            for (_, owner, _), (value, _) in list(self.bindings.items()):
+                if owner == target:
+                    for leaf in self._expanded(value):
+                        visit(leaf)
+
+        for entry in entries:
+            visit(entry)
+        return order
+
+    def _expanded(self, value: Any) -> Iterator[Target]:
+        for leaf in leaves(value):
+            if isinstance(leaf, Reference):
+                yield leaf.target
+            elif isinstance(leaf, Macro) and leaf.name in self.macros:
+                yield from self._expanded(self.macros[leaf.name][0])
+
+    def _settings_of(self, target: Target) -> Iterator[Setting]:
+        bound = {key: entry for key, entry in self.bindings.items() if key[1] == target}
+        for parameter in inspect.signature(target.function).parameters.values():
+            scoped = sorted(key for key in (scope for scope, _, name in bound if name == parameter.name))
+            for scope in scoped:
+                value, where = bound[scope, target, parameter.name]
+                yield Setting(parameter_name(scope, target, parameter.name), value, where)
+            if '' not in scoped and parameter.default is not parameter.empty and is_literal(parameter.default):
+                yield Setting(parameter_name('', target, parameter.name), parameter.default, DEFAULT)

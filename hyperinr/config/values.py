@@ -1,0 +1,154 @@
+"""What a configuration is made of, and its canonical text."""
+
+import ast
+import dataclasses
+import pathlib
+import pprint
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+__all__ = [
+    'Config',
+    'DEFAULT',
+    'Macro',
+    'REQUIRED',
+    'Reference',
+    'Setting',
+    'Target',
+    'is_literal',
+    'leaves',
+    'parameter_name',
+    'substitute',
+    'canonical_text',
+]
+
+DEFAULT = 'default'
+REQUIRED = 'gin.REQUIRED'
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A function or class that bindings name: ``function`` is ``module.name``, written ``alias.name`` in the text."""
+
+    module: str
+    name: str
+    alias: str
+    function: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        return f'{self.alias}.{self.name}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """``@scope/target`` or, called, ``@scope/target()``."""
+
+    scope: str
+    target: Target
+    called: bool
+
+    def __repr__(self) -> str:
+        return f'@{self.scope}{"/" if self.scope else ""}{self.target!r}{"()" if self.called else ""}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Macro:
+    """``%NAME``."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f'%{self.name}'
+
+
+class Setting(NamedTuple):
+    """One resolved value.
+
+    Attributes:
+      name: ``'siren.width'``-like, or a macro's ``'NUM_STEPS'``.
+      value: a literal, or a structure of literals, references and macros.
+      where: ``'inr/siren.gin:5'``, ``'-p'`` or ``'default'``.
+    """
+
+    name: str
+    value: Any
+    where: str
+
+
+class Config(NamedTuple):
+    """A configuration that has been read and checked; nothing of it is in gin yet.
+
+    Attributes:
+      source: the file that it was read from.
+      text: complete and canonical gin text that reads to the same configuration.
+      settings: macros, then parameters in the order in which `experiment` reaches them.
+    """
+
+    source: pathlib.Path
+    text: str
+    settings: tuple[Setting, ...]
+
+    def value(self, name: str) -> Any:
+        """Of the setting ``name``, macros replaced by their values.
+
+        Raises:
+          KeyError: there is no such setting.
+        """
+        values = {setting.name: setting.value for setting in self.settings}
+        return substitute(values[name], values)
+
+
+def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:
+    """Canonical gin text of ``settings``."""
+    imports = {}
+    for target in order:
+        package, _, last = target.module.rpartition('.')
+        statement = f'from {package} import {last}' if package else f'import {last}'
+        imports[target.module] = statement if last == target.alias else f'{statement} as {target.alias}'
+    lines = ['from __gin__ import dynamic_registration', *(imports[module] for module in sorted(imports)), '']
+    owner = None
+    for setting in settings:
+        head = setting.name.rpartition('.')[0]
+        if owner is not None and head != owner:
+            lines.append('')
+        owner = head
+        value = pprint.pformat(setting.value, width=96, compact=True, sort_dicts=False)
+        lines += f'{setting.name} = {value}'.split('\n') if '\n' not in value else [f'{setting.name} = \\', value]
+    return '\n'.join(lines) + '\n'
+
+
+def parameter_name(scope: str, target: Target, parameter: str) -> str:
+    """``scope/target.parameter``."""
+    return f'{scope}{"/" if scope else ""}{target!r}.{parameter}'
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Literals, references and macros of a structure."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from leaves(key)
+            yield from leaves(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def substitute(value: Any, values: Mapping[str, Any]) -> Any:
+    """``value`` with every macro replaced by its value."""
+    if isinstance(value, Macro):
+        return substitute(values[value.name], values)
+    if isinstance(value, Mapping):
+        return {key: substitute(item, values) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(substitute(item, values) for item in value)
+    return value
+
+
+def is_literal(value: Any) -> bool:
+    """Whether gin can write ``value`` down."""
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError):
+        return False

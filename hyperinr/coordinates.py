@@ -1,0 +1,59 @@
+"""Where the samples of a signal lie: pixel-centre grids in [-1, 1]^D, and sub-sampling of datapoints."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr.types import Datapoint, Key
+
+__all__ = ['grid', 'subsample']
+
+
+def grid(shape: Sequence[int]) -> np.ndarray:
+    """Pixel centres of a grid that fills [-1, 1]^D, in row-major order.
+
+    Axis ``d`` of the grid runs along coordinate ``d``: for an image ``(height, width)`` coordinate 0 points down and
+    coordinate 1 to the right, so ``grid(image.shape[:2])`` and ``image.reshape(-1, C)`` belong together, whatever the
+    aspect ratio. Each axis spans [-1, 1] on its own; sample ``i`` of ``n`` lies at ``(2 i + 1) / n - 1``.
+
+    Args:
+      shape: samples along each of the D axes, each >= 1.
+
+    Returns:
+      ``[prod(shape), D]`` float32 in (-1, 1).
+
+    Raises:
+      ValueError: a size below 1, or no axis.
+
+    Example:
+      >>> grid((1, 2)).tolist()
+      [[0.0, -0.5], [0.0, 0.5]]
+    """
+    if not shape or min(shape) < 1:
+        raise ValueError(f'grid shape {tuple(shape)} must have at least one axis and only sizes >= 1.')
+    axes = [(2 * np.arange(n) + 1) / n - 1 for n in shape]
+    mesh = np.meshgrid(*axes, indexing='ij')
+    return np.stack([axis.ravel() for axis in mesh], axis=-1).astype(np.float32)
+
+
+def subsample(key: Key, datapoint: Datapoint, num_points: int) -> Datapoint:
+    """A uniform random subset of the points of one datapoint, without replacement.
+
+    Args:
+      key: consumed.
+      datapoint: ``N`` points.
+      num_points: M <= N points to keep; N keeps all, in their order.
+
+    Returns:
+      The datapoint with M points; padding (weight 0) is drawn like any other point.
+    """
+    total = datapoint.coords.shape[0]
+    if num_points >= total:
+        return datapoint
+    rows = jax.random.choice(key, total, (num_points,), replace=False)
+    take = lambda array: jnp.take(jnp.asarray(array), rows, axis=0)
+    return datapoint._replace(
+        coords=take(datapoint.coords), values=take(datapoint.values), weight=take(datapoint.weight)
+    )

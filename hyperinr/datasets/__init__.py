@@ -1,0 +1,41 @@
+"""Sources of datapoints: each factory here gives a `Dataset`, splits of datapoints with one specification.
+
+A factory takes keyword-only arguments, ``resolution``, ``seed`` and ``data_dir`` among them. Stored datasets are kept
+as tfds ``array_record`` files (`records`), prepared on first use and read without TensorFlow; tensorflow_datasets is
+imported here and nowhere else, and only when a dataset is opened. No model and no batching policy lives here.
+
+To add one: a file with its factory, a line below, a row in ``tests/datasets/test_sources.py`` and a file in
+``gin_configs/dataset/``. Images that are already files need `image_datasets.image_dataset` only.
+"""
+
+from hyperinr.datasets.augmentation import augment, symmetry
+from hyperinr.datasets.base import Dataset, Source, stack
+from hyperinr.datasets.cache import cache_folder
+from hyperinr.datasets.continuous_function import continuous_function
+from hyperinr.datasets.functions import blobs, waves
+from hyperinr.datasets.image_folder import image_folder
+from hyperinr.datasets.images import letterbox, read_image, resize
+from hyperinr.datasets.mnist_5k import mnist_5k
+from hyperinr.datasets.photo_patches import photo_patches
+from hyperinr.datasets.prepare import prepare
+from hyperinr.datasets.tfds_images import tfds_images
+
+__all__ = [
+    'Dataset',
+    'Source',
+    'augment',
+    'blobs',
+    'cache_folder',
+    'continuous_function',
+    'image_folder',
+    'letterbox',
+    'mnist_5k',
+    'photo_patches',
+    'prepare',
+    'read_image',
+    'resize',
+    'stack',
+    'symmetry',
+    'tfds_images',
+    'waves',
+]

@@ -1,0 +1,71 @@
+"""What a dataset is: a specification, and splits that are read by position."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from hyperinr.types import Datapoint, DatasetSpec
+
+__all__ = ['Dataset', 'Source', 'stack']
+
+
+class Source(Protocol):
+    """One split: datapoints by position, as float32 NumPy arrays.
+
+    A read depends on nothing but its arguments, so that any number of threads and resumed runs see the same data.
+    ``epoch=None`` gives the datapoint as it is stored; a number gives the variant of that epoch, which differs from the
+    stored one only in a source that augments or resamples.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Datapoint:
+        """The datapoint as stored: ``coords [N, D]``, ``values [N, C]``, ``weight [N]``, ``index []``.
+
+        Raises:
+          IndexError: ``index`` outside [0, len).
+        """
+        ...
+
+    def sample(self, index: int, epoch: int) -> Datapoint:
+        """The variant of the datapoint in one epoch; `__getitem__` where nothing varies."""
+        ...
+
+    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
+        """Datapoints at ``indices [B]`` with leaves ``[B, ...]``; ``epoch`` is one for all or ``[B]``.
+
+        ``coords`` may be a read-only view that all datapoints share.
+        """
+        ...
+
+    def image(self, index: int) -> np.ndarray:
+        """The stored values as ``[*grid_shape, C]``; a ValueError where the points are scattered."""
+        ...
+
+    def names(self, index: int) -> str:
+        """Where the datapoint comes from, for a human: ``'chelsea 120,40 96x96'``."""
+        ...
+
+
+class Dataset(NamedTuple):
+    """Splits that share one specification.
+
+    Attributes:
+      spec: of every datapoint of every split.
+      splits: ``'train'``, ``'validation'`` and ``'test'``.
+    """
+
+    spec: DatasetSpec
+    splits: Mapping[str, Source]
+
+
+def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
+    """Datapoints of equal shapes as one batch with leaves ``[B, ...]``.
+
+    Raises:
+      ValueError: no datapoints, or unequal shapes.
+    """
+    if not datapoints:
+        raise ValueError('there are no datapoints to stack.')
+    return Datapoint(*(np.stack([np.asarray(leaf) for leaf in leaves]) for leaves in zip(*datapoints, strict=True)))

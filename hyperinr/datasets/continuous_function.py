@@ -1,0 +1,153 @@
+"""Datapoints whose ground truth is a function of the coordinates, known everywhere and stored nowhere."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from hyperinr import coordinates
+from hyperinr.datasets.arguments import check_counts, check_seed, check_sizes
+from hyperinr.datasets.base import Dataset, stack
+from hyperinr.datasets.functions import Field, RandomFunction, waves
+from hyperinr.errors import InputError
+from hyperinr.types import Datapoint, DatasetSpec
+
+__all__ = ['FunctionSource', 'continuous_function']
+
+
+def continuous_function(
+    *,
+    function: RandomFunction = waves,
+    resolution: Sequence[int] = (32, 32),
+    sampling: Literal['grid', 'uniform'] = 'grid',
+    num_points: int | None = None,
+    channels: int = 3,
+    num_train: int = 4096,
+    num_validation: int = 256,
+    num_test: int = 256,
+    seed: int = 0,
+    data_dir: str | None = None,
+) -> Dataset:
+    """Random functions, each drawn from ``seed``, its split and its position alone.
+
+    Args:
+      function: draws one, see `hyperinr.datasets.functions`.
+      resolution: samples along each of the D axes of the grid; its length is D.
+      sampling: ``'grid'``, the pixel centres; or ``'uniform'``, points anywhere in [-1, 1]^D, new ones in each epoch.
+      num_points: N, with ``'uniform'`` only; ``None`` is as many as the grid has.
+      channels: C.
+      num_train: functions for training.
+      num_validation: functions.
+      num_test: functions.
+      seed: of the functions and the points.
+      data_dir: taken as by every dataset; nothing is stored.
+
+    Returns:
+      Values in [0, 1]. The sources are `FunctionSource`s.
+
+    Raises:
+      InputError: a wrong argument, or a function whose values are not ``[N, C]``, not finite or outside [0, 1].
+    """
+    del data_dir
+    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
+    resolution = check_sizes('continuous_function', resolution)
+    check_counts('continuous_function', counts)
+    check_seed('continuous_function', seed)
+    if sampling not in ('grid', 'uniform'):
+        raise InputError(f"continuous_function.sampling must be 'grid' or 'uniform', not {sampling!r}.")
+    if sampling == 'grid' and num_points not in (None, math.prod(resolution)):
+        raise InputError(
+            "continuous_function.num_points goes with sampling = 'uniform'; a grid's resolution states it."
+        )
+    spec = DatasetSpec(
+        name='continuous_function',
+        grid_shape=resolution if sampling == 'grid' else None,
+        num_points=num_points or math.prod(resolution),
+        coord_dims=len(resolution),
+        channels=channels,
+        data_range=(0.0, 1.0),
+    )
+    splits = {
+        split: FunctionSource(function, spec, count, stream=(seed, position), label=split)
+        for position, (split, count) in enumerate(counts.items())
+    }
+    for source in splits.values():
+        source[0]
+    return Dataset(spec, splits)
+
+
+class FunctionSource:
+    """A `Source` that computes.
+
+    Args:
+      function: draws one.
+      spec: of the datapoints; no grid means points drawn anew for every epoch.
+      count: functions in the split.
+      stream: what the random numbers depend on besides the position.
+      label: of the split, for names.
+    """
+
+    def __init__(self, function: RandomFunction, spec: DatasetSpec, count: int, *, stream: tuple[int, int], label: str):
+        self._function = function
+        self._spec = spec
+        self._count = count
+        self._stream = stream
+        self._label = label
+        self._grid = coordinates.grid(spec.grid_shape) if spec.grid_shape else None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Datapoint:
+        return self._read(index, None)
+
+    def sample(self, index: int, epoch: int) -> Datapoint:
+        return self._read(index, epoch)
+
+    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
+        epochs = [None] * len(indices) if epoch is None else np.broadcast_to(epoch, len(indices)).tolist()
+        return stack([self._read(int(index), epoch) for index, epoch in zip(indices, epochs, strict=True)])
+
+    def image(self, index: int) -> np.ndarray:
+        if self._spec.grid_shape is None:
+            raise ValueError("points anywhere are no image; use sampling = 'grid', or `evaluate` on a grid.")
+        return np.asarray(self[index].values).reshape(*self._spec.grid_shape, -1)
+
+    def names(self, index: int) -> str:
+        return f'{self._label} function {index}'
+
+    def field(self, index: int) -> Field:
+        """The function itself: ``coords [N, D] -> values [N, C]``."""
+        self._check(index)
+        rng = np.random.default_rng([*self._stream, index, 0])
+        return self._function(rng, self._spec.coord_dims, self._spec.channels)
+
+    def evaluate(self, index: int, coords: np.ndarray) -> np.ndarray:
+        """The ground truth at any ``coords [N, D]`` in [-1, 1]: ``[N, C]`` float32 in [0, 1]."""
+        values = np.asarray(self.field(index)(np.asarray(coords, np.float64)), np.float32)
+        where = f'{self.names(index)} of continuous_function'
+        if values.shape != (len(coords), self._spec.channels):
+            raise InputError(f'{where} gives {values.shape} at {len(coords)} points of {self._spec.channels} channels.')
+        if not np.isfinite(values).all():
+            raise InputError(f'{where} gives NaN or infinite values; it must be finite everywhere in [-1, 1].')
+        if values.min() < -1e-6 or values.max() > 1 + 1e-6:
+            raise InputError(f'{where} gives values from {values.min():g} to {values.max():g}; scale it to [0, 1].')
+        return np.clip(values, 0, 1)
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < self._count:
+            raise IndexError(f'position {index} lies outside a split of {self._count} functions.')
+
+    def _read(self, index: int, epoch: int | None) -> Datapoint:
+        self._check(index)
+        coords = self._grid
+        if coords is None:
+            rng = np.random.default_rng([*self._stream, index, 1, 0 if epoch is None else epoch + 1])
+            coords = rng.uniform(-1, 1, (self._spec.num_points, self._spec.coord_dims)).astype(np.float32)
+        return Datapoint(
+            coords=coords,
+            values=self.evaluate(index, coords),
+            weight=np.ones(len(coords), np.float32),
+            index=np.asarray(index, np.int32),
+        )

@@ -1,0 +1,73 @@
+"""Random functions of the coordinates: ``(rng, coord_dims, channels) -> (coords [N, D] -> values [N, C] in [0, 1])``.
+
+A new one is any function of that signature; `hyperinr.datasets.continuous_function` takes it as its ``function``.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+__all__ = ['Field', 'RandomFunction', 'blobs', 'waves']
+
+Field = Callable[[np.ndarray], np.ndarray]
+"""``coords [N, D] in [-1, 1] -> values [N, C]``."""
+
+
+class RandomFunction(Protocol):
+    def __call__(self, rng: np.random.Generator, coord_dims: int, channels: int) -> Field:
+        """Draws one function; consumes ``rng``."""
+        ...
+
+
+def waves(
+    rng: np.random.Generator, coord_dims: int, channels: int, *, num_waves: int = 8, max_cycles: float = 4.0
+) -> Field:
+    """A sum of plane waves with a spectrum that falls as 1 / frequency.
+
+    Frequencies are log-uniform and directions uniform, shared by the channels; phases and signs are the channel's own.
+    The amplitudes add up to 1/2, so that the values stay within [0, 1] everywhere.
+
+    Args:
+      rng: consumed.
+      coord_dims: D.
+      channels: C.
+      num_waves: M.
+      max_cycles: the highest frequency, periods from -1 to 1; the lowest is half a period.
+    """
+    directions = rng.normal(size=(num_waves, coord_dims))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    cycles = np.exp(rng.uniform(np.log(0.5), np.log(max_cycles), (num_waves, 1)))
+    phases = rng.uniform(0, 2 * np.pi, (num_waves, channels))
+    amplitudes = rng.normal(size=(num_waves, channels)) / cycles
+    amplitudes /= 2 * np.abs(amplitudes).sum(axis=0)
+
+    def field(coords: np.ndarray) -> np.ndarray:
+        angles = np.pi * coords @ (directions * cycles).T
+        return 0.5 + np.einsum('nmc,mc->nc', np.cos(angles[:, :, None] + phases), amplitudes)
+
+    return field
+
+
+def blobs(
+    rng: np.random.Generator, coord_dims: int, channels: int, *, num_blobs: int = 6, min_radius: float = 0.1
+) -> Field:
+    """Coloured Gaussian blobs on a coloured ground: a weighted mean of colours in [0, 1], so within [0, 1] everywhere.
+
+    Args:
+      rng: consumed.
+      coord_dims: D.
+      channels: C.
+      num_blobs: M.
+      min_radius: the smallest standard deviation, in coordinates; the largest is 1/2.
+    """
+    centres = rng.uniform(-1, 1, (num_blobs, coord_dims))
+    radii = np.exp(rng.uniform(np.log(min_radius), np.log(0.5), num_blobs))
+    ground, colours = rng.uniform(size=channels), rng.uniform(size=(num_blobs, channels))
+
+    def field(coords: np.ndarray) -> np.ndarray:
+        squared = np.sum((coords[:, None, :] - centres) ** 2, axis=-1) / radii**2
+        shares = 4 * np.exp(-squared / 2)
+        return (ground + shares @ colours) / (1 + shares.sum(axis=1, keepdims=True))
+
+    return field

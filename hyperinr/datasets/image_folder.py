@@ -1,0 +1,162 @@
+"""The user's own images: every PNG, JPEG and ``.npy`` below a folder."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hyperinr.datasets import images
+from hyperinr.datasets.arguments import check_resolution, check_seed
+from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.image_datasets import image_dataset
+from hyperinr.errors import InputError
+
+__all__ = ['image_folder']
+
+SPLITS = ('train', 'validation', 'test')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.npy')
+logger = logging.getLogger(__name__)
+
+
+def image_folder(
+    *,
+    path: str | os.PathLike | None = None,
+    resolution: tuple[int, int] = (32, 32),
+    channels: int = 3,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    augment: bool = False,
+    seed: int = 0,
+    in_memory: bool = True,
+    data_dir: str | None = None,
+) -> Dataset:
+    """Whole images, each resized to fit into ``resolution`` with its aspect kept, the rest of the canvas weight 0.
+
+    Where the folder has the sub-folders ``train``, ``validation`` and ``test``, they are the splits; otherwise images
+    are drawn for each split. Images are read by `hyperinr.datasets.images.read_image`, conversions are logged, and the
+    result is kept with 256 levels in the cache for as long as the folder stays the same.
+
+    Args:
+      path: of the folder.
+      resolution: ``(height, width)`` of the canvas, pixels.
+      channels: 3 (RGB) or 1 (grey).
+      validation_fraction: of the images, in (0, 1); at least one image.
+      test_fraction: of the images, in (0, 1); at least one image.
+      augment: gives training images one of eight flips and transpositions in each epoch.
+      seed: of the split and of the augmentation.
+      in_memory: decodes all images once, rather than at each read.
+      data_dir: see `hyperinr.datasets.cache_folder`.
+
+    Returns:
+      Values in [0, 1].
+
+    Raises:
+      InputError: no folder, too few images, or one that `read_image` refuses (nothing is kept then).
+    """
+    resolution = check_resolution('image_folder', resolution)
+    check_seed('image_folder', seed)
+    if channels not in (1, 3):
+        raise InputError(f'image_folder.channels must be 1 (grey) or 3 (RGB), not {channels!r}.')
+    if min(validation_fraction, test_fraction) <= 0 or validation_fraction + test_fraction >= 1:
+        raise InputError('image_folder.validation_fraction and test_fraction must be above 0 and together below 1.')
+    folder = _check_folder(path)
+    files = _split_files(folder, validation_fraction, test_fraction, seed)
+    stamps = [
+        (split, str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns)
+        for split, members in files.items()
+        for file in members
+    ]
+    return image_dataset(
+        'image_folder',
+        recipe={'folder': str(folder), 'files': stamps},
+        resolution=resolution,
+        channels=channels,
+        splits=lambda: _records(files, folder, resolution, channels),
+        augment=augment,
+        seed=seed,
+        in_memory=in_memory,
+        data_dir=data_dir,
+    )
+
+
+def _check_folder(path: str | os.PathLike | None) -> Path:
+    if not path:
+        raise InputError(
+            'image_folder.path must name the folder of your images: add -p "image_folder.path=\'FOLDER\'".'
+        )
+    folder = Path(path).expanduser().absolute()
+    if not folder.is_dir():
+        raise InputError(f'image_folder.path: there is no folder {str(folder)!r}.')
+    return folder
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """Sorted by path, hidden ones left out."""
+    return sorted(
+        file
+        for file in folder.rglob('*')
+        if file.suffix.lower() in SUFFIXES
+        and file.is_file()
+        and not any(part.startswith('.') for part in file.relative_to(folder).parts)
+    )
+
+
+def _split_files(
+    folder: Path, validation_fraction: float, test_fraction: float, seed: int
+) -> dict[str, Sequence[Path]]:
+    if all((folder / split).is_dir() for split in SPLITS):
+        files: dict[str, Sequence[Path]] = {split: _image_files(folder / split) for split in SPLITS}
+        for split, members in files.items():
+            if not members:
+                raise InputError(f'{str(folder / split)!r} has no images ({", ".join(SUFFIXES)}).')
+        return files
+    everything = _image_files(folder)
+    if len(everything) < len(SPLITS):
+        raise InputError(
+            f'{str(folder)!r} has {len(everything)} images ({", ".join(SUFFIXES)}); '
+            'at least 3 are needed, one for each of train, validation and test.'
+        )
+    order = np.random.default_rng(seed).permutation(len(everything))
+    num_validation, num_test = (max(1, round(f * len(everything))) for f in (validation_fraction, test_fraction))
+    num_train = len(everything) - num_validation - num_test
+    if num_train < 1:
+        raise InputError(
+            f'{str(folder)!r} has too few images ({len(everything)}) for its validation and test fractions.'
+        )
+    parts = np.split(order, [num_train, num_train + num_validation])
+    return {split: [everything[i] for i in part] for split, part in zip(SPLITS, parts, strict=True)}
+
+
+def _records(
+    files: Mapping[str, Sequence[Path]], folder: Path, resolution: tuple[int, int], channels: int
+) -> dict[str, Iterator]:
+    conversions: Counter[str] = Counter()
+    return {
+        split: _read(members, folder, resolution, channels, conversions, last=split == SPLITS[-1])
+        for split, members in files.items()
+    }
+
+
+def _read(
+    files: Sequence[Path],
+    folder: Path,
+    resolution: tuple[int, int],
+    channels: int,
+    conversions: Counter[str],
+    *,
+    last: bool,
+) -> Iterator:
+    from hyperinr.datasets.records import Record
+
+    for file in files:
+        image, notes = images.read_image(file, channels)
+        conversions.update(notes)
+        boxed = images.letterbox(image, resolution)
+        height, width = image.shape[:2]
+        yield Record(images.quantise(boxed.image), boxed.box, f'{file.relative_to(folder)} {height}x{width}')
+    if last:
+        for note, count in conversions.items():
+            logger.warning('%s: %s (%d images)', folder, note, count)

@@ -1,0 +1,177 @@
+"""Reading images and changing their size: whatever the file holds, the result is float32 in [0, 1].
+
+Letters: ``H``, ``W`` pixels of the image, ``C`` channels, ``h``, ``w`` pixels of the result.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from hyperinr.errors import InputError
+
+__all__ = ['Letterbox', 'letterbox', 'quantise', 'read_image', 'resize']
+
+
+class Letterbox(NamedTuple):
+    """An image in the middle of a canvas.
+
+    Attributes:
+      image: ``[h, w, C]``, 0 on the padding.
+      weight: ``[h, w]`` float32, 1 on the image and 0 on the padding.
+      box: (top, left, height, width) of the image on the canvas, pixels.
+    """
+
+    image: np.ndarray
+    weight: np.ndarray
+    box: tuple[int, int, int, int]
+
+
+def read_image(path: str | os.PathLike, channels: int = 3) -> tuple[np.ndarray, list[str]]:
+    """Reads a PNG, a JPEG or a ``.npy`` array as ``[H, W, C]`` float32 in [0, 1].
+
+    Other forms than 8-bit grey or RGB are converted, and each conversion is a note for the user: alpha is composited
+    over white, a palette looked up, 16 bits scaled, grey repeated, colour turned into grey (ITU-R 601 luma), an EXIF
+    rotation applied. A ``.npy`` array is ``[H, W]`` or ``[H, W, C]``: uint8, uint16, bool or floats in [0, 1].
+
+    Args:
+      path: of the file.
+      channels: 1 (grey) or 3 (RGB) of the result.
+
+    Returns:
+      The image and the notes, which are empty where nothing was converted.
+
+    Raises:
+      InputError: no such file, not an image of a form above, corrupt or cut short, NaN, values outside the range.
+    """
+    path = Path(path)
+    if channels not in (1, 3):
+        raise InputError(f'an image can be read with 1 (grey) or 3 (RGB) channels, not {channels}.')
+    if not path.is_file():
+        raise InputError(f'there is no image file {str(path)!r}.')
+    image, notes = _read_array(path) if path.suffix.lower() == '.npy' else _read_picture(path)
+    if image.shape[-1] in (2, 4):
+        alpha = image[..., -1:]
+        image = image[..., :-1] * alpha + (1 - alpha)
+        notes.append('alpha channel composited over white')
+    if image.shape[-1] == 1 and channels == 3:
+        image = np.repeat(image, 3, axis=-1)
+        notes.append('grey repeated to RGB')
+    if image.shape[-1] == 3 and channels == 1:
+        image = image @ np.array([[0.299], [0.587], [0.114]], np.float32)
+        notes.append('colour turned into grey')
+    return np.clip(image, 0, 1).astype(np.float32), notes
+
+
+def _read_array(path: Path) -> tuple[np.ndarray, list[str]]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise InputError(
+            f'{str(path)!r} is not a readable .npy array of numbers (corrupt, cut short or pickled).'
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f'{str(path)!r} is an archive of arrays; save the one array with numpy.save.')
+    image = array[..., None] if array.ndim == 2 else array
+    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
+        raise InputError(f'{str(path)!r} has shape {array.shape}; an image is [H, W] or [H, W, C] with C of 1 to 4.')
+    if image.dtype == np.uint16:
+        return image.astype(np.float32) / 65535, ['16-bit values scaled to [0, 1]']
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / 255, []
+    if image.dtype == bool:
+        return image.astype(np.float32), []
+    if not np.issubdtype(image.dtype, np.floating):
+        raise InputError(
+            f'{str(path)!r} holds {array.dtype}, which has no stated range; save uint8, uint16 or floats in [0, 1].'
+        )
+    if not np.isfinite(image).all():
+        raise InputError(f'{str(path)!r} holds NaN or infinite values; replace them before using it.')
+    low, high = float(image.min()), float(image.max())
+    if low < 0 or high > 1:
+        raise InputError(f'{str(path)!r} holds values from {low:g} to {high:g}; scale them to [0, 1].')
+    return image.astype(np.float32), []
+
+
+def _read_picture(path: Path) -> tuple[np.ndarray, list[str]]:
+    """``[H, W, 1 to 4]`` with alpha last, and notes."""
+    try:
+        with Image.open(path, formats=('PNG', 'JPEG')) as opened:
+            deep = bool(opened.tile) and ';16' in str(opened.tile[0][-1])
+            opened.load()
+            picture = ImageOps.exif_transpose(opened)
+            rotated = opened.getexif().get(0x0112, 1) != 1
+    except Image.DecompressionBombError as error:
+        raise InputError(f'{str(path)!r} has too many pixels to decode safely; cut it into smaller files.') from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(f'{str(path)!r} is neither a PNG nor a JPEG nor a .npy file, or is corrupt.') from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        raise InputError(f'{str(path)!r} is corrupt or cut short and cannot be decoded.') from error
+    notes = ['rotated as its EXIF orientation says'] if rotated else []
+    mode = picture.mode
+    if mode.startswith('I') or mode == 'F':
+        values = np.asarray(picture, np.float32) / 65535
+        return values[..., None], [*notes, '16-bit values scaled to [0, 1]']
+    if deep:
+        notes.append('16-bit colour read at 8 bits')
+    transparent = 'transparency' in picture.info
+    if mode in ('P', 'PA'):
+        notes.append('palette looked up')
+        picture = picture.convert('RGBA' if mode == 'PA' or transparent else 'RGB')
+    elif transparent:
+        picture = picture.convert('RGBA')
+    elif mode not in ('L', 'LA', 'RGB', 'RGBA'):
+        if mode != '1':
+            notes.append(f'{mode} colours converted to RGB')
+        picture = picture.convert('L' if mode == '1' else 'RGB')
+    image = np.asarray(picture, np.float32) / 255
+    return (image[..., None] if image.ndim == 2 else image), notes
+
+
+def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Resamples with the Lanczos filter (3 lobes), which is widened where the image shrinks, so that nothing aliases.
+
+    Args:
+      image: ``[H, W, C]`` floating point.
+      shape: ``(h, w)``.
+
+    Returns:
+      ``[h, w, C]`` float32 within the range of the image's own values (the filter's overshoot is clipped).
+    """
+    height, width = shape
+    if image.shape[:2] == (height, width):
+        return image.astype(np.float32)
+    planes = [
+        Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32)).resize(
+            (width, height), Image.Resampling.LANCZOS
+        )
+        for channel in range(image.shape[-1])
+    ]
+    resized = np.stack([np.asarray(plane, np.float32) for plane in planes], axis=-1)
+    return np.clip(resized, image.min(), image.max())
+
+
+def letterbox(image: np.ndarray, shape: Sequence[int]) -> Letterbox:
+    """Fits the whole image into a canvas, its aspect kept (to a pixel) and centred; the rest is padding.
+
+    Args:
+      image: ``[H, W, C]`` floating point.
+      shape: ``(h, w)`` of the canvas.
+    """
+    scale = min(shape[0] / image.shape[0], shape[1] / image.shape[1])
+    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    canvas = np.zeros((*shape, image.shape[-1]), np.float32)
+    weight = np.zeros(tuple(shape), np.float32)
+    inside = (slice(top, top + height), slice(left, left + width))
+    canvas[inside] = resize(image, (height, width))
+    weight[inside] = 1
+    return Letterbox(canvas, weight, (top, left, height, width))
+
+
+def quantise(image: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] -> the nearest of 256 levels, uint8."""
+    return np.round(np.asarray(image) * 255).astype(np.uint8)

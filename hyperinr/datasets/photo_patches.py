@@ -1,0 +1,174 @@
+"""Crops of the photographs inside the scikit-image package, at many scales, split by photograph."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
+from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.image_datasets import image_dataset
+from hyperinr.errors import InputError
+
+__all__ = ['PHOTOGRAPHS', 'photo_patches']
+
+PHOTOGRAPHS = {
+    'train': (
+        'astronaut.png',
+        'hubble_deep_field.jpg',
+        'ihc.png',
+        'motorcycle_left.png',
+        'motorcycle_right.png',
+        'retina.jpg',
+        'rocket.jpg',
+        'brick.png',
+        'camera.png',
+        'cell.png',
+        'clock_motion.png',
+        'coins.png',
+        'grass.png',
+        'gravel.png',
+        'moon.png',
+        'page.png',
+        'text.png',
+    ),
+    'validation': ('coffee.png',),
+    'test': ('chelsea.png',),
+}
+"""Files of each split. The two motorcycles are one scene, so both are in one split."""
+
+
+def photo_patches(
+    *,
+    resolution: tuple[int, int] = (32, 32),
+    num_train: int = 20_000,
+    num_validation: int = 256,
+    num_test: int = 256,
+    augment: bool = True,
+    seed: int = 0,
+    in_memory: bool = True,
+    data_dir: str | None = None,
+) -> Dataset:
+    """RGB crops of photographs, none of which is in two splits.
+
+    A patch takes a photograph (those in colour twice as often as grey ones, whose value is repeated), a scale that is
+    log-uniform from 1 to the largest that fits, and a uniform position; the crop of ``scale * resolution`` pixels is
+    resized to ``resolution`` with an anti-aliasing Lanczos filter. Training photographs smaller than ``resolution`` are
+    left out. Patch i of a split depends on ``seed`` and i alone, not on how many there are.
+
+    Args:
+      resolution: ``(height, width)`` of a patch, pixels.
+      num_train: patches of the training photographs.
+      num_validation: patches of ``coffee``.
+      num_test: patches of ``chelsea``.
+      augment: gives training patches one of eight flips and transpositions in each epoch.
+      seed: of the crops and of the augmentation.
+      in_memory: decodes all patches once (3 kB each at 32 x 32), rather than at each read.
+      data_dir: see `hyperinr.datasets.cache_folder`.
+
+    Returns:
+      Values in [0, 1], C = 3.
+
+    Raises:
+      InputError: scikit-image is missing, a size is below 1 or exceeds the photographs, the cache cannot be written.
+    """
+    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
+    resolution = check_resolution('photo_patches', resolution)
+    check_counts('photo_patches', counts)
+    check_seed('photo_patches', seed)
+    return image_dataset(
+        'photo_patches',
+        recipe={'seed': seed, 'counts': counts},
+        resolution=resolution,
+        channels=3,
+        splits=lambda: _splits(resolution, counts, seed),
+        augment=augment,
+        seed=seed,
+        in_memory=in_memory,
+        data_dir=data_dir,
+    )
+
+
+def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator]:
+    folder = _photograph_folder()
+    photographs = {
+        split: [photo for photo in map(_Photograph, (folder / file for file in files)) if photo.fits(resolution)]
+        for split, files in PHOTOGRAPHS.items()
+    }
+    for split, kept in photographs.items():
+        if not kept:
+            raise InputError(
+                f'photo_patches.resolution {resolution} is larger than the photographs of {split}; lower it.'
+            )
+    return {
+        split: _crops(kept, resolution, counts[split], [seed, position])
+        for position, (split, kept) in enumerate(photographs.items())
+    }
+
+
+def _photograph_folder() -> Path:
+    found = importlib.util.find_spec('skimage')
+    if found is None or not found.submodule_search_locations:
+        raise InputError("photo_patches needs scikit-image's photographs: pip install 'hyperinr[data]'.")
+    return Path(found.submodule_search_locations[0]) / 'data'
+
+
+def _crops(photographs: list['_Photograph'], resolution: tuple[int, int], count: int, seed: list[int]) -> Iterator:
+    from hyperinr.datasets.records import Record
+
+    odds = np.array([2.0 if photo.in_colour else 1.0 for photo in photographs])
+    odds /= odds.sum()
+    for index in range(count):
+        rng = np.random.default_rng([*seed, index])
+        photo = photographs[rng.choice(len(photographs), p=odds)]
+        scale = np.exp(rng.uniform(0, np.log(photo.largest_scale(resolution))))
+        height, width = (min(round(n * scale), most) for n, most in zip(resolution, photo.shape, strict=True))
+        top = int(rng.integers(photo.shape[0] - height + 1))
+        left = int(rng.integers(photo.shape[1] - width + 1))
+        pixels = photo.crop((top, left, height, width), resolution)
+        yield Record(pixels, (0, 0, *resolution), f'{photo.name} {top},{left} {height}x{width}')
+
+
+class _Photograph:
+    """A photograph and its halvings, so that a crop at any scale costs a few thousand pixels."""
+
+    def __init__(self, path: Path):
+        try:
+            with Image.open(path) as opened:
+                self.in_colour = opened.mode == 'RGB'
+                image = opened.convert('RGB')
+        except OSError as error:
+            raise InputError(
+                f'scikit-image comes without its photograph {path.name!r}; install the version in constraints.txt.'
+            ) from error
+        self.name = path.stem
+        self.shape = (image.height, image.width)
+        self._levels = [image]
+        while min(self._levels[-1].size) >= 2:
+            self._levels.append(self._levels[-1].reduce(2))
+
+    def largest_scale(self, resolution: tuple[int, int]) -> float:
+        return min(self.shape[0] / resolution[0], self.shape[1] / resolution[1])
+
+    def fits(self, resolution: tuple[int, int]) -> bool:
+        return self.largest_scale(resolution) >= 1
+
+    def crop(self, box: tuple[int, int, int, int], resolution: tuple[int, int]) -> np.ndarray:
+        """``[h, w, 3]`` uint8 of the (top, left, height, width) in pixels of the photograph.
+
+        The halving used still has three or more of its pixels to one of the patch, enough for the filter to decide.
+        """
+        top, left, height, width = box
+        ratio = min(height / resolution[0], width / resolution[1])
+        level = max(0, int(np.log2(ratio / 3))) if ratio > 3 else 0
+        step = 2**level
+        image = self._levels[level]
+        edges = (
+            left / step,
+            top / step,
+            min((left + width) / step, image.width),
+            min((top + height) / step, image.height),
+        )
+        return np.asarray(image.resize(resolution[::-1], Image.Resampling.LANCZOS, box=edges))

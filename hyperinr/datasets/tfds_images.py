@@ -1,0 +1,156 @@
+"""Any image dataset of tensorflow_datasets, read from the folder that `hyperinr prepare NAME` wrote."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperinr.datasets import images
+from hyperinr.datasets.arguments import check_resolution, check_seed
+from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.cache import cache_folder
+from hyperinr.datasets.image_datasets import image_spec
+from hyperinr.datasets.image_source import ImageRecords, ImageSource
+from hyperinr.errors import InputError
+
+__all__ = ['tfds_images']
+
+
+def tfds_images(
+    *,
+    name: str = 'cifar10',
+    resolution: tuple[int, int] | None = None,
+    image_key: str = 'image',
+    augment: bool = False,
+    seed: int = 0,
+    in_memory: bool = True,
+    data_dir: str | None = None,
+) -> Dataset:
+    """Whole images, letterboxed into ``resolution`` where they have another size: aspect kept, padding weight 0.
+
+    The splits are the dataset's own where it has ``train``, ``validation`` and ``test``. With two of the three, the
+    last 5% of ``train`` stand in for validation; with ``train`` alone, its last 10% are validation and test.
+
+    Args:
+      name: ``'mnist'``, ``'fashion_mnist'``, ``'cifar10'``, ``'celeb_a'``, ``'imagenette/160px-v2'``, ...
+      resolution: ``(height, width)``, pixels; ``None`` is the images' own, where they have one.
+      image_key: the feature to read.
+      augment: gives training images one of eight flips and transpositions in each epoch.
+      seed: of the augmentation.
+      in_memory: decodes all images once (a byte per value), rather than at each read.
+      data_dir: where it was prepared, else `hyperinr.datasets.cache_folder`, ``TFDS_DATA_DIR`` or
+        ``~/tensorflow_datasets``.
+
+    Returns:
+      Values in [0, 1], C of 1 or 3 as the dataset has it.
+
+    Raises:
+      InputError: not prepared, not as ``array_record``, no such feature, images of several sizes and no ``resolution``.
+    """
+    import tensorflow_datasets as tfds
+
+    check_seed('tfds_images', seed)
+    builder = tfds.builder_from_directory(_prepared_folder(name, data_dir))
+    if builder.info.file_format is None or builder.info.file_format.value != 'array_record':
+        raise InputError(f'{name} was not prepared as array_record, which reading needs: hyperinr prepare {name}.')
+    height, width, channels = _image_shape(name, builder.info.features, image_key)
+    if resolution is None:
+        if height is None or width is None:
+            raise InputError(
+                f'the images of {name} have several sizes; set tfds_images.resolution to one, such as (64, 64).'
+            )
+        resolution = (height, width)
+    shape = check_resolution('tfds_images', resolution)
+    encoded = {image_key: tfds.decode.SkipDecoding()}
+    sources = {}
+    for split, part in _split_names(name, list(builder.info.splits)).items():
+        label = f'{name} {part}'
+        reader = _Reader(builder.as_data_source(part, decoders=encoded), image_key, shape, channels, label)
+        sources[split] = ImageSource(
+            reader.read(np.arange(len(reader))) if in_memory else reader,
+            shape=shape,
+            augment=augment and split == 'train',
+            seed=seed,
+        )
+    return Dataset(image_spec(name, shape, channels), sources)
+
+
+class _Reader:
+    """`hyperinr.datasets.image_source.Images` of one split, letterboxed at each read."""
+
+    def __init__(self, source: Any, image_key: str, resolution: tuple[int, int], channels: int, label: str):
+        self._source = source
+        self._image_key = image_key
+        self._resolution = resolution
+        self._channels = channels
+        self._label = label
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> ImageRecords:
+        pixels = np.empty((len(indices), *self._resolution, self._channels), np.uint8)
+        boxes = np.empty((len(indices), 4), np.int32)
+        for row, index in enumerate(indices):
+            image = self._decode(int(index))
+            if image.shape == pixels.shape[1:]:
+                pixels[row], boxes[row] = image, (0, 0, *self._resolution)
+            else:
+                boxed = images.letterbox(image.astype(np.float32) / 255, self._resolution)
+                pixels[row], boxes[row] = images.quantise(boxed.image), boxed.box
+        return ImageRecords(pixels, boxes, [f'{self._label} {index}' for index in indices])
+
+    def _decode(self, index: int) -> np.ndarray:
+        """``[H, W, C]`` uint8."""
+        from PIL import Image
+
+        with Image.open(io.BytesIO(self._source[index][self._image_key])) as opened:
+            image = np.asarray(opened.convert('RGB' if self._channels == 3 else 'L'))
+        return image if image.ndim == 3 else image[..., None]
+
+
+def _prepared_folder(name: str, data_dir: str | None) -> Path:
+    """The newest prepared version of ``'dataset'`` or ``'dataset/config'``."""
+    roots = [cache_folder(data_dir)]
+    if data_dir is None:
+        roots += [Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()]
+    for root in roots:
+        found = [info.parent for info in (root / name).glob('**/dataset_info.json') if not _is_incomplete(info)]
+        configs = sorted({str(folder.parent.relative_to(root)) for folder in found})
+        if len(configs) > 1:
+            raise InputError(
+                f'{name} is prepared in several configs; set tfds_images.name to one of {", ".join(configs)}.'
+            )
+        if found:
+            return max(found, key=lambda folder: tuple(int(n) for n in folder.name.split('.') if n.isdigit()))
+    raise InputError(f'{name} is not prepared in {" or ".join(map(str, roots))}: hyperinr prepare {name}.')
+
+
+def _is_incomplete(info: Path) -> bool:
+    return info.parent.name.startswith('incomplete.')
+
+
+def _image_shape(name: str, features: Any, image_key: str) -> tuple[int | None, int | None, int]:
+    feature: Any = dict(features.items()).get(image_key)
+    shape = getattr(feature, 'shape', None)
+    if shape is None or len(shape) != 3 or np.dtype(feature.np_dtype) != np.uint8:
+        raise InputError(
+            f'{name} has no 8-bit images under {image_key!r}; '
+            f'set tfds_images.image_key to one of {", ".join(sorted(features))}.'
+        )
+    height, width, channels = shape
+    return height, width, 1 if channels == 1 else 3
+
+
+def _split_names(name: str, available: Sequence[str]) -> dict[str, str]:
+    if 'train' not in available:
+        raise InputError(f'{name} has no train split, only {", ".join(available)}; take another dataset.')
+    rest = [split for split in ('validation', 'test') if split in available]
+    if len(rest) == 2:
+        return {'train': 'train', 'validation': 'validation', 'test': 'test'}
+    if rest:
+        return {'train': 'train[:95%]', 'validation': 'train[95%:]', 'test': rest[0]}
+    return {'train': 'train[:90%]', 'validation': 'train[90%:95%]', 'test': 'train[95%:]'}

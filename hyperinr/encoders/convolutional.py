@@ -1,0 +1,76 @@
+"""A residual convolutional encoder of datapoints whose points form a two-dimensional grid."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
+
+__all__ = ['convolutional']
+
+
+def convolutional(
+    *,
+    spec: DatasetSpec,
+    embedding_dims: int = 512,
+    base_channels: int = 32,
+    num_stages: int = 3,
+    blocks_per_stage: int = 1,
+) -> Encoder:
+    """Stride-2 convolutions with residual blocks between them, the last feature map flattened into an embedding.
+
+    Residual blocks as in He, Zhang, Ren and Sun, "Identity mappings in deep residual networks" (2016), with layer
+    normalisation over channels. The values are scaled to [-1, 1]; masked points (weight 0) are zero there and marked in
+    one more input channel. The flattening keeps *where* things are, which a pooled embedding would lose.
+
+    Args:
+      spec: of the dataset; its grid must have two dimensions.
+      embedding_dims: E.
+      base_channels: channels of the first stage; each further stage doubles them.
+      num_stages: halvings of the grid.
+      blocks_per_stage: residual blocks after each halving, >= 0.
+
+    Returns:
+      An `Encoder`.
+
+    Raises:
+      ValueError: the dataset is no two-dimensional grid, or a size is not positive.
+    """
+    if spec.grid_shape is None or len(spec.grid_shape) != 2:
+        raise ValueError(
+            f'the convolutional encoder needs a two-dimensional grid; dataset {spec.name!r} has {spec.grid_shape}: '
+            'use encoders.set_encoder.'
+        )
+    if min(embedding_dims, base_channels, num_stages) < 1 or blocks_per_stage < 0:
+        raise ValueError(f'sizes must be positive: {embedding_dims=}, {base_channels=}, {num_stages=}.')
+    low, high = spec.data_range
+
+    def forward(datapoint: Datapoint) -> Array:
+        observed = (jnp.asarray(datapoint.weight) > 0).astype(jnp.float32)[:, None]
+        values = (2 * (datapoint.values - low) / (high - low) - 1) * observed
+        hidden = jnp.concatenate([values, observed], axis=-1).reshape(*spec.grid_shape, -1)
+        for stage in range(num_stages):
+            channels = base_channels * 2**stage
+            hidden = hk.Conv2D(channels, 3, stride=2, name=f'stage_{stage}')(hidden[None])[0]
+            for block in range(blocks_per_stage):
+                hidden = hidden + _residual(hidden, channels, f'stage_{stage}_block_{block}')
+        hidden = jax.nn.silu(_normalize(hidden, 'output_norm'))
+        return hk.Linear(embedding_dims, name='embedding')(hidden.reshape(-1))
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+
+    def init(key: Key, datapoint: Datapoint) -> Params:
+        return transformed.init(key, datapoint)
+
+    return Encoder(init=init, apply=transformed.apply)
+
+
+def _normalize(hidden: Array, name: str) -> Array:
+    return hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=name)(hidden)
+
+
+def _residual(hidden: Array, channels: int, name: str) -> Array:
+    branch = jax.nn.silu(_normalize(hidden, f'{name}_norm_0'))
+    branch = hk.Conv2D(channels, 3, name=f'{name}_conv_0')(branch[None])[0]
+    branch = jax.nn.silu(_normalize(branch, f'{name}_norm_1'))
+    return hk.Conv2D(channels, 3, w_init=jnp.zeros, name=f'{name}_conv_1')(branch[None])[0]

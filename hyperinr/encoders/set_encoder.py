@@ -1,0 +1,52 @@
+"""A permutation-invariant encoder of (coordinate, value) pairs, for any number of points anywhere."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
+
+__all__ = ['set_encoder']
+
+
+def set_encoder(
+    *, spec: DatasetSpec, embedding_dims: int = 512, width: int = 256, depth: int = 2, num_frequencies: int = 4
+) -> Encoder:
+    """Embeds each point with a shared MLP, averages with the points' weights, and mixes the average with another MLP.
+
+    Zaheer et al., "Deep sets" (2017), theorem 2: ``rho(sum_i phi(x_i, y_i))``; the sum is a weighted mean, so that the
+    embedding does not depend on how many points there are or on their order, and points of weight 0 do not count.
+    Coordinates enter with the sines and cosines of ``num_frequencies`` octaves.
+
+    Args:
+      spec: of the dataset; only its data range and dimensions matter.
+      embedding_dims: E.
+      width: of both MLPs.
+      depth: hidden layers of each MLP, >= 1.
+      num_frequencies: octaves of the coordinate features, >= 0.
+
+    Returns:
+      An `Encoder` whose ``apply`` takes datapoints of any N, whatever N it was initialised with.
+
+    Raises:
+      ValueError: a size that is not positive.
+    """
+    if min(embedding_dims, width, depth) < 1 or num_frequencies < 0:
+        raise ValueError(f'sizes must be positive: {embedding_dims=}, {width=}, {depth=}, {num_frequencies=}.')
+    low, high = spec.data_range
+
+    def forward(datapoint: Datapoint) -> Array:
+        coords = jnp.asarray(datapoint.coords)
+        angles = jnp.pi * coords[:, None, :] * 2.0 ** jnp.arange(num_frequencies)[None, :, None]
+        angles = angles.reshape(coords.shape[0], -1)
+        values = 2 * (jnp.asarray(datapoint.values) - low) / (high - low) - 1
+        points = jnp.concatenate([coords, jnp.sin(angles), jnp.cos(angles), values], axis=-1)
+        weight = jnp.asarray(datapoint.weight)
+        # A point that does not count may hold anything, not-a-number included.
+        points = jnp.where(weight[:, None] > 0, points, 0)
+        embedded = hk.nets.MLP([width] * (depth + 1), activation=jax.nn.silu, name='point')(points)
+        mean = jnp.sum(embedded * weight[:, None], axis=0) / jnp.maximum(jnp.sum(weight), 1e-6)
+        return hk.nets.MLP([width] * depth + [embedding_dims], activation=jax.nn.silu, name='set')(mean)
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+    return Encoder(init=transformed.init, apply=transformed.apply)

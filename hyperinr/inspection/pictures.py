@@ -1,0 +1,152 @@
+"""Pictures of an evaluation: reconstructions side by side, their errors, PSNR against steps and against seconds."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperinr.errors import InputError
+from hyperinr.files import replacing
+from hyperinr.training.evaluation import Example
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ['draw_comparison', 'draw_curves', 'draw_errors', 'error_map']
+
+COLORS = {'generated': 'tab:blue', 'random': 'tab:orange', 'constant': 'tab:green'}
+LABELS = {'generated': 'generated weights', 'random': 'random start', 'constant': 'learned constant start'}
+
+
+def _figure(width: float, height: float) -> 'Figure':
+    """A figure (inches) that draws without a display and leaves the user's matplotlib as it is."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError('pictures need matplotlib; install hyperinr[viz].') from None
+    figure = Figure(figsize=(width, height), dpi=100, layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: 'Figure', path: str | os.PathLike) -> Path:
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return Path(path)
+
+
+def _show(axes: 'Axes', image: np.ndarray, title: str, **options: Any) -> None:
+    axes.imshow(image, interpolation='nearest', **options)
+    axes.set_title(title, fontsize=8)
+    axes.set_axis_off()
+
+
+def _unit(image: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
+    """Data range -> [0, 1], clipped; one channel or other than three is shown grey (the mean)."""
+    low, high = data_range
+    image = np.clip((image - low) / (high - low), 0, 1)
+    return image if image.shape[-1] == 3 else np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+
+
+def error_map(example: Example, caption: str) -> np.ndarray:
+    """Root mean square over channels of the error at each pixel, 0 on padding.
+
+    Args:
+      example: with a reconstruction of that name.
+      caption: a key of ``example.reconstructions``.
+
+    Returns:
+      ``[H, W]`` >= 0, in units of the values.
+    """
+    error = np.sqrt(np.mean(np.square(example.reconstructions[caption] - example.original), axis=-1))
+    return np.where(example.weight > 0, error, 0)
+
+
+def _rows(examples: Sequence[Example], draw: Callable[[np.ndarray, Example], None], height: float) -> 'Figure':
+    columns = 1 + len(examples[0].reconstructions)
+    figure = _figure(2.0 * columns, height * len(examples))
+    panels = figure.subplots(len(examples), columns, squeeze=False)
+    for row, example in zip(panels, examples, strict=True):
+        _show(row[0], _unit(example.original, example.data_range), f'original\n{example.name}')
+        draw(row[1:], example)
+    return figure
+
+
+def draw_comparison(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
+    """A row for each example: the original, then each reconstruction with its PSNR.
+
+    Args:
+      path: of the picture; the suffix says its format.
+      examples: at least one, all with the same captions.
+
+    Raises:
+      InputError: no matplotlib, or no permission to write.
+    """
+
+    def draw(row: np.ndarray, example: Example) -> None:
+        for axes, (caption, image) in zip(row, example.reconstructions.items(), strict=True):
+            _show(axes, _unit(image, example.data_range), f'{caption}\n{example.psnr_db[caption]:.1f} dB')
+
+    return _save(_rows(examples, draw, 2.3), path)
+
+
+def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
+    """As `draw_comparison`, with `error_map`s on one scale for the whole picture.
+
+    Raises:
+      InputError: no matplotlib, or no permission to write.
+    """
+    largest = max(error_map(example, caption).max() for example in examples for caption in example.reconstructions)
+
+    def draw(row: np.ndarray, example: Example) -> None:
+        for axes, caption in zip(row, example.reconstructions, strict=True):
+            error = error_map(example, caption)
+            _show(axes, error, f'{caption}\nlargest {error.max():.3g}', cmap='magma', vmin=0, vmax=max(largest, 1e-12))
+
+    figure = _rows(examples, draw, 2.3)
+    figure.suptitle(f'error of each pixel, black 0 to white {largest:.3g}', fontsize=9)
+    return _save(figure, path)
+
+
+def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Mean PSNR against fine-tuning steps and against seconds, a line for each curve in the band of its quartiles.
+
+    Args:
+      path: of the picture.
+      curves: as in an evaluation's report.
+
+    Raises:
+      InputError: no matplotlib, or no permission to write.
+    """
+    figure = _figure(9.0, 3.6)
+    from matplotlib.ticker import LogLocator
+
+    by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
+    for name, curve in curves.items():
+        color = COLORS.get(name)
+        each = np.asarray(curve['psnr_db_per_datapoint'], float)
+        low, high = np.nanpercentile(each, [25, 75], axis=0)
+        mean = np.asarray(curve['psnr_db'], float)
+        for axes, x in ((by_steps, curve['steps']), (by_seconds, 1000 * np.asarray(curve['seconds'], float))):
+            axes.plot(x, mean, marker='o', markersize=3, color=color, label=LABELS.get(name, name))
+            axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+    by_steps.set_xscale('symlog', linthresh=1)
+    by_steps.set_xlim(left=0)
+    steps = sorted({step for curve in curves.values() for step in curve['steps']})
+    by_steps.set_xticks(steps, [str(step) for step in steps])
+    by_steps.minorticks_off()
+    by_steps.set_xlabel('fine-tuning steps')
+    by_steps.set_ylabel('PSNR (dB)')
+    by_steps.legend(fontsize=8)
+    by_seconds.set_xscale('log')
+    by_seconds.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    by_seconds.xaxis.set_major_formatter('{x:g}')
+    by_seconds.minorticks_off()
+    by_seconds.set_xlabel('milliseconds for each datapoint')
+    for axes in (by_steps, by_seconds):
+        axes.grid(alpha=0.3)
+    return _save(figure, path)

@@ -1,0 +1,91 @@
+"""An evaluation for people: a short table on the terminal and pictures on the disk."""
+
+import os
+from pathlib import Path
+
+from hyperinr.files import check_writable_folder
+from hyperinr.inspection.pictures import LABELS, draw_comparison, draw_curves, draw_errors
+from hyperinr.training.evaluation import Evaluation
+
+__all__ = ['draw', 'print_table', 'show']
+
+
+def draw(evaluation: Evaluation, directory: str | os.PathLike) -> list[Path]:
+    """Writes ``comparison.png`` and ``errors.png`` (where the data are images) and ``curves.png``, whole or not at all.
+
+    Args:
+      evaluation: to draw.
+      directory: made if need be.
+
+    Returns:
+      The files written.
+
+    Raises:
+      InputError: no matplotlib, or no permission to write.
+      RunError: the disk is full.
+    """
+    directory = check_writable_folder(directory)
+    paths = []
+    if evaluation.examples:
+        paths.append(draw_comparison(directory / 'comparison.png', evaluation.examples))
+        paths.append(draw_errors(directory / 'errors.png', evaluation.examples))
+    paths.append(draw_curves(directory / 'curves.png', evaluation.report['curves']))
+    return paths
+
+
+def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
+    """Prints the table, draws into the folder ``pictures`` beside the JSON file, and prints where everything is.
+
+    Args:
+      evaluation: to show.
+      json_file: where its report has been written.
+
+    Returns:
+      The pictures.
+
+    Raises:
+      InputError, RunError: as `draw`.
+    """
+    print_table(evaluation)
+    paths = draw(evaluation, Path(json_file).parent / 'pictures')
+    for path in (Path(json_file), *paths):
+        print(path)
+    return paths
+
+
+def print_table(evaluation: Evaluation) -> None:
+    """Prints PSNR, SSIM and seconds at each step, and what the random start needs to catch up."""
+    from rich.console import Console
+    from rich.table import Table
+
+    report = evaluation.report
+    protocol, curves = report['protocol'], report['curves']
+    table = Table(
+        'start',
+        'mean of',
+        *(f'{step} steps' for step in curves['generated']['steps']),
+        title=f'{protocol["dataset"]}, {protocol["split"]} split, {report["num_datapoints"]} datapoints',
+    )
+    for name, curve in curves.items():
+        label = LABELS.get(name, name)
+        choice = protocol['optimizers'].get(name)
+        if choice is not None:
+            label += f'\n({choice["optimizer"]} {choice["learning_rate"]:.2g})'
+        table.add_row(label, 'PSNR (dB)', *(_format(value, '.2f') for value in curve['psnr_db']))
+        if any(value is not None for value in curve['ssim']):
+            table.add_row('', 'SSIM', *(_format(value, '.3f') for value in curve['ssim']))
+        table.add_row('', 'ms', *(_format(1000 * value, '.3g') for value in curve['seconds']))
+        table.add_section()
+    console = Console(soft_wrap=True)
+    console.print(table)
+    reach = protocol['steps_to_reach']
+    last = curves['generated']['steps'][-1]
+    needs = f'more than {last} steps' if reach['random'] is None else f'{reach["random"]} steps'
+    console.print(
+        f'{reach["psnr_db"]:.2f} dB: generated weights {reach["generated"]} steps, random start {needs}',
+        highlight=False,
+    )
+
+
+def _format(value: float | None, spec: str) -> str:
+    return '-' if value is None else format(value, spec)

@@ -1,0 +1,114 @@
+"""Run directory -> model, and configuration -> experiment: where the library meets gin."""
+
+import functools
+import os
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr import config, coordinates
+from hyperinr.errors import InputError
+from hyperinr.training.checkpoints import restore_newest
+from hyperinr.training.experiment import Experiment, experiment
+from hyperinr.training.model import Model
+from hyperinr.training.run_directory import read_spec
+from hyperinr.types import Datapoint, DatasetSpec
+
+__all__ = ['compose', 'load', 'run_config']
+
+
+def load(run_dir: str | os.PathLike) -> Model:
+    """The model of a run, finished or not, from its newest sound checkpoint. The run's data are not needed.
+
+    Gin is left as it was, so a program with a gin configuration of its own can call this.
+
+    Args:
+      run_dir: that ``hyperinr train`` wrote.
+
+    Returns:
+      A `Model` with the moving average of the parameters.
+
+    Raises:
+      InputError: no run there, no sound checkpoint, or a run of another model than its config says.
+
+    Example:
+      >>> model = hyperinr.load('runs/demo')  # doctest: +SKIP
+      >>> weights = model.generate(datapoints)  # doctest: +SKIP
+    """
+    resolved = run_config(run_dir)
+    spec = read_spec(run_dir)
+    with config.applied(resolved):
+        learner = compose().build(spec)
+    like = jax.eval_shape(learner.init, jax.random.key(0), _blank(spec))
+    restored = restore_newest(Path(run_dir) / 'checkpoints', like)
+    if restored is None:
+        raise InputError(f'{run_dir} has no checkpoint yet; train it first: hyperinr train CONFIG --run {run_dir}.')
+    for note in restored.notes:
+        warnings.warn(note, stacklevel=2)
+    params = jax.tree.map(jnp.asarray, restored.state.average)
+    return Model(learner, params, spec, {'run': str(run_dir), 'step': restored.step, 'dataset': spec.name})
+
+
+def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> config.Config:
+    """The configuration that a run was trained with, overridden by ``bindings`` (``'evaluate.num_datapoints = 8'``).
+
+    Raises:
+      InputError: no run there, or one that was put together in Python and has no config; a wrong binding.
+    """
+    path = Path(run_dir) / 'config.gin'
+    if not path.is_file():
+        raise InputError(
+            f'{run_dir} holds no run with a config ({path.name} is missing); '
+            'give the folder of --run in `hyperinr train`.'
+        )
+    return config.load_config(str(path.absolute()), bindings)
+
+
+def compose() -> Experiment:
+    """The experiment of the config that `config.applied` holds; call its factories while it does.
+
+    Raises:
+      InputError: a value in the config that a factory refuses; the experiment's own factories raise it in the same way.
+    """
+    made: Experiment = _checked(config.configured(experiment))()
+    return made._replace(dataset=_checked(made.dataset), build=_checked(made.build))
+
+
+def _blank(spec: DatasetSpec) -> Datapoint:
+    """A datapoint of the right shapes."""
+    coords = np.zeros((spec.num_points, spec.coord_dims), np.float32)
+    if spec.grid_shape is not None:
+        coords = coordinates.grid(spec.grid_shape)
+    values = np.full((spec.num_points, spec.channels), spec.data_range[0], np.float32)
+    return Datapoint(coords, values, np.ones(spec.num_points, np.float32), np.zeros((), np.int32))
+
+
+def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """``factory``, whose complaints about its arguments are the user's, since the arguments come from a config."""
+
+    @functools.wraps(factory)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return factory(*args, **kwargs)
+        except InputError:
+            raise
+        except (TypeError, ValueError) as error:
+            if _is_complaint(error):
+                raise InputError(str(error).split('\n  In call to')[0]) from error
+            raise
+
+    return wrapper
+
+
+def _is_complaint(error: Exception) -> bool:
+    """Whether a factory of hyperinr refused a value, or lacks one; anything else is a defect."""
+    if isinstance(error, TypeError):
+        return 'required keyword-only argument' in str(error)
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and Path(frames[-1]).is_relative_to(Path(__file__).parent)

@@ -1,0 +1,88 @@
+"""How a code moves: K steps of gradient descent with learned step sizes."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr import metrics
+from hyperinr.types import Array, Code, Datapoint, Inr, InrWeights, Start
+
+__all__ = ['adapt', 'adapt_all', 'reconstruction_error']
+
+Decode = Callable[[Code], InrWeights]
+
+
+def reconstruction_error(inr: Inr, weights: InrWeights, datapoint: Datapoint) -> Array:
+    """Weighted mean squared error of one INR on one datapoint, ``[]``."""
+    predicted = inr.apply(weights, jnp.asarray(datapoint.coords))
+    return metrics.mean_squared_error(predicted, datapoint.values, datapoint.weight)
+
+
+def adapt(
+    inr: Inr,
+    decode: Decode,
+    start: Start,
+    context: Datapoint,
+    *,
+    num_steps: int,
+    first_order: bool = False,
+    rematerialize: bool = False,
+) -> Code:
+    """The code after ``num_steps`` steps ``code <- code - rate * d error(decode(code)) / d code``.
+
+    Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks" (2017), eq. 1, with the
+    step sizes of ``start.rates``; a step beyond the last rate uses the last rate.
+
+    Args:
+      inr: evaluator.
+      decode: code -> weights.
+      start: code and rates.
+      context: what is observed, N points; or, with leaves ``[num_steps, ...]``, other points in every step.
+      num_steps: K >= 0.
+      first_order: treat the gradients as constants in the outer derivative (FOMAML, section 5.2 of the same paper).
+      rematerialize: recompute each step in the outer derivative, for memory of one step instead of K.
+
+    Returns:
+      The adapted code.
+    """
+    return adapt_all(
+        inr, decode, start, context, num_steps=num_steps, first_order=first_order, rematerialize=rematerialize
+    )[-1]
+
+
+def adapt_all(
+    inr: Inr,
+    decode: Decode,
+    start: Start,
+    context: Datapoint,
+    *,
+    num_steps: int,
+    first_order: bool = False,
+    rematerialize: bool = False,
+) -> list[Code]:
+    """As `adapt`, but every code on the way: a list of ``num_steps + 1``, the start first."""
+    step = _step(inr, decode, first_order)
+    if rematerialize:
+        step = jax.checkpoint(step)
+    per_step = jnp.ndim(context.coords) == 3
+    codes = [start.code]
+    for index in range(num_steps):
+        points = jax.tree.map(lambda leaf, index=index: leaf[index], context) if per_step else context
+        codes.append(step(codes[-1], rates_at(start.rates, index), points))
+    return codes
+
+
+def rates_at(rates: Code, step: Array | int) -> Code:
+    """The step sizes of step 0, 1, ...; beyond the last ones given, the last ones."""
+    return jax.tree.map(lambda leaf: leaf[jnp.minimum(step, leaf.shape[0] - 1)], rates)
+
+
+def _step(inr: Inr, decode: Decode, first_order: bool) -> Callable[[Code, Code, Datapoint], Code]:
+    def step(code: Code, rates: Code, points: Datapoint) -> Code:
+        gradient = jax.grad(lambda c: reconstruction_error(inr, decode(c), points))(code)
+        if first_order:
+            gradient = jax.lax.stop_gradient(gradient)
+        return jax.tree.map(lambda c, r, g: c - r * g, code, rates, gradient)
+
+    return step

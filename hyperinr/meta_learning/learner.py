@@ -1,0 +1,189 @@
+"""The meta-learner: encode -> adapt K steps -> decode, and the outer gradient through all of it."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hyperinr import metrics
+from hyperinr.meta_learning.adaptation import adapt_all, rates_at, reconstruction_error
+from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
+from hyperinr.types import (
+    Array,
+    Datapoint,
+    Hypernetwork,
+    Inr,
+    InrWeights,
+    Key,
+    MetaLearner,
+    Metrics,
+    Params,
+    TrainState,
+)
+
+__all__ = ['meta_learner']
+
+
+def meta_learner(
+    *,
+    hypernetwork: Hypernetwork,
+    inr: Inr,
+    optimizer: optax.GradientTransformation,
+    data_range: tuple[float, float] = (0.0, 1.0),
+    num_steps: int = 3,
+    num_context_points: int | None = None,
+    num_target_points: int | None = None,
+    first_order: bool = False,
+    rematerialize: bool = False,
+    loss: Literal['mse', 'log_mse'] = 'log_mse',
+    loss_steps: Literal['last', 'all'] = 'last',
+    average_decay: float | None = 0.99,
+    group_size: int | None = None,
+) -> MetaLearner:
+    """Trains a hypernetwork through K steps of the fine-tuning that its weights will get.
+
+    K = 0 is the plain hypernetwork; with a constant encoder it is MAML, with learned rates Meta-SGD.
+
+    Args:
+      hypernetwork: encode and decode.
+      inr: evaluator of the weights.
+      optimizer: of the outer loss.
+      data_range: ``(low, high)`` of the values, for PSNR.
+      num_steps: K >= 0.
+      num_context_points: points seen by each inner step in training, drawn anew in every step and shared by the batch;
+        ``None`` for all. Generation always uses all.
+      num_target_points: points that the outer loss is measured on in training; ``None`` for all.
+      first_order: no second derivatives in the outer gradient (FOMAML).
+      rematerialize: recompute inner steps in the outer backward pass: memory of one step, more arithmetic.
+      loss: the outer loss of a datapoint: its mean squared error, or the logarithm of it (mean PSNR up to a constant, so that
+        easy signals count as much as hard ones).
+      loss_steps: measured after the last step, or averaged over the start and every step (Antoniou, Edwards and Storkey, "How
+        to train your MAML" (2019), section 4, with equal weights).
+      average_decay: of the exponential moving average of the parameters that generation uses, warmed up as
+        ``min(decay, (1 + t) / (10 + t))``; ``None`` uses the parameters themselves.
+      group_size: datapoints that run together on one device; ``None`` chooses by platform. No effect on results beyond rounding.
+
+    Returns:
+      A `MetaLearner`.
+
+    Raises:
+      ValueError: a value outside the ranges above.
+    """
+    if num_steps < 0:
+        raise ValueError(f'num_steps must be >= 0, not {num_steps}.')
+    if loss not in ('mse', 'log_mse') or loss_steps not in ('last', 'all'):
+        raise ValueError(f"loss must be 'mse' or 'log_mse' and loss_steps 'last' or 'all', not {loss!r}, {loss_steps!r}.")
+    if average_decay is not None and not 0 <= average_decay < 1:
+        raise ValueError(f'average_decay must be in [0, 1), not {average_decay}.')
+
+    def init(key: Key, datapoint: Datapoint) -> TrainState:
+        params_key, train_key = jax.random.split(key)
+        params = hypernetwork.init(params_key, datapoint)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=optimizer.init(params),
+            average=jax.tree.map(jnp.copy, params),
+            key=train_key,
+        )
+
+    def outer_loss(error: Array) -> Array:
+        return error if loss == 'mse' else jnp.log(error + 1e-8)
+
+    def gradient(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Params, Metrics]:
+        return jax.grad(batch_loss, has_aux=True)(params, context, target, key)
+
+    def batch_loss(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Array, Metrics]:
+        context_key, target_key = jax.random.split(key)
+        starts = jax.vmap(hypernetwork.encode, (None, 0))(params, context)
+        example = jax.tree.map(lambda leaf: leaf[0], starts.code)
+        decode, decode_params = jax.closure_convert(lambda code: hypernetwork.decode(params, code), example)
+        seen = _points_per_step(context_key, context, num_steps, num_context_points)
+        judged = _some_points(target_key, target, num_target_points)
+
+        def datapoint_loss(decode_params, start, data):
+            seen, judged = data
+            decode_one = lambda code: decode(code, *decode_params)
+            codes = adapt_all(
+                inr,
+                decode_one,
+                start,
+                seen,
+                num_steps=num_steps,
+                first_order=first_order,
+                rematerialize=rematerialize,
+            )
+            measured = codes if loss_steps == 'all' else codes[-1:]
+            errors = jnp.stack([reconstruction_error(inr, decode_one(code), judged) for code in measured])
+            return jnp.mean(outer_loss(errors)), errors[-1]
+
+        size = group_size or automatic_group_size(context.coords.shape[0])
+        value, errors = mean_over_batch(
+            datapoint_loss, decode_params, starts, (seen, judged), group_size=size
+        )
+        return value, {'loss': value, 'psnr_db': jnp.mean(metrics.psnr_from_mse(errors, data_range))}
+
+    def update(
+        state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        key, batch_key = jax.random.split(state.key)
+        grads, measured = gradient(state.params, context, target, batch_key)
+        if axis_name is not None:
+            grads, measured = jax.lax.pmean((grads, measured), axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        if average_decay is None:
+            average = params
+        else:
+            t = state.step.astype(jnp.float32)
+            decay = jnp.minimum(average_decay, (1 + t) / (10 + t))
+            average = optax.incremental_update(params, state.average, 1 - decay)
+        measured = {**measured, 'gradient_norm': optax.tree.norm(grads)}
+        return TrainState(state.step + 1, params, opt_state, average, key), measured
+
+    def generate(params: Params, datapoint: Datapoint) -> InrWeights:
+        start = hypernetwork.encode(params, datapoint)
+        decode = lambda code: hypernetwork.decode(params, code)
+        return decode(adapt_all(inr, decode, start, datapoint, num_steps=num_steps)[-1])
+
+    def adapt(params: Params, datapoint: Datapoint, num_steps: int) -> InrWeights:
+        start = hypernetwork.encode(params, datapoint)
+        decode = lambda code: hypernetwork.decode(params, code)
+
+        def step(code, index):
+            error = lambda c: reconstruction_error(inr, decode(c), datapoint)
+            moved = jax.tree.map(lambda c, r, g: c - r * g, code, rates_at(start.rates, index), jax.grad(error)(code))
+            return moved, decode(moved)
+
+        _, later = jax.lax.scan(step, start.code, jnp.arange(num_steps))
+        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), decode(start.code), later)
+
+    return MetaLearner(
+        init=init,
+        update=update,
+        gradient=gradient,
+        generate=generate,
+        adapt=adapt,
+        num_steps=num_steps,
+        hypernetwork=hypernetwork,
+        inr=inr,
+    )
+
+
+def _some_points(key: Key, batch: Datapoint, num_points: int | None) -> Datapoint:
+    """The same random subset of the points of every datapoint of a batch, ``[B, N, ...] -> [B, M, ...]``."""
+    total = batch.coords.shape[1]
+    if num_points is None or num_points >= total:
+        return batch
+    rows = jax.random.choice(key, total, (num_points,), replace=False)
+    take = lambda array: jnp.take(array, rows, axis=1)
+    return batch._replace(coords=take(batch.coords), values=take(batch.values), weight=take(batch.weight))
+
+
+def _points_per_step(key: Key, batch: Datapoint, num_steps: int, num_points: int | None) -> Datapoint:
+    """What each inner step sees: the batch itself, or leaves ``[B, K, M, ...]`` with other points in every step."""
+    if num_points is None or num_points >= batch.coords.shape[1] or num_steps == 0:
+        return batch
+    steps = [_some_points(step_key, batch, num_points) for step_key in jax.random.split(key, num_steps)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *steps)

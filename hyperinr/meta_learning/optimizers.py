@@ -1,0 +1,39 @@
+"""Outer optimisers: factories ``(num_steps) -> optax.GradientTransformation``."""
+
+import optax
+
+__all__ = ['adam_cosine']
+
+
+def adam_cosine(
+    *,
+    num_steps: int,
+    learning_rate: float = 1e-3,
+    warmup_steps: int = 50,
+    final_fraction: float = 0.01,
+    clip_norm: float | None = 1.0,
+    b1: float = 0.9,
+    b2: float = 0.99,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm, with a linear warm-up and a cosine decay.
+
+    Kingma and Ba, "Adam" (2015); Loshchilov and Hutter, "Decoupled weight decay regularization" (2019) and "SGDR" (2017),
+    eq. 5, for the cosine.
+
+    Args:
+      num_steps: of the whole schedule, warm-up included.
+      learning_rate: at its peak.
+      warmup_steps: from zero to the peak; at most half of ``num_steps`` is used.
+      final_fraction: of the peak, reached at the end.
+      clip_norm: global norm of the gradient above which it is scaled down; ``None`` never.
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+      weight_decay: decoupled, per unit of learning rate.
+    """
+    warmup = min(warmup_steps, num_steps // 2)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else learning_rate, learning_rate, warmup, max(num_steps, 1), final_fraction * learning_rate
+    )
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm is not None else optax.identity()
+    return optax.chain(clip, optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay))

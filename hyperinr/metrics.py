@@ -1,0 +1,95 @@
+"""How close a reconstruction is to its signal. The range of the data is always an argument, never a guess."""
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array
+
+__all__ = ['mean_squared_error', 'psnr_from_mse', 'psnr', 'ssim']
+
+
+def mean_squared_error(predicted: Array, values: Array, weight: Array | None = None) -> Array:
+    """Weighted mean over points of the squared error, averaged over channels.
+
+    Args:
+      predicted: ``[..., N, C]``.
+      values: ``[..., N, C]``.
+      weight: ``[..., N]`` >= 0; ``None`` weighs all points alike. Not all zero.
+
+    Returns:
+      ``[...]``.
+    """
+    per_point = jnp.mean(jnp.square(predicted - values), axis=-1)
+    if weight is None:
+        return jnp.mean(per_point, axis=-1)
+    return jnp.sum(per_point * weight, axis=-1) / jnp.sum(weight, axis=-1)
+
+
+def psnr_from_mse(mse: Array, data_range: tuple[float, float]) -> Array:
+    """Peak signal-to-noise ratio in dB, ``10 log10((high - low)^2 / mse)``; infinite for a perfect reconstruction.
+
+    Example:
+      >>> round(float(psnr_from_mse(0.01, (0.0, 1.0))), 4)
+      20.0
+    """
+    low, high = data_range
+    return 20 * jnp.log10(high - low) - 10 * jnp.log10(mse)
+
+
+def psnr(predicted: Array, values: Array, weight: Array | None = None, *, data_range: tuple[float, float]) -> Array:
+    """`psnr_from_mse` of `mean_squared_error`; ``[..., N, C]`` -> ``[...]`` dB."""
+    return psnr_from_mse(mean_squared_error(predicted, values, weight), data_range)
+
+
+def _gaussian_window(size: int, sigma: float) -> Array:
+    offsets = jnp.arange(size) - (size - 1) / 2
+    window = jnp.exp(-jnp.square(offsets) / (2 * sigma**2))
+    return window / jnp.sum(window)
+
+
+def _blur(image: Array, window: Array) -> Array:
+    """Valid separable convolution over the two leading axes of ``[H, W, C]``."""
+    columns = jax.vmap(jax.vmap(lambda line: jnp.convolve(line, window, mode='valid'), 1, 1), 2, 2)(image)
+    return jax.vmap(jax.vmap(lambda line: jnp.convolve(line, window, mode='valid'), 0, 0), 2, 2)(columns)
+
+
+def ssim(
+    predicted: Array,
+    values: Array,
+    *,
+    data_range: tuple[float, float],
+    window_size: int = 11,
+    sigma: float = 1.5,
+) -> Array:
+    """Structural similarity of two images, averaged over valid windows and channels.
+
+    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity"
+    (2004), eq. 13, with its 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01 and K2 = 0.03.
+
+    Args:
+      predicted: ``[H, W, C]``, H and W at least ``window_size``.
+      values: ``[H, W, C]``.
+      data_range: ``(low, high)``.
+      window_size: pixels, odd.
+      sigma: of the window, pixels.
+
+    Returns:
+      ``[]`` in [-1, 1]; 1 for equal images.
+
+    Raises:
+      ValueError: an image smaller than the window.
+    """
+    if min(values.shape[:2]) < window_size:
+        raise ValueError(f'SSIM needs images of at least {window_size} x {window_size} pixels, not {values.shape[:2]}.')
+    low, high = data_range
+    c1, c2 = (0.01 * (high - low)) ** 2, (0.03 * (high - low)) ** 2
+    window = _gaussian_window(window_size, sigma)
+    x, y = jnp.asarray(predicted) - low, jnp.asarray(values) - low
+    mean_x, mean_y = _blur(x, window), _blur(y, window)
+    var_x = _blur(x * x, window) - mean_x**2
+    var_y = _blur(y * y, window) - mean_y**2
+    covariance = _blur(x * y, window) - mean_x * mean_y
+    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+    return jnp.mean(similarity)

@@ -1,0 +1,170 @@
+"""One file of INR weights: NumPy archive, safetensors or PyTorch state dict, each with the metadata to evaluate it.
+
+Tensors are named ``layer_0.w`` ``[in, out]`` and ``layer_0.b`` ``[out]``; several INRs in one file share a leading axis
+``[T, ...]`` on every tensor; the metadata is JSON under the name ``metadata``. A PyTorch state dict has the names and
+the ``[out, in]`` layout of ``torch.nn.Linear`` as the package siren-pytorch arranges them, and its metadata in a JSON
+file beside it.
+"""
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.files import replacing, write_json
+from hyperinr.types import InrWeights
+
+__all__ = ['FORMATS', 'fold_omega', 'read_weights', 'torch_state_dict', 'write_weights']
+
+SCHEMA_VERSION = 1
+"""Of the metadata; raised when a reader of the last one could misread the next."""
+
+
+def _to_tensors(weights: InrWeights) -> dict[str, np.ndarray]:
+    paths = weights_lib.spec_of(weights).paths
+    return {path.replace('/', '.'): np.ascontiguousarray(_leaf(weights, path), np.float32) for path in paths}
+
+
+def _leaf(weights: InrWeights, path: str) -> np.ndarray:
+    layer, name = path.split('/')
+    return np.asarray(weights[layer][name])
+
+
+def _from_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    for key, tensor in tensors.items():
+        layer, name = key.rsplit('.', 1)
+        weights.setdefault(layer, {})[name] = tensor
+    return weights
+
+
+def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, dict[str, Any]]:
+    """Multiplies each sine layer's tensors by its frequency factor, so that the INR is ``sin(x w + b)`` throughout.
+
+    Args:
+      weights: of a SIREN, leaves ``[..., *shape]``.
+      metadata: with ``kind``, ``depth``, ``omega_0`` and ``hidden_omega_0``.
+
+    Returns:
+      The weights and metadata of the same function with ``omega_0 = hidden_omega_0 = 1``.
+
+    Raises:
+      InputError: the INR has no sine layers.
+    """
+    if metadata.get('kind') != 'siren':
+        raise InputError(f'only a SIREN has an omega_0 to fold; these weights are of a {metadata.get("kind")!r}.')
+    factors = {f'layer_{layer}': metadata['hidden_omega_0'] for layer in range(1, metadata['depth'])}
+    factors['layer_0'] = metadata['omega_0']
+    folded = {
+        layer: {name: np.float32(factors.get(layer, 1.0)) * np.asarray(leaf) for name, leaf in tensors.items()}
+        for layer, tensors in weights.items()
+    }
+    return folded, {**metadata, 'omega_0': 1.0, 'hidden_omega_0': 1.0, 'omega_folded': True}
+
+
+def torch_state_dict(weights: InrWeights) -> OrderedDict:
+    """``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
+
+    ``siren_pytorch.SirenNet(w0_initial=omega_0, w0=hidden_omega_0, ...)`` loads it strictly.
+
+    Raises:
+      InputError: PyTorch is not installed.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise InputError("the format 'pt' needs PyTorch; install hyperinr[torch] or choose another format.") from None
+    state = OrderedDict()
+    depth = len(weights) - 1
+    for layer in range(depth + 1):
+        prefix = 'last_layer' if layer == depth else f'layers.{layer}'
+        tensors = weights[f'layer_{layer}']
+        state[f'{prefix}.weight'] = torch.tensor(np.swapaxes(np.asarray(tensors['w']), -1, -2).copy())
+        state[f'{prefix}.bias'] = torch.tensor(np.array(tensors['b']))
+    return state
+
+
+def _write_npz(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary, temporary.open('wb') as file:
+        np.savez(file, allow_pickle=False, metadata=np.array(json.dumps(metadata)), **_to_tensors(weights))
+
+
+def _write_safetensors(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save
+
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(_to_tensors(weights), metadata={'metadata': json.dumps(metadata)}))
+
+
+def _write_torch(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    state = torch_state_dict(weights)
+    import torch
+
+    write_json(path.with_suffix('.json'), metadata)
+    with replacing(path) as temporary, temporary.open('wb') as file:
+        torch.save(state, file)
+
+
+FORMATS: Mapping[str, Callable[[Path, InrWeights, Mapping[str, Any]], None]] = {
+    'npz': _write_npz,
+    'safetensors': _write_safetensors,
+    'pt': _write_torch,
+}
+"""Name of a format (and suffix of its files) -> its writer."""
+
+
+def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    """Writes one file, aside first and then renamed; the suffix says the format.
+
+    Args:
+      path: ends in ``.npz``, ``.safetensors`` or ``.pt``.
+      weights: leaves ``[*shape]``, or ``[T, *shape]`` for several INRs.
+      metadata: JSON-serialisable: what a reader needs to evaluate the weights.
+
+    Raises:
+      InputError: an unknown suffix, no PyTorch for ``.pt``, no permission.
+      RunError: the disk is full.
+    """
+    path = Path(path)
+    writer = FORMATS.get(path.suffix.removeprefix('.'))
+    if writer is None:
+        raise InputError(f'{path}: unknown weight format {path.suffix!r}; choose one of {", ".join(FORMATS)}.')
+    writer(path, weights, {'schema_version': SCHEMA_VERSION, **metadata})
+
+
+def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
+    """Reads what `write_weights` wrote as ``.npz`` or ``.safetensors``.
+
+    Returns:
+      ``(weights, metadata)``, exactly what was written.
+
+    Raises:
+      InputError: the file is missing, of another format, or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f'{path}: no such file.')
+    try:
+        if path.suffix == '.npz':
+            with path.open('rb') as file, np.load(file, allow_pickle=False) as archive:
+                tensors = dict(archive)
+            metadata = json.loads(str(tensors.pop('metadata')))
+        elif path.suffix == '.safetensors':
+            from safetensors import safe_open
+
+            with safe_open(path, 'np') as opened:
+                tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+                metadata = json.loads(opened.metadata()['metadata'])
+        else:
+            raise InputError(f'{path}: cannot read weights from {path.suffix!r}; give a .npz or .safetensors file.')
+        return _from_tensors(tensors), metadata
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f'{path}: not a file of INR weights, or damaged ({error}); generate it again.') from error

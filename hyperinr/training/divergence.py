@@ -1,0 +1,73 @@
+"""Noticing that training has gone wrong, cheaply, and only then finding out where."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from hyperinr.errors import RunError
+from hyperinr.types import Datapoint, MetaLearner, TrainState
+
+__all__ = ['FallGuard', 'first_not_finite', 'locate', 'not_finite']
+
+MAX_FALL_DB = 20.0
+"""A mean over a reporting interval that is so far below the best one is no noise and does not come back by itself."""
+
+
+def not_finite(metrics: Mapping[str, float]) -> list[str]:
+    """``'loss is nan'`` for each metric that is not finite."""
+    return [f'{name} is {value}' for name, value in metrics.items() if not np.isfinite(value)]
+
+
+def first_not_finite(tree: object) -> str | None:
+    """Path of the first leaf with a value that is not finite, like ``weight_heads/layer_0/w``."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not np.isfinite(np.asarray(leaf)).all():
+            return '/'.join(str(getattr(key, 'key', getattr(key, 'name', getattr(key, 'idx', key)))) for key in path)
+    return None
+
+
+def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: Mapping[str, float]) -> str:
+    """Why an update went wrong, by repeating its gradient on one device.
+
+    Args:
+      learner: that was updated.
+      state: before the update, with a typed key.
+      batch: leaves ``[B, ...]``, of the update.
+      metrics: of the update.
+
+    Returns:
+      A clause that names the first bad quantity: a parameter, else the loss (with the datapoint, if it is one), and the
+      first module whose gradient is bad.
+    """
+    parameter = first_not_finite(state.params)
+    if parameter is not None:
+        return f'the parameter {parameter} is not finite'
+    gradient, again = jax.jit(learner.gradient)(state.params, batch, batch, state.key)
+    found = not_finite(metrics) or not_finite({name: float(value) for name, value in again.items()})
+    module = first_not_finite(gradient)
+    if module is not None:
+        found.append(f'the gradient of {module} is not finite')
+    return ', '.join(found)
+
+
+class FallGuard:
+    """Stops a run whose training PSNR falls far below its best without becoming NaN."""
+
+    def __init__(self) -> None:
+        self._best = -np.inf
+
+    def check(self, step: int, psnr_db: float | None) -> None:
+        """Looks at the mean PSNR of a reporting interval, in dB.
+
+        Raises:
+          RunError: it is `MAX_FALL_DB` below the best so far.
+        """
+        if psnr_db is None:
+            return
+        self._best = max(self._best, psnr_db)
+        if psnr_db < self._best - MAX_FALL_DB:
+            raise RunError(
+                f'training diverged by step {step}: psnr_db fell from {self._best:.1f} to {psnr_db:.1f} dB; lower the '
+                'learning rate or clip the gradient, and start a new run.'
+            )

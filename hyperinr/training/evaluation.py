@@ -1,0 +1,296 @@
+"""How good generated weights are on signals never seen in training, against the starts that they must beat.
+
+A *curve* follows mean PSNR and SSIM over the datapoints while INRs are fine-tuned from one kind of start. Steps of the
+``generated`` curve count from the hypernetwork's raw output, so its own adaptation steps are included. ``random`` is a
+fresh `Inr.init` and ``constant`` the learned start that all datapoints share (where there is one, and it is not what is
+generated anyway), each under the optimiser and rate that serve it best.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr import fitting, metrics
+from hyperinr.errors import InputError, RunError
+from hyperinr.training.measurement import Measured, Run, finite_or_none, measure, select
+from hyperinr.training.model import Model
+from hyperinr.types import Datapoint, DatasetSpec, InrWeights
+
+__all__ = ['Evaluation', 'Example', 'evaluate']
+
+Starts = Callable[[Datapoint], InrWeights]
+
+
+class _Source(Protocol):
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Datapoint: ...
+    def names(self, index: int, /) -> str: ...
+
+
+class _Dataset(Protocol):
+    @property
+    def spec(self) -> DatasetSpec: ...
+    @property
+    def splits(self) -> Mapping[str, Any]: ...
+
+
+class Example(NamedTuple):
+    """Pictures of one datapoint, values in the data range.
+
+    Attributes:
+      name: of its source.
+      data_range: ``(low, high)``.
+      original: ``[H, W, C]``.
+      weight: ``[H, W]``, 0 on padding.
+      reconstructions: caption -> ``[H, W, C]``, not clipped.
+      psnr_db: caption -> dB.
+    """
+
+    name: str
+    data_range: tuple[float, float]
+    original: np.ndarray
+    weight: np.ndarray
+    reconstructions: Mapping[str, np.ndarray]
+    psnr_db: Mapping[str, float]
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found.
+
+    Attributes:
+      report: JSON-serialisable: ``protocol``, ``num_datapoints`` and ``curves``; each curve has ``steps``, ``psnr_db``
+        and ``ssim`` (means over the datapoints, ``None`` where not defined), ``seconds`` (of one datapoint, since its
+        start) and ``psnr_db_per_datapoint`` ``[num_datapoints][len(steps)]``.
+      examples: pictures of some datapoints; empty where the data are no images.
+    """
+
+    report: dict[str, Any]
+    examples: tuple[Example, ...]
+
+
+def evaluate(
+    model: Model,
+    dataset: _Dataset,
+    *,
+    split: str = 'test',
+    num_datapoints: int = 64,
+    steps: Sequence[int] = (0, 1, 3, 10, 30, 100),
+    search_split: str = 'validation',
+    num_search_datapoints: int = 8,
+    num_timing_datapoints: int = 8,
+    num_examples: int = 4,
+    seed: int = 0,
+) -> Evaluation:
+    """Fine-tunes from generated, random and constant starts and measures all three.
+
+    Args:
+      model: trained.
+      dataset: has ``spec`` and ``splits``.
+      split: to evaluate on.
+      num_datapoints: spread evenly over the split.
+      steps: increasing numbers of fine-tuning steps to report, from 0 on.
+      search_split: where the other starts' best optimiser and rate are searched: not on the datapoints that they are
+        judged on. The score is the mean PSNR over ``steps`` from 1 on.
+      num_search_datapoints: of the search.
+      num_timing_datapoints: of the timing.
+      num_examples: datapoints to keep pictures of.
+      seed: of the random starts.
+
+    Returns:
+      An `Evaluation`. ``protocol`` also says which optimiser and rate each other start got, and under
+      ``steps_to_reach`` how many steps the random start needs for the mean PSNR of the generated weights after the
+      learner's own adaptation steps, with whichever of the searched optimisers gets there first (``None``: none within
+      the last of ``steps``).
+
+    Raises:
+      InputError: unknown split, bad ``steps``, or datapoints that the model cannot take.
+      RunError: the generated weights' values are not finite.
+    """
+    steps = _check_steps(steps)
+    for name in (split, search_split):
+        if name not in dataset.splits:
+            raise InputError(f'the dataset has no split {name!r}; it has {", ".join(dataset.splits)}.')
+    datapoints, positions = select(dataset.splits[split], num_datapoints)
+    searched, _ = select(dataset.splits[search_split], num_search_datapoints)
+    model.check(datapoints)
+    model.check(searched)
+
+    last, num_adapt = steps[-1], min(model.learner.num_steps, steps[-1])
+    example_step = num_adapt or min(3, last)
+    starts = _other_starts(model, datapoints, seed)
+    found = {
+        name: fitting.best_rate(
+            model.inr,
+            start(searched),
+            searched,
+            num_steps=last,
+            data_range=model.spec.data_range,
+            score_steps=steps[1:],
+        )
+        for name, start in starts.items()
+    }
+    runs: dict[str, Run] = {name: _run_from(model, starts[name], each.name, each.rate) for name, each in found.items()}
+    runs = {'generated': _run_generated(model), **runs}
+    recorded = tuple(sorted({*steps, example_step}))
+    timed = sorted({0, num_adapt, last})
+    measured = {
+        name: measure(
+            run,
+            model,
+            datapoints,
+            record_steps=recorded,
+            timed_steps=timed if name == 'generated' else (0, last),
+            num_timing_datapoints=num_timing_datapoints,
+        )
+        for name, run in runs.items()
+    }
+    if not np.isfinite(measured['generated'].psnr_db[:, 0]).all():
+        raise RunError('the generated weights give values that are not finite: the training diverged; train again.')
+
+    names = [dataset.splits[split].names(position) for position in positions]
+    target = float(measured['generated'].psnr_db[:, num_adapt].mean())
+    report = {
+        'protocol': {
+            'dataset': model.spec.name,
+            'split': split,
+            'sources': names,
+            'data_range': list(model.spec.data_range),
+            'grid_shape': None if model.spec.grid_shape is None else list(model.spec.grid_shape),
+            'inr': dict(model.inr.metadata),
+            'model': dict(model.metadata),
+            'adaptation_steps': model.learner.num_steps,
+            'psnr': 'mean over datapoints of the PSNR of each, values not clipped to the data range',
+            'ssim': 'within the part of the grid that is not padding, values not clipped',
+            'seconds': f'of one datapoint in a batch of {min(num_timing_datapoints, len(names))}, all work since its '
+            f'start, compiled before; measured at {" and ".join(map(str, timed))} steps, linear between',
+            'search': {'split': search_split, 'num_datapoints': len(searched.coords), 'num_steps': last},
+            'optimizers': {
+                name: {'optimizer': choice.name, 'learning_rate': choice.rate} for name, choice in found.items()
+            },
+            'steps_to_reach': {
+                'psnr_db': target,
+                'generated': num_adapt,
+                **_random_steps_to(target, model, found['random'], starts['random'], datapoints, recorded),
+            },
+            'seed': seed,
+            'device': jax.devices()[0].device_kind,
+        },
+        'num_datapoints': len(names),
+        'curves': {name: _curve(each, steps, recorded) for name, each in measured.items()},
+    }
+    examples = _examples(model, datapoints, names[:num_examples], measured, recorded, example_step)
+    return Evaluation(report, examples)
+
+
+def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    steps = tuple(int(step) for step in steps)
+    if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
+        raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
+    return steps
+
+
+def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:
+    """The starts that generated weights are compared with; each ``datapoints [B, ...] -> weights [B, ...]``."""
+
+    def random(batch: Datapoint) -> InrWeights:
+        each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
+        return jax.vmap(each)(jnp.asarray(batch.index))
+
+    base = model.learner.hypernetwork.base
+    if base is None or _is_constant(model, jax.tree.map(lambda leaf: leaf[0], datapoints)):
+        return {'random': jax.jit(random)}
+
+    def constant(batch: Datapoint) -> InrWeights:
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(batch.coords), *leaf.shape)), base(model.params))
+
+    return {'random': jax.jit(random), 'constant': jax.jit(constant)}
+
+
+def _is_constant(model: Model, datapoint: Datapoint) -> bool:
+    """Whether an image and its negative get the same weights."""
+    raw = jax.jit(lambda values: model.learner.adapt(model.params, datapoint._replace(values=values), 0))
+    first, second = raw(datapoint.values), raw(sum(model.spec.data_range) - datapoint.values)
+    return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
+
+
+def _run_generated(model: Model) -> Run:
+    return lambda batch, num_steps, record_steps: model.finetune(batch, num_steps=num_steps, record_steps=record_steps)
+
+
+def _run_from(model: Model, starts: Starts, family: str, rate: float) -> Run:
+    return lambda batch, num_steps, record_steps: fitting.fit_at_rate(
+        model.inr,
+        starts(batch),
+        batch,
+        make=fitting.FAMILIES[family].make,
+        rate=rate,
+        num_steps=num_steps,
+        record_steps=record_steps,
+    )
+
+
+def _random_steps_to(
+    target: float,
+    model: Model,
+    found: fitting.SearchResult,
+    starts: Starts,
+    datapoints: Datapoint,
+    recorded: tuple[int, ...],
+) -> dict[str, Any]:
+    """The optimiser that was first at ``target`` dB in the search, and when it is on these datapoints."""
+    trial = found.fastest_to(target)
+    if trial is None:
+        return {'random': None, 'random_optimizer': None, 'random_learning_rate': None}
+    mse = _run_from(model, starts, trial.name, trial.rate)(datapoints, recorded[-1], recorded).mse
+    again = trial._replace(psnr_db=np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range)).mean(axis=0))
+    return {
+        'random': again.steps_to_reach(target),
+        'random_optimizer': trial.name,
+        'random_learning_rate': trial.rate,
+    }
+
+
+def _curve(measured: Measured, steps: tuple[int, ...], recorded: tuple[int, ...]) -> dict[str, Any]:
+    columns = [recorded.index(step) for step in steps]
+    psnr = measured.psnr_db[:, steps]
+    return {
+        'steps': list(steps),
+        'psnr_db': finite_or_none(psnr.mean(axis=0)),
+        'ssim': finite_or_none(measured.ssim[:, columns].mean(axis=0)),
+        'seconds': finite_or_none(measured.seconds[columns]),
+        'psnr_db_per_datapoint': [finite_or_none(row) for row in psnr],
+    }
+
+
+def _examples(
+    model: Model,
+    datapoints: Datapoint,
+    names: list[str],
+    measured: Mapping[str, Measured],
+    recorded: tuple[int, ...],
+    step: int,
+) -> tuple[Example, ...]:
+    """Original, generated at 0 steps and after ``step``, and a random start after as many."""
+    shown = {
+        'generated, 0 steps': ('generated', 0),
+        f'generated, {step} steps': ('generated', step),
+        f'random start, {step} steps': ('random', step),
+    }
+    shape = model.spec.grid_shape
+    images = {name: each.images for name, each in measured.items() if each.images is not None}
+    if shape is None or not images:
+        return ()
+    return tuple(
+        Example(
+            name=name,
+            data_range=model.spec.data_range,
+            original=np.asarray(datapoints.values[row]).reshape(*shape, -1),
+            weight=np.asarray(datapoints.weight[row]).reshape(shape),
+            reconstructions={caption: images[start][row, recorded.index(at)] for caption, (start, at) in shown.items()},
+            psnr_db={caption: float(measured[start].psnr_db[row, at]) for caption, (start, at) in shown.items()},
+        )
+        for row, name in enumerate(names)
+    )

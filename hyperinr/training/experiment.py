@@ -1,0 +1,73 @@
+"""What one run is made of, and the one place where its parts meet."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import optax
+
+from hyperinr.datasets.base import Dataset
+from hyperinr.types import DatasetSpec, Encoder, Hypernetwork, Inr, MetaLearner
+
+__all__ = ['Experiment', 'experiment']
+
+
+class Experiment(NamedTuple):
+    """A run before it starts.
+
+    Attributes:
+      dataset: opens the dataset; prepares it on first use.
+      build: ``(spec) -> MetaLearner``; needs the specification alone, so that a trained model can be used where its data
+        is not.
+      num_steps: outer updates.
+      batch_size: datapoints of an update, over all devices.
+      seed: of initialisation, batches and all other randomness.
+    """
+
+    dataset: Callable[[], Dataset]
+    build: Callable[[DatasetSpec], MetaLearner]
+    num_steps: int
+    batch_size: int
+    seed: int
+
+
+def experiment(
+    *,
+    dataset: Callable[[], Dataset],
+    inr: Callable[..., Inr],
+    encoder: Callable[..., Encoder],
+    hypernetwork: Callable[..., Hypernetwork],
+    learner: Callable[..., MetaLearner],
+    optimizer: Callable[..., optax.GradientTransformation],
+    num_steps: int,
+    batch_size: int,
+    seed: int,
+) -> Experiment:
+    """Composes a run from factories whose hyperparameters are already bound (by gin, or by `functools.partial`).
+
+    Args:
+      dataset: ``() -> Dataset``.
+      inr: ``(channels=) -> Inr``.
+      encoder: ``(spec=) -> Encoder``.
+      hypernetwork: ``(inr=, encoder=) -> Hypernetwork``.
+      learner: ``(hypernetwork=, inr=, optimizer=, data_range=) -> MetaLearner``.
+      optimizer: ``(num_steps=) -> optax.GradientTransformation``.
+      num_steps: outer updates, >= 1.
+      batch_size: datapoints of an update, >= 1.
+      seed: >= 0.
+
+    Raises:
+      ValueError: a number outside its range.
+    """
+    if num_steps < 1 or batch_size < 1 or seed < 0:
+        raise ValueError(f'an experiment needs num_steps >= 1, batch_size >= 1, seed >= 0, not {num_steps=}, {batch_size=}, {seed=}.')
+
+    def build(spec: DatasetSpec) -> MetaLearner:
+        evaluator = inr(channels=spec.channels)
+        return learner(
+            hypernetwork=hypernetwork(inr=evaluator, encoder=encoder(spec=spec)),
+            inr=evaluator,
+            optimizer=optimizer(num_steps=num_steps),
+            data_range=spec.data_range,
+        )
+
+    return Experiment(dataset=dataset, build=build, num_steps=num_steps, batch_size=batch_size, seed=seed)

@@ -1,0 +1,158 @@
+"""Which datapoints a step sees, and having them on the devices before the step asks for them.
+
+A batch is a function of the seed and the number of the step alone, so a resumed run needs no state of its data: it asks
+for the next number. One background thread keeps a few batches ready; it works while the main thread waits for a step.
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hyperinr.datasets.base import Source
+from hyperinr.errors import InputError
+from hyperinr.types import Datapoint, DatasetSpec
+
+__all__ = ['Batches', 'Positions', 'check_batch', 'prefetched']
+
+RANGE_TOLERANCE = 1e-4
+"""Of the width of the data range: rounding in a resize may leave it by that much."""
+
+
+class Positions:
+    """Epochs of a source, each in its own order, cut into batches without leaving out a remainder.
+
+    Args:
+      length: datapoints of the source, >= 1.
+      batch_size: B; may exceed ``length``, then a batch spans epochs.
+      seed: of the orders.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int):
+        self._length, self._batch_size, self._seed = length, batch_size, seed
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions in the source and their epochs, both ``[B]`` int64, of the batch of update ``step`` (from 0)."""
+        first = step * self._batch_size
+        epochs, offsets = np.divmod(np.arange(first, first + self._batch_size, dtype=np.int64), self._length)
+        wanted = range(int(epochs[0]), int(epochs[-1]) + 1)
+        orders = {epoch: self._order(epoch) for epoch in wanted}
+        self._orders = orders
+        return np.concatenate([orders[epoch][offsets[epochs == epoch]] for epoch in wanted]), epochs
+
+    def _order(self, epoch: int) -> np.ndarray:
+        known = self._orders.get(epoch)
+        return np.random.default_rng((self._seed, epoch)).permutation(self._length) if known is None else known
+
+
+def check_batch(batch: Datapoint, spec: DatasetSpec, name_of: Callable[[int], str]) -> None:
+    """Refuses values that would spoil a run; points of weight 0 may hold anything finite.
+
+    Args:
+      batch: leaves ``[B, ...]``.
+      spec: states the data range.
+      name_of: index of a datapoint -> where it comes from.
+
+    Raises:
+      InputError: a value that is not finite or outside the data range, or a datapoint without a point of positive
+        weight; names the datapoint.
+    """
+    low, high = spec.data_range
+    slack = RANGE_TOLERANCE * (high - low)
+    values, weight = np.asarray(batch.values), np.asarray(batch.weight)
+    smallest, largest = values.min(), values.max()
+    fine = low - slack <= smallest and largest <= high + slack and (weight.max(axis=1) > 0).all()
+    if fine and weight.min() >= 0 and np.isfinite(weight).all():
+        return
+    for row, index in enumerate(np.asarray(batch.index).tolist()):
+        where = f'datapoint {index} of {spec.name!r} ({name_of(index)})'
+        if not np.isfinite(values[row]).all():
+            raise InputError(f'{where} has values that are not finite; repair or remove it.')
+        if not (np.isfinite(weight[row]).all() and weight[row].min() >= 0 and weight[row].max() > 0):
+            raise InputError(f'{where} has weights that are negative, not finite or all zero; repair or remove it.')
+        seen = values[row][weight[row] > 0]
+        if seen.min() < low - slack or seen.max() > high + slack:
+            raise InputError(
+                f'{where} has values from {seen.min():g} to {seen.max():g}, outside the data range [{low:g}, {high:g}] '
+                'that the dataset states; rescale it.'
+            )
+
+
+class Batches(NamedTuple):
+    """The batches of a run.
+
+    Attributes:
+      source: read at random.
+      spec: of its datapoints.
+      positions: step -> positions and epochs.
+    """
+
+    source: Source
+    spec: DatasetSpec
+    positions: Positions
+
+    def __call__(self, step: int) -> Datapoint:
+        """The batch ``[B, ...]`` of update ``step`` (from 0), checked.
+
+        Raises:
+          InputError: see `check_batch`.
+        """
+        indices, epochs = self.positions(step)
+        batch = self.source.batch(indices, epochs)
+        check_batch(batch, self.spec, self.source.names)
+        return batch
+
+
+class _Failure(NamedTuple):
+    error: BaseException
+
+
+@contextlib.contextmanager
+def prefetched(make: Callable[[int], Any], first: int, last: int, *, depth: int = 2) -> Iterator[Iterator[Any]]:
+    """``make(first) ... make(last - 1)`` in order, made by a thread that stays ``depth`` ahead.
+
+    Args:
+      make: called in one background thread.
+      first: number of the first item.
+      last: one after the last.
+      depth: items that wait to be taken.
+
+    Yields:
+      The items; an exception of ``make`` is raised where its item would come. The thread ends with the context.
+    """
+    items: queue.Queue[Any] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                items.put(item, timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for number in range(first, last):
+                if not put(make(number)):
+                    return
+        except BaseException as error:
+            put(_Failure(error))
+
+    def take() -> Iterator[Any]:
+        for _ in range(first, last):
+            item = items.get()
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+
+    thread = threading.Thread(target=work, name='hyperinr-input', daemon=True)
+    thread.start()
+    try:
+        yield take()
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,141 @@
+"""Measuring one way of fitting: PSNR, SSIM and seconds against steps, and pictures.
+
+Letters: ``B`` datapoints, ``S`` recorded steps, ``H`` and ``W`` pixels of their common grid, ``C`` channels.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hyperinr import metrics
+from hyperinr.errors import InputError
+from hyperinr.fitting import FitResult
+from hyperinr.training.model import Model
+from hyperinr.types import Array, Datapoint
+
+__all__ = ['Measured', 'Run', 'finite_or_none', 'masked_ssim', 'measure', 'median_seconds', 'select']
+
+Run = Callable[[Datapoint, int, Sequence[int]], FitResult]
+"""``(datapoints [B, ...], num_steps, record_steps) -> FitResult``, all work from the datapoints on included."""
+
+TIMING_REPEATS = 3
+
+
+class Measured(NamedTuple):
+    """What a `Run` achieved.
+
+    Attributes:
+      psnr_db: ``[B, num_steps + 1]``.
+      ssim: ``[B, S]``; NaN where the data are no images of at least 11 x 11 pixels.
+      seconds: ``[S]``, for each datapoint.
+      images: ``[B, S, H, W, C]``, not clipped; ``None`` where the data lie on no two-dimensional grid.
+    """
+
+    psnr_db: np.ndarray
+    ssim: np.ndarray
+    seconds: np.ndarray
+    images: np.ndarray | None
+
+
+def select(source: Any, num_datapoints: int) -> tuple[Datapoint, list[int]]:
+    """Datapoints at equal distances over a whole source.
+
+    Args:
+      source: has ``__len__`` and ``__getitem__(int) -> Datapoint``.
+      num_datapoints: wanted.
+
+    Returns:
+      The datapoints with leaves ``[B, ...]``, B = min(num_datapoints, len(source)), and their positions in the source.
+
+    Raises:
+      InputError: none asked for, or none there.
+    """
+    if num_datapoints < 1 or len(source) < 1:
+        raise InputError(f'nothing to measure: {num_datapoints} datapoints asked of a split of {len(source)}.')
+    positions = np.linspace(0, len(source) - 1, min(num_datapoints, len(source))).round().astype(int).tolist()
+    chosen = [source[position] for position in positions]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen), positions
+
+
+def finite_or_none(numbers: np.ndarray) -> list[float | None]:
+    """For JSON, which has no NaN and no infinity."""
+    return [float(number) if np.isfinite(number) else None for number in numbers]
+
+
+def masked_ssim(
+    images: np.ndarray, original: np.ndarray, weight: np.ndarray, *, data_range: tuple[float, float]
+) -> np.ndarray:
+    """SSIM of reconstructions of one image, within the rectangle that its points of positive weight span.
+
+    Args:
+      images: ``[S, H, W, C]``.
+      original: ``[H, W, C]``.
+      weight: ``[H, W]``, somewhere positive.
+      data_range: ``(low, high)``.
+
+    Returns:
+      ``[S]``, NaN where the rectangle is smaller than SSIM's window of 11 x 11 pixels.
+    """
+    rows, columns = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
+    inside = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    if min(original[inside].shape[:2]) < 11:
+        return np.full(len(images), np.nan)
+    return np.asarray(_ssim(images[(slice(None), *inside)], original[inside], data_range))
+
+
+@jax.jit
+def _ssim(images: np.ndarray, original: np.ndarray, data_range: tuple[float, float]) -> Array:
+    return jax.vmap(lambda image: metrics.ssim(image, original, data_range=data_range))(images)
+
+
+def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
+    """Seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
+    jax.block_until_ready(run(datapoints, num_steps, ()))
+    repeats = []
+    for _ in range(TIMING_REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(run(datapoints, num_steps, ()))
+        repeats.append(time.perf_counter() - start)
+    return float(np.median(repeats)) / len(datapoints.coords)
+
+
+def measure(
+    run: Run,
+    model: Model,
+    datapoints: Datapoint,
+    *,
+    record_steps: Sequence[int],
+    timed_steps: Sequence[int],
+    num_timing_datapoints: int,
+) -> Measured:
+    """Runs to the last of ``record_steps`` and looks at each of them.
+
+    Args:
+      run: what to measure.
+      model: evaluates the weights; its spec states the data range and the grid.
+      datapoints: leaves ``[B, ...]``.
+      record_steps: S increasing step counts.
+      timed_steps: increasing step counts to time, within those recorded; time is linear between them.
+      num_timing_datapoints: timed together, at most B.
+
+    Returns:
+      A `Measured`.
+    """
+    result = run(datapoints, record_steps[-1], record_steps)
+    psnr = np.asarray(metrics.psnr_from_mse(result.mse, model.spec.data_range))
+    timing_batch = jax.tree.map(lambda leaf: leaf[:num_timing_datapoints], datapoints)
+    times = [median_seconds(run, timing_batch, num_steps) for num_steps in timed_steps]
+    seconds = np.interp(record_steps, timed_steps, np.maximum.accumulate(times))
+    ssim = np.full((len(psnr), len(record_steps)), np.nan)
+    grid_shape = model.spec.grid_shape
+    if grid_shape is None or len(grid_shape) != 2:
+        return Measured(psnr, ssim, seconds, None)
+    images = np.asarray(model.reconstruct(result.snapshots))
+    for row, (values, weight) in enumerate(zip(datapoints.values, datapoints.weight, strict=True)):
+        original = np.asarray(values).reshape(*grid_shape, -1)
+        mask = np.asarray(weight).reshape(grid_shape) > 0
+        ssim[row] = masked_ssim(images[row], original, mask, data_range=model.spec.data_range)
+    return Measured(psnr, ssim, seconds, images)

@@ -1,0 +1,150 @@
+"""A trained meta-learner ready for use: datapoints in, weights out."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr import coordinates, meta_learning
+from hyperinr.errors import InputError
+from hyperinr.fitting import FitResult, map_datapoints
+from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights, MetaLearner, Params
+
+__all__ = ['Model']
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """Parameters with the learner that they belong to.
+
+    Attributes:
+      learner: that was trained.
+      params: of its hypernetwork (the moving average of training).
+      spec: of the datapoints that it was trained on.
+      metadata: where it comes from: ``run``, ``step`` and so on, JSON-serialisable.
+    """
+
+    learner: MetaLearner
+    params: Params
+    spec: DatasetSpec
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def inr(self) -> Inr:
+        """Evaluates the weights that `generate` returns."""
+        return self.learner.inr
+
+    @functools.cached_property
+    def _generate(self) -> Any:
+        def each(params: Params, datapoints: Datapoint) -> InrWeights:
+            if jnp.ndim(datapoints.coords) == 2:
+                return self.learner.generate(params, datapoints)
+            return map_datapoints(functools.partial(each, params), datapoints)
+
+        return jax.jit(each)
+
+    @functools.cached_property
+    def _reconstruct(self) -> Any:
+        def each(weights: InrWeights, coords: Array, num_axes: int) -> Array:
+            if num_axes == 0:
+                return self.inr.apply(weights, coords)
+            return map_datapoints(lambda weights: each(weights, coords, num_axes - 1), weights)
+
+        return jax.jit(each, static_argnums=2)
+
+    def check(self, datapoints: Datapoint) -> None:
+        """Refuses datapoints that the model cannot take. Values are looked at only where they are concrete.
+
+        Raises:
+          InputError: another number of channels or coordinate dimensions than ``spec`` says, values that are not finite
+            or outside its data range, or a datapoint without any point of positive weight.
+        """
+        dims, channels = jnp.shape(datapoints.coords)[-1], jnp.shape(datapoints.values)[-1]
+        if (dims, channels) != (self.spec.coord_dims, self.spec.channels):
+            raise InputError(
+                f'the model takes {self.spec.coord_dims} coordinates and {self.spec.channels} channels a point; these '
+                f'datapoints have {dims} and {channels}.'
+            )
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in datapoints):
+            return
+        weight, values = np.asarray(datapoints.weight), np.asarray(datapoints.values)
+        seen = values[weight > 0]
+        low, high = self.spec.data_range
+        if not np.isfinite(seen).all():
+            raise InputError('the datapoints hold values that are not finite; give these points weight 0.')
+        tolerance = 1e-4 * (high - low)
+        if seen.size and (seen.min() < low - tolerance or seen.max() > high + tolerance):
+            raise InputError(
+                f'the datapoints hold values from {seen.min():g} to {seen.max():g}; the model takes '
+                f'[{low:g}, {high:g}]: rescale them.'
+            )
+        if not (weight > 0).any(axis=-1).all():
+            raise InputError('a datapoint has no point of positive weight; leave it out.')
+
+    def generate(self, datapoints: Datapoint) -> InrWeights:
+        """Predicts weights: encode, adapt the steps that the learner was trained through, decode.
+
+        Works inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``; outside it is compiled once per shape.
+
+        Args:
+          datapoints: one (``coords [N, D]``) or any leading batch axes (``[B, N, D]``).
+
+        Returns:
+          Weights with the same leading axes, ``[B, ...]``.
+
+        Raises:
+          InputError: see `check`.
+
+        Example:
+          >>> model = hyperinr.load('runs/demo')  # doctest: +SKIP
+          >>> weights = model.generate(datapoints)  # doctest: +SKIP
+          >>> model.reconstruct(weights, (256, 256)).shape  # doctest: +SKIP
+          (64, 256, 256, 3)
+        """
+        self.check(datapoints)
+        return self._generate(self.params, datapoints)
+
+    def finetune(self, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult:
+        """Generates weights and fine-tunes them by the rule that belongs to the learner.
+
+        Steps count from the hypernetwork's raw output, so the learner's own adaptation steps are the first of them.
+
+        Args:
+          datapoints: leaves ``[B, ...]``.
+          num_steps: >= 0.
+          record_steps: increasing step counts whose weights are wanted.
+
+        Returns:
+          A `FitResult`.
+
+        Raises:
+          InputError: see `check` and `fitting.fit`.
+        """
+        self.check(datapoints)
+        return meta_learning.finetune(
+            self.learner, self.params, datapoints, num_steps=num_steps, record_steps=tuple(record_steps)
+        )
+
+    def reconstruct(self, weights: InrWeights, shape: Sequence[int] | None = None) -> Array:
+        """Evaluates weights on a pixel-centre grid of any resolution.
+
+        Args:
+          weights: leaves ``[..., *tensor]`` with any leading axes.
+          shape: of the grid; ``None``: that of the training data.
+
+        Returns:
+          ``[..., *shape, C]``, not clipped to the data range.
+
+        Raises:
+          InputError: no ``shape``, and the training data had no grid.
+        """
+        grid_shape = self.spec.grid_shape if shape is None else tuple(shape)
+        if grid_shape is None:
+            raise InputError(f'the data of {self.spec.name!r} lie on no grid; say which shape to reconstruct.')
+        num_axes = jnp.ndim(weights['layer_0']['b']) - 1
+        values = self._reconstruct(weights, coordinates.grid(grid_shape), num_axes)
+        return values.reshape(*values.shape[:num_axes], *grid_shape, values.shape[-1])

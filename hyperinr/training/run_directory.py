@@ -1,0 +1,212 @@
+"""The folder of one run: what it was started with, and the guard against mixing two runs in one folder."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hyperinr.errors import InputError
+from hyperinr.files import check_writable_folder, disk_errors, replacing, write_json
+from hyperinr.types import DatasetSpec
+
+__all__ = ['RunFiles', 'changed_bindings', 'check_same_run', 'locked', 'read_spec', 'versions', 'write_run_files']
+
+CONFIG, SPEC, RUN, VERSIONS = 'config.gin', 'spec.json', 'run.json', 'versions.json'
+LOCK = '.lock'
+MAX_CHANGES_SHOWN = 6
+
+
+class RunFiles(NamedTuple):
+    """What a run is started with.
+
+    Attributes:
+      config_text: the operative config; ``None`` for a run put together in Python.
+      run: ``num_steps``, ``batch_size`` and ``seed``.
+      spec: of the dataset; ``None`` while the dataset has not been opened.
+    """
+
+    config_text: str | None
+    run: Mapping[str, int]
+    spec: DatasetSpec | None
+
+
+def _logical_lines(text: str) -> list[str]:
+    """Statements of a gin text without comments; a continued or indented line belongs to the one before."""
+    lines: list[str] = []
+    continued = False
+    for raw in text.splitlines():
+        line = raw.rstrip()
+        if not line.strip() or line.lstrip().startswith('#'):
+            continued = False
+            continue
+        joins = continued or line[0].isspace() or line[0] in ')]}'
+        continued = line.endswith('\\')
+        line = line.rstrip('\\').strip()
+        if joins and lines:
+            lines[-1] = f'{lines[-1]} {line}'.strip()
+        else:
+            lines.append(line)
+    return lines
+
+
+def _bindings(text: str) -> dict[str, str]:
+    found = {}
+    for line in _logical_lines(text):
+        match = re.match(r'([\w./%]+)\s*=\s*(.*)', line)
+        name, value = match.groups() if match else (line, '')
+        found[name] = ' '.join(value.split())
+    return found
+
+
+def changed_bindings(before: str, after: str) -> list[str]:
+    """What differs between two configs, apart from comments, spacing and order.
+
+    Returns:
+      One entry for each binding: ``'NUM_STEPS was 100, is now 200'``.
+
+    Example:
+      >>> changed_bindings('siren.width = 64', '# wider\\nsiren.width = 128')
+      ['siren.width was 64, is now 128']
+    """
+    old, new = _bindings(before), _bindings(after)
+    changes = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in new:
+            changes.append(f'{name}{" = " + old[name] if old[name] else ""} is gone')
+        elif name not in old:
+            changes.append(f'{name}{" = " + new[name] if new[name] else ""} is new')
+        elif old[name] != new[name]:
+            changes.append(f'{name} was {old[name]}, is now {new[name]}')
+    return changes
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read ({error}); the run directory is damaged.') from error
+
+
+def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
+    """The specification of the data that a run was trained on.
+
+    Raises:
+      InputError: the folder is not that of a run, or damaged.
+    """
+    path = Path(run_dir) / SPEC
+    if not path.is_file():
+        raise InputError(f'{run_dir} holds no run ({SPEC} is missing); give the folder of --run in `hyperinr train`.')
+    fields = _read_json(path)
+    try:
+        spec = DatasetSpec(**fields)
+    except TypeError as error:
+        raise InputError(f'{path} does not describe a dataset ({error}); the run directory is damaged.') from error
+    low, high = spec.data_range
+    shape = None if spec.grid_shape is None else tuple(spec.grid_shape)
+    return spec._replace(grid_shape=shape, data_range=(low, high))
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name == LOCK or '.partial' in path.name
+
+
+def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
+    """Compares a run that is about to start with what its folder holds. Writes nothing.
+
+    Returns:
+      Whether the folder holds this run already; False for a new or empty one.
+
+    Raises:
+      InputError: the folder holds another run (says which bindings differ), something that is not a run, or cannot be
+        written to.
+    """
+    run_dir = Path(run_dir)
+    if run_dir.exists() and not run_dir.is_dir():
+        raise InputError(f'{run_dir} is a file; give a folder as the run directory.')
+    nearest = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f'no permission to write {run_dir}; choose another folder or change its permissions.')
+    content = [] if not run_dir.is_dir() else [path for path in run_dir.iterdir() if not _is_leftover(path)]
+    if not content:
+        return False
+    if not (run_dir / RUN).is_file():
+        names = ', '.join(sorted(path.name for path in content)[:3])
+        raise InputError(f'{run_dir} is not empty and holds no run ({names} ...); give a new or empty folder.')
+    changes = []
+    if files.config_text is not None and (run_dir / CONFIG).is_file():
+        changes = changed_bindings((run_dir / CONFIG).read_text(encoding='utf-8'), files.config_text)
+    stored = _read_json(run_dir / RUN)
+    if not changes:
+        changes = [
+            f'{name} was {stored.get(name)}, is now {value}'
+            for name, value in files.run.items()
+            if stored.get(name) != value
+        ]
+    if not changes and files.spec is not None and (run_dir / SPEC).is_file():
+        before = read_spec(run_dir)
+        changes = [
+            f"the dataset's {name} was {old}, is now {new}"
+            for name, old, new in zip(DatasetSpec._fields, before, files.spec, strict=True)
+            if old != new
+        ]
+    if changes:
+        shown = '; '.join(changes[:MAX_CHANGES_SHOWN])
+        more = f'; and {len(changes) - MAX_CHANGES_SHOWN} more' if len(changes) > MAX_CHANGES_SHOWN else ''
+        raise InputError(
+            f'{run_dir} holds a run of another config: {shown}{more}. Give another run directory, or the '
+            'config of that run.'
+        )
+    return True
+
+
+def versions() -> dict[str, str]:
+    """Of Python, the machine and the packages that decide the numbers of a run."""
+    found = {'python': platform.python_version(), 'machine': platform.machine()}
+    for name in ('hyperinr', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy', 'orbax-checkpoint', 'gin-config'):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
+    """Writes what is missing, each file whole or not at all; what makes the folder a run comes first.
+
+    Raises:
+      InputError, RunError: as `hyperinr.files.disk_errors`.
+    """
+    run_dir = check_writable_folder(run_dir)
+    if not (run_dir / RUN).exists():
+        write_json(run_dir / RUN, dict(files.run))
+    if files.config_text is not None and not (run_dir / CONFIG).exists():
+        with replacing(run_dir / CONFIG) as temporary:
+            temporary.write_text(files.config_text, encoding='utf-8')
+    if files.spec is not None and not (run_dir / SPEC).exists():
+        write_json(run_dir / SPEC, files.spec._asdict())
+    if not (run_dir / VERSIONS).exists():
+        write_json(run_dir / VERSIONS, versions())
+
+
+@contextlib.contextmanager
+def locked(run_dir: str | os.PathLike) -> Iterator[None]:
+    """Keeps a second process from training in the same folder; the system releases the lock when a process dies.
+
+    Raises:
+      InputError: another process is training there.
+    """
+    path = Path(run_dir) / LOCK
+    with disk_errors(path):
+        handle = path.open('w')
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f'another process is training in {run_dir}; wait for it, or give another folder.'
+            ) from None
+        yield

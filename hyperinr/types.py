@@ -1,0 +1,188 @@
+"""The contracts between the parts: what a datapoint, an INR, a hypernetwork and a meta-learner are.
+
+Letters, here and everywhere: ``N`` coordinates of one datapoint, ``D`` coordinate dimensions, ``C`` channels,
+``B`` datapoints of a batch, ``P`` weights of one INR, ``K`` adaptation steps, ``E`` dimensions of an embedding.
+
+Every function is written for **one** datapoint; the caller applies ``jax.vmap``, ``jax.lax.map`` or ``jax.pmap``.
+A batch is the same structure with a leading axis ``[B, ...]`` on every leaf.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+__all__ = [
+    'Array',
+    'Code',
+    'DatasetSpec',
+    'Datapoint',
+    'Encoder',
+    'Hypernetwork',
+    'Inr',
+    'InrWeights',
+    'Key',
+    'MetaLearner',
+    'Metrics',
+    'Params',
+    'Start',
+    'TrainState',
+]
+
+Array = jax.Array | np.ndarray
+Key = jax.Array
+"""A typed key of ``jax.random.key``."""
+Params = Any
+"""Parameters of a Haiku module: a nested mapping of arrays."""
+Code = Any
+"""Whatever is private to one datapoint: all weights, a delta, a latent. Any pytree of arrays."""
+InrWeights = Mapping[str, Mapping[str, Array]]
+"""Weights of one INR: ``{'layer_0': {'w': [in, out], 'b': [out]}, 'layer_1': ...}``."""
+Metrics = Mapping[str, Array]
+"""Scalars by name."""
+
+
+class Datapoint(NamedTuple):
+    """One signal as samples of it.
+
+    Attributes:
+      coords: ``[N, D]`` in [-1, 1].
+      values: ``[N, C]`` in the ``data_range`` that the dataset's spec states.
+      weight: ``[N]`` >= 0. Zero marks padding and held-out points, any other number is an importance.
+      index: ``[]`` int32, position in its source (tables of codes, provenance).
+    """
+
+    coords: Array
+    values: Array
+    weight: Array
+    index: Array
+
+
+class DatasetSpec(NamedTuple):
+    """What every datapoint of a dataset has in common.
+
+    Attributes:
+      name: of the dataset, for logs and metadata.
+      grid_shape: ``(height, width)`` (or any D sizes) when the N points are a row-major pixel-centre grid; ``None``
+        when they are scattered.
+      num_points: N.
+      coord_dims: D.
+      channels: C.
+      data_range: ``(low, high)`` that ``values`` stay within.
+    """
+
+    name: str
+    grid_shape: tuple[int, ...] | None
+    num_points: int
+    coord_dims: int
+    channels: int
+    data_range: tuple[float, float]
+
+
+class Inr(NamedTuple):
+    """A functional evaluator of an implicit neural representation.
+
+    Attributes:
+      init: ``(key, coord_dims) -> InrWeights``; consumes the key.
+      apply: ``(weights, coords [N, D]) -> values [N, C]``.
+      metadata: what a reader of stored weights must know to evaluate them: ``{'kind': 'siren', 'omega_0': 30.0, ...}``,
+        JSON-serialisable.
+    """
+
+    init: Callable[[Key, int], InrWeights]
+    apply: Callable[[InrWeights, Array], Array]
+    metadata: Mapping[str, Any]
+
+
+class Encoder(NamedTuple):
+    """Datapoint -> embedding.
+
+    Attributes:
+      init: ``(key, datapoint) -> Params``; consumes the key.
+      apply: ``(params, datapoint) -> embedding [E]``.
+    """
+
+    init: Callable[[Key, Datapoint], Params]
+    apply: Callable[[Params, Datapoint], Array]
+
+
+class Start(NamedTuple):
+    """Where the adaptation of one datapoint begins and how far it goes in each step.
+
+    Attributes:
+      code: any pytree.
+      rates: a pytree of the code's structure. A leaf has a leading axis of K steps (or 1: the same in every step) and
+        then broadcasts against its leaf of the code: ``[K, 1, 1]`` per layer, ``[K, in, out]`` per parameter.
+    """
+
+    code: Code
+    rates: Code
+
+
+class Hypernetwork(NamedTuple):
+    """Datapoint -> code -> weights.
+
+    Attributes:
+      init: ``(key, datapoint) -> Params``; consumes the key.
+      encode: ``(params, datapoint) -> Start``.
+      decode: ``(params, code) -> InrWeights``.
+      base: ``(params) -> InrWeights``, the learned constant start that all datapoints' weights vary around; ``None`` where
+        there is no such thing.
+    """
+
+    init: Callable[[Key, Datapoint], Params]
+    encode: Callable[[Params, Datapoint], Start]
+    decode: Callable[[Params, Code], InrWeights]
+    base: Callable[[Params], InrWeights] | None
+
+
+class TrainState(NamedTuple):
+    """Everything that an update carries to the next; a checkpoint is exactly this.
+
+    Attributes:
+      step: ``[]`` int32, updates done.
+      params: of the hypernetwork.
+      opt_state: of the outer optimiser.
+      average: exponential moving average of ``params`` (equal to them when the learner keeps none); what `generate` uses.
+      key: for the randomness of the next update.
+    """
+
+    step: Array
+    params: Params
+    opt_state: Any
+    average: Params
+    key: Key
+
+
+class Update(Protocol):
+    def __call__(
+        self, state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        """One outer step on a batch ``[B, ...]``; gradients are averaged over the mapped axis ``axis_name`` if given."""
+        ...
+
+
+class MetaLearner(NamedTuple):
+    """Trains a hypernetwork and uses it.
+
+    Attributes:
+      init: ``(key, datapoint) -> TrainState``; consumes the key.
+      update: see `Update`; ``context`` is what is observed, ``target`` what the loss is measured on.
+      gradient: ``(params, context, target, key) -> (gradient, Metrics)`` of the mean loss of a batch ``[B, ...]``.
+      generate: ``(params, datapoint) -> InrWeights`` of one datapoint: encode, adapt ``num_steps``, decode.
+      adapt: ``(params, datapoint, num_steps) -> InrWeights`` whose leaves have a leading axis ``[num_steps + 1]``: the
+        weights after 0, 1, ... steps; beyond the K steps of training the last learned rates go on.
+      num_steps: K, the adaptation steps that it was trained through.
+      hypernetwork: the one it trains.
+      inr: the evaluator of the weights it emits.
+    """
+
+    init: Callable[[Key, Datapoint], TrainState]
+    update: Update
+    gradient: Callable[[Params, Datapoint, Datapoint, Key], tuple[Params, Metrics]]
+    generate: Callable[[Params, Datapoint], InrWeights]
+    adapt: Callable[[Params, Datapoint, int], InrWeights]
+    num_steps: int
+    hypernetwork: Hypernetwork
+    inr: Inr

@@ -1,0 +1,102 @@
+"""Weight pytree <-> flat vector ``[P]``, with the ordered specification that makes the vector readable.
+
+The order is that of ``layer_0, layer_1, ..., layer_10`` (by number, not by letter) and, within a layer, ``b`` before
+``w``-like names as sorted; it never depends on how a mapping was built.
+"""
+
+import re
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from hyperinr.types import Array, InrWeights
+
+__all__ = ['WeightSpec', 'count', 'flatten', 'spec_of', 'unflatten']
+
+
+class WeightSpec(NamedTuple):
+    """Ordered names and shapes of the tensors of one INR.
+
+    Attributes:
+      paths: ``'layer_0/b'``, ``'layer_0/w'``, ... in the order of the flat vector.
+      shapes: of the tensors, in the same order, without batch axes.
+    """
+
+    paths: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Elements of each tensor."""
+        sizes = []
+        for shape in self.shapes:
+            size = 1
+            for axis in shape:
+                size *= axis
+            sizes.append(size)
+        return tuple(sizes)
+
+
+def _natural(name: str) -> tuple:
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r'(\d+)', name))
+
+
+def spec_of(weights: InrWeights) -> WeightSpec:
+    """The specification of one INR's (unbatched) weights.
+
+    Example:
+      >>> spec_of({'layer_0': {'w': jnp.zeros((2, 3)), 'b': jnp.zeros(3)}}).paths
+      ('layer_0/b', 'layer_0/w')
+    """
+    paths, shapes = [], []
+    for layer in sorted(weights, key=_natural):
+        for name in sorted(weights[layer]):
+            paths.append(f'{layer}/{name}')
+            shapes.append(tuple(weights[layer][name].shape))
+    return WeightSpec(tuple(paths), tuple(shapes))
+
+
+def count(spec: WeightSpec) -> int:
+    """P, the number of weights."""
+    return sum(spec.sizes)
+
+
+def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
+    """Weights with leaves ``[..., *shape]`` -> ``[..., P]``; leading (batch) axes are kept.
+
+    Raises:
+      ValueError: the weights have other names or shapes than ``spec``.
+    """
+    parts = []
+    for path, shape in zip(spec.paths, spec.shapes, strict=True):
+        layer, name = path.split('/')
+        try:
+            leaf = jnp.asarray(weights[layer][name])
+        except KeyError:
+            raise ValueError(f'the weights lack {path!r}, which their specification names.') from None
+        lead = leaf.ndim - len(shape)
+        if lead < 0 or leaf.shape[lead:] != shape:
+            raise ValueError(f'{path!r} has shape {leaf.shape}, its specification says [..., {shape}].')
+        parts.append(leaf.reshape(*leaf.shape[:lead], -1))
+    found = sum(len(layer) for layer in weights.values())
+    if found != len(parts):
+        raise ValueError(f'the weights have {found} tensors, their specification {len(parts)}.')
+    return jnp.concatenate(parts, axis=-1)
+
+
+def unflatten(vector: Array, spec: WeightSpec) -> InrWeights:
+    """``[..., P]`` -> weights with leaves ``[..., *shape]``, the exact inverse of `flatten`.
+
+    Raises:
+      ValueError: the last axis is not ``P`` long.
+    """
+    if vector.shape[-1] != count(spec):
+        raise ValueError(f'a vector of {vector.shape[-1]} weights does not fit a specification of {count(spec)}.')
+    weights: dict[str, dict[str, Array]] = {}
+    start = 0
+    for path, shape, size in zip(spec.paths, spec.shapes, spec.sizes, strict=True):
+        layer, name = path.split('/')
+        part = vector[..., start : start + size].reshape(*vector.shape[:-1], *shape)
+        weights.setdefault(layer, {})[name] = part
+        start += size
+    return weights

@@ -1,0 +1,66 @@
+"""What tests run under: eight CPU devices, no implicit rank promotion, one cache, warnings as errors (setup.cfg)."""
+
+import os
+
+# Before jax is imported: device and thread counts are read once. Eight threads keep collectives of eight devices from
+# deadlocking on small machines.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['NPROC'] = '8'
+if '--xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+    os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=8'.strip()
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+# Compilation makes the first example slow and the machine is shared: no deadlines, and the same examples every time.
+hypothesis.settings.register_profile('quick', deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile('quick')
+
+
+@pytest.fixture(scope='session', autouse=True)
+def data_path() -> Iterator[Path]:
+    """The dataset cache of this session: nothing that a user has prepared is read or written."""
+    before = os.environ.get('DATA_PATH')
+    with tempfile.TemporaryDirectory(prefix='hyperinr-tests-') as folder:
+        os.environ['DATA_PATH'] = folder
+        yield Path(folder)
+        if before is None:
+            del os.environ['DATA_PATH']
+        else:
+            os.environ['DATA_PATH'] = before
+
+
+@pytest.fixture
+def run_python():
+    """Runs Python in a process of its own: ``run_python(code, *arguments, env={}) -> CompletedProcess``."""
+    import subprocess
+    import sys
+
+    root = Path(__file__).resolve().parent.parent
+
+    def run(code: str, *arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess:
+        environment = {**os.environ, 'PYTHONPATH': str(root), **env}
+        command = [sys.executable, '-c', code, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or root, timeout=300)
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def trained_run(tmp_path_factory, data_path) -> Path:
+    """The run directory of two tiny steps of the default experiment, by the command line. Not to be written to."""
+    from hyperinr import cli
+    from tests.tiny_runs import DEFAULT, overrides
+
+    folder = tmp_path_factory.mktemp('trained') / 'run'
+    params = [word for binding in overrides(DEFAULT) for word in ('-p', binding)]
+    assert cli.main(['train', DEFAULT, '--run', str(folder), *params, '--debug']) == 0
+    return folder

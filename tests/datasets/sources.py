@@ -1,0 +1,94 @@
+"""Small versions of every dataset, and tfds datasets that are prepared without TensorFlow."""
+
+import io
+import logging
+
+import numpy as np
+from PIL import Image
+
+from hyperinr import datasets
+
+
+def photo_patches(folder):
+    return datasets.photo_patches(
+        resolution=(8, 12), num_train=24, num_validation=5, num_test=6, data_dir=str(folder / 'cache')
+    )
+
+
+def mnist_5k(folder):
+    return datasets.mnist_5k(
+        resolution=(14, 20), num_train=30, num_validation=5, num_test=6, data_dir=str(folder / 'cache')
+    )
+
+
+def image_folder(folder):
+    write_images(folder / 'images')
+    return datasets.image_folder(
+        path=folder / 'images', resolution=(8, 12), augment=True, data_dir=str(folder / 'cache')
+    )
+
+
+def tfds_images(folder):
+    prepare_ragged(folder / 'cache')
+    return datasets.tfds_images(name='ragged', resolution=(8, 12), augment=True, data_dir=str(folder / 'cache'))
+
+
+def function_on_grid(folder):
+    return datasets.continuous_function(resolution=(8, 12), num_train=9, num_validation=5, num_test=6)
+
+
+def function_anywhere(folder):
+    return datasets.continuous_function(
+        function=datasets.blobs, sampling='uniform', resolution=(4, 4, 4), num_points=50, channels=1, num_train=9
+    )
+
+
+FACTORIES = (photo_patches, mnist_5k, image_folder, tfds_images, function_on_grid, function_anywhere)
+
+
+def write_images(folder, count=12):
+    """Noise in RGB of several sizes, one of them in a sub-folder, beside files that are no images."""
+    rng = np.random.default_rng(0)
+    (folder / 'more').mkdir(parents=True)
+    (folder / 'notes.txt').write_text('no image')
+    (folder / '.hidden.png').write_text('no image')
+    for index in range(count):
+        size = (10 + index, 10 + 2 * (index % 3))
+        name = f'more/{index}.png' if index == 3 else f'{index:02}.png'
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / name)
+
+
+def prepare_ragged(
+    cache, *, name='ragged', shape=(None, None, 3), file_format='array_record', splits=('train', 'test')
+):
+    """A tfds dataset of 20 images a split: the i-th has 6 + i % 3 rows, 9 columns and the value i everywhere."""
+    import tensorflow_datasets as tfds
+
+    class Ragged(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version('2.0.0')
+
+        def _info(self):
+            features = {
+                'image': tfds.features.Image(shape=shape, encoding_format='png'),
+                'label': tfds.features.Scalar(np.int64),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+            )
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples() for split in splits}
+
+        def _generate_examples(self):
+            for index in range(20):
+                size = (6 + index % 3, 9) if shape[0] is None else shape[:2]
+                buffer = io.BytesIO()
+                Image.fromarray(np.full((*size, 3)[: 3 if shape[2] == 3 else 2], index, np.uint8)).save(buffer, 'png')
+                yield index, {'image': buffer.getvalue(), 'label': index}
+
+    Ragged.name = name
+    logging.getLogger('absl').setLevel(logging.ERROR)
+    tfds.disable_progress_bar()
+    builder = Ragged(data_dir=str(cache), file_format=file_format)
+    builder.download_and_prepare(download_dir=str(cache / 'downloads'))
+    return builder

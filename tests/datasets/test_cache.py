@@ -1,0 +1,102 @@
+"""The cache: where it is, that preparing is all or nothing, and that several processes prepare once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hyperinr.datasets import cache_folder, photo_patches
+from hyperinr.errors import InputError, RunError
+
+SMALL = {'resolution': (8, 8), 'num_train': 6, 'num_validation': 1, 'num_test': 1}
+
+PREPARE = """
+import sys, time
+import numpy as np
+from hyperinr.datasets import records
+
+def slowly():
+    for index in range(int(sys.argv[2])):
+        time.sleep(float(sys.argv[3]))
+        yield records.Record(np.full((4, 4, 3), index, np.uint8), (0, 0, 4, 4), str(index))
+
+splits = lambda: {'train': slowly()}
+readers = records.open_records('slow', recipe={}, shape=(4, 4, 3), splits=splits, data_dir=sys.argv[1])
+print('holds', len(readers['train']), readers['train'].read([2]).names)
+"""
+
+
+def prepare(folder, count=3, delay=0.0):
+    command = [sys.executable, '-c', PREPARE, str(folder), str(count), str(delay)]
+    root = str(Path(__file__).parents[2])
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': root}
+    )
+
+
+def test_the_folder_is_the_argument_or_the_environment_or_the_home(monkeypatch):
+    monkeypatch.setenv('DATA_PATH', '/data')
+    assert cache_folder() == Path('/data')
+    assert cache_folder('/other') == Path('/other')
+    monkeypatch.delenv('DATA_PATH')
+    assert cache_folder() == Path.home() / '.cache' / 'hyperinr'
+
+
+def test_a_killed_preparation_leaves_nothing_that_is_read(tmp_path):
+    killed = prepare(tmp_path, count=100_000, delay=0.01)
+    while not list(tmp_path.glob('images/*/incomplete.*')):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert list(tmp_path.glob('images/*/incomplete.*'))
+    out, err = prepare(tmp_path).communicate(timeout=120)
+    assert out == "holds 3 ['2']\n", err
+    assert not list(tmp_path.glob('images/*/incomplete.*'))
+
+
+def test_processes_that_want_the_same_dataset_prepare_it_once(tmp_path):
+    outputs = [process.communicate(timeout=120) for process in [prepare(tmp_path, delay=0.3) for _ in range(2)]]
+    assert [out for out, _ in outputs] == ["holds 3 ['2']\n"] * 2, outputs
+    assert sum(err.count('preparing slow') for _, err in outputs) == 1
+
+
+def test_the_second_opening_prepares_nothing(tmp_path, capsys):
+    photo_patches(**SMALL, data_dir=str(tmp_path))
+    said = capsys.readouterr()
+    assert said.err.startswith('preparing photo_patches')
+    assert said.out == ''
+    photo_patches(**SMALL, data_dir=str(tmp_path))
+    assert capsys.readouterr() == ('', '')
+
+
+def test_a_cache_below_a_file_is_refused(tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('DATA_PATH', str(tmp_path / 'file' / 'cache'))
+    with pytest.raises(InputError, match=r'cannot write to the dataset cache .*set DATA_PATH'):
+        photo_patches(**SMALL)
+
+
+def test_a_cache_without_permission_is_refused(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(os, 'open', refuse)
+    with pytest.raises(InputError, match=r'Permission denied.*set DATA_PATH'):
+        photo_patches(**SMALL, data_dir=str(tmp_path))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    from hyperinr.datasets import records
+
+    def full(pixels):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(records, '_png', full)
+    with pytest.raises(RunError, match='disk is full'):
+        photo_patches(**SMALL, data_dir=str(tmp_path))
+    assert not list(tmp_path.glob('images/*'))

@@ -1,0 +1,41 @@
+"""The evaluation on the terminal and on the disk."""
+
+import pytest
+
+from hyperinr.inspection import report
+from hyperinr.training.evaluation import Evaluation
+from tests.inspection.test_pictures import CURVES, make_example
+
+
+def make_evaluation(reached=24, with_examples=True):
+    curves = {name: {**curve, 'ssim': [0.5, None, 0.7]} for name, curve in CURVES.items()}
+    protocol = {
+        'dataset': 'waves',
+        'split': 'test',
+        'optimizers': {'random': {'optimizer': 'adam', 'learning_rate': 0.002}},
+        'steps_to_reach': {'psnr_db': 33.21, 'generated': 3, 'random': reached},
+    }
+    return Evaluation({'protocol': protocol, 'num_datapoints': 2, 'curves': curves}, (make_example(),) * with_examples)
+
+
+@pytest.mark.parametrize(('reached', 'said'), [(24, '24 steps'), (None, 'more than 3 steps')])
+def test_the_table_says_what_was_found(capsys, monkeypatch, reached, said):
+    monkeypatch.setenv('COLUMNS', '120')
+    report.print_table(make_evaluation(reached))
+    printed = capsys.readouterr().out
+    assert 'adam 0.002' in printed
+    assert '0.700' in printed
+    assert f'33.21 dB: generated weights 3 steps, random start {said}' in printed
+
+
+def test_show_draws_beside_the_json_and_names_every_file(tmp_path, capsys):
+    paths = report.show(make_evaluation(), tmp_path / 'evaluation.json')
+    assert [path.name for path in paths] == ['comparison.png', 'errors.png', 'curves.png']
+    printed = capsys.readouterr().out
+    for path in (*paths, tmp_path / 'evaluation.json'):
+        assert str(path) in printed
+    assert {path.name for path in (tmp_path / 'pictures').iterdir()} == {path.name for path in paths}
+
+
+def test_data_without_pictures_have_curves_only(tmp_path):
+    assert [path.name for path in report.draw(make_evaluation(with_examples=False), tmp_path)] == ['curves.png']

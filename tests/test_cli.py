@@ -1,0 +1,159 @@
+"""The command line's manners: one line for each mistake, the right exit status, nothing half-written."""
+
+import os
+import signal
+
+import pytest
+
+import hyperinr
+from hyperinr import cli, config
+from hyperinr.errors import InputError, RunError
+
+SIREN = 'experiment/photo_patches_siren.gin'
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Runs a command in an empty folder: ``run(*arguments) -> (status, stdout, stderr)``."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        try:
+            status = cli.main(arguments)
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    return run
+
+
+def assert_one_line(result, status, *parts):
+    code, _, err = result
+    assert code == status, err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith('hyperinr: error: ')
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_configs_lists_every_config_with_its_summary(run):
+    status, out, _ = run('configs')
+    assert status == 0
+    lines = out.strip().splitlines()
+    assert [line.split()[0] for line in lines] == config.available()
+    assert all(len(line.split(maxsplit=1)) == 2 for line in lines)
+
+
+def test_describe_names_file_and_line_of_every_value(run):
+    status, out, _ = run('describe', SIREN, '-p', 'siren.width=16')
+    assert status == 0
+    rows = {line.split()[0]: line for line in out.strip().splitlines()}
+    assert rows['inrs.siren.width'].split()[1:] == ['16', '-p', 'siren.width=16']
+    assert 'inr/siren.gin:' in rows['inrs.siren.depth']
+    assert '(%NUM_STEPS)' in rows['experiment.experiment.num_steps']
+    assert rows['meta_learning.meta_learner.first_order'].split()[-1] == 'default'
+
+
+def test_version_and_help(run):
+    assert run('--version')[1].strip() == f'hyperinr {hyperinr.__version__}'
+    for verb in ('train', 'evaluate', 'generate', 'finetune', 'prepare', 'configs', 'describe'):
+        assert verb in run('--help')[1]
+        status, out, _ = run(verb, '--help')
+        assert status == 0
+        assert '--debug' in out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'parts'),
+    [
+        ((), ('COMMAND',)),
+        (('trian', SIREN), ("'trian'", 'train')),
+        (('train',), ('CONFIG',)),
+        (('train', 'photo_patches_siern'), ('no config', 'experiment/photo_patches_siren.gin')),
+        (('train', SIREN, '-p', 'siren.widht=3'), ('-p siren.widht=3', "did you mean 'width'")),
+        (('train', SIREN, '-p', 'NUM_STPES=3'), ("did you mean 'NUM_STEPS'",)),
+        (('train', SIREN, '-p', 'NUM_STEPS=0'), ('num_steps >= 1',)),
+        (('describe', SIREN, '-p', 'siren.widht=3'), ("did you mean 'width'",)),
+        (('evaluate',), ('--run',)),
+        (('evaluate', '--run', 'nowhere'), ('nowhere', 'hyperinr train')),
+        (('generate', '--run', 'nowhere', 'a.png'), ('nowhere',)),
+        (('finetune', '--run', 'nowhere', 'a.png', '--num-steps', 'many'), ("'many'",)),
+        (('generate', '--run', 'nowhere'), ('FILE',)),
+        (('prepare', 'no_such_dataset'), ()),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_writes_nothing(run, tmp_path, arguments, parts):
+    assert_one_line(run(*arguments), 2, *parts)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('error', 'status', 'text'),
+    [
+        (InputError('no such thing.'), 2, 'hyperinr: error: no such thing.\n'),
+        (RunError('the disk is full.'), 1, 'hyperinr: error: the disk is full.\n'),
+        (InputError('two\nlines.'), 2, 'hyperinr: error: two lines.\n'),
+        (KeyboardInterrupt('saved after 3 steps'), 130, 'hyperinr: saved after 3 steps\n'),
+        (KeyboardInterrupt(), 130, 'hyperinr: interrupted\n'),
+        (
+            ZeroDivisionError('by zero'),
+            1,
+            'hyperinr: error: unexpected ZeroDivisionError: by zero (--debug shows the traceback)\n',
+        ),
+    ],
+)
+def test_errors_become_a_line_and_a_status(run, monkeypatch, error, status, text):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr(cli, '_configs', fail)
+    code, _, err = run('configs')
+    assert (code, err) == (status, text)
+
+
+def test_debug_shows_the_traceback(run):
+    with pytest.raises(InputError, match='no config'):
+        run('describe', 'nothing', '--debug')
+
+
+def test_what_gin_adds_to_an_error_is_not_shown(run):
+    assert_one_line(run('train', SIREN, '-p', 'NUM_STEPS=-1'), 2)
+
+
+def test_a_reader_that_leaves_early_is_no_error(run_python, tmp_path):
+    code = 'import sys\nfrom hyperinr.cli import main\nsys.stdout.close = lambda: None\nsys.exit(main(["configs"]))'
+    reader, writer = os.pipe()
+    os.close(reader)
+    import subprocess
+    import sys
+
+    with os.fdopen(writer, 'w') as closed:
+        done = subprocess.run([sys.executable, '-c', code], stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert done.stderr == ''
+
+
+ENVIRONMENT = """
+import os, sys
+from hyperinr.cli import main
+main(["configs"])
+import jax
+print("DEVICES", jax.device_count(), os.environ["NPROC"], os.environ["XLA_FLAGS"])
+"""
+
+
+def test_one_cpu_device_for_each_core_and_enough_threads(run_python):
+    done = run_python(
+        'import os; [os.environ.pop(name, None) for name in ("NPROC", "XLA_FLAGS")]\n' + ENVIRONMENT,
+        JAX_PLATFORMS='cpu',
+    )
+    count, threads = done.stdout.split('DEVICES ')[1].split()[:2]
+    assert int(count) == len(os.sched_getaffinity(0))
+    assert int(threads) >= 8
+
+
+def test_the_users_own_device_count_is_respected(run_python):
+    flags = '--xla_force_host_platform_device_count=3'
+    done = run_python(ENVIRONMENT, JAX_PLATFORMS='cpu', XLA_FLAGS=flags, NPROC='11')
+    assert done.stdout.split('DEVICES ')[1].split() == ['3', '11', flags]

@@ -1,0 +1,228 @@
+"""Reading, checking and applying gin files."""
+
+import gin
+import pytest
+
+from hyperinr import config, inrs
+from hyperinr.errors import InputError
+from hyperinr.training import experiment, loop
+
+SIREN = 'experiment/photo_patches_siren.gin'
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a gin file into the working folder and gives its name back."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text, name='mine.gin'):
+        (tmp_path / name).write_text(text, encoding='utf-8')
+        return name
+
+    return write
+
+
+HEADER = (
+    'from __gin__ import dynamic_registration\nfrom hyperinr import inrs\nfrom hyperinr.training import experiment\n'
+)
+
+
+def all_configs(folder):
+    return [name for name in config.available() if name.startswith(f'{folder}/')]
+
+
+@pytest.mark.parametrize('name', all_configs('experiment'))
+def test_every_experiment_states_what_must_be_set_first(name):
+    macros = {setting.name for setting in config.load_config(name).settings if setting.name.isupper()}
+    assert macros >= {'NUM_STEPS', 'BATCH_SIZE', 'SEED'}
+    lines = (config.config_root() / name).read_text(encoding='utf-8').splitlines()
+    statements = [line for line in lines if line and not line.startswith('#')]
+    assert all(line.split(' = ')[0].isupper() for line in statements[:3])
+
+
+@pytest.mark.parametrize('name', all_configs('experiment'))
+def test_the_header_names_its_own_command(name):
+    text = (config.config_root() / name).read_text(encoding='utf-8')
+    assert f'hyperinr train {name}' in text
+
+
+@pytest.mark.parametrize('name', config.available())
+def test_every_config_has_a_summary_line(name):
+    assert (config.config_root() / name).read_text(encoding='utf-8').startswith('# ')
+
+
+def test_includes_are_overridden_by_what_comes_after_and_the_command_line_wins(write):
+    write(f'{HEADER}inrs.siren.width = 8\ninrs.siren.depth = 2\n', 'base.gin')
+    name = write(f"include 'base.gin'\n{HEADER}experiment.experiment.inr = @inrs.siren\ninrs.siren.depth = 5\n")
+    read = config.load_config(name, ['siren.width=16'])
+    where = {setting.name: (setting.value, setting.where) for setting in read.settings}
+    assert where['inrs.siren.width'] == (16, '-p siren.width=16')
+    assert where['inrs.siren.depth'] == (5, 'mine.gin:6')
+    assert where['inrs.siren.omega_0'] == (30.0, 'default')
+
+
+def test_values_resolve_through_macros(write):
+    name = write(f'{HEADER}WIDTH = 12\nexperiment.experiment.inr = @inrs.siren\ninrs.siren.width = %WIDTH\n')
+    assert config.load_config(name, ['WIDTH = 24']).value('inrs.siren.width') == 24
+
+
+def test_the_text_reads_to_the_same_text(write):
+    first = config.load_config(SIREN, ['NUM_STEPS=7', 'siren.width=16'])
+    again = config.load_config(write(first.text, 'config.gin'))
+    assert again.text == first.text
+    assert {s.name: s.value for s in again.settings} == {s.name: s.value for s in first.settings}
+
+
+def test_the_text_does_not_depend_on_where_a_value_was_set():
+    assert config.load_config(SIREN, ['SEED=0']).text == config.load_config(SIREN).text
+
+
+def test_long_and_nested_values_survive(write):
+    steps = tuple(range(0, 400, 10))
+    text = config.load_config(SIREN, [f'evaluate.steps={steps}']).text
+    assert config.load_config(write(text)).value('evaluation.evaluate.steps') == steps
+
+
+def test_two_modules_of_one_name_keep_apart(write):
+    write("def siren(*, channels: int, width: int = 3):\n    '''Mine.'''\n", 'inrs.py')
+    name = write(
+        'from __gin__ import dynamic_registration\nimport inrs as other\nfrom hyperinr import inrs\n'
+        'from hyperinr.training import experiment\n'
+        'experiment.experiment.inr = @inrs.siren\nexperiment.experiment.encoder = @other.siren\n'
+        'inrs.siren.width = 5\nother.siren.width = 6\n'
+    )
+    import sys
+
+    sys.path.insert(0, '.')
+    try:
+        text = config.load_config(name).text
+        again = config.load_config(write(text, 'again.gin'))
+    finally:
+        sys.path.remove('.')
+        sys.modules.pop('inrs', None)
+    assert again.text == text
+    assert sorted(setting.value for setting in again.settings if setting.name.endswith('.width')) == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ('binding', 'message'),
+    [
+        ('siren.widht=3', "has no parameter 'widht'; did you mean 'width'"),
+        ('inrs.sirne.width=3', "hyperinr.inrs has no 'sirne'; did you mean 'siren'"),
+        ('sirenn.width=3', "no configurable 'sirenn'.*did you mean 'siren'"),
+        ('NUM_STPES=3', "no.* refers to a macro 'NUM_STPES'; did you mean 'NUM_STEPS'"),
+        ('SEED=%NUM_STEP', "%NUM_STEP has no value; did you mean 'NUM_STEPS'"),
+        ('SEED=%SEED', 'refers to itself'),
+        ('experiment.encoder=@encoders.constnat', "did you mean 'constant'"),
+        ('inrs.relu_mlp.width=3', 'does not use inrs.relu_mlp, so the binding has no effect'),
+        ('NUM_STEPS=abc', "cannot read the value 'abc'.*strings in quotes"),
+        ('NUM_STEPS', 'write NAME=VALUE'),
+        ('import os', 'only bindings'),
+        ('SEED=%gin.REQUIRED', 'SEED must be set'),
+    ],
+)
+def test_a_wrong_override_is_one_line_that_names_it(binding, message):
+    with pytest.raises(InputError, match=message) as raised:
+        config.load_config(SIREN, [binding])
+    assert '\n' not in str(raised.value)
+    assert str(raised.value).startswith(f'-p {binding}')
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (f'{HEADER}inrs.sirn.width = 3\n', r"mine.gin:4: hyperinr.inrs has no 'sirn'; did you mean 'siren'"),
+        (f'{HEADER}\n\ninrs.siren.widht = 3\n', r"mine.gin:6: .*did you mean 'width'"),
+        (f'{HEADER}inr.siren.width = 3\n', r"mine.gin:4: .*'inr' is not imported.*did you mean 'inrs'"),
+        (f'{HEADER}inrs.siren.width = 3 4\n', 'mine.gin:4: '),
+        (f'{HEADER}inrs.siren.width = (3,\n', 'mine.gin'),
+        ('from __gin__ import dynamic_registration\nfrom hyperinr import inr\n', "mine.gin:2: .*did you mean 'inrs'"),
+        ("include 'inr/sirn.gin'\n", "mine.gin:1: no config 'inr/sirn.gin'; did you mean 'inr/siren.gin'"),
+        ("include 'mine.gin'\n", 'mine.gin includes itself'),
+        (
+            f'{HEADER}WIDHT = 3\nexperiment.experiment.inr = @inrs.siren\n',
+            "mine.gin:4: nothing refers to a macro 'WIDHT'",
+        ),
+        (f'{HEADER}inrs.siren.width = %WIDTH\n', 'mine.gin:4: macro %WIDTH has no value'),
+        (f'{HEADER}experiment.experiment.seed = %gin.REQUIRED\n', 'experiment.experiment.seed must be set'),
+        (f'{HEADER}experiment.experiment.inr = @inrs\n', "mine.gin:4: .*'inrs'"),
+    ],
+)
+def test_a_wrong_file_is_one_line_with_file_and_line(write, text, message):
+    with pytest.raises(InputError, match=message) as raised:
+        config.load_config(write(text))
+    assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    'name', ['photo_patches_siren', 'photo_patches_siren.gin', 'experiment/photo_patches_sirn.gin']
+)
+def test_an_unknown_config_names_the_nearest(name):
+    with pytest.raises(InputError, match=r"did you mean .*'experiment/photo_patches_siren\.gin'"):
+        config.load_config(name)
+
+
+def test_a_config_of_another_encoding_is_refused(tmp_path):
+    (tmp_path / 'latin.gin').write_bytes('# caf\xe9\n'.encode('latin-1'))
+    with pytest.raises(InputError, match='cannot be read'):
+        config.load_config(str(tmp_path / 'latin.gin'))
+
+
+def test_applied_factories_have_their_values(write):
+    name = write(f'{HEADER}experiment.experiment.inr = @inrs.siren\ninrs.siren.width = 7\n')
+    with config.applied(config.load_config(name)):
+        made = config.configured(inrs.siren)(channels=3)
+    assert made.init.__name__
+    assert made.metadata['kind'] == 'siren'
+    import jax
+
+    assert made.init(jax.random.key(0), 2)['layer_0']['w'].shape == (2, 7)
+
+
+def test_what_a_config_does_not_bind_is_called_as_it_is(write):
+    name = write(f'{HEADER}experiment.experiment.inr = @inrs.siren\n')
+    with config.applied(config.load_config(name)):
+        assert config.configured(loop.train) is loop.train
+
+
+def test_the_users_own_gin_state_is_left_alone():
+    @gin.configurable(module='somebody_else')
+    def siren(width=1):
+        return width
+
+    gin.parse_config('siren.width = 5')
+    gin.finalize()
+    before = gin.config_str()
+    try:
+        with config.applied(config.load_config(SIREN, ['siren.width=16'])):
+            assert gin.query_parameter('hyperinr.inrs.siren.width') == 16
+            assert siren() == 1
+        assert gin.config_str() == before
+        assert gin.config_is_locked()
+        assert siren() == 5
+        assert gin.query_parameter('siren.width') == 5
+    finally:
+        gin.clear_config()
+
+
+def test_an_error_inside_gives_the_state_back():
+    with pytest.raises(KeyError), config.applied(config.load_config(SIREN)):
+        raise KeyError
+    assert gin.config_str().strip() == ''
+    assert not gin.config_is_locked()
+
+
+def test_an_experiment_is_composed_from_its_config():
+    from hyperinr.library import compose
+
+    with config.applied(config.load_config(SIREN, ['NUM_STEPS=12', 'BATCH_SIZE=3', 'SEED=4'])):
+        made = compose()
+    assert isinstance(made, experiment.Experiment)
+    assert (made.num_steps, made.batch_size, made.seed) == (12, 3, 4)
+
+
+def test_a_value_that_a_factory_refuses_is_the_users():
+    from hyperinr.library import compose
+
+    with config.applied(config.load_config(SIREN, ['NUM_STEPS=0'])), pytest.raises(InputError, match='num_steps >= 1'):
+        compose()

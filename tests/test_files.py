@@ -1,0 +1,53 @@
+"""All or nothing on the disk."""
+
+import json
+import os
+
+import pytest
+
+from hyperinr import files
+from hyperinr.errors import InputError
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    def write_half():
+        with files.replacing(tmp_path / 'a.txt') as temporary:
+            temporary.write_text('half')
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_old_content_stands_until_the_new_is_whole(tmp_path):
+    path = tmp_path / 'deep' / 'a.txt'
+    with files.replacing(path) as temporary:
+        temporary.write_text('old')
+    with files.replacing(path) as temporary:
+        temporary.write_text('new')
+        assert path.read_text() == 'old'
+        assert temporary.suffix == '.txt'
+    assert path.read_text() == 'new'
+
+
+def test_json_refuses_what_is_not_json(tmp_path):
+    with pytest.raises(ValueError, match='JSON'):
+        files.write_json(tmp_path / 'a.json', {'psnr': float('nan')})
+    files.write_json(tmp_path / 'a.json', {'psnr': None})
+    assert json.loads((tmp_path / 'a.json').read_text()) == {'psnr': None}
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / 'a').write_text('')
+    with pytest.raises(InputError, match='choose another'):
+        files.check_writable_folder(tmp_path / 'a' / 'b')
+
+
+def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(os, 'mkdir', refuse)
+    with pytest.raises(InputError, match=r'no permission to write .*closed'):
+        files.check_writable_folder(tmp_path / 'closed')

@@ -1,0 +1,137 @@
+"""Imports point one way, and importing hyperinr stays cheap."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
+
+LAYERS = (
+    ('errors', 'types'),
+    ('coordinates', 'files', 'metrics', 'weights'),
+    ('datasets', 'encoders', 'hypernetworks', 'inrs'),
+    ('fitting', 'meta_learning'),
+    ('neural_datasets', 'training'),
+    ('inspection',),
+    ('config',),
+    ('library',),
+    ('__init__', '__main__', 'cli'),
+)
+"""A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""
+
+WITHIN = {
+    ('meta_learning', 'fitting'),
+    ('neural_datasets', 'training'),
+    ('cli', '__init__'),
+    ('__main__', 'cli'),
+}
+
+LAZY = {('__init__', 'library')}
+"""An arrow that is drawn inside a function, so that importing the package does not follow it."""
+
+OWNERS = {
+    'haiku': {'encoders', 'hypernetworks'},
+    'tensorflow_datasets': {'datasets'},
+    'gin': {'config'},
+    'matplotlib': {'inspection'},
+    'orbax': {'training'},
+    'tensorflow': set(),
+}
+"""Packages that only some parts may import."""
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names that a file imports anywhere, ``from a import b`` as ``a.b``."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path} has a relative import'
+            found |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return found
+
+
+def arrows() -> set[tuple[str, str, str]]:
+    """(importing part, imported part, file) of every import inside the package."""
+    parts = {part for layer in LAYERS for part in layer}
+    found = set()
+    for path in PACKAGE.rglob('*.py'):
+        for name in imported(path):
+            head, _, rest = name.partition('.')
+            if head == 'hyperinr':
+                target = rest.partition('.')[0]
+                found.add((part_of(path), target if target in parts else '__init__', path.name))
+    return found
+
+
+def test_every_part_has_a_layer():
+    assert {part_of(path) for path in PACKAGE.rglob('*.py')} == {part for layer in LAYERS for part in layer}
+
+
+def test_no_arrow_points_upward():
+    level = {part: number for number, layer in enumerate(LAYERS) for part in layer}
+    wrong = [
+        arrow
+        for arrow in sorted(arrows())
+        if arrow[0] != arrow[1]
+        and level[arrow[0]] <= level[arrow[1]]
+        and arrow[:2] not in WITHIN
+        and arrow[:2] not in LAZY
+    ]
+    assert not wrong
+
+
+def test_the_walk_sees_arrows():
+    assert ('training', 'meta_learning', 'model.py') in arrows()
+
+
+@pytest.mark.parametrize('package', sorted(OWNERS))
+def test_a_package_is_imported_by_its_owners_only(package):
+    users = {
+        part_of(path) for path in PACKAGE.rglob('*.py') if any(n.partition('.')[0] == package for n in imported(path))
+    }
+    assert users <= OWNERS[package]
+
+
+HEAVY = (
+    'grain',
+    'matplotlib',
+    'mlxtend',
+    'orbax',
+    'skimage',
+    'tensorboardX',
+    'tensorflow',
+    'tensorflow_datasets',
+    'torch',
+    'wandb',
+)
+
+
+HELP = 'from hyperinr.cli import main\ntry: main(["--help"])\nexcept SystemExit: pass\n'
+SUB_PACKAGES = ('cli', 'datasets', 'inspection', 'library', 'neural_datasets', 'training.evaluation', 'training.loop')
+
+
+@pytest.mark.parametrize(
+    'code',
+    [
+        'import hyperinr',
+        HELP,
+        '\n'.join(f'import hyperinr.{name}' for name in SUB_PACKAGES),
+    ],
+    ids=['hyperinr', 'help', 'sub-packages'],
+)
+def test_nothing_heavy_is_imported(code, run_python):
+    done = run_python(f'{code}\nimport sys; print("HEAVY", [name for name in {HEAVY!r} if name in sys.modules])')
+    assert done.returncode == 0, done.stderr
+    assert 'HEAVY []' in done.stdout
+
+
+def test_help_does_not_start_jax(run_python):
+    assert run_python(f'{HELP}import sys; assert "jax" not in sys.modules').returncode == 0

@@ -1,0 +1,38 @@
+import contextlib
+import resource
+from collections.abc import Callable, Iterator
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def file_size_limit() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """``with file_size_limit(bytes):`` no file can grow beyond it; the nearest thing to a full disk without one."""
+
+    @contextlib.contextmanager
+    def limit(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
+
+
+@pytest.fixture(scope='session')
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of processes that share what they compile."""
+    return {
+        'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('compiled')),
+        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+    }
+
+
+@pytest.fixture
+def eight_devices() -> list[jax.Device]:
+    devices = jax.devices()
+    assert len(devices) == 8, 'tests/conftest.py asks for eight CPU devices before jax starts'
+    return devices

@@ -1,0 +1,149 @@
+import json
+import shutil
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hyperinr.errors import InputError, RunError
+from hyperinr.training import devices as seam
+from hyperinr.training.checkpoints import Checkpoints, restore_newest, steps_in
+from hyperinr.types import TrainState
+
+
+class Nested(NamedTuple):
+    empty: optax.EmptyState
+    none: None
+    nothing: jax.Array
+
+
+def state_at(step, size=6):
+    key = jax.random.fold_in(jax.random.key(0), step)
+    params = {'a': {'w': jax.random.normal(key, (size, 4)), 'b': jnp.full((), 2.0)}, 'half': jnp.ones(3, jnp.bfloat16)}
+    extra = Nested(optax.EmptyState(), None, jnp.zeros((0, 3)))
+    return TrainState(jnp.int32(step), params, (optax.adam(1.0).init(params), extra), params, key)
+
+
+def packed(state):
+    return jax.tree.map(np.array, seam.pack(state))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Steps 1, 2 and 3, of which the newest two are kept."""
+    checkpoints = Checkpoints(tmp_path / 'checkpoints', keep=2)
+    for step in (1, 2, 3):
+        checkpoints.save(packed(state_at(step)), seconds=10.0 * step)
+    checkpoints.wait()
+    checkpoints.close()
+    return tmp_path / 'checkpoints'
+
+
+def test_what_was_saved_comes_back_bit_for_bit(saved):
+    assert steps_in(saved) == [2, 3]
+    found = restore_newest(saved, jax.eval_shape(lambda: state_at(0)))
+    assert (found.step, found.seconds, found.notes) == (3, 30.0, [])
+    expected = state_at(3)
+    assert found.state.key == expected.key
+    assert jax.tree.structure(found.state) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(packed(found.state)), jax.tree.leaves(packed(expected)), strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        assert a.tobytes() == b.tobytes()
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert restore_newest(tmp_path / 'none', state_at(0)) is None
+
+
+def data_file(folder):
+    return max((folder / 'state' / 'd').iterdir(), key=lambda path: path.stat().st_size)
+
+
+def cut_short(folder):
+    path = data_file(folder)
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def lose_a_file(folder):
+    data_file(folder).unlink()
+
+
+def cut_metadata(folder):
+    path = folder / 'metadata' / 'metadata'
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def wrong_checksum(folder):
+    path = folder / 'metadata' / 'metadata'
+    path.write_text(json.dumps({**json.loads(path.read_text()), 'checksum': 1}))
+
+
+@pytest.mark.parametrize('damage', [cut_short, lose_a_file, cut_metadata, wrong_checksum, shutil.rmtree])
+def test_a_damaged_newest_checkpoint_falls_back_and_says_so(saved, damage):
+    damage(saved / '3')
+    (saved / '3').mkdir(exist_ok=True)
+    found = restore_newest(saved, state_at(0))
+    assert found.step == 2
+    assert 'checkpoints/3 is damaged' in found.notes[0]
+    assert 'step 2' in found.notes[1]
+    np.testing.assert_array_equal(found.state.params['a']['w'], state_at(2).params['a']['w'])
+
+
+def test_damaged_steps_are_no_obstacle_to_saving_again(saved):
+    cut_short(saved / '3')
+    checkpoints = Checkpoints(saved, keep=2)
+    checkpoints.discard_after(2)
+    checkpoints.save(packed(state_at(3)), seconds=1.0)
+    checkpoints.wait()
+    checkpoints.close()
+    assert restore_newest(saved, state_at(0)).step == 3
+
+
+def test_no_sound_checkpoint_is_an_error(saved):
+    for step in (2, 3):
+        cut_short(saved / str(step))
+    with pytest.raises(InputError, match=r'none of the checkpoints .* can be read \(steps 2, 3\)'):
+        restore_newest(saved, state_at(0))
+
+
+def test_a_checkpoint_of_another_model_is_refused(saved):
+    with pytest.raises(InputError, match=r"another model: state\.average\['a'\]\['w'\]"):
+        restore_newest(saved, state_at(0, size=7))
+
+
+def test_the_leftover_of_a_killed_save_is_passed_over(saved):
+    shutil.copytree(saved / '3', saved / '4.orbax-checkpoint-tmp')
+    assert restore_newest(saved, state_at(0)).step == 3
+    checkpoints = Checkpoints(saved)
+    checkpoints.save(packed(state_at(4)), seconds=1.0)
+    checkpoints.close()
+    assert restore_newest(saved, state_at(0)).step == 4
+
+
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
+    bad = packed(state_at(1))
+    bad.params['a']['w'][2, 1] = np.nan
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(RunError, match=r"not finite after step 1: first in state\.params\['a'\]\['w'\]"):
+        checkpoints.save(bad, seconds=1.0)
+    checkpoints.close()
+    assert steps_in(tmp_path) == []
+
+
+def _save_and_wait(checkpoints, state):
+    checkpoints.save(state, seconds=1.0)
+    checkpoints.wait()
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoint(saved, file_size_limit):
+    checkpoints = Checkpoints(saved, keep=2)
+    state = packed(state_at(4, size=5000))
+    with file_size_limit(2000), pytest.raises(RunError, match='disk is full') as error:
+        _save_and_wait(checkpoints, state)
+    checkpoints.close()
+    assert '\n' not in str(error.value)
+    assert restore_newest(saved, state_at(0)).step == 3

@@ -1,0 +1,95 @@
+import jax
+import numpy as np
+import optax
+import pytest
+
+from hyperinr.errors import InputError
+from hyperinr.training import devices as seam
+from tests.training.tiny_run import tiny_dataset, tiny_experiment
+from tests.training.toy import toy_learner
+
+
+@pytest.mark.parametrize(('batch_size', 'available', 'used'), [(8, 8, 8), (12, 8, 6), (7, 8, 7), (1, 8, 1), (9, 2, 1)])
+def test_as_many_devices_as_divide_the_batch(eight_devices, batch_size, available, used):
+    devices, note = seam.choose(batch_size, eight_devices[:available])
+    assert devices == eight_devices[:used]
+    assert (note is None) == (used == available)
+    if note:
+        assert f'{used} of {available} devices' in note
+        assert f'BATCH_SIZE {batch_size}' in note
+
+
+def test_a_state_comes_back_from_its_copies_exactly(eight_devices):
+    dataset = tiny_dataset()
+    state = toy_learner(dataset.spec).init(jax.random.key(3), dataset.splits['train'][0])
+    packed = seam.replicate(seam.pack(state), eight_devices)
+    assert all(leaf.shape[0] == 8 for leaf in jax.tree.leaves(packed))
+    back = seam.unpack(seam.unreplicate(packed))
+    assert back.key == state.key
+    jax.tree.map(np.testing.assert_array_equal, back._replace(key=0), state._replace(key=0))
+
+
+def test_shards_lie_in_the_order_of_the_batch(eight_devices):
+    sharded = seam.shard(np.arange(32).reshape(16, 2), eight_devices)
+    for number, part in enumerate(sharded.addressable_shards):
+        np.testing.assert_array_equal(part.data[0], [[4 * number, 4 * number + 1], [4 * number + 2, 4 * number + 3]])
+    np.testing.assert_array_equal(np.asarray(sharded).reshape(16, 2), np.arange(32).reshape(16, 2))
+
+
+def test_the_gradient_on_eight_devices_is_that_of_one(eight_devices):
+    dataset = tiny_dataset()
+    learner = tiny_experiment(optimizer=lambda num_steps: optax.sgd(1.0)).build(dataset.spec)
+    source = dataset.splits['train']
+    batch = source.batch(np.arange(8))
+    state = jax.jit(learner.init)(jax.random.key(0), source[0])
+    found = {}
+    for count in (1, 8):
+        devices = eight_devices[:count]
+        update = seam.compile_update(learner, state, batch, devices)
+        after, metrics = update.call(seam.replicate(seam.pack(state), devices), seam.shard(batch, devices))
+        copies = [np.asarray(leaf) for leaf in jax.tree.leaves(after)]
+        assert all((leaf == leaf[:1]).all() for leaf in copies), 'the copies of the state stay equal'
+        moved = seam.unreplicate(after)
+        gradient = jax.tree.map(np.subtract, state.params, moved.params)
+        found[count] = gradient, float(np.asarray(metrics['loss'])[0]), np.asarray(moved.key)
+    (one, loss_one, key_one), (eight, loss_eight, key_eight) = found[1], found[8]
+    largest = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(one))
+    assert largest > 1e-3
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * max(largest, 1.0)), one, eight)
+    assert loss_one == pytest.approx(loss_eight, rel=1e-5)
+    np.testing.assert_array_equal(key_one, key_eight)
+
+
+def test_memory_that_is_not_there_is_refused_with_the_knob(eight_devices, monkeypatch):
+    monkeypatch.setattr(seam, 'available_memory', lambda devices: 2**30)
+    seam.check_memory(seam.CompiledUpdate(lambda *_: None, 2**30), eight_devices, 64)
+    seam.check_memory(seam.CompiledUpdate(lambda *_: None, None), eight_devices, 64)
+    with pytest.raises(InputError, match=r'needs about 2\.0 GiB and 1\.0 GiB are free: lower BATCH_SIZE \(now 64\)'):
+        seam.check_memory(seam.CompiledUpdate(lambda *_: None, 2**31), eight_devices, 64)
+
+
+def test_the_need_of_a_step_grows_with_its_batch(eight_devices):
+    dataset = tiny_dataset()
+    learner, source = toy_learner(dataset.spec), dataset.splits['train']
+    like = jax.eval_shape(learner.init, jax.random.key(0), source[0])
+    needs = []
+    for size in (8, 2**36):
+        batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape), leaf.dtype), source[0])  # noqa: B023
+        needs.append(seam.compile_update(learner, like, batch, eight_devices[:1]).bytes_needed)
+    assert 0 < needs[0] < 2**24
+    assert needs[1] > 2**36 * 30 * 3 * 4
+
+
+def test_free_memory_is_that_of_the_machine_or_of_the_group(tmp_path):
+    (tmp_path / 'meminfo').write_text('MemTotal:  9 kB\nMemAvailable:    5 kB\n')
+    for name, text in {
+        'memory.max': '9000\n',
+        'memory.current': '7000\n',
+        'memory.stat': 'inactive_file 500\n',
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert seam._machine_free(tmp_path / 'meminfo') == 5 * 1024
+    assert seam._group_free(tmp_path) == 2500
+    (tmp_path / 'memory.max').write_text('max\n')
+    assert seam._group_free(tmp_path) is None
+    assert seam._machine_free(tmp_path / 'none') is None

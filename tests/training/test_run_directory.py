@@ -1,0 +1,103 @@
+import os
+
+import pytest
+
+from hyperinr.errors import InputError
+from hyperinr.training.run_directory import (
+    RunFiles,
+    changed_bindings,
+    check_same_run,
+    locked,
+    read_spec,
+    write_run_files,
+)
+from hyperinr.types import DatasetSpec
+
+SPEC = DatasetSpec('tiny', (6, 5), 30, 2, 3, (0.0, 1.0))
+FILES = RunFiles('siren.width = 64\nNUM_STEPS = 5\n', {'num_steps': 5, 'batch_size': 8, 'seed': 0}, SPEC)
+
+
+def test_changed_bindings_ignores_comments_order_and_spacing():
+    before = '# a\nimport x\na.b = 1\nlong.value = \\\n    (1,\n     2)\nc = @f()\n'
+    after = 'c = @f()\nimport x\nlong.value = (1, 2)\n\n# other\na.b   = 1\n'
+    assert changed_bindings(before, after) == []
+
+
+def test_changed_bindings_names_what_changed_came_and_went():
+    assert changed_bindings('a.b = 1\nc = 2\n', 'a.b = 3\nd.e = 4\n') == [
+        'a.b was 1, is now 3',
+        'c = 2 is gone',
+        'd.e = 4 is new',
+    ]
+
+
+def test_a_new_folder_becomes_the_run_and_reads_back(tmp_path):
+    run_dir = tmp_path / 'a' / 'run'
+    assert not check_same_run(run_dir, FILES)
+    write_run_files(run_dir, FILES)
+    assert check_same_run(run_dir, FILES)
+    assert read_spec(run_dir) == SPEC
+    assert sorted(path.name for path in run_dir.iterdir()) == ['config.gin', 'run.json', 'spec.json', 'versions.json']
+
+
+def test_a_kill_between_the_files_is_made_good(tmp_path):
+    write_run_files(tmp_path, FILES)
+    (tmp_path / 'spec.json').unlink()
+    (tmp_path / 'config.gin').rename(tmp_path / '.config.1.partial.gin')
+    assert check_same_run(tmp_path, FILES)
+    write_run_files(tmp_path, FILES)
+    assert read_spec(tmp_path) == SPEC
+    assert (tmp_path / 'config.gin').read_text() == FILES.config_text
+
+
+@pytest.mark.parametrize(
+    ('changed', 'shown'),
+    [
+        (FILES._replace(config_text='siren.width = 32\nNUM_STEPS = 5\n'), 'siren.width was 64, is now 32'),
+        (FILES._replace(run={**FILES.run, 'seed': 3}), 'seed was 0, is now 3'),
+        (FILES._replace(spec=SPEC._replace(channels=1)), "the dataset's channels was 3, is now 1"),
+    ],
+)
+def test_another_config_is_refused_and_shown_in_one_line(tmp_path, changed, shown):
+    write_run_files(tmp_path, FILES)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match='another config') as error:
+        check_same_run(tmp_path, changed)
+    assert shown in str(error.value)
+    assert '\n' not in str(error.value)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / 'thesis.tex').write_text('precious')
+    with pytest.raises(InputError, match=r'holds no run \(thesis.tex'):
+        check_same_run(tmp_path, FILES)
+
+
+def test_a_file_or_a_path_below_one_is_refused(tmp_path):
+    path = tmp_path / 'file'
+    path.write_text('')
+    for run_dir in (path, path / 'run'):
+        with pytest.raises(InputError, match=str(run_dir)):
+            check_same_run(run_dir, FILES)
+
+
+def test_no_permission_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    with pytest.raises(InputError, match='no permission to write'):
+        check_same_run(tmp_path / 'run', FILES)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('text', ['{"name": "ti', '{"colour": 1}'])
+def test_a_damaged_spec_is_said(tmp_path, text):
+    (tmp_path / 'spec.json').write_text(text)
+    with pytest.raises(InputError, match='damaged'):
+        read_spec(tmp_path)
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match='another process'), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
