@@ -56,7 +56,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.install
-	@for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m benchmarks.meta_training
 
 hooks: $(VENV)/.dev
 	$(BIN)/pre-commit install

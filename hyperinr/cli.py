@@ -78,9 +78,14 @@ def _first_line(error: BaseException | str) -> str:
 
 
 def _set_environment() -> None:
-    """Before jax starts: one CPU device for each core, and enough threads that their collectives cannot deadlock."""
+    """Before jax starts: one CPU device for each core, each with one thread.
+
+    With more threads (``NPROC``) XLA cuts every small loop of an INR's step into pieces for its pool, which doubles the
+    time of the step; that several devices deadlock in collectives does not matter, since training has none
+    (docs/decisions.md).
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    os.environ.setdefault('NPROC', str(max(8, cores)))
+    os.environ.setdefault('NPROC', '1')
     flags = os.environ.get('XLA_FLAGS', '')
     if '--xla_force_host_platform_device_count' not in flags:
         os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={cores}'.strip()

@@ -56,7 +56,7 @@ class Datapoint(NamedTuple):
     coords: Array
     values: Array
     weight: Array
-    index: Array
+    index: Array  # type: ignore[assignment]  # shadows tuple.index, which nothing here wants
 
 
 class DatasetSpec(NamedTuple):
@@ -127,8 +127,8 @@ class Hypernetwork(NamedTuple):
       init: ``(key, datapoint) -> Params``; consumes the key.
       encode: ``(params, datapoint) -> Start``.
       decode: ``(params, code) -> InrWeights``.
-      base: ``(params) -> InrWeights``, the learned constant start that all datapoints' weights vary around; ``None`` where
-        there is no such thing.
+      base: ``(params) -> InrWeights``, the learned constant start that all datapoints' weights vary around; ``None``
+        where there is no such thing.
     """
 
     init: Callable[[Key, Datapoint], Params]
@@ -144,8 +144,8 @@ class TrainState(NamedTuple):
       step: ``[]`` int32, updates done.
       params: of the hypernetwork.
       opt_state: of the outer optimiser.
-      average: exponential moving average of ``params`` (equal to them when the learner keeps none); what `generate` uses.
-      key: for the randomness of the next update.
+      average: exponential moving average of ``params`` (equal to them when the learner keeps none), for generating.
+      key: constant; the randomness of an update comes from it and ``step``.
     """
 
     step: Array
@@ -159,7 +159,7 @@ class Update(Protocol):
     def __call__(
         self, state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
     ) -> tuple[TrainState, Metrics]:
-        """One outer step on a batch ``[B, ...]``; gradients are averaged over the mapped axis ``axis_name`` if given."""
+        """One outer step on a batch ``[B, ...]``; gradients are averaged over the mapped axis ``axis_name``, if any."""
         ...
 
 
@@ -168,21 +168,26 @@ class MetaLearner(NamedTuple):
 
     Attributes:
       init: ``(key, datapoint) -> TrainState``; consumes the key.
-      update: see `Update`; ``context`` is what is observed, ``target`` what the loss is measured on.
-      gradient: ``(params, context, target, key) -> (gradient, Metrics)`` of the mean loss of a batch ``[B, ...]``.
+      gradient: ``(state, context, target) -> (gradient, Metrics)`` of the mean loss of a batch ``[B, ...]``:
+        ``context`` is what is observed, ``target`` what the loss is measured on. Reads ``step``, ``params``, ``key``.
+      apply_gradient: ``(state, gradient) -> (TrainState, Metrics)``, the outer optimiser's step.
+      update: both, see `Update`.
       generate: ``(params, datapoint) -> InrWeights`` of one datapoint: encode, adapt ``num_steps``, decode.
       adapt: ``(params, datapoint, num_steps) -> InrWeights`` whose leaves have a leading axis ``[num_steps + 1]``: the
         weights after 0, 1, ... steps; beyond the K steps of training the last learned rates go on.
       num_steps: K, the adaptation steps that it was trained through.
       hypernetwork: the one it trains.
       inr: the evaluator of the weights it emits.
+      flops: ``(batch [B, ...]) -> `` floating-point operations that the INRs' matrix products need in one update.
     """
 
     init: Callable[[Key, Datapoint], TrainState]
+    gradient: Callable[[TrainState, Datapoint, Datapoint], tuple[Params, Metrics]]
+    apply_gradient: Callable[[TrainState, Params], tuple[TrainState, Metrics]]
     update: Update
-    gradient: Callable[[Params, Datapoint, Datapoint, Key], tuple[Params, Metrics]]
     generate: Callable[[Params, Datapoint], InrWeights]
     adapt: Callable[[Params, Datapoint, int], InrWeights]
     num_steps: int
     hypernetwork: Hypernetwork
     inr: Inr
+    flops: Callable[[Datapoint], float]

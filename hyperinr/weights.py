@@ -68,7 +68,7 @@ def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
       ValueError: the weights have other names or shapes than ``spec``.
     """
     parts = []
-    for path, shape in zip(spec.paths, spec.shapes, strict=True):
+    for path, shape, size in zip(spec.paths, spec.shapes, spec.sizes, strict=True):
         layer, name = path.split('/')
         try:
             leaf = jnp.asarray(weights[layer][name])
@@ -77,7 +77,7 @@ def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
         lead = leaf.ndim - len(shape)
         if lead < 0 or leaf.shape[lead:] != shape:
             raise ValueError(f'{path!r} has shape {leaf.shape}, its specification says [..., {shape}].')
-        parts.append(leaf.reshape(*leaf.shape[:lead], -1))
+        parts.append(leaf.reshape(*leaf.shape[:lead], size))
     found = sum(len(layer) for layer in weights.values())
     if found != len(parts):
         raise ValueError(f'the weights have {found} tensors, their specification {len(parts)}.')

@@ -38,6 +38,13 @@ def data_path() -> Iterator[Path]:
             os.environ['DATA_PATH'] = before
 
 
+@pytest.fixture(scope='module', autouse=True)
+def forget_compiled() -> Iterator[None]:
+    """Without this the suite would end with the compiled functions of every module in memory: several gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def run_python():
     """Runs Python in a process of its own: ``run_python(code, *arguments, env={}) -> CompletedProcess``."""

@@ -12,8 +12,8 @@ __all__ = ['convolutional']
 def convolutional(
     *,
     spec: DatasetSpec,
-    embedding_dims: int = 512,
-    base_channels: int = 32,
+    embedding_dims: int = 256,
+    base_channels: int = 16,
     num_stages: int = 3,
     blocks_per_stage: int = 1,
 ) -> Encoder:
@@ -43,12 +43,14 @@ def convolutional(
         )
     if min(embedding_dims, base_channels, num_stages) < 1 or blocks_per_stage < 0:
         raise ValueError(f'sizes must be positive: {embedding_dims=}, {base_channels=}, {num_stages=}.')
+    height, width = spec.grid_shape
     low, high = spec.data_range
 
     def forward(datapoint: Datapoint) -> Array:
-        observed = (jnp.asarray(datapoint.weight) > 0).astype(jnp.float32)[:, None]
-        values = (2 * (datapoint.values - low) / (high - low) - 1) * observed
-        hidden = jnp.concatenate([values, observed], axis=-1).reshape(*spec.grid_shape, -1)
+        observed = jnp.asarray(datapoint.weight)[:, None] > 0
+        # A point that does not count may hold anything, not-a-number included.
+        values = jnp.where(observed, 2 * (jnp.asarray(datapoint.values) - low) / (high - low) - 1, 0)
+        hidden = jnp.concatenate([values, observed.astype(values.dtype)], axis=-1).reshape(height, width, -1)
         for stage in range(num_stages):
             channels = base_channels * 2**stage
             hidden = hk.Conv2D(channels, 3, stride=2, name=f'stage_{stage}')(hidden[None])[0]

@@ -10,7 +10,7 @@ __all__ = ['set_encoder']
 
 
 def set_encoder(
-    *, spec: DatasetSpec, embedding_dims: int = 512, width: int = 256, depth: int = 2, num_frequencies: int = 4
+    *, spec: DatasetSpec, embedding_dims: int = 256, width: int = 256, depth: int = 2, num_frequencies: int = 4
 ) -> Encoder:
     """Embeds each point with a shared MLP, averages with the points' weights, and mixes the average with another MLP.
 

@@ -8,6 +8,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr import weights as weights_lib
 from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
 
 __all__ = ['weight_heads']
@@ -17,25 +18,27 @@ def weight_heads(
     *,
     inr: Inr,
     encoder: Encoder,
-    combine: Literal['additive', 'multiplicative'] = 'additive',
-    trunk: Sequence[int] = (512,),
+    combine: Literal['additive', 'multiplicative'] = 'multiplicative',
+    trunk: Sequence[int] = (256,),
     initial_delta: float = 0.1,
+    head_gain: float = 1.0,
     rates: Literal['scalar', 'layer', 'parameter'] = 'parameter',
     num_rate_steps: int = 1,
-    initial_rate: float = 0.01,
-    rate_gain: float = 10.0,
+    initial_rate: float = 0.1,
+    rate_gain: float = 200.0,
 ) -> Hypernetwork:
-    """Embedding -> trunk -> one linear head per tensor -> ``delta`` -> ``W``; the code *is* the weights, decode does nothing.
+    """Embedding -> trunk -> a linear head per tensor -> ``delta`` -> ``W``. The code *is* the weights.
 
-    Additive: ``W = W_base + scale * delta``, where ``scale`` is the standard deviation of the tensor in a fresh INR.
+    Additive: ``W = W_base + scale * delta``, where ``scale`` is the standard deviation of the tensor in a fresh INR
+    (more in the output layer, see `_fresh_scales`).
     Multiplicative: ``W = W_base * (1 + delta)``. The base is an independently initialised INR that is learned along
     (Sitzmann et al., "Implicit neural representations with periodic activation functions" (2020), section 4.4, predict
     weights by such heads, without a base), and a fresh head emits deltas of standard deviation ``initial_delta``: at
     step 0 every datapoint gets a valid INR with its family's activation statistics.
 
-    Step sizes are learned along, one per step and ``rates`` group: ``initial_rate * exp(rate_gain * parameter)``, positive
-    (Li, Zhou, Chen and Li, "Meta-SGD" (2017), eq. 1, for one rate per parameter; Antoniou, Edwards and Storkey, "How to
-    train your MAML" (2019), section 4, for one per layer and step).
+    Step sizes are learned along, one per step and ``rates`` group: ``initial_rate * exp(rate_gain * parameter)``, so
+    that they stay positive (Li, Zhou, Chen and Li, "Meta-SGD" (2017), eq. 1, for one rate per parameter; Antoniou,
+    Edwards and Storkey, "How to train your MAML" (2019), section 4, for one per layer and step).
 
     With an encoder of no dimensions (`encoders.constant`) there are no heads: the base and the rates are all there is.
 
@@ -45,6 +48,8 @@ def weight_heads(
       combine: how base and delta make a weight.
       trunk: widths of the MLP between the embedding and the heads; empty for linear heads on the embedding.
       initial_delta: standard deviation of ``delta`` at step 0, > 0.
+      head_gain: factor of the heads' output, > 0: how much faster than other parameters they move under the outer
+        optimiser. A fresh SIREN's output is a tenth of what an image needs, and the heads must make up for it.
       rates: what a step size is shared by: all weights, a layer's tensor, or nothing.
       num_rate_steps: steps with rates of their own, >= 1; 1 shares them between all steps.
       initial_rate: > 0, in units of weight per gradient of the loss.
@@ -67,14 +72,14 @@ def weight_heads(
         def forward(embedding: Array) -> list[Array]:
             hidden = embedding
             for layer, width in enumerate(trunk):
-                normal = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'trunk_{layer}_norm')(hidden)
-                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(normal))
+                norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'trunk_{layer}_norm')
+                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(norm(hidden)))
             hidden = hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name='head_norm')(hidden)
-            w_init = hk.initializers.RandomNormal(initial_delta / hidden.shape[-1] ** 0.5)
+            w_init = hk.initializers.RandomNormal(initial_delta / head_gain / hidden.shape[-1] ** 0.5)
             deltas = []
             for index, shape in enumerate(shapes):
                 size = math.prod(shape)
-                deltas.append(hk.Linear(size, w_init=w_init, name=f'head_{index}')(hidden).reshape(shape))
+                deltas.append(head_gain * hk.Linear(size, w_init=w_init, name=f'head_{index}')(hidden).reshape(shape))
             return deltas
 
         return hk.without_apply_rng(hk.transform(forward))
@@ -113,12 +118,17 @@ def weight_heads(
     def _fresh_scales(coord_dims: int) -> InrWeights:
         with jax.ensure_compile_time_eval():
             fresh = inr.init(jax.random.key(0), coord_dims)
-            return jax.tree.map(_scale, fresh)
+            scales = jax.tree.map(_scale, fresh)
+            last = weights_lib.spec_of(fresh).paths[-1].split('/')[0]
+            # A fresh output layer may be far too small for a signal (a SIREN's by a factor of ten): its deltas are in
+            # units that give an output of standard deviation 1/4 where every feature has one of 1/sqrt(2).
+            fan_in = fresh[last]['w'].shape[0]
+            return {**scales, last: {**scales[last], 'w': max(scales[last]['w'], (8 * fan_in) ** -0.5)}}
 
     def _rates(params: Params) -> Code:
         logs = params['rates']
         if rates == 'scalar':
-            shared = sum(jax.tree.leaves(jax.tree.map(lambda leaf: leaf.reshape(num_rate_steps), logs)))
+            shared = jnp.sum(jnp.stack([leaf.reshape(num_rate_steps) for leaf in jax.tree.leaves(logs)]), axis=0)
             logs = jax.tree.map(lambda leaf: shared.reshape(leaf.shape), logs)
         return jax.tree.map(lambda leaf: initial_rate * jnp.exp(rate_gain * leaf), logs)
 

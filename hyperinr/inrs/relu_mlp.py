@@ -35,7 +35,8 @@ def relu_mlp(
       output_bias: start of the output bias, the middle of the data range.
 
     Returns:
-      An `Inr` with weights ``layer_0`` ... ``layer_{depth}``: w drawn from N(0, 2/fan_in) (output: N(0, 1/fan_in)), b zero.
+      An `Inr` with weights ``layer_0`` ... ``layer_{depth}``: w drawn from N(0, 2/fan_in) (output: N(0, 1/fan_in)), b
+      zero (output: ``output_bias``).
 
     Raises:
       ValueError: a size that is not positive.

@@ -12,8 +12,8 @@ from hyperinr.types import Array
 
 __all__ = ['cosine', 'sine']
 
-# pi as three float32 with trailing zeros in the first two (Cody & Waite, "Software manual for the elementary functions",
-# 1980): n * pi stays exact to rounding for |n| < 2^15.
+# pi as three float32 with trailing zeros in the first two (Cody and Waite, "Software manual for the elementary
+# functions", 1980): n * pi stays exact to rounding for |n| < 2^15.
 _PI = (3.140625, 9.67502593994140625e-4, 1.509957990978376432e-7)
 
 # Minimax polynomials in r^2 on [0, (pi/2)^2], from Lawson's iteration at 4,000 Chebyshev nodes: maximum errors of
@@ -42,37 +42,28 @@ def _polynomial(coefficients: tuple[float, ...], z: Array) -> Array:
     return result
 
 
-def _is_native(x: Array) -> bool:
-    return jax.default_backend() != 'cpu' or x.dtype != jnp.float32
-
-
 @jax.custom_jvp
-def sine(x: Array) -> Array:
-    """``sin(x)`` of any shape; absolute error at most 1.5e-7 for float32 on a CPU with ``|x| <= 1e4``."""
-    x = jnp.asarray(x)
-    if _is_native(x):
-        return jnp.sin(x)
+def _sine_and_cosine(x: Array) -> tuple[Array, Array]:
+    if jax.default_backend() != 'cpu' or x.dtype != jnp.float32:
+        return jnp.sin(x), jnp.cos(x)
     r, sign = _reduce(x)
-    return _with_sign(r * _polynomial(_SINE, r * r), sign)
+    return _with_sign(r * _polynomial(_SINE, r * r), sign), _with_sign(_polynomial(_COSINE, r * r), sign)
 
 
-@jax.custom_jvp
+@_sine_and_cosine.defjvp
+def _sine_and_cosine_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (x,), (dx,) = primals, tangents
+    sine_of, cosine_of = _sine_and_cosine(x)
+    return (sine_of, cosine_of), (cosine_of * dx, -sine_of * dx)
+
+
+def sine(x: Array) -> Array:
+    """``sin(x)`` of any shape; absolute error at most 2e-7 (rounding: 6e-8) for float32 on a CPU, ``|x| <= 1e4``."""
+    return _sine_and_cosine(jnp.asarray(x))[0]
+
+
 def cosine(x: Array) -> Array:
     """``cos(x)`` of any shape; as exact as `sine`, and sharing its work when both are taken of one argument."""
-    x = jnp.asarray(x)
-    if _is_native(x):
-        return jnp.cos(x)
-    r, sign = _reduce(x)
-    return _with_sign(_polynomial(_COSINE, r * r), sign)
-
-
-@sine.defjvp
-def _sine_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (dx,) = primals, tangents
-    return sine(x), cosine(x) * dx
-
-
-@cosine.defjvp
-def _cosine_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (dx,) = primals, tangents
-    return cosine(x), -sine(x) * dx
+    return _sine_and_cosine(jnp.asarray(x))[1]

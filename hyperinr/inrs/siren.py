@@ -27,9 +27,9 @@ def siren(
 ) -> Inr:
     """A SIREN ``x -> w_L sin(omega (w_{L-1} ... sin(omega_0 (w_0 x + b_0)))) + b_L``.
 
-    Initialisation (section 3.2 and supplement, section 1.5): first-layer weights U(-1/D, 1/D), hidden and output weights
-    U(-sqrt(6/fan_in)/omega, +). Biases U(-1/sqrt(fan_in), +), as in the authors' code; the output bias is shifted by
-    ``output_bias``.
+    Initialisation (section 3.2 and supplement, section 1.5): first-layer weights U(-1/D, 1/D), hidden and output
+    weights U(-sqrt(6/fan_in)/omega, +). Biases U(-1/sqrt(fan_in), +), as in the authors' code; the output bias is
+    shifted by ``output_bias``.
 
     Args:
       channels: C.

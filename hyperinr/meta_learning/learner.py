@@ -56,13 +56,14 @@ def meta_learner(
       num_target_points: points that the outer loss is measured on in training; ``None`` for all.
       first_order: no second derivatives in the outer gradient (FOMAML).
       rematerialize: recompute inner steps in the outer backward pass: memory of one step, more arithmetic.
-      loss: the outer loss of a datapoint: its mean squared error, or the logarithm of it (mean PSNR up to a constant, so that
-        easy signals count as much as hard ones).
-      loss_steps: measured after the last step, or averaged over the start and every step (Antoniou, Edwards and Storkey, "How
-        to train your MAML" (2019), section 4, with equal weights).
+      loss: the outer loss of a datapoint: its mean squared error, or the logarithm of it (mean PSNR up to a constant,
+        so that easy signals count as much as hard ones).
+      loss_steps: measured after the last step, or averaged over the start and every step (Antoniou, Edwards and
+        Storkey, "How to train your MAML" (2019), section 4, with equal weights).
       average_decay: of the exponential moving average of the parameters that generation uses, warmed up as
         ``min(decay, (1 + t) / (10 + t))``; ``None`` uses the parameters themselves.
-      group_size: datapoints that run together on one device; ``None`` chooses by platform. No effect on results beyond rounding.
+      group_size: datapoints that run together on one device; ``None`` chooses by platform. No effect on results beyond
+        rounding.
 
     Returns:
       A `MetaLearner`.
@@ -73,7 +74,7 @@ def meta_learner(
     if num_steps < 0:
         raise ValueError(f'num_steps must be >= 0, not {num_steps}.')
     if loss not in ('mse', 'log_mse') or loss_steps not in ('last', 'all'):
-        raise ValueError(f"loss must be 'mse' or 'log_mse' and loss_steps 'last' or 'all', not {loss!r}, {loss_steps!r}.")
+        raise ValueError(f"loss must be 'mse' or 'log_mse', loss_steps 'last' or 'all', not {loss!r}, {loss_steps!r}.")
     if average_decay is not None and not 0 <= average_decay < 1:
         raise ValueError(f'average_decay must be in [0, 1), not {average_decay}.')
 
@@ -91,8 +92,9 @@ def meta_learner(
     def outer_loss(error: Array) -> Array:
         return error if loss == 'mse' else jnp.log(error + 1e-8)
 
-    def gradient(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Params, Metrics]:
-        return jax.grad(batch_loss, has_aux=True)(params, context, target, key)
+    def gradient(state: TrainState, context: Datapoint, target: Datapoint) -> tuple[Params, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        return jax.grad(batch_loss, has_aux=True)(state.params, context, target, key)
 
     def batch_loss(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Array, Metrics]:
         context_key, target_key = jax.random.split(key)
@@ -119,19 +121,11 @@ def meta_learner(
             return jnp.mean(outer_loss(errors)), errors[-1]
 
         size = group_size or automatic_group_size(context.coords.shape[0])
-        value, errors = mean_over_batch(
-            datapoint_loss, decode_params, starts, (seen, judged), group_size=size
-        )
+        value, errors = mean_over_batch(datapoint_loss, decode_params, starts, (seen, judged), group_size=size)
         return value, {'loss': value, 'psnr_db': jnp.mean(metrics.psnr_from_mse(errors, data_range))}
 
-    def update(
-        state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
-    ) -> tuple[TrainState, Metrics]:
-        key, batch_key = jax.random.split(state.key)
-        grads, measured = gradient(state.params, context, target, batch_key)
-        if axis_name is not None:
-            grads, measured = jax.lax.pmean((grads, measured), axis_name)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    def apply_gradient(state: TrainState, gradient: Params) -> tuple[TrainState, Metrics]:
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         if average_decay is None:
             average = params
@@ -139,8 +133,17 @@ def meta_learner(
             t = state.step.astype(jnp.float32)
             decay = jnp.minimum(average_decay, (1 + t) / (10 + t))
             average = optax.incremental_update(params, state.average, 1 - decay)
-        measured = {**measured, 'gradient_norm': optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, opt_state, average, key), measured
+        applied = TrainState(state.step + 1, params, opt_state, average, state.key)
+        return applied, {'gradient_norm': optax.tree.norm(gradient)}
+
+    def update(
+        state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        grads, measured = gradient(state, context, target)
+        if axis_name is not None:
+            grads, measured = jax.lax.pmean((grads, measured), axis_name)
+        applied, norms = apply_gradient(state, grads)
+        return applied, {**measured, **norms}
 
     def generate(params: Params, datapoint: Datapoint) -> InrWeights:
         start = hypernetwork.encode(params, datapoint)
@@ -159,15 +162,29 @@ def meta_learner(
         _, later = jax.lax.scan(step, start.code, jnp.arange(num_steps))
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), decode(start.code), later)
 
+    def flops(batch: Datapoint) -> float:
+        num_datapoints, num_points, coord_dims = batch.coords.shape
+        shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
+        # A product of [out, in] and [in, 1] is 2 in out operations; its derivative by either factor as many.
+        forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
+        seen = min(num_context_points or num_points, num_points)
+        judged = min(num_target_points or num_points, num_points)
+        # A gradient is 3 forward passes, the derivative of a gradient step 9 with itself.
+        inner = num_steps * (3 if first_order else 9) * seen
+        outer = 3 * judged * (num_steps + 1 if loss_steps == 'all' else 1)
+        return float(num_datapoints * forward * (inner + outer))
+
     return MetaLearner(
         init=init,
-        update=update,
         gradient=gradient,
+        apply_gradient=apply_gradient,
+        update=update,
         generate=generate,
         adapt=adapt,
         num_steps=num_steps,
         hypernetwork=hypernetwork,
         inr=inr,
+        flops=flops,
     )
 
 

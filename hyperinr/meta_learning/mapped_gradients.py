@@ -38,8 +38,8 @@ def mean_over_batch(
       group_size: datapoints that are vmapped together; divides B.
 
     Returns:
-      The mean loss ``[]``, differentiable (in reverse mode, once) with respect to ``shared`` and ``private``, and the aux of
-      every datapoint with leaves ``[B, ...]``, which carries no gradient.
+      The mean loss ``[]``, differentiable (in reverse mode, once) with respect to ``shared`` and ``private``, and the
+      aux of every datapoint with leaves ``[B, ...]``, which carries no gradient.
     """
     mean, aux = _mean(loss, group_size, shared, private, data)
     return mean, jax.lax.stop_gradient(aux)
@@ -56,12 +56,16 @@ def _mean_forward(loss, group_size, shared, private, data):
     grouped = jax.tree.map(lambda leaf: leaf.reshape(batch // group_size, group_size, *leaf.shape[1:]), (private, data))
 
     def group_loss(shared, private, data):
+        if group_size == 1:  # A batch axis of one would cost XLA:CPU its fast matrix products.
+            value, aux = loss(shared, *jax.tree.map(lambda leaf: leaf[0], (private, data)))
+            return value / batch, jax.tree.map(lambda leaf: leaf[None], aux)
         losses, aux = jax.vmap(lambda p, d: loss(shared, p, d))(private, data)
         return jnp.sum(losses) / batch, aux
 
     def step(carry, one):
         total, shared_gradient = carry
-        (value, aux), (for_shared, for_private) = jax.value_and_grad(group_loss, argnums=(0, 1), has_aux=True)(shared, *one)
+        value_and_gradients = jax.value_and_grad(group_loss, argnums=(0, 1), has_aux=True)
+        (value, aux), (for_shared, for_private) = value_and_gradients(shared, *one)
         return (total + value, jax.tree.map(jnp.add, shared_gradient, for_shared)), (aux, for_private)
 
     zeros = jax.tree.map(jnp.zeros_like, shared)

@@ -8,7 +8,7 @@ __all__ = ['adam_cosine']
 def adam_cosine(
     *,
     num_steps: int,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-4,
     warmup_steps: int = 50,
     final_fraction: float = 0.01,
     clip_norm: float | None = 1.0,
@@ -18,8 +18,8 @@ def adam_cosine(
 ) -> optax.GradientTransformation:
     """AdamW after clipping by the global norm, with a linear warm-up and a cosine decay.
 
-    Kingma and Ba, "Adam" (2015); Loshchilov and Hutter, "Decoupled weight decay regularization" (2019) and "SGDR" (2017),
-    eq. 5, for the cosine.
+    Kingma and Ba, "Adam" (2015); Loshchilov and Hutter, "Decoupled weight decay regularization" (2019) and "SGDR"
+    (2017), eq. 5, for the cosine.
 
     Args:
       num_steps: of the whole schedule, warm-up included.

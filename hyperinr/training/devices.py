@@ -1,9 +1,12 @@
 """The one seam between a learner, which knows a batch, and the devices that share its work.
 
-Outside the seam a state is a `TrainState` of single arrays and a batch has leaves ``[B, ...]``. Inside, a state is
-*packed* (its typed key as raw key data, which any device and any file takes) and every leaf has a leading device axis:
-all copies of a state are equal, and a batch is cut into equal shards in its order. A step gives the same result for any
-number of devices up to rounding, because the mean of the means of equal shards is the mean of the batch.
+A state lives on the first device, *packed* (its typed key as raw key data, which any device and any file takes). A
+batch is cut into equal shards in its order. In a step every device gets the parameters and computes the gradient of its
+shard (`jax.pmap`); the first one averages the gradients and applies them. The result is the same for any number of
+devices up to rounding, because the mean of the means of equal shards is the mean of the batch.
+
+The average is no collective inside the mapped function: several CPU devices of one process deadlock in collectives, and
+the large thread pool that makes this rarer halves the speed of everything else (docs/decisions.md).
 """
 
 import os
@@ -14,28 +17,26 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hyperinr.errors import InputError
-from hyperinr.types import Datapoint, MetaLearner, Metrics, TrainState
+from hyperinr.types import Array, Datapoint, MetaLearner, Metrics, TrainState
 
 __all__ = [
-    'AXIS',
     'CompiledUpdate',
     'available_memory',
+    'broadcast',
     'check_memory',
     'choose',
     'compile_update',
+    'fetch',
     'map_on_devices',
     'pack',
-    'replicate',
+    'place',
     'shard',
     'unpack',
-    'unreplicate',
 ]
-
-AXIS = 'devices'
-"""Name of the mapped axis."""
 
 Tree = TypeVar('Tree')
 GIBIBYTE = 2.0**30
@@ -69,24 +70,29 @@ def unpack(state: TrainState) -> TrainState:
     return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
 
+def place(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
+    """A packed state to where `CompiledUpdate` takes it."""
+    return jax.device_put(state, devices[0])
+
+
+def fetch(tree: Tree) -> Tree:
+    """As NumPy arrays of their own."""
+    return jax.tree.map(np.array, tree)
+
+
 def _sharding(devices: Sequence[jax.Device]) -> NamedSharding:
-    return NamedSharding(Mesh(np.asarray(devices), (AXIS,)), PartitionSpec(AXIS))
+    return NamedSharding(Mesh(np.asarray(devices), ('devices',)), PartitionSpec('devices'))
 
 
-def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
+def broadcast(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
     """Leaves ``[...]`` -> ``[devices, ...]``, one copy on each."""
     sharding = _sharding(devices)
 
     def copies(leaf: Any) -> jax.Array:
-        leaf = np.asarray(leaf)
-        return jax.device_put(np.broadcast_to(leaf, (len(devices), *leaf.shape)), sharding)
+        parts = [jax.device_put(leaf[None], device) for device in devices]
+        return jax.make_array_from_single_device_arrays((len(devices), *leaf.shape), sharding, parts)
 
     return jax.tree.map(copies, tree)
-
-
-def unreplicate(tree: Tree) -> Tree:
-    """The first device's copy, as NumPy arrays of their own."""
-    return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0))[0], tree)
 
 
 def shard(batch: Tree, devices: Sequence[jax.Device]) -> Tree:
@@ -103,7 +109,7 @@ class CompiledUpdate(NamedTuple):
     """A step, compiled for one shape of batch; it cannot be traced again.
 
     Attributes:
-      call: ``(packed replicated state, sharded batch) -> (state, metrics [devices])``.
+      call: ``(placed state, sharded batch) -> (placed state, metrics [])``. The state given stays valid.
       bytes_needed: on all devices together, its arguments, results and workspace; ``None`` where the compiler does not
         say.
     """
@@ -118,7 +124,7 @@ def compile_update(
     """Compiles the learner's update for ``devices``, without any data.
 
     Args:
-      learner: its ``update`` is traced once.
+      learner: its ``gradient`` and ``apply_gradient`` are traced once.
       state: unpacked; arrays or only shapes.
       batch: leaves ``[B, ...]``, both context and target; arrays or only shapes. B is a multiple of the devices.
       devices: to run on.
@@ -127,19 +133,46 @@ def compile_update(
       The compiled step.
     """
     count, sharding = len(devices), _sharding(devices)
+    lead = jax.sharding.SingleDeviceSharding(devices[0])
+    packed = jax.eval_shape(pack, state)
+    # Parameters and gradients travel as one vector: hundreds of small transfers took longer than the optimiser's step.
+    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), packed.params))
 
-    def update(state: TrainState, batch: Datapoint) -> tuple[TrainState, Metrics]:
-        state, metrics = learner.update(unpack(state), batch, batch, axis_name=AXIS)
-        return pack(state), metrics
+    def travelling(state: TrainState) -> tuple[jax.Array, Array, jax.Array]:
+        return ravel_pytree(state.params)[0], state.step, state.key
 
-    def shape(leaf: Any, *lead: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((*lead, *leaf.shape[len(lead) - 1 :]), leaf.dtype, sharding=sharding)
+    def gradient(read: tuple[jax.Array, Array, jax.Array], batch: Datapoint) -> tuple[jax.Array, Metrics]:
+        flat, step, key = read
+        found, metrics = learner.gradient(unpack(TrainState(step, unravel(flat), None, None, key)), batch, batch)
+        return ravel_pytree(found)[0], metrics
 
-    states = jax.tree.map(lambda leaf: shape(leaf, count), jax.eval_shape(pack, state))
-    batches = jax.tree.map(lambda leaf: shape(leaf, count, leaf.shape[0] // count), batch)
-    mapped = jax.pmap(update, axis_name=AXIS, devices=devices)
-    compiled = mapped.lower(states, batches).compile()
-    return CompiledUpdate(compiled, _bytes_needed(compiled, count))
+    def apply_mean(state: TrainState, parts: Sequence[tuple[jax.Array, Metrics]]) -> tuple[TrainState, Metrics]:
+        flat, metrics = jax.tree.map(lambda *leaves: sum(leaves) / count, *parts)
+        state, applied = learner.apply_gradient(unpack(state), unravel(flat))
+        return pack(state), {**metrics, **applied}
+
+    def shape(leaf: Any, *lead_axes: int, on: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((*lead_axes, *leaf.shape), leaf.dtype, sharding=on)
+
+    read = jax.eval_shape(travelling, packed)
+    part = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((leaf.shape[0] // count, *leaf.shape[1:]), leaf.dtype), batch)
+    on_all = jax.tree.map(lambda leaf: shape(leaf, count, on=sharding), (read, part))
+    on_lead = jax.tree.map(lambda leaf: shape(leaf, on=lead), (packed, [jax.eval_shape(gradient, read, part)] * count))
+    compiled_gradient = jax.pmap(gradient, devices=devices).lower(*on_all).compile()
+    compiled_apply = jax.jit(apply_mean).lower(*on_lead).compile()
+    compiled_travelling = jax.jit(travelling).lower(on_lead[0]).compile()
+
+    def call(state: TrainState, batch: Datapoint) -> tuple[TrainState, Metrics]:
+        found = compiled_gradient(broadcast(compiled_travelling(state), devices), batch)
+        return compiled_apply(state, [_to_lead(found, index, devices[0]) for index in range(count)])
+
+    needed = [_bytes_needed(compiled_gradient, count), _bytes_needed(compiled_apply, 1)]
+    return CompiledUpdate(call, None if None in needed else sum(size for size in needed if size))
+
+
+def _to_lead(tree: Tree, index: int, lead: jax.Device) -> Tree:
+    """The copy of one device, moved to the first one."""
+    return jax.tree.map(lambda leaf: jax.device_put(leaf.addressable_data(index)[0], lead), tree)
 
 
 def _bytes_needed(compiled: Any, count: int) -> int | None:
@@ -200,5 +233,5 @@ def check_memory(compiled: CompiledUpdate, devices: Sequence[jax.Device], batch_
 
 
 def map_on_devices(function: Callable[..., Any], devices: Sequence[jax.Device]) -> Callable[..., Any]:
-    """``function(params, batch [b, ...])`` over replicated params and sharded batches, compiled once per shape."""
-    return jax.pmap(function, axis_name=AXIS, devices=devices)
+    """``function(params, batch [b, ...])`` over broadcast params and sharded batches, compiled once per shape."""
+    return jax.pmap(function, devices=devices)

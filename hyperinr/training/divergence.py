@@ -43,7 +43,7 @@ def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: M
     parameter = first_not_finite(state.params)
     if parameter is not None:
         return f'the parameter {parameter} is not finite'
-    gradient, again = jax.jit(learner.gradient)(state.params, batch, batch, state.key)
+    gradient, again = jax.jit(learner.gradient)(state, batch, batch)
     found = not_finite(metrics) or not_finite({name: float(value) for name, value in again.items()})
     module = first_not_finite(gradient)
     if module is not None:

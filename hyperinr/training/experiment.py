@@ -16,8 +16,8 @@ class Experiment(NamedTuple):
 
     Attributes:
       dataset: opens the dataset; prepares it on first use.
-      build: ``(spec) -> MetaLearner``; needs the specification alone, so that a trained model can be used where its data
-        is not.
+      build: ``(spec) -> MetaLearner``; needs the specification alone, so that a trained model can be used where its
+        data is not.
       num_steps: outer updates.
       batch_size: datapoints of an update, over all devices.
       seed: of initialisation, batches and all other randomness.
@@ -59,7 +59,9 @@ def experiment(
       ValueError: a number outside its range.
     """
     if num_steps < 1 or batch_size < 1 or seed < 0:
-        raise ValueError(f'an experiment needs num_steps >= 1, batch_size >= 1, seed >= 0, not {num_steps=}, {batch_size=}, {seed=}.')
+        raise ValueError(
+            f'an experiment needs num_steps >= 1, batch_size >= 1, seed >= 0, not {num_steps=}, {batch_size=}, {seed=}.'
+        )
 
     def build(spec: DatasetSpec) -> MetaLearner:
         evaluator = inr(channels=spec.channels)

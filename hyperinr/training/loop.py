@@ -65,7 +65,6 @@ def train(
     num_validation: int = 64,
     tensorboard: bool = True,
     config_text: str | None = None,
-    arithmetic_per_step: float | None = None,
 ) -> TrainState:
     """Meta-trains, or goes on with, the run in ``run_dir``.
 
@@ -83,8 +82,6 @@ def train(
       num_validation: datapoints of the validation split to use.
       tensorboard: whether to write TensorBoard events.
       config_text: operative config, stored beside the run and compared on resuming.
-      arithmetic_per_step: floating-point operations of an update; if given, its rate is reported against a large matrix
-        product measured in the same process.
 
     Returns:
       The final state: single arrays, a typed key.
@@ -169,9 +166,8 @@ def train(
             watch=Stopwatch(seconds),
         )
         with _memory_errors(experiment.batch_size, RunError):
-            packed = session.run(seam.replicate(seam.pack(state), devices), start)
-        final = seam.unreplicate(packed)
-    _summarise(run_dir, session, num_steps=experiment.num_steps - start, arithmetic_per_step=arithmetic_per_step)
+            final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
+    _summarise(run_dir, session, num_steps=experiment.num_steps - start, flops=learner.flops(example), devices=devices)
     return seam.unpack(final)
 
 
@@ -200,7 +196,7 @@ class _Session:
         self._guard = FallGuard()
 
     def run(self, state: TrainState, start: int) -> TrainState:
-        """Updates ``start`` to the last; ``state`` is packed and replicated, and so is the result."""
+        """Updates ``start`` to the last; ``state`` is packed and placed, and so is the result."""
         schedule, outputs = self._schedule, self._outputs
         with (
             interruptible() as interruption,
@@ -230,7 +226,7 @@ class _Session:
                     if validates:
                         self._measure(state, done)
                     if saves:
-                        outputs.checkpoints.save(seam.unreplicate(state), seconds=self.watch.total)
+                        outputs.checkpoints.save(seam.fetch(state), seconds=self.watch.total)
                     if stops:
                         outputs.checkpoints.wait()
                         message = f'interrupted: saved at step {done}; the same command goes on from there'
@@ -249,9 +245,9 @@ class _Session:
         """
         if pending is None:
             return
-        metrics = {name: float(np.asarray(leaf.addressable_data(0))[0]) for name, leaf in pending.metrics.items()}
+        metrics = {name: float(leaf) for name, leaf in pending.metrics.items()}
         if not_finite(metrics):
-            state = seam.unpack(seam.unreplicate(pending.state))
+            state = seam.unpack(seam.fetch(pending.state))
             found = locate(self._learner, state, self._batches(pending.step), metrics)
             raise RunError(
                 f'training diverged at step {pending.step + 1}: {found}; lower the learning rate or clip the gradient, '
@@ -308,7 +304,7 @@ def _memory_errors(batch_size: int, kind: type[InputError] | type[RunError]) -> 
         raise
 
 
-def _summarise(run_dir: Path, session: _Session, *, num_steps: int, arithmetic_per_step: float | None) -> None:
+def _summarise(run_dir: Path, session: _Session, *, num_steps: int, flops: float, devices: list[jax.Device]) -> None:
     seconds = session.watch.total - session.seconds_before
     step_seconds = seconds / num_steps
     summary: dict[str, Any] = {'seconds': session.watch.total, 'step_seconds': step_seconds}
@@ -320,8 +316,8 @@ def _summarise(run_dir: Path, session: _Session, *, num_steps: int, arithmetic_p
         psnr = session.validated.psnr_db
         summary['validation_psnr_db'] = [float(value) if np.isfinite(value) else None for value in psnr]
         rows += [(f'validation PSNR, {step} steps', f'{psnr[step]:.2f} dB') for step in sorted({0, len(psnr) - 1})]
-    if arithmetic_per_step is not None:
-        reached, ceiling = arithmetic_per_step / step_seconds / 1e9, matrix_product_gflops()
+    if step_seconds > 0:
+        reached, ceiling = flops / step_seconds / 1e9, matrix_product_gflops(devices)
         summary |= {'gflops': reached, 'matrix_product_gflops': ceiling, 'fraction': reached / ceiling}
         rows.append(('arithmetic', f'{reached:.0f} GFLOP/s, {reached / ceiling:.0%} of a matrix product'))
     write_json(run_dir / 'summary.json', summary)

@@ -11,7 +11,7 @@ from hyperinr import metrics
 from hyperinr.datasets.base import Source
 from hyperinr.errors import InputError
 from hyperinr.fitting import map_datapoints
-from hyperinr.training.devices import map_on_devices, shard
+from hyperinr.training.devices import broadcast, map_on_devices, shard
 from hyperinr.types import Array, Datapoint, DatasetSpec, MetaLearner, Params
 
 __all__ = ['Validated', 'validator']
@@ -49,7 +49,7 @@ def validator(
       devices: to share the work.
 
     Returns:
-      ``(replicated params) -> Validated``, compiled at its first call.
+      ``(params) -> Validated``, compiled at its first call.
 
     Raises:
       InputError: an empty source or no datapoints asked for.
@@ -75,7 +75,8 @@ def validator(
     )
 
     def validate(params: Params) -> Validated:
-        psnr, values = (np.asarray(leaf).reshape(len(padded), *leaf.shape[2:]) for leaf in mapped(params, sharded))
+        results = mapped(broadcast(params, devices), sharded)
+        psnr, values = (np.asarray(leaf).reshape(len(padded), *leaf.shape[2:]) for leaf in results)
         return Validated(psnr[:count].mean(axis=0), _pictures(batch, values, spec, min(count, MAX_PICTURES)))
 
     return validate

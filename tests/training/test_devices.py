@@ -22,9 +22,9 @@ def test_as_many_devices_as_divide_the_batch(eight_devices, batch_size, availabl
 def test_a_state_comes_back_from_its_copies_exactly(eight_devices):
     dataset = tiny_dataset()
     state = toy_learner(dataset.spec).init(jax.random.key(3), dataset.splits['train'][0])
-    packed = seam.replicate(seam.pack(state), eight_devices)
-    assert all(leaf.shape[0] == 8 for leaf in jax.tree.leaves(packed))
-    back = seam.unpack(seam.unreplicate(packed))
+    copies = seam.broadcast(seam.pack(state), eight_devices)
+    assert all(leaf.shape[0] == 8 and len(leaf.addressable_shards) == 8 for leaf in jax.tree.leaves(copies))
+    back = seam.unpack(jax.tree.map(lambda leaf: leaf[-1], seam.fetch(copies)))
     assert back.key == state.key
     jax.tree.map(np.testing.assert_array_equal, back._replace(key=0), state._replace(key=0))
 
@@ -46,12 +46,10 @@ def test_the_gradient_on_eight_devices_is_that_of_one(eight_devices):
     for count in (1, 8):
         devices = eight_devices[:count]
         update = seam.compile_update(learner, state, batch, devices)
-        after, metrics = update.call(seam.replicate(seam.pack(state), devices), seam.shard(batch, devices))
-        copies = [np.asarray(leaf) for leaf in jax.tree.leaves(after)]
-        assert all((leaf == leaf[:1]).all() for leaf in copies), 'the copies of the state stay equal'
-        moved = seam.unreplicate(after)
+        after, metrics = update.call(seam.place(seam.pack(state), devices), seam.shard(batch, devices))
+        moved = seam.fetch(after)
         gradient = jax.tree.map(np.subtract, state.params, moved.params)
-        found[count] = gradient, float(np.asarray(metrics['loss'])[0]), np.asarray(moved.key)
+        found[count] = gradient, float(metrics['loss']), np.asarray(moved.key)
     (one, loss_one, key_one), (eight, loss_eight, key_eight) = found[1], found[8]
     largest = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(one))
     assert largest > 1e-3

@@ -238,7 +238,7 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_the_run_goes_on_later(tmp_pat
 
 
 def test_arithmetic_is_reported_against_a_matrix_product(tmp_path, capsys):
-    train_quickly(toy_experiment(num_steps=1), tmp_path / 'run', arithmetic_per_step=1e6)
+    train_quickly(toy_experiment(num_steps=1), tmp_path / 'run')
     summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
     assert summary['fraction'] == pytest.approx(summary['gflops'] / summary['matrix_product_gflops'])
     assert summary['gflops'] == pytest.approx(1e-3 / summary['step_seconds'])

@@ -4,7 +4,6 @@ import pytest
 
 from hyperinr import metrics
 from hyperinr.errors import InputError
-from hyperinr.training import devices as seam
 from hyperinr.training.validation import validator
 from tests.training.tiny_run import SHAPE, tiny_dataset
 from tests.training.toy import toy_learner
@@ -17,7 +16,7 @@ def test_validation_is_the_mean_psnr_over_datapoints_on_any_number_of_devices(ei
     params = learner.init(jax.random.key(0), source[0]).params
     devices = eight_devices[:count]
     validate = validator(learner, source, dataset.spec, num_datapoints=3, devices=devices)
-    found = validate(seam.replicate(params, devices))
+    found = validate(params)
     expected, pictures = [], []
     for position in (0, 2, 5):
         datapoint = source[position]
@@ -35,7 +34,7 @@ def test_scattered_points_give_no_pictures(eight_devices):
     devices = eight_devices[:1]
     validate = validator(learner, source, spec, num_datapoints=2, devices=devices)
     params = learner.init(jax.random.key(0), source[0]).params
-    assert validate(seam.replicate(params, devices)).pictures is None
+    assert validate(params).pictures is None
 
 
 def test_nothing_to_validate_on_is_refused(eight_devices):

@@ -54,29 +54,32 @@ def toy_learner(
     def generate(params: dict, datapoint: Datapoint) -> InrWeights:
         return decode(params, encode(params, datapoint).code)
 
-    def loss(params: dict, batch: Datapoint, key: Key, state: TrainState | None) -> jax.Array:
+    def loss(params: dict, batch: Datapoint, key: Key, state: TrainState) -> jax.Array:
         values = jax.vmap(lambda each: inr.apply(generate(params, each), each.coords))(batch)
         value = jnp.mean(metrics.mean_squared_error(values, batch.values, batch.weight))
         value += 0.1 * jnp.sum(params['head']['w'] * jax.random.normal(key, params['head']['w'].shape))
-        return value if state is None else poison(value, state)
+        return poison(value, state)
 
-    def gradient(params: dict, context: Datapoint, target: Datapoint, key: Key) -> tuple[dict, dict]:
-        value, found = jax.value_and_grad(loss)(params, target, key, None)
+    def gradient(state: TrainState, context: Datapoint, target: Datapoint) -> tuple[dict, dict]:
+        on_trace()
+        key = jax.random.fold_in(state.key, state.step)
+        value, found = jax.value_and_grad(loss)(state.params, target, key, state)
         return found, {'loss': value}
 
-    def update(state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None):
-        on_trace()
-        key, noise_key = jax.random.split(state.key)
-        value, found = jax.value_and_grad(loss)(state.params, target, noise_key, state)
-        value, found = jax.lax.pmean((value, found), axis_name)
-        updates, opt_state = optimizer.update(found, state.opt_state)
+    def apply_gradient(state: TrainState, gradient: dict) -> tuple[TrainState, dict]:
+        updates, opt_state = optimizer.update(gradient, state.opt_state)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, opt_state, params, key), {'loss': value}
+        return TrainState(state.step + 1, params, opt_state, params, state.key), {}
+
+    def update(state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None):
+        found, measured = gradient(state, context, target)
+        after, _ = apply_gradient(state, found)
+        return after, measured
 
     def adapt(params: dict, datapoint: Datapoint, num_steps: int) -> InrWeights:
         return jax.tree.map(lambda leaf: jnp.stack([leaf] * (num_steps + 1)), generate(params, datapoint))
 
-    return MetaLearner(init, update, gradient, generate, adapt, 0, hypernetwork, inr)
+    return MetaLearner(init, gradient, apply_gradient, update, generate, adapt, 0, hypernetwork, inr, lambda batch: 1e6)
 
 
 def toy_experiment(

@@ -1,0 +1,112 @@
+"""Fine-tuning that goes on from a generated start without undoing it."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hyperinr import metrics
+from hyperinr.errors import InputError
+from hyperinr.fitting import FitResult, fit_function, map_datapoints
+from hyperinr.types import Datapoint, InrWeights, MetaLearner, Params
+
+__all__ = ['finetune', 'gentle_adam']
+
+
+def gentle_adam(
+    *, learning_rate: float = 1e-3, warmup_steps: int = 20, b1: float = 0.9, b2: float = 0.99
+) -> optax.GradientTransformation:
+    """AMSGrad whose rate grows linearly from ``learning_rate / warmup_steps`` and then stays.
+
+    Adam's first steps have the size of its rate in *every* weight, however small the gradient: at a usual rate they
+    undo a start that is already close. Within the warm-up the second moments learn which weights matter. That they
+    never fall again (Reddi, Kale and Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2) keeps the
+    steps small once the gradients have become so, where Adam oscillates: the comparison is in docs/decisions.md.
+
+    Args:
+      learning_rate: after the warm-up.
+      warmup_steps: >= 1.
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+
+    Raises:
+      ValueError: ``warmup_steps`` below 1.
+    """
+    if warmup_steps < 1:
+        raise ValueError(f'warmup_steps must be >= 1, not {warmup_steps}.')
+    schedule = optax.linear_schedule(learning_rate / warmup_steps, learning_rate, warmup_steps - 1)
+    return optax.amsgrad(schedule, b1=b1, b2=b2)
+
+
+DEFAULT_OPTIMIZER = gentle_adam()
+
+
+def finetune(
+    learner: MetaLearner,
+    params: Params,
+    datapoints: Datapoint,
+    *,
+    num_steps: int,
+    record_steps: Sequence[int] = (),
+    optimizer: optax.GradientTransformation = DEFAULT_OPTIMIZER,
+) -> FitResult:
+    """Generates weights and fine-tunes them: the learner's own K steps at their learned rates, then ``optimizer``.
+
+    Steps count from the hypernetwork's raw output: ``mse[:, 0]`` is its error, ``mse[:, K]`` that of `generate`.
+
+    Args:
+      learner: trained.
+      params: of its hypernetwork.
+      datapoints: leaves ``[B, ...]``.
+      num_steps: in all, >= 0.
+      record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
+      optimizer: of the steps after the K-th; the same object in every call reuses the compiled function.
+
+    Returns:
+      A `FitResult`.
+
+    Raises:
+      InputError: ``record_steps`` not increasing or outside [0, num_steps].
+    """
+    record = tuple(int(step) for step in record_steps)
+    if num_steps < 0 or list(record) != sorted(set(record)) or any(not 0 <= step <= num_steps for step in record):
+        raise InputError(f'record_steps {record} must be increasing and within [0, num_steps = {num_steps}].')
+    own_steps = min(learner.num_steps, num_steps)
+    return _finetune(learner.adapt, learner.inr.apply, params, datapoints, own_steps, num_steps, record, optimizer)
+
+
+@functools.partial(jax.jit, static_argnames=('adapt', 'apply', 'own_steps', 'num_steps', 'record', 'optimizer'))
+def _finetune(
+    adapt: Callable[[Params, Datapoint, int], InrWeights],
+    apply: Callable[..., Any],
+    params: Params,
+    datapoints: Datapoint,
+    own_steps: int,
+    num_steps: int,
+    record: tuple[int, ...],
+    optimizer: optax.GradientTransformation,
+) -> FitResult:
+    own_record = [step for step in record if step < own_steps]
+    later_record = [step - own_steps for step in record if step >= own_steps]
+
+    def one(datapoint: Datapoint) -> FitResult:
+        own = adapt(params, datapoint, own_steps)
+        values = jax.lax.map(lambda weights: apply(weights, datapoint.coords), own)
+        own_mse = metrics.mean_squared_error(values, datapoint.values[None], datapoint.weight[None])
+        later = fit_function(
+            apply,
+            jax.tree.map(lambda leaf: leaf[-1], own),
+            datapoint,
+            optimizer=optimizer,
+            num_steps=num_steps - own_steps,
+            record_steps=later_record,
+        )
+        snapshots = jax.tree.map(
+            lambda first, then: jnp.concatenate([first[jnp.array(own_record, int)], then]), own, later.snapshots
+        )
+        return FitResult(later.weights, jnp.concatenate([own_mse[:-1], later.mse]), snapshots)
+
+    return map_datapoints(one, datapoints)

@@ -1,0 +1,189 @@
+"""One head per weight tensor: what is emitted at step 0, and what every option does."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperinr import inrs
+from tests import parts
+from tests.statistics import siren_layers
+
+SIREN = inrs.siren(channels=3, width=64, depth=4)
+KEY = jax.random.key(0)
+
+
+def take(tree, row):
+    return jax.tree.map(lambda leaf: leaf[row], tree)
+
+
+@functools.cache
+def emitted(combine, encoder, initial_delta):
+    """A fresh hypernetwork's base, and what it gives to four datapoints, leaves ``[4, ...]``."""
+    hypernetwork = parts.make_hypernetwork(
+        inr=SIREN, combine=combine, encoder=encoder, initial_delta=initial_delta, trunk=(32,)
+    )
+    batch = parts.datapoints()
+    params = jax.jit(hypernetwork.init)(KEY, take(batch, 0))
+    return params['base'], jax.jit(jax.vmap(hypernetwork.encode, (None, 0)))(params, batch).code
+
+
+@pytest.mark.parametrize('encoder', ['convolutional', 'set_encoder', 'constant'])
+@pytest.mark.parametrize('combine', ['additive', 'multiplicative'])
+def test_at_step_0_every_datapoint_gets_a_siren_with_the_statistics_of_a_fresh_one(combine, encoder):
+    """Deltas of a tenth raise a standard deviation by half a per cent; a draw of a SIREN of this size varies by 5.
+
+    64 units of random phase have a mean activation within sqrt(1/2/64) = 0.09 of zero, once per standard deviation.
+    """
+    draws = [jax.jit(SIREN.init, static_argnums=1)(key, 2) for key in jax.random.split(KEY, 6)]
+    fresh = np.mean([siren_layers(weights, SIREN.metadata) for weights in draws], axis=0)
+    _, weights = emitted(combine, encoder, 0.1)
+    for row in range(4):
+        found = np.array(siren_layers(take(weights, row), SIREN.metadata))
+        np.testing.assert_allclose(found[:, 0], fresh[:, 0], rtol=0.15)
+        np.testing.assert_allclose(found[:, 1], 0, atol=0.27)
+        np.testing.assert_allclose(found[:, 2], 0.5, rtol=0.08)
+
+
+@pytest.mark.parametrize('combine', ['additive', 'multiplicative'])
+def test_at_step_0_every_tensor_has_the_spread_of_a_fresh_one(combine):
+    """The output layer's deltas are in units of an output of an image's contrast, 1/4, and not of a fresh SIREN's."""
+    fresh = SIREN.init(jax.random.key(1), 2)
+    _, weights = emitted(combine, 'set_encoder', 0.1)
+    for layer, tensors in fresh.items():
+        extra = 0.1 * (8 * 64) ** -0.5 if (combine, layer) == ('additive', 'layer_4') else 0
+        for row in range(4):
+            expected = np.hypot(np.std(tensors['w']), extra)
+            np.testing.assert_allclose(np.std(weights[layer]['w'][row]), expected, rtol=0.15)
+            spread = np.std(np.asarray(tensors['b']))
+            assert abs(np.std(weights[layer]['b'][row]) - spread) < max(0.3 * spread, 0.1)
+
+
+@pytest.mark.parametrize('initial_delta', [0.1, 0.4])
+@pytest.mark.parametrize('combine', ['additive', 'multiplicative'])
+def test_fresh_deltas_have_the_spread_that_was_asked_for(combine, initial_delta):
+    """In units of the tensor's spread in a fresh INR, or of each weight; the datapoints' deltas differ."""
+    base, weights = emitted(combine, 'set_encoder', initial_delta)
+    for layer in ('layer_1', 'layer_2', 'layer_3'):
+        change = np.asarray(weights[layer]['w'] - base[layer]['w'][None])
+        unit = np.std(base[layer]['w']) if combine == 'additive' else np.asarray(base[layer]['w'])[None]
+        np.testing.assert_allclose(np.std(change / unit), initial_delta, rtol=0.05)
+        assert np.std(change, axis=0).max() > 0
+
+
+@pytest.mark.parametrize('combine', ['additive', 'multiplicative'])
+def test_base_and_delta_combine_as_their_formula_says(combine):
+    """Doubling the base moves the weights by the base, or doubles them."""
+    hypernetwork = parts.make_hypernetwork(combine=combine)
+    datapoint = take(parts.datapoints(), 0)
+    params = jax.jit(hypernetwork.init)(KEY, datapoint)
+    doubled = {**params, 'base': jax.tree.map(lambda leaf: 2 * leaf, params['base'])}
+    encode = jax.jit(hypernetwork.encode)
+    before, after = (encode(each, datapoint).code for each in (params, doubled))
+    expected = jax.tree.map(jnp.add, before, params['base'] if combine == 'additive' else before)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), after, expected)
+    silent = {**params, 'heads': jax.tree.map(jnp.zeros_like, params['heads'])}
+    jax.tree.map(np.testing.assert_array_equal, encode(silent, datapoint).code, params['base'])
+
+
+@pytest.mark.parametrize('head_gain', [1.0, 5.0])
+def test_a_gain_speeds_the_heads_up_without_a_change_at_step_0(head_gain):
+    plain, fast = (parts.make_hypernetwork(combine='multiplicative', head_gain=gain) for gain in (1.0, head_gain))
+    datapoint = take(parts.datapoints(), 0)
+    params = jax.jit(plain.init)(KEY, datapoint)
+    slow_heads = jax.tree.map(lambda leaf: leaf / head_gain, params['heads'])
+    heads = jax.jit(fast.init)(KEY, datapoint)['heads']
+    for name in heads:
+        if name.startswith('head_'):
+            np.testing.assert_allclose(heads[name]['w'], slow_heads[name]['w'], rtol=1e-5)
+    start = jax.jit(fast.encode)({**params, 'heads': heads}, datapoint).code
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), start, plain.encode(params, datapoint).code
+    )
+    shifted = {
+        name: {**layer, 'b': layer['b'] + 0.1} if name.startswith('head_') else layer for name, layer in heads.items()
+    }
+    moved = jax.jit(fast.encode)({**params, 'heads': shifted}, datapoint).code
+    change = jax.tree.map(lambda a, b, base: (a - b) - head_gain * 0.1 * base, moved, start, params['base'])
+    assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(change)) < 1e-5
+
+
+def test_the_base_is_an_inr_of_its_own_and_decode_leaves_the_code_alone():
+    hypernetwork = parts.make_hypernetwork()
+    datapoint = take(parts.datapoints(), 0)
+    init = jax.jit(hypernetwork.init)
+    params = init(KEY, datapoint)
+    assert hypernetwork.base(params) is params['base']
+    other = init(jax.random.key(1), datapoint)
+    assert not np.allclose(params['base']['layer_1']['w'], other['base']['layer_1']['w'])
+    code = jax.jit(hypernetwork.encode)(params, datapoint).code
+    jax.tree.map(np.testing.assert_array_equal, hypernetwork.decode(params, code), code)
+
+
+def test_with_a_constant_encoder_all_there_is_is_the_base():
+    hypernetwork = parts.make_hypernetwork(encoder='constant')
+    params = hypernetwork.init(KEY, take(parts.datapoints(), 0))
+    assert not jax.tree.leaves((params['heads'], params['encoder']))
+    for row in range(2):
+        code = hypernetwork.encode(params, take(parts.datapoints(), row)).code
+        jax.tree.map(np.testing.assert_array_equal, code, params['base'])
+
+
+def rates_of(params=None, **options):
+    hypernetwork = parts.make_hypernetwork(encoder='constant', **options)
+    datapoint = take(parts.datapoints(), 0)
+    params = params or hypernetwork.init(KEY, datapoint)
+    return params, hypernetwork.encode(params, datapoint).rates
+
+
+@pytest.mark.parametrize('num_rate_steps', [1, 3])
+@pytest.mark.parametrize(
+    ('rates', 'shapes'), [('scalar', [(1,), (1, 1)]), ('layer', [(1,), (1, 1)]), ('parameter', [(16,), (2, 16)])]
+)
+def test_rates_are_shared_as_asked_for(rates, shapes, num_rate_steps):
+    _, found = rates_of(rates=rates, num_rate_steps=num_rate_steps)
+    assert [found['layer_0'][name].shape for name in ('b', 'w')] == [(num_rate_steps, *shape) for shape in shapes]
+
+
+@pytest.mark.parametrize(('rates', 'moved'), [('scalar', 'all'), ('layer', 'its own')])
+def test_a_parameter_moves_the_rates_that_share_it(rates, moved):
+    params, before = rates_of(rates=rates, num_rate_steps=2)
+    params['rates']['layer_1']['w'] = params['rates']['layer_1']['w'].at[1].set(0.2)
+    _, after = rates_of(params, rates=rates, num_rate_steps=2)
+    changed = jax.tree.map(lambda a, b: np.asarray(a != b).reshape(2, -1).any(1).tolist(), before, after)
+    for layer, tensors in changed.items():
+        for name, steps in tensors.items():
+            assert steps == [False, moved == 'all' or (layer, name) == ('layer_1', 'w')]
+
+
+def test_initial_rate_and_gain():
+    params, rates = rates_of(initial_rate=0.03, rate_gain=4.0)
+    assert all(np.allclose(leaf, 0.03) for leaf in jax.tree.leaves(rates))
+    params['rates'] = jax.tree.map(lambda leaf: leaf - 0.5, params['rates'])
+    _, rates = rates_of(params, initial_rate=0.03, rate_gain=4.0)
+    assert all(np.allclose(leaf, 0.03 * np.exp(-2)) for leaf in jax.tree.leaves(rates))
+
+
+@pytest.mark.parametrize('trunk', [(), (8,), (6, 7)])
+def test_the_trunk_has_the_widths_that_were_asked_for(trunk):
+    hypernetwork = parts.make_hypernetwork(trunk=trunk)
+    heads = jax.eval_shape(hypernetwork.init, KEY, take(parts.datapoints(), 0))['heads']
+    assert tuple(heads[f'trunk_{layer}']['w'].shape[1] for layer in range(len(trunk))) == trunk
+    assert {layer['w'].shape[0] for name, layer in heads.items() if name.startswith('head')} == {[8, *trunk][-1]}
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'combine': 'multiply'},
+        {'rates': 'layers'},
+        {'num_rate_steps': 0},
+        {'initial_rate': 0.0},
+        {'initial_delta': -0.1},
+    ],
+)
+def test_wrong_options_are_named(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        parts.make_hypernetwork(**change)

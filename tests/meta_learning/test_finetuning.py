@@ -1,0 +1,198 @@
+"""Fine-tuning from a generated start: what is counted, recorded and left alone."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hyperinr import fitting, meta_learning
+from hyperinr.errors import InputError
+from tests import parts
+from tests.meta_learning import reference
+
+OPTIMIZER = optax.adam(1e-3)
+
+
+def take(tree, row):
+    return jax.tree.map(lambda leaf: leaf[row], tree)
+
+
+def column(tree, index):
+    return jax.tree.map(lambda leaf: leaf[:, index], tree)
+
+
+def close(found, expected):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
+@functools.cache
+def make(num_steps=2, inr='siren'):
+    learner = parts.make_learner(num_steps=num_steps, inr=inr, hypernetwork={'initial_rate': 0.1})
+    return learner, jax.jit(learner.init)(jax.random.key(0), take(parts.datapoints(), 0)).params
+
+
+@functools.cache
+def adapted(num_steps):
+    learner, params = make()
+    return jax.jit(jax.vmap(lambda each: learner.adapt(params, each, num_steps)))(parts.datapoints())
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _evaluate(apply, weights, coords):
+    return jax.vmap(apply)(weights, coords)
+
+
+def errors(learner, weights, batch):
+    """Weighted mean squared errors of a batch of INRs, ``[B]``, in double precision."""
+    values = np.asarray(_evaluate(learner.inr.apply, weights, batch.coords), np.float64)
+    squares = ((values - batch.values) ** 2).mean(-1)
+    return (squares * batch.weight).sum(-1) / batch.weight.sum(-1)
+
+
+def test_steps_count_from_the_raw_output_and_the_learners_own_come_first():
+    learner, params = make()
+    batch = parts.datapoints()
+    result = meta_learning.finetune(learner, params, batch, num_steps=5, optimizer=OPTIMIZER)
+    assert result.mse.shape == (4, 6)
+    for step in range(3):
+        np.testing.assert_allclose(result.mse[:, step], errors(learner, column(adapted(2), step), batch), rtol=1e-4)
+    generated = jax.jit(jax.vmap(learner.generate, (None, 0)))(params, batch)
+    np.testing.assert_allclose(result.mse[:, 2], errors(learner, generated, batch), rtol=1e-4)
+    later = fitting.fit(learner.inr, generated, batch, optimizer=OPTIMIZER, num_steps=3)
+    np.testing.assert_allclose(result.mse[:, 2:], later.mse, rtol=1e-3)
+    close(result.weights, later.weights)
+    np.testing.assert_allclose(result.mse[:, 5], errors(learner, result.weights, batch), rtol=1e-4)
+
+
+@pytest.mark.parametrize('record', [(0, 1, 2, 4), (1,), (3,), ()])
+def test_the_weights_of_recorded_steps_are_kept(record):
+    learner, params = make()
+    batch = parts.datapoints()
+    result = meta_learning.finetune(learner, params, batch, num_steps=4, record_steps=record, optimizer=OPTIMIZER)
+    assert all(leaf.shape[:2] == (4, len(record)) for leaf in jax.tree.leaves(result.snapshots))
+    for position, step in enumerate(record):
+        snapshot = column(result.snapshots, position)
+        np.testing.assert_allclose(errors(learner, snapshot, batch), result.mse[:, step], rtol=1e-4)
+        if step <= 2:
+            close(snapshot, column(adapted(2), step))
+        if step == 4:
+            close(snapshot, result.weights)
+
+
+@pytest.mark.parametrize('num_steps', [0, 1])
+def test_fewer_steps_than_the_learners_own_are_the_first_of_them(num_steps):
+    learner, params = make()
+    result = meta_learning.finetune(
+        learner, params, parts.datapoints(), num_steps=num_steps, record_steps=(num_steps,), optimizer=OPTIMIZER
+    )
+    assert result.mse.shape == (4, num_steps + 1)
+    close(result.weights, column(adapted(2), num_steps))
+    close(column(result.snapshots, 0), result.weights)
+
+
+def test_without_steps_of_its_own_all_are_the_optimizers():
+    learner, params = make(num_steps=0)
+    batch = parts.datapoints()
+    result = meta_learning.finetune(learner, params, batch, num_steps=3, optimizer=OPTIMIZER)
+    generated = jax.jit(jax.vmap(learner.generate, (None, 0)))(params, batch)
+    expected = fitting.fit(learner.inr, generated, batch, optimizer=OPTIMIZER, num_steps=3)
+    np.testing.assert_allclose(result.mse, expected.mse, rtol=1e-3)
+
+
+def test_the_default_rule_does_not_undo_a_good_start():
+    """From weights fitted to 30 dB and more, plain Adam at the rule's peak rate multiplies the error by tens."""
+    learner, params = make(num_steps=0)
+    batch = parts.datapoints()
+    starts = jax.jit(jax.vmap(learner.generate, (None, 0)))(params, batch)
+    fitted = fitting.fit(learner.inr, starts, batch, optimizer=optax.adam(3e-3), num_steps=400).weights
+    fixed = learner._replace(
+        adapt=lambda params, each, steps: jax.tree.map(lambda leaf: leaf[each.index][None], params)
+    )
+    errors = {}
+    for name, optimizer in (('gentle', meta_learning.gentle_adam()), ('plain', optax.adam(1e-3))):
+        errors[name] = meta_learning.finetune(fixed, fitted, batch, num_steps=15, optimizer=optimizer).mse
+    worst = {name: float(jnp.max(error / error[:, :1])) for name, error in errors.items()}
+    assert worst['gentle'] < 3 < 10 < worst['plain']
+
+
+def test_datapoints_do_not_touch_each_other():
+    learner, params = make()
+    batch = parts.datapoints()
+    values = batch.values.copy()
+    values[1] = 1 - values[1]
+    run = lambda batch: meta_learning.finetune(learner, params, batch, num_steps=4, optimizer=OPTIMIZER).mse
+    before, after = (np.asarray(run(each)) for each in (batch, batch._replace(values=values)))
+    np.testing.assert_array_equal(after[[0, 2, 3]], before[[0, 2, 3]])
+    assert not np.allclose(after[1], before[1])
+
+
+def test_a_second_call_traces_nothing():
+    traces = []
+    inr = parts.INRS['siren']()
+
+    def apply(weights, coords):
+        traces.append(1)
+        return inr.apply(weights, coords)
+
+    learner = parts.make_learner(inr=inr._replace(apply=apply))
+    batch = parts.datapoints()
+    params = jax.jit(learner.init)(jax.random.key(0), take(batch, 0)).params
+    run = lambda batch, params: meta_learning.finetune(learner, params, batch, num_steps=4, record_steps=(1, 3))
+    run(batch, params)
+    after_first = len(traces)
+    run(batch._replace(values=1 - batch.values), jax.tree.map(lambda leaf: 2 * leaf, params))
+    assert len(traces) == after_first > 0
+
+
+@pytest.mark.parametrize(
+    'steps',
+    [
+        {'num_steps': -1},
+        {'num_steps': 4, 'record_steps': (2, 1)},
+        {'num_steps': 4, 'record_steps': (1, 1)},
+        {'num_steps': 4, 'record_steps': (5,)},
+        {'num_steps': 4, 'record_steps': (-1,)},
+    ],
+)
+def test_wrong_steps_are_named(steps):
+    learner, params = make()
+    with pytest.raises(InputError, match=r'must be increasing and within \[0, num_steps'):
+        meta_learning.finetune(learner, params, parts.datapoints(), **steps)
+
+
+def test_a_warm_up_needs_a_step():
+    with pytest.raises(ValueError, match='warmup_steps must be >= 1'):
+        meta_learning.gentle_adam(warmup_steps=0)
+
+
+@pytest.mark.parametrize(
+    'change', [{}, {'learning_rate': 0.02}, {'warmup_steps': 1}, {'warmup_steps': 3}, {'b1': 0.5}, {'b2': 0.8}], ids=str
+)
+def test_gentle_adam_is_amsgrad_with_a_linear_warm_up(change):
+    options = {'learning_rate': 0.01, 'warmup_steps': 6, 'b1': 0.9, 'b2': 0.99} | change
+    gradients = np.random.default_rng(0).normal(size=(10, 3)) * np.geomspace(1, 0.1, 10)[:, None]
+    start = np.array([1.0, -1.0, 0.5])
+
+    def path(options):
+        optimizer = meta_learning.gentle_adam(**options)
+        params = jnp.asarray(start, jnp.float32)
+        state, found = optimizer.init(params), [params]
+        for gradient in gradients:
+            updates, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state, params)
+            params = optax.apply_updates(params, updates)
+            found.append(params)
+        return np.array(found)
+
+    warmup = options['warmup_steps']
+    rates = [options['learning_rate'] * min(1, (step + 1) / warmup) for step in range(10)]
+    falling, expected = (
+        reference.adam(gradients, start, rates, b1=options['b1'], b2=options['b2'], amsgrad=amsgrad)
+        for amsgrad in (False, True)
+    )
+    np.testing.assert_allclose(path(options), expected, atol=1e-5)
+    assert np.abs(expected - falling).max() > 1e-3
+    if change:
+        assert np.abs(path(options) - path({'learning_rate': 0.01, 'warmup_steps': 6})).max() > 1e-4

@@ -1,0 +1,120 @@
+"""The table of interchangeable parts. A new INR, encoder, hypernetwork or learner is one row for `test_parts`.
+
+All parts are tiny: 16-wide INRs on 6 x 8 grids. The tests of single options build theirs with the same two functions,
+`make_hypernetwork` and `make_learner`.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hyperinr import encoders, hypernetworks, inrs, meta_learning
+from hyperinr.datasets.base import stack
+from hyperinr.types import (
+    Datapoint,
+    DatasetSpec,
+    Encoder,
+    Hypernetwork,
+    Inr,
+    Key,
+    MetaLearner,
+    Metrics,
+    Params,
+    TrainState,
+)
+from tests import tiny
+
+__all__ = [
+    'ENCODERS', 'HYPERNETWORKS', 'INRS', 'LEARNERS', 'SPEC', 'datapoints', 'gradient', 'make_hypernetwork',
+    'make_learner',
+]  # fmt: skip
+
+SPEC = tiny.make_spec(grid_shape=(6, 8))
+
+INRS: Mapping[str, Callable[[], Inr]] = {
+    'siren': lambda: inrs.siren(channels=3, width=16, depth=2, omega_0=10.0, hidden_omega_0=10.0),
+    'siren of one hidden layer': lambda: inrs.siren(channels=3, width=8, depth=1),
+    'relu_mlp': lambda: inrs.relu_mlp(channels=3, width=16, depth=2, num_frequencies=3),
+    'relu_mlp of bare coordinates': lambda: inrs.relu_mlp(channels=3, width=8, depth=1, num_frequencies=0),
+}
+
+ENCODERS: Mapping[str, Callable[[DatasetSpec], Encoder]] = {
+    'convolutional': lambda spec: encoders.convolutional(spec=spec, embedding_dims=8, base_channels=4, num_stages=1),
+    'set_encoder': lambda spec: encoders.set_encoder(spec=spec, embedding_dims=8, width=8, depth=1),
+    'constant': lambda spec: encoders.constant(spec=spec),
+}
+
+
+def _inr(inr: str | Inr) -> Inr:
+    return INRS[inr]() if isinstance(inr, str) else inr
+
+
+def make_hypernetwork(
+    *, spec: DatasetSpec = SPEC, inr: str | Inr = 'siren', encoder: str = 'set_encoder', **options: Any
+) -> Hypernetwork:
+    """A tiny hypernetwork; ``inr`` (or an `Inr`) and ``encoder`` are rows above."""
+    return hypernetworks.weight_heads(inr=_inr(inr), encoder=ENCODERS[encoder](spec), **({'trunk': (8,)} | options))
+
+
+def make_learner(
+    *,
+    spec: DatasetSpec = SPEC,
+    inr: str | Inr = 'siren',
+    encoder: str = 'set_encoder',
+    hypernetwork: Mapping[str, Any] | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    **options: Any,
+) -> MetaLearner:
+    """A tiny learner; ``hypernetwork`` are the options of its hypernetwork, ``options`` its own."""
+    return meta_learning.meta_learner(
+        hypernetwork=make_hypernetwork(spec=spec, inr=inr, encoder=encoder, **(hypernetwork or {})),
+        inr=_inr(inr),
+        optimizer=optimizer or optax.adam(1e-3),
+        data_range=spec.data_range,
+        **({'num_steps': 2} | options),
+    )
+
+
+HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
+    'additive': lambda: make_hypernetwork(combine='additive', encoder='convolutional'),
+    'multiplicative': lambda: make_hypernetwork(combine='multiplicative', rates='layer', num_rate_steps=2),
+    'linear heads': lambda: make_hypernetwork(trunk=(), rates='scalar', num_rate_steps=3),
+    'of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', num_rate_steps=2),
+    'multiplicative of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', combine='multiplicative'),
+    'constant': lambda: make_hypernetwork(encoder='constant'),
+}
+
+LEARNERS: Mapping[str, Callable[[], MetaLearner]] = {
+    'two steps': lambda: make_learner(encoder='convolutional'),
+    'plain hypernetwork': lambda: make_learner(num_steps=0),
+    'MAML': lambda: make_learner(encoder='constant', hypernetwork={'rates': 'layer', 'num_rate_steps': 2}),
+    'multiplicative': lambda: make_learner(hypernetwork={'combine': 'multiplicative', 'rates': 'scalar'}, loss='mse'),
+    'relu_mlp': lambda: make_learner(inr='relu_mlp', loss_steps='all'),
+    'first order': lambda: make_learner(first_order=True, average_decay=None),
+    'rematerialized': lambda: make_learner(rematerialize=True, group_size=2),
+    'some of the points': lambda: make_learner(num_context_points=16, num_target_points=24),
+}
+
+
+def gradient(
+    learner: MetaLearner, params: Params, context: Datapoint, target: Datapoint, key: Key, step: int = 0
+) -> tuple[Params, Metrics]:
+    """`MetaLearner.gradient` at any parameters, without an optimiser's state."""
+    return learner.gradient(TrainState(jnp.int32(step), params, None, params, key), context, target)
+
+
+@functools.cache
+def datapoints(number: int = 4, spec: DatasetSpec = SPEC) -> Datapoint:
+    """A batch of plane waves with importances from 0.5 to 1.5, leaves ``[number, ...]``. Not to be written to."""
+    source = tiny.Waves(spec, number)
+    batch = stack([source[index] for index in range(number)])
+    rng = np.random.default_rng(1)
+    batch = batch._replace(weight=rng.uniform(0.5, 1.5, batch.weight.shape).astype(np.float32))
+    for leaf in jax.tree.leaves(batch):
+        leaf.flags.writeable = False
+    return batch

@@ -1,0 +1,80 @@
+"""Where samples lie: loops and properties as references."""
+
+import itertools
+
+import hypothesis.strategies as st
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+
+from hyperinr import coordinates
+from hyperinr.types import Datapoint
+
+SHAPES = st.lists(st.integers(1, 7), min_size=1, max_size=4).map(tuple)
+
+
+@given(SHAPES)
+def test_pixel_centres_of_any_dimension_in_row_major_order(shape):
+    expected = [
+        [(2 * position + 1) / size - 1 for position, size in zip(positions, shape, strict=True)]
+        for positions in itertools.product(*(range(size) for size in shape))
+    ]
+    found = coordinates.grid(shape)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_non_square_image_is_not_transposed():
+    """The classic bug: coordinates in column-major order, or the axes exchanged."""
+    image = np.zeros((2, 5))
+    image[1, 3] = 1
+    lit = coordinates.grid(image.shape)[image.reshape(-1) == 1]
+    np.testing.assert_allclose(lit, [[0.5, 0.4]], atol=1e-6)
+
+
+@given(SHAPES)
+def test_a_grid_fills_the_cube_evenly(shape):
+    coords = coordinates.grid(shape).reshape(*shape, len(shape)).astype(np.float64)
+    for axis, size in enumerate(shape):
+        line = np.moveaxis(coords[..., axis], axis, 0).reshape(size, -1)
+        np.testing.assert_allclose(line, line[:, :1] + np.zeros_like(line))
+        np.testing.assert_allclose(np.diff(line[:, 0]), 2 / size, atol=1e-6)
+        np.testing.assert_allclose([line[0, 0] + 1, 1 - line[-1, 0]], 1 / size, atol=1e-6)
+
+
+@pytest.mark.parametrize('shape', [(), (0,), (3, 0), (-1, 2)])
+def test_a_shape_without_samples_is_refused(shape):
+    with pytest.raises(ValueError, match='at least one axis and only sizes >= 1'):
+        coordinates.grid(shape)
+
+
+def numbered(num_points):
+    number = np.arange(num_points, dtype=np.float32)
+    return Datapoint(number[:, None] * [1, 10], number[:, None] * [2, 3, 4], number, np.int32(7))
+
+
+@given(st.integers(1, 12), st.integers(0, 1000))
+def test_a_subsample_keeps_rows_together_and_repeats_none(num_points, seed):
+    part = coordinates.subsample(jax.random.key(seed), numbered(12), num_points)
+    rows = np.asarray(part.weight).astype(int)
+    assert len(set(rows.tolist())) == num_points
+    whole = numbered(12)
+    np.testing.assert_array_equal(part.coords, whole.coords[rows])
+    np.testing.assert_array_equal(part.values, whole.values[rows])
+    assert part.index == 7
+
+
+def test_a_subsample_depends_on_its_key_and_reaches_every_point():
+    draws = [
+        frozenset(np.asarray(coordinates.subsample(jax.random.key(seed), numbered(6), 3).weight).tolist())
+        for seed in range(20)
+    ]
+    assert len(set(draws)) > 5
+    assert frozenset().union(*draws) == set(range(6))
+
+
+@pytest.mark.parametrize('num_points', [6, 9])
+def test_a_subsample_of_all_points_is_the_datapoint(num_points):
+    whole = numbered(6)
+    assert coordinates.subsample(jax.random.key(0), whole, num_points) is whole
