@@ -151,16 +151,20 @@ def compile_update(
         state, applied = learner.apply_gradient(unpack(state), unravel(flat))
         return pack(state), {**metrics, **applied}
 
-    def shape(leaf: Any, *lead_axes: int, on: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((*lead_axes, *leaf.shape), leaf.dtype, sharding=on)
+    def shape(leaf: Any, *axes: int, on: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(axes, leaf.dtype, sharding=on)
 
-    read = jax.eval_shape(travelling, packed)
-    part = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((leaf.shape[0] // count, *leaf.shape[1:]), leaf.dtype), batch)
-    on_all = jax.tree.map(lambda leaf: shape(leaf, count, on=sharding), (read, part))
-    on_lead = jax.tree.map(lambda leaf: shape(leaf, on=lead), (packed, [jax.eval_shape(gradient, read, part)] * count))
-    compiled_gradient = jax.pmap(gradient, devices=devices).lower(*on_all).compile()
-    compiled_apply = jax.jit(apply_mean).lower(*on_lead).compile()
-    compiled_travelling = jax.jit(travelling).lower(on_lead[0]).compile()
+    def on_lead(leaf: Any) -> jax.ShapeDtypeStruct:
+        return shape(leaf, *leaf.shape, on=lead)
+
+    read = jax.tree.map(lambda leaf: shape(leaf, count, *leaf.shape, on=sharding), jax.eval_shape(travelling, packed))
+    parts = jax.tree.map(lambda leaf: shape(leaf, count, leaf.shape[0] // count, *leaf.shape[1:], on=sharding), batch)
+    lowered = jax.pmap(gradient, devices=devices).lower(read, parts)
+    found = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape[1:], on=lead), lowered.out_info)
+    placed = jax.tree.map(on_lead, packed)
+    compiled_gradient = lowered.compile()
+    compiled_apply = jax.jit(apply_mean).lower(placed, [found] * count).compile()
+    compiled_travelling = jax.jit(travelling).lower(placed).compile()
 
     def call(state: TrainState, batch: Datapoint) -> tuple[TrainState, Metrics]:
         found = compiled_gradient(broadcast(compiled_travelling(state), devices), batch)
