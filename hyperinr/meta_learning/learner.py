@@ -75,6 +75,8 @@ def meta_learner(
         raise ValueError(f'num_steps must be >= 0, not {num_steps}.')
     if loss not in ('mse', 'log_mse') or loss_steps not in ('last', 'all'):
         raise ValueError(f"loss must be 'mse' or 'log_mse', loss_steps 'last' or 'all', not {loss!r}, {loss_steps!r}.")
+    if group_size is not None and group_size < 1:
+        raise ValueError(f'group_size must be >= 1 or None, not {group_size}.')
     if average_decay is not None and not 0 <= average_decay < 1:
         raise ValueError(f'average_decay must be in [0, 1), not {average_decay}.')
 
@@ -120,7 +122,10 @@ def meta_learner(
             errors = jnp.stack([reconstruction_error(inr, decode_one(code), judged) for code in measured])
             return jnp.mean(outer_loss(errors)), errors[-1]
 
-        size = group_size or automatic_group_size(context.coords.shape[0])
+        batch_size = context.coords.shape[0]
+        size = group_size or automatic_group_size(batch_size)
+        if batch_size % size:
+            raise ValueError(f'group_size {size} must divide the {batch_size} datapoints of a device.')
         value, errors = mean_over_batch(datapoint_loss, decode_params, starts, (seen, judged), group_size=size)
         return value, {'loss': value, 'psnr_db': jnp.mean(metrics.psnr_from_mse(errors, data_range))}
 

@@ -227,6 +227,11 @@ def test_rematerializing_changes_what_is_kept_and_not_the_gradient():
         assert ('checkpoint[' in text or 'remat' in text) == expected
 
 
+def test_groups_that_do_not_fill_the_batch_are_refused():
+    with pytest.raises(ValueError, match='group_size 3 must divide the 4 datapoints'):
+        gradient(group_size=3)
+
+
 @pytest.mark.parametrize('group_size', [1, 2, 4])
 def test_grouping_changes_what_runs_together_and_not_the_gradient(group_size):
     assert difference(gradient()[0], gradient(group_size=group_size)[0]) < 1e-4
@@ -404,6 +409,7 @@ def test_flops_are_those_of_the_matrix_products(options):
         {'loss_steps': 'first'},
         {'average_decay': 1.0},
         {'average_decay': -0.1},
+        {'group_size': 0},
     ],
 )
 def test_wrong_options_are_named(change):
