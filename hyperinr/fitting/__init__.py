@@ -6,7 +6,7 @@ rate that suit a start best. What a start is, and rules of fine-tuning that were
 `hyperinr.meta_learning`'s business. A further engine is one file with a function of the signature of `fit`.
 """
 
-from hyperinr.fitting.engine import FitResult, fit, fit_function, fit_one, map_datapoints
+from hyperinr.fitting.engine import FitResult, check_record_steps, fit, fit_function, fit_one, map_datapoints
 from hyperinr.fitting.search import FAMILIES, Family, SearchResult, Trial, best_rate, fit_at_rate
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     'SearchResult',
     'Trial',
     'best_rate',
+    'check_record_steps',
     'fit',
     'fit_at_rate',
     'fit_function',

@@ -17,7 +17,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['FitResult', 'fit', 'fit_function', 'fit_one', 'map_datapoints']
+__all__ = ['FitResult', 'check_record_steps', 'fit', 'fit_function', 'fit_one', 'map_datapoints']
 
 
 class FitResult(NamedTuple):
@@ -52,7 +52,8 @@ def map_datapoints(function: Callable[..., Any], *batches: Any) -> Any:
     return jax.vmap(function)(*batches)
 
 
-def _check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int, ...]:
+def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int, ...]:
+    """The steps as a tuple; `InputError` unless they increase within [0, num_steps]."""
     steps = tuple(int(step) for step in record_steps)
     if num_steps < 0:
         raise InputError(f'num_steps is {num_steps}; it must be 0 or more.')
@@ -104,7 +105,7 @@ def fit_function(
     record_steps: Sequence[int] = (),
 ) -> FitResult:
     """`fit_one` for the function `Inr.apply` alone, which unlike an `Inr` can be a static argument of ``jax.jit``."""
-    record = _check_record_steps(record_steps, num_steps)
+    record = check_record_steps(record_steps, num_steps)
     spec = weights_lib.spec_of(weights)
 
     def loss(flat: Array) -> Array:
@@ -180,7 +181,7 @@ def fit(
       >>> fit(siren, starts, batch, optimizer=optax.adam(2e-3), num_steps=100).mse.shape  # doctest: +SKIP
       (64, 101)
     """
-    record = _check_record_steps(record_steps, num_steps)
+    record = check_record_steps(record_steps, num_steps)
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves((weights, datapoints))}
     if len(sizes) != 1 or sizes == {()}:
         raise InputError(

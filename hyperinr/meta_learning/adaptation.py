@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from hyperinr import metrics
 from hyperinr.types import Array, Code, Datapoint, Inr, InrWeights, Start
 
-__all__ = ['adapt', 'adapt_all', 'reconstruction_error']
+__all__ = ['adapt', 'adapt_all', 'gradient_step', 'rates_at', 'reconstruction_error']
 
 Decode = Callable[[Code], InrWeights]
 
@@ -62,7 +62,7 @@ def adapt_all(
     rematerialize: bool = False,
 ) -> list[Code]:
     """As `adapt`, but every code on the way: a list of ``num_steps + 1``, the start first."""
-    step = _step(inr, decode, first_order)
+    step = gradient_step(inr, decode, first_order=first_order)
     if rematerialize:
         step = jax.checkpoint(step)
     per_step = jnp.ndim(context.coords) == 3
@@ -78,7 +78,9 @@ def rates_at(rates: Code, step: Array | int) -> Code:
     return jax.tree.map(lambda leaf: leaf[jnp.minimum(step, leaf.shape[0] - 1)], rates)
 
 
-def _step(inr: Inr, decode: Decode, first_order: bool) -> Callable[[Code, Code, Datapoint], Code]:
+def gradient_step(inr: Inr, decode: Decode, *, first_order: bool = False) -> Callable[[Code, Code, Datapoint], Code]:
+    """``(code, rates of this step, points) -> code``, one step of `adapt`."""
+
     def step(code: Code, rates: Code, points: Datapoint) -> Code:
         gradient = jax.grad(lambda c: reconstruction_error(inr, decode(c), points))(code)
         if first_order:

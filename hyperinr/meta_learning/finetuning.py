@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from hyperinr import metrics
-from hyperinr.errors import InputError
-from hyperinr.fitting import FitResult, fit_function, map_datapoints
+from hyperinr.fitting import FitResult, check_record_steps, fit_function, map_datapoints
 from hyperinr.types import Datapoint, InrWeights, MetaLearner, Params
 
 __all__ = ['finetune', 'gentle_adam']
@@ -71,9 +70,7 @@ def finetune(
     Raises:
       InputError: ``record_steps`` not increasing or outside [0, num_steps].
     """
-    record = tuple(int(step) for step in record_steps)
-    if num_steps < 0 or list(record) != sorted(set(record)) or any(not 0 <= step <= num_steps for step in record):
-        raise InputError(f'record_steps {record} must be increasing and within [0, num_steps = {num_steps}].')
+    record = check_record_steps(record_steps, num_steps)
     own_steps = min(learner.num_steps, num_steps)
     return _finetune(learner.adapt, learner.inr.apply, params, datapoints, own_steps, num_steps, record, optimizer)
 

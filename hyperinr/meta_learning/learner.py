@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from hyperinr import metrics
-from hyperinr.meta_learning.adaptation import adapt_all, rates_at, reconstruction_error
+from hyperinr.meta_learning.adaptation import adapt_all, gradient_step, rates_at, reconstruction_error
 from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
 from hyperinr.types import (
     Array,
@@ -159,9 +159,10 @@ def meta_learner(
         start = hypernetwork.encode(params, datapoint)
         decode = lambda code: hypernetwork.decode(params, code)
 
+        move = gradient_step(inr, decode)
+
         def step(code, index):
-            error = lambda c: reconstruction_error(inr, decode(c), datapoint)
-            moved = jax.tree.map(lambda c, r, g: c - r * g, code, rates_at(start.rates, index), jax.grad(error)(code))
+            moved = move(code, rates_at(start.rates, index), datapoint)
             return moved, decode(moved)
 
         _, later = jax.lax.scan(step, start.code, jnp.arange(num_steps))

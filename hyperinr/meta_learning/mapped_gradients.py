@@ -1,8 +1,8 @@
 """The mean of a loss over a batch, differentiated one small group of datapoints after the other.
 
 Differentiating a mapped loss keeps the residuals of every datapoint until the backward pass reads them. Here each group
-runs forward and backward before the next begins, so that its activations never leave the cache and the memory is that of
-one group. `benchmarks/meta_training.py` compares it with ``vmap``.
+runs forward and backward before the next begins, so that its activations never leave the cache and the memory is that
+of one group. `benchmarks/meta_training.py` compares it with ``vmap``.
 """
 
 import functools
