@@ -45,6 +45,7 @@ INRS: Mapping[str, Callable[[], Inr]] = {
 
 ENCODERS: Mapping[str, Callable[[DatasetSpec], Encoder]] = {
     'convolutional': lambda spec: encoders.convolutional(spec=spec, embedding_dims=8, base_channels=4, num_stages=1),
+    'dense': lambda spec: encoders.dense(spec=spec, embedding_dims=8, num_blocks=1),
     'set_encoder': lambda spec: encoders.set_encoder(spec=spec, embedding_dims=8, width=8, depth=1),
     'constant': lambda spec: encoders.constant(spec=spec),
 }
@@ -83,6 +84,7 @@ def make_learner(
 HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
     'additive': lambda: make_hypernetwork(combine='additive', encoder='convolutional'),
     'multiplicative': lambda: make_hypernetwork(combine='multiplicative', rates='layer', num_rate_steps=2),
+    'gain of each layer': lambda: make_hypernetwork(combine='additive', encoder='dense', head_gain=(0.5, 1.0, 2.0)),
     'linear heads': lambda: make_hypernetwork(trunk=(), rates='scalar', num_rate_steps=3),
     'of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', num_rate_steps=2),
     'multiplicative of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', combine='multiplicative'),

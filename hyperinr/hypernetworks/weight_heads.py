@@ -21,7 +21,7 @@ def weight_heads(
     combine: Literal['additive', 'multiplicative'] = 'multiplicative',
     trunk: Sequence[int] = (256,),
     initial_delta: float = 0.1,
-    head_gain: float = 1.0,
+    head_gain: float | Sequence[float] = 1.0,
     rates: Literal['scalar', 'layer', 'parameter'] = 'parameter',
     num_rate_steps: int = 1,
     initial_rate: float = 0.1,
@@ -48,8 +48,9 @@ def weight_heads(
       combine: how base and delta make a weight.
       trunk: widths of the MLP between the embedding and the heads; empty for linear heads on the embedding.
       initial_delta: standard deviation of ``delta`` at step 0, > 0.
-      head_gain: factor of the heads' output, > 0: how much faster than other parameters they move under the outer
-        optimiser. A fresh SIREN's output is a tenth of what an image needs, and the heads must make up for it.
+      head_gain: factor of the heads' output, > 0, or one factor for each layer of the INR: how much faster than other
+        parameters they move under the outer optimiser. Without adaptation steps, heads of the first layer that move
+        as fast as the others keep shifting the features that those of later layers build on.
       rates: what a step size is shared by: all weights, a layer's tensor, or nothing.
       num_rate_steps: steps with rates of their own, >= 1; 1 shares them between all steps.
       initial_rate: > 0, in units of weight per gradient of the loss.
@@ -67,30 +68,42 @@ def weight_heads(
         raise ValueError(f"rates must be 'scalar', 'layer' or 'parameter', not {rates!r}.")
     if num_rate_steps < 1 or initial_rate <= 0 or initial_delta <= 0:
         raise ValueError(f'must be positive: {num_rate_steps=}, {initial_rate=}, {initial_delta=}.')
+    if min(head_gain if isinstance(head_gain, Sequence) else (head_gain,), default=0) <= 0:
+        raise ValueError(f'head_gain must be > 0, not {head_gain}.')
 
-    def heads_of(shapes: Sequence[tuple[int, ...]]) -> hk.Transformed:
+    def heads_of(base: InrWeights) -> hk.Transformed:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(base)]
+        gains = jax.tree.leaves(_gains(base))
+
         def forward(embedding: Array) -> list[Array]:
             hidden = embedding
             for layer, width in enumerate(trunk):
                 norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'trunk_{layer}_norm')
                 hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(norm(hidden)))
             hidden = hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name='head_norm')(hidden)
-            w_init = hk.initializers.RandomNormal(initial_delta / head_gain / hidden.shape[-1] ** 0.5)
             deltas = []
-            for index, shape in enumerate(shapes):
-                size = math.prod(shape)
-                deltas.append(head_gain * hk.Linear(size, w_init=w_init, name=f'head_{index}')(hidden).reshape(shape))
+            for index, (shape, gain) in enumerate(zip(shapes, gains, strict=True)):
+                w_init = hk.initializers.RandomNormal(initial_delta / gain / hidden.shape[-1] ** 0.5)
+                delta = gain * hk.Linear(math.prod(shape), w_init=w_init, name=f'head_{index}')(hidden)
+                deltas.append(delta.reshape(shape))
             return deltas
 
         return hk.without_apply_rng(hk.transform(forward))
+
+    def _gains(base: InrWeights) -> InrWeights:
+        layers = list(dict.fromkeys(path.split('/')[0] for path in weights_lib.spec_of(base).paths))
+        of_layers = tuple(head_gain) if isinstance(head_gain, Sequence) else (head_gain,) * len(layers)
+        if len(of_layers) != len(layers):
+            raise ValueError(f'head_gain must be one number or {len(layers)}, one for each of {layers}, not {head_gain}.')
+        by_layer = dict(zip(layers, of_layers, strict=True))
+        return {layer: {name: by_layer[layer] for name in tensors} for layer, tensors in base.items()}
 
     def init(key: Key, datapoint: Datapoint) -> Params:
         base_key, encoder_key, heads_key = jax.random.split(key, 3)
         base = inr.init(base_key, datapoint.coords.shape[-1])
         encoder_params = encoder.init(encoder_key, datapoint)
         embedding = encoder.apply(encoder_params, datapoint)
-        leaves = jax.tree.leaves(base)
-        heads = heads_of([leaf.shape for leaf in leaves]).init(heads_key, embedding) if embedding.size else {}
+        heads = heads_of(base).init(heads_key, embedding) if embedding.size else {}
         return {'base': base, 'encoder': encoder_params, 'heads': heads, 'rates': jax.tree.map(_log_rates, base)}
 
     def _log_rates(leaf: Array) -> Array:
@@ -107,7 +120,7 @@ def weight_heads(
         if not embedding.size:
             return base
         leaves, structure = jax.tree.flatten(base)
-        deltas = heads_of([leaf.shape for leaf in leaves]).apply(params['heads'], embedding)
+        deltas = heads_of(base).apply(params['heads'], embedding)
         scales = jax.tree.leaves(_fresh_scales(datapoint.coords.shape[-1]))
         if combine == 'additive':
             emitted = [leaf + scale * delta for leaf, scale, delta in zip(leaves, scales, deltas, strict=True)]

@@ -110,6 +110,28 @@ def test_a_gain_speeds_the_heads_up_without_a_change_at_step_0(head_gain):
     assert max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(change)) < 1e-5
 
 
+def test_a_gain_for_each_layer_moves_that_layer_alone():
+    gains = (1.0, 3.0, 0.5)
+    datapoint = take(parts.datapoints(), 0)
+    hypernetwork = parts.make_hypernetwork(combine='multiplicative', head_gain=gains)
+    params = jax.jit(hypernetwork.init)(KEY, datapoint)
+    heads = {
+        name: {**layer, 'b': layer['b'] + 0.1} if name.startswith('head_') else layer
+        for name, layer in params['heads'].items()
+    }
+    start, moved = (jax.jit(hypernetwork.encode)(one, datapoint).code for one in (params, {**params, 'heads': heads}))
+    for layer, gain in zip(('layer_0', 'layer_1', 'layer_2'), gains, strict=True):
+        for name, base in params['base'][layer].items():
+            np.testing.assert_allclose(moved[layer][name] - start[layer][name], gain * 0.1 * base, atol=1e-5)
+
+
+@pytest.mark.parametrize('head_gain', [0.0, (1.0, -1.0, 1.0), (1.0, 2.0)])
+def test_a_gain_out_of_range_or_of_too_few_layers_is_refused(head_gain):
+    with pytest.raises(ValueError, match='head_gain must be'):
+        hypernetwork = parts.make_hypernetwork(head_gain=head_gain)
+        hypernetwork.init(KEY, take(parts.datapoints(), 0))
+
+
 def test_the_base_is_an_inr_of_its_own_and_decode_leaves_the_code_alone():
     hypernetwork = parts.make_hypernetwork()
     datapoint = take(parts.datapoints(), 0)

@@ -1,0 +1,60 @@
+"""A residual MLP over all values of a datapoint at once, for datapoints whose points are always the same ones."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Params
+
+__all__ = ['dense']
+
+
+def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) -> Encoder:
+    """A linear map of the N x C values, then residual blocks that start almost as the identity.
+
+    The linear path reaches the embedding undisturbed, so that from the first update on heads can learn what a linear
+    decoder can (principal components of the signals); the blocks add what it cannot. Coordinates are not looked at: the
+    points of all datapoints must be the same ones in the same order.
+
+    The values are scaled to [-1, 1]; masked points (weight 0) are zero there and marked by one more input each.
+
+    Args:
+      spec: of the dataset; its points must form a grid.
+      embedding_dims: E.
+      num_blocks: residual blocks ``h + W_2 silu(W_1 norm(h))``, >= 0.
+
+    Returns:
+      An `Encoder`.
+
+    Raises:
+      ValueError: the dataset is no grid, or a size is out of range.
+    """
+    if spec.grid_shape is None:
+        raise ValueError(
+            f'the dense encoder needs the same points in every datapoint; dataset {spec.name!r} has no grid: '
+            'use encoders.set_encoder.'
+        )
+    if embedding_dims < 1 or num_blocks < 0:
+        raise ValueError(f'embedding_dims must be >= 1 and num_blocks >= 0, not {embedding_dims=}, {num_blocks=}.')
+    low, high = spec.data_range
+
+    def forward(datapoint: Datapoint) -> Array:
+        observed = jnp.asarray(datapoint.weight)[:, None] > 0
+        # A point that does not count may hold anything, not-a-number included.
+        values = jnp.where(observed, 2 * (jnp.asarray(datapoint.values) - low) / (high - low) - 1, 0)
+        missing = 1 - observed.astype(values.dtype)
+        hidden = hk.Linear(embedding_dims, name='values')(values.reshape(-1))
+        hidden = hidden + hk.Linear(embedding_dims, with_bias=False, name='missing')(missing.reshape(-1))
+        small = hk.initializers.RandomNormal(0.1 / embedding_dims**0.5)
+        for block in range(num_blocks):
+            normalized = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'block_{block}_norm')(hidden)
+            branch = jax.nn.silu(hk.Linear(embedding_dims, name=f'block_{block}_in')(normalized))
+            hidden = hidden + hk.Linear(embedding_dims, w_init=small, name=f'block_{block}_out')(branch)
+        return hidden
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+
+    def init(key: jax.Array, datapoint: Datapoint) -> Params:
+        return transformed.init(key, datapoint)
+
+    return Encoder(init=init, apply=transformed.apply)
