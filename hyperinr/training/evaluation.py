@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import fitting, metrics
+from hyperinr.datasets.base import held_out
 from hyperinr.errors import InputError, RunError
 from hyperinr.training.measurement import Measured, Run, finite_or_none, measure, select
 from hyperinr.training.model import Model
@@ -114,6 +115,7 @@ def evaluate(
         if name not in dataset.splits:
             raise InputError(f'the dataset has no split {name!r}; it has {", ".join(dataset.splits)}.')
     datapoints, positions = select(dataset.splits[split], num_datapoints)
+    datapoints = datapoints if split == 'train' else held_out(datapoints)
     searched, _ = select(dataset.splits[search_split], num_search_datapoints)
     model.check(datapoints)
     model.check(searched)
@@ -197,7 +199,7 @@ def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, S
 
     def random(batch: Datapoint) -> InrWeights:
         each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
-        return jax.vmap(each)(jnp.asarray(batch.index))
+        return jax.vmap(each)(jnp.maximum(batch.index, -1 - batch.index))
 
     base = model.learner.hypernetwork.base
     if base is None or _is_constant(model, jax.tree.map(lambda leaf: leaf[0], datapoints)):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import metrics
-from hyperinr.datasets.base import Source
+from hyperinr.datasets.base import Source, held_out
 from hyperinr.errors import InputError
 from hyperinr.fitting import map_datapoints
 from hyperinr.training.devices import broadcast, map_on_devices, shard
@@ -61,7 +61,7 @@ def validator(
     positions = np.linspace(0, len(source) - 1, min(num_datapoints, len(source))).round().astype(np.int64)
     count = len(positions)
     padded = np.resize(positions, -(-count // len(devices)) * len(devices))
-    batch = source.batch(padded)
+    batch = held_out(source.batch(padded))
     sharded = shard(batch, devices)
 
     def datapoint_quality(params: Params, datapoint: Datapoint) -> tuple[Array, Array]:

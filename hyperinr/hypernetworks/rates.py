@@ -1,0 +1,122 @@
+"""Step sizes of the adaptation: learned constants, or predicted from the datapoint."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array, Code, Key, Params
+
+__all__ = ['Rates', 'learned_rates', 'predicted_rates']
+
+
+class Rates(NamedTuple):
+    """Where the step sizes of a code come from.
+
+    Attributes:
+      init: ``(key, code, embedding [E]) -> Params``; consumes the key.
+      apply: ``(params, code, embedding [E]) -> rates``, all positive, with the leaves that `hyperinr.types.Start`
+        states.
+    """
+
+    init: Callable[[Key, Code, Array], Params]
+    apply: Callable[[Params, Code, Array], Code]
+
+
+def learned_rates(
+    *,
+    shared_by: Literal['code', 'leaf', 'nothing'] = 'nothing',
+    num_steps: int = 1,
+    initial: float = 0.1,
+    gain: float = 200.0,
+) -> Rates:
+    """``initial * exp(gain * parameter)``, the same for every datapoint.
+
+    Li, Zhou, Chen and Li, "Meta-SGD" (2017), eq. 1, for one rate per number of the code; Antoniou, Edwards and Storkey,
+    "How to train your MAML" (2019), section 4, for one per leaf and step. The exponential keeps them positive.
+
+    Args:
+      shared_by: what has one rate together: the whole code, each of its leaves, or nothing.
+      num_steps: steps with rates of their own, >= 1; 1 shares them between all steps.
+      initial: > 0, in units of code per gradient of the error.
+      gain: how much faster than other parameters the logarithms move under the outer optimiser, > 0.
+
+    Raises:
+      ValueError: a value outside the ranges above.
+    """
+    _check(shared_by, num_steps, initial, gain)
+
+    def init(key: Key, code: Code, embedding: Array) -> Params:
+        del key, embedding
+        return _zeros(code, shared_by, num_steps)
+
+    def apply(params: Params, code: Code, embedding: Array) -> Code:
+        del embedding
+        return _positive(params, code, shared_by, initial, gain)
+
+    return Rates(init=init, apply=apply)
+
+
+def predicted_rates(
+    *,
+    shared_by: Literal['code', 'leaf', 'nothing'] = 'leaf',
+    num_steps: int = 1,
+    initial: float = 0.1,
+    gain: float = 200.0,
+    prediction_gain: float = 1.0,
+) -> Rates:
+    """`learned_rates` times ``exp(prediction_gain * A e)``: the datapoint's embedding ``e`` decides how far to go.
+
+    Baik, Choi, Choi, Kim and Lee, "Meta-learning with adaptive hyperparameters" (2020), eq. 3, predict the rates of
+    each step from the state of the learner; here they come from the hypernetwork's own embedding, so that start and
+    step sizes are predicted together. ``A`` is zero at first: training begins with the constant rates. It has E numbers
+    for each rate.
+
+    Args:
+      shared_by: as in `learned_rates`.
+      num_steps: as in `learned_rates`.
+      initial: as in `learned_rates`.
+      gain: as in `learned_rates`.
+      prediction_gain: of the part that depends on the datapoint, > 0.
+
+    Raises:
+      ValueError: a value outside its range.
+    """
+    _check(shared_by, num_steps, initial, gain)
+    if prediction_gain <= 0:
+        raise ValueError(f'prediction_gain must be positive, not {prediction_gain}.')
+
+    def init(key: Key, code: Code, embedding: Array) -> Params:
+        del key
+        constant = _zeros(code, shared_by, num_steps)
+        weights = jax.tree.map(lambda leaf: jnp.zeros((embedding.size, *leaf.shape)), constant)
+        return {'constant': constant, 'predicted': weights}
+
+    def apply(params: Params, code: Code, embedding: Array) -> Code:
+        add = lambda constant, weights: constant + prediction_gain / gain * jnp.tensordot(embedding, weights, axes=1)
+        return _positive(jax.tree.map(add, params['constant'], params['predicted']), code, shared_by, initial, gain)
+
+    return Rates(init=init, apply=apply)
+
+
+def _check(shared_by: str, num_steps: int, initial: float, gain: float) -> None:
+    if shared_by not in ('code', 'leaf', 'nothing'):
+        raise ValueError(f"shared_by must be 'code', 'leaf' or 'nothing', not {shared_by!r}.")
+    if num_steps < 1 or initial <= 0 or gain <= 0:
+        raise ValueError(f'must be positive: {num_steps=}, {initial=}, {gain=}.')
+
+
+def _zeros(code: Code, shared_by: str, num_steps: int) -> Params:
+    """Logarithms of relative rates: one array for the whole code, or a tree of the code's structure."""
+    if shared_by == 'code':
+        return jnp.zeros(num_steps)
+    if shared_by == 'leaf':
+        return jax.tree.map(lambda leaf: jnp.zeros((num_steps, *[1] * leaf.ndim)), code)
+    return jax.tree.map(lambda leaf: jnp.zeros((num_steps, *leaf.shape)), code)
+
+
+def _positive(logarithms: Params, code: Code, shared_by: str, initial: float, gain: float) -> Code:
+    if shared_by == 'code':
+        logarithms = jax.tree.map(lambda leaf: logarithms.reshape(-1, *[1] * leaf.ndim), code)
+    return jax.tree.map(lambda leaf: initial * jnp.exp(gain * leaf), logarithms)
