@@ -186,6 +186,9 @@ class MetaLearner(NamedTuple):
       hypernetwork: the one it trains.
       inr: the evaluator of the weights it emits.
       flops: ``(batch [B, ...]) -> `` floating-point operations that the INRs' matrix products need in one update.
+      observe: ``(key, datapoint) -> context``, what training shows of a whole datapoint: the same with weight 0 on the
+        points that are hidden. `gradient` applies it to the context that it is given, evaluation does so by itself;
+        `generate` and `adapt` take what they get as observed. Consumes the key.
     """
 
     init: Callable[[Key, Datapoint], TrainState]
@@ -198,3 +201,4 @@ class MetaLearner(NamedTuple):
     hypernetwork: Hypernetwork
     inr: Inr
     flops: Callable[[Datapoint], float]
+    observe: Callable[[Key, Datapoint], Datapoint] = lambda key, datapoint: datapoint

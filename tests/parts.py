@@ -69,6 +69,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     'modulations': {'latent_dims': 6},
     'instance_pattern_composers': {'trunk': (8,), 'rank': 4},
     'weight_tokens': {'token_dims': 2, 'width': 8, 'depth': 1, 'num_heads': 2, 'groups': 4},
+    'private_layers': {},
     'chunked': {'chunk_size': 50, 'chunk_dims': 4, 'hidden': (8, 8)},
 }
 """Every family of hypernetworks, with options that make it small."""
@@ -133,6 +134,7 @@ HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
     'weight tokens of a relu_mlp': lambda: make_hypernetwork(
         family='weight_tokens', encoder='set_transformer', inr='relu_mlp'
     ),
+    'private layers': lambda: make_hypernetwork(family='private_layers', encoder='table', num_private=2),
     'chunked': lambda: make_hypernetwork(
         family='chunked', encoder='residual', rates=hypernetworks.predicted_rates(num_steps=2)
     ),

@@ -16,6 +16,7 @@ from hyperinr.datasets.functions import blobs, waves
 from hyperinr.datasets.image_folder import image_folder
 from hyperinr.datasets.images import letterbox, read_image, resize
 from hyperinr.datasets.mnist_5k import mnist_5k
+from hyperinr.datasets.noise_images import noise_images
 from hyperinr.datasets.photo_patches import photo_patches
 from hyperinr.datasets.prepare import prepare
 from hyperinr.datasets.tfds_images import tfds_images
@@ -31,6 +32,7 @@ __all__ = [
     'image_folder',
     'letterbox',
     'mnist_5k',
+    'noise_images',
     'photo_patches',
     'prepare',
     'read_image',

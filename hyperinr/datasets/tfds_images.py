@@ -65,7 +65,7 @@ def tfds_images(
         resolution = (height, width)
     shape = check_resolution('tfds_images', resolution)
     encoded = {image_key: tfds.decode.SkipDecoding()}
-    num_labels = getattr(builder.info.features.get('label'), 'num_classes', None)
+    num_labels = getattr(dict(builder.info.features.items()).get('label'), 'num_classes', None)
     sources = {}
     for split, part in _split_names(name, list(builder.info.splits)).items():
         label = f'{name} {part}'

@@ -8,7 +8,8 @@ from hyperinr.hypernetworks.chunked import chunked
 from hyperinr.hypernetworks.instance_pattern_composers import instance_pattern_composers
 from hyperinr.hypernetworks.low_rank import low_rank
 from hyperinr.hypernetworks.modulations import modulations
-from hyperinr.hypernetworks.rates import Rates, learned_rates, predicted_rates
+from hyperinr.hypernetworks.private_layers import private_layers
+from hyperinr.hypernetworks.rates import Rates, learned_rates, only_leaves, predicted_rates
 from hyperinr.hypernetworks.weight_heads import weight_heads
 from hyperinr.hypernetworks.weight_tokens import weight_tokens
 
@@ -19,7 +20,9 @@ __all__ = [
     'learned_rates',
     'low_rank',
     'modulations',
+    'only_leaves',
     'predicted_rates',
+    'private_layers',
     'weight_heads',
     'weight_tokens',
 ]

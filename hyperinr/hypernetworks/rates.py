@@ -1,5 +1,6 @@
 """Step sizes of the adaptation: learned constants, or predicted from the datapoint."""
 
+import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from hyperinr.types import Array, Code, Key, Params
 
-__all__ = ['Rates', 'learned_rates', 'predicted_rates']
+__all__ = ['Rates', 'learned_rates', 'only_leaves', 'predicted_rates']
 
 
 class Rates(NamedTuple):
@@ -16,7 +17,7 @@ class Rates(NamedTuple):
 
     Attributes:
       init: ``(key, code, embedding [E]) -> Params``; consumes the key.
-      apply: ``(params, code, embedding [E]) -> rates``, all positive, with the leaves that `hyperinr.types.Start`
+      apply: ``(params, code, embedding [E]) -> rates``, none negative, with the leaves that `hyperinr.types.Start`
         states.
     """
 
@@ -96,6 +97,45 @@ def predicted_rates(
     def apply(params: Params, code: Code, embedding: Array) -> Code:
         add = lambda constant, weights: constant + prediction_gain / gain * jnp.tensordot(embedding, weights, axes=1)
         return _positive(jax.tree.map(add, params['constant'], params['predicted']), code, shared_by, initial, gain)
+
+    return Rates(init=init, apply=apply)
+
+
+def only_leaves(*, rates: Rates, pattern: str) -> Rates:
+    """``rates`` on the leaves of the code whose path matches, and no step at all on the others.
+
+    Raghu, Raghu, Bengio and Vinyals, "Rapid learning or feature reuse? Towards understanding the effectiveness of MAML"
+    (ANIL, 2020), section 4: only the last layer adapts, the others are learned features. Here any part of a code may.
+
+    Args:
+      rates: of the leaves that adapt; it has no parameters for the others.
+      pattern: a regular expression that must match the whole path of a leaf, such as ``'layer_3/.*'`` or ``'.*/b'``.
+
+    Raises:
+      ValueError: a pattern that is no regular expression; at initialisation, one that matches no leaf.
+    """
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f'pattern must be a regular expression, not {pattern!r}: {error}.') from error
+
+    def chosen(code: Code) -> dict[str, Array]:
+        paths = [('/'.join(str(key.key) for key in path), leaf) for path, leaf in jax.tree.leaves_with_path(code)]
+        found = {path: leaf for path, leaf in paths if wanted.fullmatch(path)}
+        if not found:
+            names = ', '.join(path for path, _ in paths)
+            raise ValueError(f'pattern {pattern!r} matches no leaf of the code; they are {names}.')
+        return found
+
+    def init(key: Key, code: Code, embedding: Array) -> Params:
+        return rates.init(key, chosen(code), embedding)
+
+    def apply(params: Params, code: Code, embedding: Array) -> Code:
+        found = rates.apply(params, chosen(code), embedding)
+        still = lambda leaf: jnp.zeros((1, *[1] * leaf.ndim))
+        return jax.tree.map_with_path(
+            lambda path, leaf: found.get('/'.join(str(key.key) for key in path), still(leaf)), code
+        )
 
     return Rates(init=init, apply=apply)
 

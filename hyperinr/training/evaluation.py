@@ -104,7 +104,9 @@ def evaluate(
       An `Evaluation`. ``protocol`` also says which optimiser and rate each other start got, and under
       ``steps_to_reach`` how many steps the random start needs for the mean PSNR of the generated weights after the
       learner's own adaptation steps, with whichever of the searched optimisers gets there first (``None``: none within
-      the last of ``steps``).
+      the last of ``steps``). Where training shows only part of a datapoint, every start is fitted to the same part of
+      it and judged on all of it; the other starts' rates are those that serve the part, and ``steps_to_reach`` is
+      ``None``.
 
     Raises:
       InputError: unknown split, bad ``steps``, or datapoints that the model cannot take.
@@ -119,6 +121,8 @@ def evaluate(
     searched, _ = select(dataset.splits[search_split], num_search_datapoints)
     model.check(datapoints)
     model.check(searched)
+    shown, searched = (_observed(model, each) for each in (datapoints, searched))
+    partial = not np.array_equal(shown.weight, datapoints.weight)
 
     last, num_adapt = steps[-1], min(model.learner.num_steps, steps[-1])
     example_step = num_adapt or min(3, last)
@@ -142,10 +146,11 @@ def evaluate(
         name: measure(
             run,
             model,
-            datapoints,
+            shown,
             record_steps=recorded,
             timed_steps=timed if name == 'generated' else (0, last),
             num_timing_datapoints=num_timing_datapoints,
+            target=datapoints if partial else None,
         )
         for name, run in runs.items()
     }
@@ -172,7 +177,10 @@ def evaluate(
             'optimizers': {
                 name: {'optimizer': choice.name, 'learning_rate': choice.rate} for name, choice in found.items()
             },
-            'steps_to_reach': {
+            'observed_fraction': float((shown.weight > 0).sum() / (datapoints.weight > 0).sum()),
+            'steps_to_reach': None
+            if partial
+            else {
                 'psnr_db': target,
                 'generated': num_adapt,
                 **_random_steps_to(target, model, found['random'], starts['random'], datapoints, recorded),
@@ -185,6 +193,12 @@ def evaluate(
     }
     examples = _examples(model, datapoints, names[:num_examples], measured, recorded, example_step)
     return Evaluation(report, examples)
+
+
+def _observed(model: Model, datapoints: Datapoint) -> Datapoint:
+    """What the learner is shown of whole datapoints ``[B, ...]``, a function of their index alone."""
+    one = lambda each: model.learner.observe(jax.random.fold_in(jax.random.key(0), each.index), each)
+    return jax.device_get(jax.jit(jax.vmap(one))(datapoints))
 
 
 def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:

@@ -41,6 +41,8 @@ def validator(
 ) -> Callable[[Params], Validated]:
     """Prepares the measurement: always the same datapoints, spread evenly over the source.
 
+    Where training shows only part of a datapoint, the same part of it is shown here each time, and all of it judged.
+
     Args:
       learner: adapts them.
       source: held out.
@@ -65,7 +67,8 @@ def validator(
     sharded = shard(batch, devices)
 
     def datapoint_quality(params: Params, datapoint: Datapoint) -> tuple[Array, Array]:
-        weights = learner.adapt(params, datapoint, learner.num_steps)
+        context = learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)
+        weights = learner.adapt(params, context, learner.num_steps)
         values = jax.vmap(learner.inr.apply, (0, None))(weights, datapoint.coords)
         quality = lambda each: metrics.psnr(each, datapoint.values, datapoint.weight, data_range=spec.data_range)
         return jax.vmap(quality)(values), values[jnp.array([0, -1])]

@@ -24,6 +24,7 @@ FAMILIES = {
     'film': {'family': 'modulations', 'kind': 'film', 'latent_dims': LATENT},
     'instance_pattern_composers': {'family': 'instance_pattern_composers', 'rank': 32},
     'weight_tokens': {'family': 'weight_tokens'},
+    'private_layers': {'family': 'private_layers', 'num_private': 2},
     'chunked': {'family': 'chunked', 'chunk_size': 500},
 }
 
@@ -135,6 +136,7 @@ SIZES = {
     'film': P + LATENT * 2 * 3 * WIDTH + heads(LATENT, EMBEDDING),
     'instance_pattern_composers': P - WIDTH**2 + 32 * (WIDTH + WIDTH) + TRUNK + heads(32 * WIDTH, 8),
     'weight_tokens': P + weight_tokens_size(),
+    'private_layers': P + heads(sum(rows * columns + columns for rows, columns in MATRICES[2:]), EMBEDDING),
     'chunked': P + chunked_size(),
 }
 
@@ -148,6 +150,12 @@ def test_the_number_of_parameters_is_the_documented_one(name):
 
 
 def test_every_family_is_in_the_table():
-    factories = set(hypernetworks.__all__) - {'Rates', 'learned_rates', 'predicted_rates', 'weight_heads'}
+    factories = set(hypernetworks.__all__) - {
+        'Rates',
+        'learned_rates',
+        'only_leaves',
+        'predicted_rates',
+        'weight_heads',
+    }
     assert factories == {options['family'] for options in FAMILIES.values()}
     assert factories | {'weight_heads'} == set(parts.TINY)

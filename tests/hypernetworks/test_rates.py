@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperinr.hypernetworks import learned_rates, predicted_rates
+from hyperinr.hypernetworks import learned_rates, only_leaves, predicted_rates
 
 KEY = jax.random.key(0)
 CODE = {'factor': jnp.ones((3, 2)), 'shift': jnp.ones(4)}
@@ -62,3 +62,18 @@ def test_wrong_options_are_named(change):
     if 'prediction_gain' not in change:
         with pytest.raises(ValueError, match=next(iter(change))):
             learned_rates(**change)
+
+
+def test_leaves_that_do_not_match_take_no_step_and_have_no_parameter():
+    rates = only_leaves(rates=learned_rates(num_steps=2, initial=0.3), pattern='sh.*t')
+    params = rates.init(KEY, CODE, EMBEDDING)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 2 * 4
+    found = rates.apply(params, CODE, EMBEDDING)
+    np.testing.assert_array_equal(found['factor'], np.zeros((1, 1, 1)))
+    np.testing.assert_allclose(found['shift'], np.full((2, 4), 0.3), rtol=1e-6)
+
+
+@pytest.mark.parametrize(('pattern', 'said'), [('shif', 'they are factor, shift'), ('(', 'regular expression')])
+def test_a_pattern_that_finds_nothing_is_named(pattern, said):
+    with pytest.raises(ValueError, match=said):
+        only_leaves(rates=learned_rates(), pattern=pattern).init(KEY, CODE, EMBEDDING)
