@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from hyperinr.types import Array, Code
+from hyperinr.types import Code
 
 __all__ = ['toward']
 
 
-def toward(start: Code, adapted: Code) -> Array:
+def toward(start: Code, adapted: Code) -> jax.Array:
     """``[]``, a term of value 0 whose gradient with respect to ``start`` is ``start - adapted``.
 
     Nichol, Achiam and Schulman, "On first-order meta-learning algorithms" (Reptile, 2018), algorithm 2: the outer
@@ -20,5 +20,5 @@ def toward(start: Code, adapted: Code) -> Array:
       adapted: code of the same structure, taken as constant.
     """
     dot = lambda first, last: jnp.sum(jax.lax.stop_gradient(first - last) * first)
-    pull = sum(jax.tree.leaves(jax.tree.map(dot, start, adapted)))
+    pull = sum(jax.tree.leaves(jax.tree.map(dot, start, adapted)), start=jnp.zeros(()))
     return pull - jax.lax.stop_gradient(pull)
