@@ -135,6 +135,7 @@ HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
         family='weight_tokens', encoder='set_transformer', inr='relu_mlp'
     ),
     'private layers': lambda: make_hypernetwork(family='private_layers', encoder='table', num_private=2),
+    'predicted rates': lambda: make_hypernetwork(rates=hypernetworks.predicted_rates(num_steps=2)),
     'chunked': lambda: make_hypernetwork(
         family='chunked', encoder='residual', rates=hypernetworks.predicted_rates(num_steps=2)
     ),
@@ -149,9 +150,11 @@ LEARNERS: Mapping[str, Callable[[], MetaLearner]] = {
     'first order': lambda: make_learner(first_order=True, average_decay=None),
     'rematerialized': lambda: make_learner(rematerialize=True, group_size=2),
     'some of the points': lambda: make_learner(num_context_points=16, num_target_points=24),
+    'Reptile': lambda: make_learner(encoder='constant', meta_gradient='reptile'),
+    'points by error, truncated': lambda: make_learner(
+        num_context_points=16, context_by='error', second_order_steps=1, observed_fraction=0.5
+    ),
     'functa': lambda: make_learner(encoder='constant', hypernetwork={'family': 'modulations'}),
-    'auto-decoder': lambda: make_learner(encoder='table', hypernetwork={'family': 'modulations'}, num_steps=0),
-    'low rank': lambda: make_learner(hypernetwork={'family': 'low_rank', 'rates': hypernetworks.predicted_rates()}),
 }
 
 

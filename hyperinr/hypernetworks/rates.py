@@ -11,6 +11,9 @@ from hyperinr.types import Array, Code, Key, Params
 
 __all__ = ['Rates', 'learned_rates', 'only_leaves', 'predicted_rates']
 
+SharedBy = Literal['code', 'leaf', 'nothing']
+"""What has one number together: the whole code, each of its leaves, or nothing."""
+
 
 class Rates(NamedTuple):
     """Where the step sizes of a code come from.
@@ -27,7 +30,7 @@ class Rates(NamedTuple):
 
 def learned_rates(
     *,
-    shared_by: Literal['code', 'leaf', 'nothing'] = 'nothing',
+    shared_by: SharedBy = 'nothing',
     num_steps: int = 1,
     initial: float = 0.1,
     gain: float = 200.0,
@@ -61,7 +64,8 @@ def learned_rates(
 
 def predicted_rates(
     *,
-    shared_by: Literal['code', 'leaf', 'nothing'] = 'leaf',
+    shared_by: SharedBy = 'nothing',
+    predicted_by: SharedBy = 'leaf',
     num_steps: int = 1,
     initial: float = 0.1,
     gain: float = 200.0,
@@ -72,31 +76,34 @@ def predicted_rates(
     Baik, Choi, Choi, Kim and Lee, "Meta-learning with adaptive hyperparameters" (2020), eq. 3, predict the rates of
     each step from the state of the learner; here they come from the hypernetwork's own embedding, so that start and
     step sizes are predicted together. ``A`` is zero at first: training begins with the constant rates. It has E numbers
-    for each rate.
+    for each predicted factor.
 
     Args:
-      shared_by: as in `learned_rates`.
+      shared_by: of the constant rates, as in `learned_rates`.
+      predicted_by: what has one predicted factor together, for each step.
       num_steps: as in `learned_rates`.
       initial: as in `learned_rates`.
       gain: as in `learned_rates`.
-      prediction_gain: of the part that depends on the datapoint, > 0.
+      prediction_gain: > 0.
 
     Raises:
       ValueError: a value outside its range.
     """
     _check(shared_by, num_steps, initial, gain)
+    _check_shared('predicted_by', predicted_by)
     if prediction_gain <= 0:
         raise ValueError(f'prediction_gain must be positive, not {prediction_gain}.')
+    constant = learned_rates(shared_by=shared_by, num_steps=num_steps, initial=initial, gain=gain)
 
     def init(key: Key, code: Code, embedding: Array) -> Params:
-        del key
-        constant = _zeros(code, shared_by, num_steps)
-        weights = jax.tree.map(lambda leaf: jnp.zeros((embedding.size, *leaf.shape)), constant)
-        return {'constant': constant, 'predicted': weights}
+        factors = _zeros(code, predicted_by, num_steps)
+        weights = jax.tree.map(lambda leaf: jnp.zeros((embedding.size, *leaf.shape)), factors)
+        return {'constant': constant.init(key, code, embedding), 'predicted': weights}
 
     def apply(params: Params, code: Code, embedding: Array) -> Code:
-        add = lambda constant, weights: constant + prediction_gain / gain * jnp.tensordot(embedding, weights, axes=1)
-        return _positive(jax.tree.map(add, params['constant'], params['predicted']), code, shared_by, initial, gain)
+        logarithms = jax.tree.map(lambda weights: jnp.tensordot(embedding, weights, axes=1), params['predicted'])
+        factors = _positive(logarithms, code, predicted_by, 1.0, prediction_gain)
+        return jax.tree.map(jnp.multiply, constant.apply(params['constant'], code, embedding), factors)
 
     return Rates(init=init, apply=apply)
 
@@ -141,10 +148,14 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
 
 
 def _check(shared_by: str, num_steps: int, initial: float, gain: float) -> None:
-    if shared_by not in ('code', 'leaf', 'nothing'):
-        raise ValueError(f"shared_by must be 'code', 'leaf' or 'nothing', not {shared_by!r}.")
+    _check_shared('shared_by', shared_by)
     if num_steps < 1 or initial <= 0 or gain <= 0:
         raise ValueError(f'must be positive: {num_steps=}, {initial=}, {gain=}.')
+
+
+def _check_shared(name: str, value: str) -> None:
+    if value not in ('code', 'leaf', 'nothing'):
+        raise ValueError(f"{name} must be 'code', 'leaf' or 'nothing', not {value!r}.")
 
 
 def _zeros(code: Code, shared_by: str, num_steps: int) -> Params:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from hyperinr import weights as weights_lib
+from hyperinr.hypernetworks.rates import Rates
 from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
 
 __all__ = ['weight_heads']
@@ -22,7 +23,7 @@ def weight_heads(
     trunk: Sequence[int] = (256,),
     initial_delta: float = 0.1,
     head_gain: float = 1.0,
-    rates: Literal['scalar', 'layer', 'parameter'] = 'parameter',
+    rates: Literal['scalar', 'layer', 'parameter'] | Rates = 'parameter',
     num_rate_steps: int = 1,
     initial_rate: float = 0.1,
     rate_gain: float = 200.0,
@@ -50,7 +51,8 @@ def weight_heads(
       initial_delta: standard deviation of ``delta`` at step 0, > 0.
       head_gain: factor of the heads' output, > 0: how much faster than other parameters they move under the outer
         optimiser. A fresh SIREN's output is a tenth of what an image needs, and the heads must make up for it.
-      rates: what a step size is shared by: all weights, a layer's tensor, or nothing.
+      rates: what a step size is shared by: all weights, a layer's tensor, or nothing; or where else the step sizes come
+        from, such as `predicted_rates`, which then has the options below of its own.
       num_rate_steps: steps with rates of their own, >= 1; 1 shares them between all steps.
       initial_rate: > 0, in units of weight per gradient of the loss.
       rate_gain: how much faster than other parameters the logarithms of the rates move under the outer optimiser.
@@ -63,7 +65,7 @@ def weight_heads(
     """
     if combine not in ('additive', 'multiplicative'):
         raise ValueError(f"combine must be 'additive' or 'multiplicative', not {combine!r}.")
-    if rates not in ('scalar', 'layer', 'parameter'):
+    if not isinstance(rates, Rates) and rates not in ('scalar', 'layer', 'parameter'):
         raise ValueError(f"rates must be 'scalar', 'layer' or 'parameter', not {rates!r}.")
     if num_rate_steps < 1 or initial_rate <= 0 or initial_delta <= 0:
         raise ValueError(f'must be positive: {num_rate_steps=}, {initial_rate=}, {initial_delta=}.')
@@ -91,7 +93,12 @@ def weight_heads(
         embedding = encoder.apply(encoder_params, datapoint)
         leaves = jax.tree.leaves(base)
         heads = heads_of([leaf.shape for leaf in leaves]).init(heads_key, embedding) if embedding.size else {}
-        return {'base': base, 'encoder': encoder_params, 'heads': heads, 'rates': jax.tree.map(_log_rates, base)}
+        logs = (
+            rates.init(jax.random.fold_in(key, 3), base, embedding)
+            if isinstance(rates, Rates)
+            else jax.tree.map(_log_rates, base)
+        )
+        return {'base': base, 'encoder': encoder_params, 'heads': heads, 'rates': logs}
 
     def _log_rates(leaf: Array) -> Array:
         if rates == 'scalar' or rates == 'layer':
@@ -99,7 +106,11 @@ def weight_heads(
         return jnp.zeros((num_rate_steps, *leaf.shape))
 
     def encode(params: Params, datapoint: Datapoint) -> Start:
-        return Start(code=_weights(params, datapoint), rates=_rates(params))
+        weights = _weights(params, datapoint)
+        if isinstance(rates, Rates):
+            embedding = encoder.apply(params['encoder'], datapoint)
+            return Start(code=weights, rates=rates.apply(params['rates'], weights, embedding))
+        return Start(code=weights, rates=_rates(params))
 
     def _weights(params: Params, datapoint: Datapoint) -> InrWeights:
         base = params['base']

@@ -29,7 +29,7 @@ def test_every_share_starts_at_the_initial_rate(make, num_steps, shared_by):
 def test_a_share_is_one_parameter_for_each_step(shared_by, numbers):
     params = learned_rates(shared_by=shared_by, num_steps=2).init(KEY, CODE, EMBEDDING)
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == numbers
-    params = predicted_rates(shared_by=shared_by, num_steps=2).init(KEY, CODE, EMBEDDING)
+    params = predicted_rates(shared_by=shared_by, predicted_by=shared_by, num_steps=2).init(KEY, CODE, EMBEDDING)
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 4 * numbers
 
 
@@ -40,26 +40,37 @@ def test_the_whole_code_moves_with_its_one_parameter():
         np.testing.assert_allclose(leaf.reshape(2), [0.1, 0.1 * np.exp(-2)], rtol=1e-6)
 
 
-def test_predicted_rates_are_the_constant_ones_times_the_exponential_of_the_prediction():
-    rates = predicted_rates(shared_by='nothing', num_steps=2, initial=0.1, gain=4.0, prediction_gain=0.7)
+@pytest.mark.parametrize('predicted_by', ['code', 'leaf', 'nothing'])
+def test_predicted_rates_are_the_constant_ones_times_the_exponential_of_the_prediction(predicted_by):
+    rates = predicted_rates(predicted_by=predicted_by, num_steps=2, initial=0.1, gain=4.0, prediction_gain=0.7)
     rng = np.random.default_rng(0)
     params = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), rates.init(KEY, CODE, EMBEDDING)
     )
     found = rates.apply(params, CODE, EMBEDDING)
-    predicted = sum(float(e) * params['predicted']['factor'][row] for row, e in enumerate(EMBEDDING))
-    expected = 0.1 * np.exp(4 * params['constant']['factor'] + 0.7 * predicted)
+    weights = np.asarray(params['predicted'] if predicted_by == 'code' else params['predicted']['factor'], np.float64)
+    assert weights.size == 3 * 2 * (6 if predicted_by == 'nothing' else 1)
+    predicted = sum(float(e) * weights[row] for row, e in enumerate(EMBEDDING)).reshape(2, *weights.shape[2:] or (1, 1))
+    expected = 0.1 * np.exp(4 * np.asarray(params['constant']['factor']) + 0.7 * predicted)
     np.testing.assert_allclose(found['factor'], expected, rtol=1e-5)
     assert np.abs(found['factor'] - rates.apply(params, CODE, -EMBEDDING)['factor']).max() > 1e-3
 
 
 @pytest.mark.parametrize(
-    'change', [{'shared_by': 'layer'}, {'num_steps': 0}, {'initial': 0.0}, {'gain': 0.0}, {'prediction_gain': 0.0}]
+    'change',
+    [
+        {'shared_by': 'layer'},
+        {'num_steps': 0},
+        {'initial': 0.0},
+        {'gain': 0.0},
+        {'prediction_gain': 0.0},
+        {'predicted_by': 'layer'},
+    ],
 )
 def test_wrong_options_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         predicted_rates(**change)
-    if 'prediction_gain' not in change:
+    if not {'prediction_gain', 'predicted_by'} & set(change):
         with pytest.raises(ValueError, match=next(iter(change))):
             learned_rates(**change)
 

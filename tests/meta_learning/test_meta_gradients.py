@@ -1,8 +1,9 @@
 """Every adaptation with every meta-gradient, against finite differences of what that meta-gradient differentiates.
 
-A first-order gradient is the exact one of a computation in which the inner gradients are constants, a truncated one of a
-computation in which the early ones are, and Reptile's that of ``(start - adapted, taken as constant) . start``. The oracle
-runs the adaptation as a plain loop, keeps those constants from a first run, and is differentiated numerically in float64.
+A first-order gradient is the exact one of a computation in which the inner gradients are constants, a truncated one of
+a computation in which the early ones are, and Reptile's that of ``(start - adapted, taken as constant) . start``. The
+oracle runs the adaptation as a plain loop, keeps those constants from a first run, and is differentiated numerically in
+float64.
 """
 
 import functools
@@ -35,13 +36,12 @@ ADAPTATIONS = {
 
 META_GRADIENTS = {
     'second order': {},
-    'rematerialized': {'rematerialize': True},
-    'truncated': {'second_order_steps': 1},
+    'truncated, rematerialized': {'second_order_steps': 1, 'rematerialize': True},
     'first order': {'first_order': True},
     'Reptile': {'meta_gradient': 'reptile'},
     'second order, points by error': {'num_context_points': 12, 'context_by': 'error'},
 }
-EXACT_STEPS = {'truncated': 1, 'first order': 0, 'Reptile': 0}
+EXACT_STEPS = {'truncated, rematerialized': 1, 'first order': 0, 'Reptile': 0}
 
 
 def take(tree, row):

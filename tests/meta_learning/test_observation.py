@@ -80,7 +80,7 @@ def test_validation_shows_a_part_and_judges_the_whole():
     expected = []
     for position in range(3):
         whole = source[position]
-        key = jax.random.fold_in(jax.random.key(0), -1 - position)
+        key = jax.random.fold_in(jax.random.key(0), jnp.int32(-1 - position))
         shown = observe_fraction(key, whole, 0.1)
         weights = jax.jit(model.learner.generate)(model.params, shown)
         expected.append(metrics.psnr(model.inr.apply(weights, whole.coords), whole.values, data_range=(0.0, 1.0)))
@@ -97,7 +97,7 @@ def test_evaluation_fits_a_part_and_judges_the_whole():
     np.testing.assert_allclose(report['protocol']['observed_fraction'], 19 / 192)
     assert report['protocol']['steps_to_reach'] is None
     whole = splits['test'][3]
-    shown = observe_fraction(jax.random.fold_in(jax.random.key(0), -4), whole, 0.1)
+    shown = observe_fraction(jax.random.fold_in(jax.random.key(0), jnp.int32(-4)), whole, 0.1)
     batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], shown)
     weights = take(model.finetune(batch, num_steps=3).weights, 0)
     expected = metrics.psnr(model.inr.apply(weights, whole.coords), whole.values, data_range=(0.0, 1.0))
