@@ -86,7 +86,9 @@ def _blank(spec: DatasetSpec) -> Datapoint:
     if spec.grid_shape is not None:
         coords = coordinates.grid(spec.grid_shape)
     values = np.full((spec.num_points, spec.channels), spec.data_range[0], np.float32)
-    return Datapoint(coords, values, np.ones(spec.num_points, np.float32), np.zeros((), np.int32))
+    index = np.zeros((), np.int32)
+    label = None if spec.num_labels is None else index
+    return Datapoint(coords, values, np.ones(spec.num_points, np.float32), index, label)
 
 
 def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:

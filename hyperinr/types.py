@@ -50,13 +50,16 @@ class Datapoint(NamedTuple):
       coords: ``[N, D]`` in [-1, 1].
       values: ``[N, C]`` in the ``data_range`` that the dataset's spec states.
       weight: ``[N]`` >= 0. Zero marks padding and held-out points, any other number is an importance.
-      index: ``[]`` int32, position in its source (tables of codes, provenance).
+      index: ``[]`` int32, position in its source (tables of codes, provenance); ``-1 - position`` marks a datapoint
+        that training does not see, so that no table has a row for it.
+      label: ``[]`` int32 in [0, num_labels), its class; ``None``, which is no leaf of the pytree, where there are none.
     """
 
     coords: Array
     values: Array
     weight: Array
     index: Array  # type: ignore[assignment]  # shadows tuple.index, which nothing here wants
+    label: Array | None = None
 
 
 class DatasetSpec(NamedTuple):
@@ -70,6 +73,8 @@ class DatasetSpec(NamedTuple):
       coord_dims: D.
       channels: C.
       data_range: ``(low, high)`` that ``values`` stay within.
+      num_datapoints: of the training split, whose ``index`` runs from 0; ``None`` when not known.
+      num_labels: classes; ``None`` when the datapoints have no label.
     """
 
     name: str
@@ -78,6 +83,8 @@ class DatasetSpec(NamedTuple):
     coord_dims: int
     channels: int
     data_range: tuple[float, float]
+    num_datapoints: int | None = None
+    num_labels: int | None = None
 
 
 class Inr(NamedTuple):
@@ -179,6 +186,9 @@ class MetaLearner(NamedTuple):
       hypernetwork: the one it trains.
       inr: the evaluator of the weights it emits.
       flops: ``(batch [B, ...]) -> `` floating-point operations that the INRs' matrix products need in one update.
+      observe: ``(key, datapoint) -> context``, what training shows of a whole datapoint: the same with weight 0 on the
+        points that are hidden. `gradient` applies it to the context that it is given, evaluation does so by itself;
+        `generate` and `adapt` take what they get as observed. Consumes the key.
     """
 
     init: Callable[[Key, Datapoint], TrainState]
@@ -191,3 +201,4 @@ class MetaLearner(NamedTuple):
     hypernetwork: Hypernetwork
     inr: Inr
     flops: Callable[[Datapoint], float]
+    observe: Callable[[Key, Datapoint], Datapoint] = lambda key, datapoint: datapoint

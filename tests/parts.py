@@ -34,7 +34,7 @@ __all__ = [
     'make_learner',
 ]  # fmt: skip
 
-SPEC = tiny.make_spec(grid_shape=(6, 8))
+SPEC = tiny.make_spec(grid_shape=(6, 8))._replace(num_datapoints=4, num_labels=3)
 
 INRS: Mapping[str, Callable[[], Inr]] = {
     'siren': lambda: inrs.siren(channels=3, width=16, depth=2, omega_0=10.0, hidden_omega_0=10.0),
@@ -47,6 +47,15 @@ ENCODERS: Mapping[str, Callable[[DatasetSpec], Encoder]] = {
     'convolutional': lambda spec: encoders.convolutional(spec=spec, embedding_dims=8, base_channels=4, num_stages=1),
     'dense': lambda spec: encoders.dense(spec=spec, embedding_dims=8, num_blocks=1),
     'set_encoder': lambda spec: encoders.set_encoder(spec=spec, embedding_dims=8, width=8, depth=1),
+    'residual': lambda spec: encoders.residual(spec=spec, embedding_dims=8, stage_channels=(4,), blocks_per_stage=1),
+    'patch_transformer': lambda spec: encoders.patch_transformer(
+        spec=spec, embedding_dims=24, patch_size=2, width=8, depth=1, num_heads=2
+    ),
+    'set_transformer': lambda spec: encoders.set_transformer(
+        spec=spec, embedding_dims=8, num_tokens=4, width=8, depth=1, num_heads=2, num_frequencies=2
+    ),
+    'table': lambda spec: encoders.table(spec=spec, embedding_dims=8),
+    'label_embedding': lambda spec: encoders.label_embedding(spec=spec, embedding_dims=8),
     'constant': lambda spec: encoders.constant(spec=spec),
 }
 
@@ -55,11 +64,29 @@ def _inr(inr: str | Inr) -> Inr:
     return INRS[inr]() if isinstance(inr, str) else inr
 
 
+TINY: Mapping[str, Mapping[str, Any]] = {
+    'weight_heads': {'trunk': (8,)},
+    'low_rank': {'trunk': (8,), 'rank': 3},
+    'modulations': {'latent_dims': 6},
+    'instance_pattern_composers': {'trunk': (8,), 'rank': 4},
+    'weight_tokens': {'token_dims': 2, 'width': 8, 'depth': 1, 'num_heads': 2, 'groups': 4},
+    'private_layers': {},
+    'chunked': {'chunk_size': 50, 'chunk_dims': 4, 'hidden': (8, 8)},
+}
+"""Every family of hypernetworks, with options that make it small."""
+
+
 def make_hypernetwork(
-    *, spec: DatasetSpec = SPEC, inr: str | Inr = 'siren', encoder: str = 'set_encoder', **options: Any
+    *,
+    spec: DatasetSpec = SPEC,
+    inr: str | Inr = 'siren',
+    encoder: str = 'set_encoder',
+    family: str = 'weight_heads',
+    **options: Any,
 ) -> Hypernetwork:
-    """A tiny hypernetwork; ``inr`` (or an `Inr`) and ``encoder`` are rows above."""
-    return hypernetworks.weight_heads(inr=_inr(inr), encoder=ENCODERS[encoder](spec), **({'trunk': (8,)} | options))
+    """A tiny hypernetwork; ``inr`` (or an `Inr`), ``encoder`` and ``family`` are rows above."""
+    factory = getattr(hypernetworks, family)
+    return factory(inr=_inr(inr), encoder=ENCODERS[encoder](spec), **(dict(TINY[family]) | options))
 
 
 def make_learner(
@@ -89,6 +116,31 @@ HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
     'of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', num_rate_steps=2),
     'multiplicative of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', combine='multiplicative'),
     'constant': lambda: make_hypernetwork(encoder='constant'),
+    'low rank': lambda: make_hypernetwork(family='low_rank'),
+    'low rank of a relu_mlp': lambda: make_hypernetwork(family='low_rank', combine='sigmoid', inr='relu_mlp'),
+    'low rank from a learned start, constant': lambda: make_hypernetwork(
+        family='low_rank', combine='additive', encoder='constant'
+    ),
+    'shifts, constant': lambda: make_hypernetwork(
+        family='modulations', encoder='constant', rates=hypernetworks.learned_rates(num_steps=2)
+    ),
+    'FiLM of a relu_mlp': lambda: make_hypernetwork(
+        family='modulations', kind='film', map_hidden=(5,), encoder='table', inr='relu_mlp'
+    ),
+    'instance pattern composers': lambda: make_hypernetwork(
+        family='instance_pattern_composers',
+        encoder='label_embedding',
+        rates=hypernetworks.learned_rates(shared_by='code'),
+    ),
+    'weight tokens': lambda: make_hypernetwork(family='weight_tokens', encoder='patch_transformer'),
+    'weight tokens of a relu_mlp': lambda: make_hypernetwork(
+        family='weight_tokens', encoder='set_transformer', inr='relu_mlp'
+    ),
+    'private layers': lambda: make_hypernetwork(family='private_layers', encoder='table', num_private=2),
+    'predicted rates': lambda: make_hypernetwork(rates=hypernetworks.predicted_rates(num_steps=2)),
+    'chunked': lambda: make_hypernetwork(
+        family='chunked', encoder='residual', rates=hypernetworks.predicted_rates(num_steps=2)
+    ),
 }
 
 LEARNERS: Mapping[str, Callable[[], MetaLearner]] = {
@@ -100,6 +152,11 @@ LEARNERS: Mapping[str, Callable[[], MetaLearner]] = {
     'first order': lambda: make_learner(first_order=True, average_decay=None),
     'rematerialized': lambda: make_learner(rematerialize=True, group_size=2),
     'some of the points': lambda: make_learner(num_context_points=16, num_target_points=24),
+    'Reptile': lambda: make_learner(encoder='constant', meta_gradient='reptile'),
+    'points by error, truncated': lambda: make_learner(
+        num_context_points=16, context_by='error', second_order_steps=1, observed_fraction=0.5
+    ),
+    'functa': lambda: make_learner(encoder='constant', hypernetwork={'family': 'modulations'}),
 }
 
 
@@ -116,7 +173,8 @@ def datapoints(number: int = 4, spec: DatasetSpec = SPEC) -> Datapoint:
     source = tiny.Waves(spec, number)
     batch = stack([source[index] for index in range(number)])
     rng = np.random.default_rng(1)
-    batch = batch._replace(weight=rng.uniform(0.5, 1.5, batch.weight.shape).astype(np.float32))
+    weight = rng.uniform(0.5, 1.5, batch.weight.shape).astype(np.float32)
+    batch = batch._replace(weight=weight, label=batch.index % 3)
     for leaf in jax.tree.leaves(batch):
         leaf.flags.writeable = False
     return batch

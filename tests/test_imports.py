@@ -22,6 +22,7 @@ LAYERS = (
 
 WITHIN = {
     ('meta_learning', 'fitting'),
+    ('hypernetworks', 'encoders'),
     ('neural_datasets', 'training'),
     ('cli', '__init__'),
     ('__main__', 'cli'),

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 
 from hyperinr import coordinates, encoders, hypernetworks, inrs, meta_learning
+from hyperinr.datasets import stack
 from hyperinr.training.model import Model
 from hyperinr.types import Datapoint, DatasetSpec
 
@@ -34,6 +35,14 @@ class Waves:
 
     def names(self, index):
         return f'wave {index}'
+
+
+class Batched(Waves):
+    """Waves that are also read in batches."""
+
+    def batch(self, indices, epoch=None):
+        del epoch
+        return stack([self[int(index)] for index in indices])
 
 
 def make_spec(*, grid_shape=(12, 16), channels=3, data_range=(0.0, 1.0)):

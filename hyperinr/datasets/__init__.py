@@ -9,13 +9,14 @@ To add one: a file with its factory, a line below, a row in ``tests/datasets/tes
 """
 
 from hyperinr.datasets.augmentation import augment, symmetry
-from hyperinr.datasets.base import Dataset, Source, stack
+from hyperinr.datasets.base import Dataset, Source, held_out, stack
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.continuous_function import continuous_function
 from hyperinr.datasets.functions import blobs, waves
 from hyperinr.datasets.image_folder import image_folder
 from hyperinr.datasets.images import letterbox, read_image, resize
 from hyperinr.datasets.mnist_5k import mnist_5k
+from hyperinr.datasets.noise_images import noise_images
 from hyperinr.datasets.photo_patches import photo_patches
 from hyperinr.datasets.prepare import prepare
 from hyperinr.datasets.tfds_images import tfds_images
@@ -27,9 +28,11 @@ __all__ = [
     'blobs',
     'cache_folder',
     'continuous_function',
+    'held_out',
     'image_folder',
     'letterbox',
     'mnist_5k',
+    'noise_images',
     'photo_patches',
     'prepare',
     'read_image',

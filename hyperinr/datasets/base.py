@@ -1,13 +1,13 @@
 """What a dataset is: a specification, and splits that are read by position."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['Dataset', 'Source', 'stack']
+__all__ = ['Dataset', 'Source', 'held_out', 'stack']
 
 
 class Source(Protocol):
@@ -16,7 +16,14 @@ class Source(Protocol):
     A read depends on nothing but its arguments, so that any number of threads and resumed runs see the same data.
     ``epoch=None`` gives the datapoint as it is stored; a number gives the variant of that epoch, which differs from the
     stored one only in a source that augments or resamples.
+
+    Attributes:
+      labels: ``[len]`` int32, the class of every datapoint, which is also each one's ``label``; ``None`` without
+        classes.
     """
+
+    @property
+    def labels(self) -> np.ndarray | None: ...
 
     def __len__(self) -> int: ...
 
@@ -68,4 +75,13 @@ def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
     """
     if not datapoints:
         raise ValueError('there are no datapoints to stack.')
-    return Datapoint(*(np.stack([np.asarray(leaf) for leaf in leaves]) for leaves in zip(*datapoints, strict=True)))
+    fields: list[Any] = [
+        None if leaves[0] is None else np.stack([np.asarray(leaf) for leaf in leaves])
+        for leaves in zip(*datapoints, strict=True)
+    ]
+    return Datapoint(*fields)
+
+
+def held_out(datapoints: Datapoint) -> Datapoint:
+    """The same datapoints, of any batch axes, with an ``index`` that says that training does not see them."""
+    return datapoints._replace(index=-1 - np.asarray(datapoints.index))

@@ -67,6 +67,7 @@ def continuous_function(
         coord_dims=len(resolution),
         channels=channels,
         data_range=(0.0, 1.0),
+        num_datapoints=num_train,
     )
     splits = {
         split: FunctionSource(function, spec, count, stream=(seed, position), label=split)
@@ -95,6 +96,10 @@ class FunctionSource:
         self._stream = stream
         self._label = label
         self._grid = coordinates.grid(spec.grid_shape) if spec.grid_shape else None
+
+    @property
+    def labels(self) -> None:
+        return None
 
     def __len__(self) -> int:
         return self._count

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ['image_dataset', 'image_spec']
 
 
-def image_spec(name: str, resolution: tuple[int, int], channels: int) -> DatasetSpec:
+def image_spec(
+    name: str, resolution: tuple[int, int], channels: int, *, num_datapoints: int, num_labels: int | None = None
+) -> DatasetSpec:
     """The specification of images with values in [0, 1] on the full pixel grid."""
     return DatasetSpec(
         name=name,
@@ -22,6 +24,8 @@ def image_spec(name: str, resolution: tuple[int, int], channels: int) -> Dataset
         coord_dims=2,
         channels=channels,
         data_range=(0.0, 1.0),
+        num_datapoints=num_datapoints,
+        num_labels=num_labels,
     )
 
 
@@ -36,6 +40,7 @@ def image_dataset(
     seed: int,
     in_memory: bool,
     data_dir: str | None,
+    num_labels: int | None = None,
 ) -> Dataset:
     """A dataset of stored images, prepared on first use; see `hyperinr.datasets.records.open_records`.
 
@@ -49,6 +54,7 @@ def image_dataset(
       seed: of the augmentation.
       in_memory: decodes everything once.
       data_dir: of the cache.
+      num_labels: classes, where the records have labels.
     """
     from hyperinr.datasets.records import open_records
 
@@ -62,4 +68,5 @@ def image_dataset(
         )
         for split, reader in readers.items()
     }
-    return Dataset(image_spec(name, resolution, channels), sources)
+    spec = image_spec(name, resolution, channels, num_datapoints=len(sources['train']), num_labels=num_labels)
+    return Dataset(spec, sources)

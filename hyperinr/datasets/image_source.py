@@ -1,7 +1,7 @@
 """A split of equally sized 8-bit images, held in memory or decoded at each read."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,11 +19,13 @@ class ImageRecords(NamedTuple):
       pixels: ``[n, H, W, C]`` uint8.
       boxes: ``[n, 4]`` int32, (top, left, height, width) of the part of the canvas that is image; the rest is padding.
       names: n strings.
+      labels: ``[n]`` int32, or ``None``.
     """
 
     pixels: np.ndarray
     boxes: np.ndarray
     names: Sequence[str]
+    labels: np.ndarray | None = None
 
 
 class Images(Protocol):
@@ -32,6 +34,9 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, indices: np.ndarray) -> ImageRecords: ...
+
+    @property
+    def labels(self) -> np.ndarray | None: ...
 
 
 class ImageSource:
@@ -50,6 +55,10 @@ class ImageSource:
         self._augment = augment
         self._seed = seed
         self._coords = coordinates.grid(shape)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        return self._images.labels
 
     def __len__(self) -> int:
         return len(self._images.names) if isinstance(self._images, ImageRecords) else len(self._images)
@@ -75,6 +84,7 @@ class ImageSource:
             values=values.reshape(size, num_points, -1),
             weight=weight.reshape(size, num_points),
             index=indices.astype(np.int32),
+            label=records.labels,
         )
 
     def image(self, index: int) -> np.ndarray:
@@ -84,7 +94,8 @@ class ImageSource:
         return self._read(np.asarray([index])).names[0]
 
     def _one(self, index: int, epoch: int | None) -> Datapoint:
-        return Datapoint(*(leaf[0] for leaf in self.batch([index], epoch)))
+        fields: list[Any] = [None if leaf is None else leaf[0] for leaf in self.batch([index], epoch)]
+        return Datapoint(*fields)
 
     def _read(self, indices: np.ndarray) -> ImageRecords:
         if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
@@ -93,7 +104,8 @@ class ImageSource:
             )
         if isinstance(self._images, ImageRecords):
             names = [self._images.names[i] for i in indices]
-            return ImageRecords(self._images.pixels[indices], self._images.boxes[indices], names)
+            labels = None if self._images.labels is None else self._images.labels[indices]
+            return ImageRecords(self._images.pixels[indices], self._images.boxes[indices], names, labels)
         return self._images.read(indices)
 
 

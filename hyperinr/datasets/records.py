@@ -25,7 +25,8 @@ from hyperinr.files import disk_errors
 
 __all__ = ['Record', 'RecordReader', 'open_records']
 
-SCHEMA = '1.0.0'
+SCHEMA = '1.1.0'
+NO_LABEL = -1
 
 
 class Record(NamedTuple):
@@ -35,11 +36,13 @@ class Record(NamedTuple):
       pixels: ``[H, W, C]`` uint8, C 1 or 3.
       box: (top, left, height, width) in pixels of what is image; the rest is padding.
       name: where it comes from.
+      label: its class, or -1.
     """
 
     pixels: np.ndarray
     box: tuple[int, int, int, int]
     name: str
+    label: int = NO_LABEL
 
 
 class _Images(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -62,6 +65,7 @@ class _Images(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type:
                 'image': tfds.features.Image(shape=self._shape, encoding_format='png'),
                 'box': tfds.features.Tensor(shape=(4,), dtype=np.int32),
                 'name': tfds.features.Text(),
+                'label': tfds.features.Scalar(dtype=np.int32),
             }
         )
         return tfds.core.DatasetInfo(
@@ -73,7 +77,8 @@ class _Images(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type:
 
     def _generate_examples(self, records):
         for key, record in enumerate(records):
-            yield key, {'image': _png(record.pixels), 'box': np.asarray(record.box, np.int32), 'name': record.name}
+            box = np.asarray(record.box, np.int32)
+            yield key, {'image': _png(record.pixels), 'box': box, 'name': record.name, 'label': record.label}
 
 
 class RecordReader:
@@ -97,7 +102,12 @@ class RecordReader:
             pixels=pixels if pixels.ndim == 4 else pixels[..., None],
             boxes=np.stack([example['box'] for example in examples]),
             names=[example['name'].decode() for example in examples],
+            labels=_labels_of(examples),
         )
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        return _labels_of(self._source.__getitems__(list(range(len(self)))))
 
     def read_all(self) -> ImageRecords:
         """Every image of the split."""
@@ -177,6 +187,11 @@ def _quiet_tfds() -> Iterator[None]:
     finally:
         logger.setLevel(level)
         tfds.enable_progress_bar()
+
+
+def _labels_of(examples: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
+    labels = np.array([example['label'] for example in examples], np.int32)
+    return None if (labels == NO_LABEL).any() else labels
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def tfds_images(
         ``~/tensorflow_datasets``.
 
     Returns:
-      Values in [0, 1], C of 1 or 3 as the dataset has it.
+      Values in [0, 1], C of 1 or 3 as the dataset has it; labels where it has one class label under ``'label'``.
 
     Raises:
       InputError: not prepared, not as ``array_record``, no such feature, images of several sizes and no ``resolution``.
@@ -65,28 +65,47 @@ def tfds_images(
         resolution = (height, width)
     shape = check_resolution('tfds_images', resolution)
     encoded = {image_key: tfds.decode.SkipDecoding()}
+    num_labels = getattr(dict(builder.info.features.items()).get('label'), 'num_classes', None)
     sources = {}
     for split, part in _split_names(name, list(builder.info.splits)).items():
         label = f'{name} {part}'
-        reader = _Reader(builder.as_data_source(part, decoders=encoded), image_key, shape, channels, label)
+        reader = _Reader(
+            builder.as_data_source(part, decoders=encoded),
+            image_key,
+            shape,
+            channels,
+            label,
+            labelled=num_labels is not None,
+        )
         sources[split] = ImageSource(
             reader.read(np.arange(len(reader))) if in_memory else reader,
             shape=shape,
             augment=augment and split == 'train',
             seed=seed,
         )
-    return Dataset(image_spec(name, shape, channels), sources)
+    spec = image_spec(name, shape, channels, num_datapoints=len(sources['train']), num_labels=num_labels)
+    return Dataset(spec, sources)
 
 
 class _Reader:
     """`hyperinr.datasets.image_source.Images` of one split, letterboxed at each read."""
 
-    def __init__(self, source: Any, image_key: str, resolution: tuple[int, int], channels: int, label: str):
+    def __init__(
+        self,
+        source: Any,
+        image_key: str,
+        resolution: tuple[int, int],
+        channels: int,
+        label: str,
+        *,
+        labelled: bool,
+    ):
         self._source = source
         self._image_key = image_key
         self._resolution = resolution
         self._channels = channels
         self._label = label
+        self._labelled = labelled
 
     def __len__(self) -> int:
         return len(self._source)
@@ -101,7 +120,17 @@ class _Reader:
             else:
                 boxed = images.letterbox(image.astype(np.float32) / 255, self._resolution)
                 pixels[row], boxes[row] = images.quantise(boxed.image), boxed.box
-        return ImageRecords(pixels, boxes, [f'{self._label} {index}' for index in indices])
+        names = [f'{self._label} {index}' for index in indices]
+        return ImageRecords(pixels, boxes, names, self._labels_at(indices))
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        return self._labels_at(range(len(self)))
+
+    def _labels_at(self, indices: Iterable[int]) -> np.ndarray | None:
+        if not self._labelled:
+            return None
+        return np.array([self._source[int(index)]['label'] for index in indices], np.int32)
 
     def _decode(self, index: int) -> np.ndarray:
         """``[H, W, C]`` uint8."""

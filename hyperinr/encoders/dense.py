@@ -2,8 +2,8 @@
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 
+from hyperinr.encoders.observations import observations
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Params
 
 __all__ = ['dense']
@@ -36,19 +36,16 @@ def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) 
         )
     if embedding_dims < 1 or num_blocks < 0:
         raise ValueError(f'embedding_dims must be >= 1 and num_blocks >= 0, not {embedding_dims=}, {num_blocks=}.')
-    low, high = spec.data_range
 
     def forward(datapoint: Datapoint) -> Array:
-        observed = jnp.asarray(datapoint.weight)[:, None] > 0
-        # A point that does not count may hold anything, not-a-number included.
-        values = jnp.where(observed, 2 * (jnp.asarray(datapoint.values) - low) / (high - low) - 1, 0)
+        values, observed = observations(datapoint, spec)
         missing = 1 - observed.astype(values.dtype)
         hidden = hk.Linear(embedding_dims, name='values')(values.reshape(-1))
         hidden = hidden + hk.Linear(embedding_dims, with_bias=False, name='missing')(missing.reshape(-1))
         small = hk.initializers.RandomNormal(0.1 / embedding_dims**0.5)
         for block in range(num_blocks):
-            normalized = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'block_{block}_norm')(hidden)
-            branch = jax.nn.silu(hk.Linear(embedding_dims, name=f'block_{block}_in')(normalized))
+            norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'block_{block}_norm')
+            branch = jax.nn.silu(hk.Linear(embedding_dims, name=f'block_{block}_in')(norm(hidden)))
             hidden = hidden + hk.Linear(embedding_dims, w_init=small, name=f'block_{block}_out')(branch)
         return hidden
 

@@ -1,17 +1,17 @@
 """A hypernetwork with one head per weight tensor around a learned base INR."""
 
-import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-import haiku as hk
 import jax
-import jax.numpy as jnp
 
-from hyperinr import weights as weights_lib
-from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
+from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
+from hyperinr.hypernetworks.rates import Rates, SharedBy, learned_rates
+from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
 
 __all__ = ['weight_heads']
+
+_SHARED_BY: Mapping[str, SharedBy] = {'scalar': 'code', 'layer': 'leaf', 'parameter': 'nothing'}
 
 
 def weight_heads(
@@ -22,7 +22,7 @@ def weight_heads(
     trunk: Sequence[int] = (256,),
     initial_delta: float = 0.1,
     head_gain: float | Sequence[float] = 1.0,
-    rates: Literal['scalar', 'layer', 'parameter'] = 'parameter',
+    rates: Literal['scalar', 'layer', 'parameter'] | Rates = 'parameter',
     num_rate_steps: int = 1,
     initial_rate: float = 0.1,
     rate_gain: float = 200.0,
@@ -30,7 +30,7 @@ def weight_heads(
     """Embedding -> trunk -> a linear head per tensor -> ``delta`` -> ``W``. The code *is* the weights.
 
     Additive: ``W = W_base + scale * delta``, where ``scale`` is the standard deviation of the tensor in a fresh INR
-    (more in the output layer, see `_fresh_scales`).
+    (more in the output layer, see `assembly.Target`).
     Multiplicative: ``W = W_base * (1 + delta)``. The base is an independently initialised INR that is learned along
     (Sitzmann et al., "Implicit neural representations with periodic activation functions" (2020), section 4.4, predict
     weights by such heads, without a base), and a fresh head emits deltas of standard deviation ``initial_delta``: at
@@ -51,7 +51,8 @@ def weight_heads(
       head_gain: factor of the heads' output, > 0, or one factor for each layer of the INR: how much faster than other
         parameters they move under the outer optimiser. Without adaptation steps, heads of the first layer that move
         as fast as the others keep shifting the features that those of later layers build on.
-      rates: what a step size is shared by: all weights, a layer's tensor, or nothing.
+      rates: what a step size is shared by: all weights, a layer's tensor, or nothing; or where else the step sizes come
+        from, such as `predicted_rates`, which then has the options below of its own.
       num_rate_steps: steps with rates of their own, >= 1; 1 shares them between all steps.
       initial_rate: > 0, in units of weight per gradient of the loss.
       rate_gain: how much faster than other parameters the logarithms of the rates move under the outer optimiser.
@@ -64,95 +65,53 @@ def weight_heads(
     """
     if combine not in ('additive', 'multiplicative'):
         raise ValueError(f"combine must be 'additive' or 'multiplicative', not {combine!r}.")
-    if rates not in ('scalar', 'layer', 'parameter'):
+    if not isinstance(rates, Rates) and rates not in ('scalar', 'layer', 'parameter'):
         raise ValueError(f"rates must be 'scalar', 'layer' or 'parameter', not {rates!r}.")
     if num_rate_steps < 1 or initial_rate <= 0 or initial_delta <= 0:
         raise ValueError(f'must be positive: {num_rate_steps=}, {initial_rate=}, {initial_delta=}.')
     if min(head_gain if isinstance(head_gain, Sequence) else (head_gain,), default=0) <= 0:
         raise ValueError(f'head_gain must be > 0, not {head_gain}.')
 
-    def heads_of(base: InrWeights) -> hk.Transformed:
-        shapes = [leaf.shape for leaf in jax.tree.leaves(base)]
-        gains = jax.tree.leaves(_gains(base))
+    def outputs(target: Target) -> Any:
+        gains = _gain_of_layers(target.shapes)
 
-        def forward(embedding: Array) -> list[Array]:
-            hidden = embedding
-            for layer, width in enumerate(trunk):
-                norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'trunk_{layer}_norm')
-                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(norm(hidden)))
-            hidden = hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name='head_norm')(hidden)
-            deltas = []
-            for index, (shape, gain) in enumerate(zip(shapes, gains, strict=True)):
-                w_init = hk.initializers.RandomNormal(initial_delta / gain / hidden.shape[-1] ** 0.5)
-                delta = gain * hk.Linear(math.prod(shape), w_init=w_init, name=f'head_{index}')(hidden)
-                deltas.append(delta.reshape(shape))
-            return deltas
+        def head(layer: str, shape: tuple[int, ...], scale: float) -> Head:
+            unit = scale if combine == 'additive' else 1.0
+            return Head(shape, gains[layer] * unit, initial_delta / gains[layer])
 
-        return hk.without_apply_rng(hk.transform(forward))
+        return {
+            layer: {name: head(layer, tensor.shape, target.scales[layer][name]) for name, tensor in tensors.items()}
+            for layer, tensors in target.shapes.items()
+        }
 
-    def _gains(base: InrWeights) -> InrWeights:
-        layers = list(dict.fromkeys(path.split('/')[0] for path in weights_lib.spec_of(base).paths))
-        of_layers = tuple(head_gain) if isinstance(head_gain, Sequence) else (head_gain,) * len(layers)
-        if len(of_layers) != len(layers):
-            raise ValueError(f'head_gain must be one number or {len(layers)}, one for each of {layers}, not {head_gain}.')
-        by_layer = dict(zip(layers, of_layers, strict=True))
-        return {layer: {name: by_layer[layer] for name in tensors} for layer, tensors in base.items()}
+    def _gain_of_layers(shapes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, float]:
+        layers = natural_layers(shapes)
+        gains = tuple(head_gain) if isinstance(head_gain, Sequence) else (head_gain,) * len(layers)
+        if len(gains) != len(layers):
+            raise ValueError(f'head_gain must be one number or one for each of {", ".join(layers)}, not {head_gain}.')
+        return dict(zip(layers, gains, strict=True))
 
-    def init(key: Key, datapoint: Datapoint) -> Params:
-        base_key, encoder_key, heads_key = jax.random.split(key, 3)
-        base = inr.init(base_key, datapoint.coords.shape[-1])
-        encoder_params = encoder.init(encoder_key, datapoint)
-        embedding = encoder.apply(encoder_params, datapoint)
-        heads = heads_of(base).init(heads_key, embedding) if embedding.size else {}
-        return {'base': base, 'encoder': encoder_params, 'heads': heads, 'rates': jax.tree.map(_log_rates, base)}
+    def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
+        heads = linear_heads(outputs(target), trunk).init(key, embedding) if embedding.size else {}
+        return {'base': base, 'heads': heads}
 
-    def _log_rates(leaf: Array) -> Array:
-        if rates == 'scalar' or rates == 'layer':
-            return jnp.zeros((num_rate_steps, *[1] * leaf.ndim))
-        return jnp.zeros((num_rate_steps, *leaf.shape))
-
-    def encode(params: Params, datapoint: Datapoint) -> Start:
-        return Start(code=_weights(params, datapoint), rates=_rates(params))
-
-    def _weights(params: Params, datapoint: Datapoint) -> InrWeights:
+    def emit(params: Params, target: Target, embedding: Array) -> Code:
         base = params['base']
-        embedding = encoder.apply(params['encoder'], datapoint)
         if not embedding.size:
             return base
-        leaves, structure = jax.tree.flatten(base)
-        deltas = heads_of(base).apply(params['heads'], embedding)
-        scales = jax.tree.leaves(_fresh_scales(datapoint.coords.shape[-1]))
+        deltas = linear_heads(outputs(target), trunk).apply(params['heads'], embedding)
         if combine == 'additive':
-            emitted = [leaf + scale * delta for leaf, scale, delta in zip(leaves, scales, deltas, strict=True)]
-        else:
-            emitted = [leaf * (1 + delta) for leaf, delta in zip(leaves, deltas, strict=True)]
-        return jax.tree.unflatten(structure, emitted)
-
-    def _fresh_scales(coord_dims: int) -> InrWeights:
-        with jax.ensure_compile_time_eval():
-            fresh = inr.init(jax.random.key(0), coord_dims)
-            scales = jax.tree.map(_scale, fresh)
-            last = weights_lib.spec_of(fresh).paths[-1].split('/')[0]
-            # A fresh output layer may be far too small for a signal (a SIREN's by a factor of ten): its deltas are in
-            # units that give an output of standard deviation 1/4 where every feature has one of 1/sqrt(2).
-            fan_in = fresh[last]['w'].shape[0]
-            return {**scales, last: {**scales[last], 'w': max(scales[last]['w'], (8 * fan_in) ** -0.5)}}
-
-    def _rates(params: Params) -> Code:
-        logs = params['rates']
-        if rates == 'scalar':
-            shared = jnp.sum(jnp.stack([leaf.reshape(num_rate_steps) for leaf in jax.tree.leaves(logs)]), axis=0)
-            logs = jax.tree.map(lambda leaf: shared.reshape(leaf.shape), logs)
-        return jax.tree.map(lambda leaf: initial_rate * jnp.exp(rate_gain * leaf), logs)
+            return jax.tree.map(lambda leaf, delta: leaf + delta, base, deltas)
+        return jax.tree.map(lambda leaf, delta: leaf * (1 + delta), base, deltas)
 
     def decode(params: Params, code: Code) -> InrWeights:
         del params
         return code
 
-    return Hypernetwork(init=init, encode=encode, decode=decode, base=lambda params: params['base'])
-
-
-def _scale(leaf: Array) -> float:
-    """Standard deviation of a fresh tensor; of a constant one (zero biases), one over the root of its size."""
-    deviation = float(jnp.std(leaf))
-    return deviation if deviation > 0 else leaf.size**-0.5
+    if not isinstance(rates, Rates):
+        shared_by = _SHARED_BY[rates]
+        rates = learned_rates(shared_by=shared_by, num_steps=num_rate_steps, initial=initial_rate, gain=rate_gain)
+    return assemble(
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
+        base=lambda params: params['base'],
+    )  # fmt: skip

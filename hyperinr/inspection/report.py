@@ -79,6 +79,8 @@ def print_table(evaluation: Evaluation) -> None:
     console = Console(soft_wrap=True)
     console.print(table)
     reach = protocol['steps_to_reach']
+    if reach is None:
+        return
     last = curves['generated']['steps'][-1]
     needs = f'more than {last} steps' if reach['random'] is None else f'{reach["random"]} steps'
     console.print(

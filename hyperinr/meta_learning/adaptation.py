@@ -11,6 +11,8 @@ from hyperinr.types import Array, Code, Datapoint, Inr, InrWeights, Start
 __all__ = ['adapt', 'adapt_all', 'gradient_step', 'rates_at', 'reconstruction_error']
 
 Decode = Callable[[Code], InrWeights]
+Select = Callable[[Code, Datapoint], Datapoint]
+"""``(code, points) -> points`` that the step from ``code`` looks at."""
 
 
 def reconstruction_error(inr: Inr, weights: InrWeights, datapoint: Datapoint) -> Array:
@@ -27,7 +29,9 @@ def adapt(
     *,
     num_steps: int,
     first_order: bool = False,
+    second_order_steps: int | None = None,
     rematerialize: bool = False,
+    select: Select | None = None,
 ) -> Code:
     """The code after ``num_steps`` steps ``code <- code - rate * d error(decode(code)) / d code``.
 
@@ -41,13 +45,25 @@ def adapt(
       context: what is observed, N points; or, with leaves ``[num_steps, ...]``, other points in every step.
       num_steps: K >= 0.
       first_order: treat the gradients as constants in the outer derivative (FOMAML, section 5.2 of the same paper).
+      second_order_steps: only the last so many steps have second derivatives; those before them are first order
+        (truncation: Shaban, Cheng, Hatch and Boots, "Truncated back-propagation for bilevel optimization" (2019), with
+        the identity in place of nothing, so that the start is reached). ``None``: all.
       rematerialize: recompute each step in the outer derivative, for memory of one step instead of K.
+      select: what each step looks at; ``None``: all of its points.
 
     Returns:
       The adapted code.
     """
     return adapt_all(
-        inr, decode, start, context, num_steps=num_steps, first_order=first_order, rematerialize=rematerialize
+        inr,
+        decode,
+        start,
+        context,
+        num_steps=num_steps,
+        first_order=first_order,
+        second_order_steps=second_order_steps,
+        rematerialize=rematerialize,
+        select=select,
     )[-1]
 
 
@@ -59,17 +75,23 @@ def adapt_all(
     *,
     num_steps: int,
     first_order: bool = False,
+    second_order_steps: int | None = None,
     rematerialize: bool = False,
+    select: Select | None = None,
 ) -> list[Code]:
     """As `adapt`, but every code on the way: a list of ``num_steps + 1``, the start first."""
-    step = gradient_step(inr, decode, first_order=first_order)
+    exact = num_steps if second_order_steps is None else second_order_steps
+    steps = [
+        gradient_step(inr, decode, first_order=first_order or index < num_steps - exact, select=select)
+        for index in range(num_steps)
+    ]
     if rematerialize:
-        step = jax.checkpoint(step)
+        steps = [jax.checkpoint(step) for step in steps]
     per_step = jnp.ndim(context.coords) == 3
     codes = [start.code]
     for index in range(num_steps):
         points = jax.tree.map(lambda leaf, index=index: leaf[index], context) if per_step else context
-        codes.append(step(codes[-1], rates_at(start.rates, index), points))
+        codes.append(steps[index](codes[-1], rates_at(start.rates, index), points))
     return codes
 
 
@@ -78,10 +100,13 @@ def rates_at(rates: Code, step: Array | int) -> Code:
     return jax.tree.map(lambda leaf: leaf[jnp.minimum(step, leaf.shape[0] - 1)], rates)
 
 
-def gradient_step(inr: Inr, decode: Decode, *, first_order: bool = False) -> Callable[[Code, Code, Datapoint], Code]:
+def gradient_step(
+    inr: Inr, decode: Decode, *, first_order: bool = False, select: Select | None = None
+) -> Callable[[Code, Code, Datapoint], Code]:
     """``(code, rates of this step, points) -> code``, one step of `adapt`."""
 
     def step(code: Code, rates: Code, points: Datapoint) -> Code:
+        points = points if select is None else select(code, points)
         gradient = jax.grad(lambda c: reconstruction_error(inr, decode(c), points))(code)
         if first_order:
             gradient = jax.lax.stop_gradient(gradient)

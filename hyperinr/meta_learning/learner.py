@@ -9,6 +9,9 @@ import optax
 from hyperinr import metrics
 from hyperinr.meta_learning.adaptation import adapt_all, gradient_step, rates_at, reconstruction_error
 from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
+from hyperinr.meta_learning.observation import observe_fraction
+from hyperinr.meta_learning.reptile import toward
+from hyperinr.meta_learning.selection import largest_errors
 from hyperinr.types import (
     Array,
     Datapoint,
@@ -35,6 +38,10 @@ def meta_learner(
     num_context_points: int | None = None,
     num_target_points: int | None = None,
     first_order: bool = False,
+    second_order_steps: int | None = None,
+    meta_gradient: Literal['unrolled', 'reptile'] = 'unrolled',
+    observed_fraction: float = 1.0,
+    context_by: Literal['uniform', 'error'] = 'uniform',
     rematerialize: bool = False,
     loss: Literal['mse', 'log_mse'] = 'log_mse',
     loss_steps: Literal['last', 'all'] = 'last',
@@ -53,8 +60,16 @@ def meta_learner(
       num_steps: K >= 0.
       num_context_points: points seen by each inner step in training, drawn anew in every step and shared by the batch;
         ``None`` for all. Generation always uses all.
+      context_by: how they are drawn: uniformly, or each datapoint's points of largest error at that step (GradNCP,
+        see `hyperinr.meta_learning.selection`).
+      observed_fraction: in (0, 1]: how much of each datapoint the encoder and the adaptation see in training, drawn
+        anew in every update; the loss is measured on all of it. In-painting and few observed pixels.
       num_target_points: points that the outer loss is measured on in training; ``None`` for all.
       first_order: no second derivatives in the outer gradient (FOMAML).
+      second_order_steps: second derivatives in the last so many steps only (truncated unrolling); ``None``: in all.
+      meta_gradient: the derivative of the outer loss through the unrolled steps, or Reptile's, from where the code
+        started to where it went (see `hyperinr.meta_learning.reptile`): rates stay as they are, and what `decode`
+        shares gets the derivative at the adapted code.
       rematerialize: recompute inner steps in the outer backward pass: memory of one step, more arithmetic.
       loss: the outer loss of a datapoint: its mean squared error, or the logarithm of it (mean PSNR up to a constant,
         so that easy signals count as much as hard ones).
@@ -77,6 +92,17 @@ def meta_learner(
         raise ValueError(f"loss must be 'mse' or 'log_mse', loss_steps 'last' or 'all', not {loss!r}, {loss_steps!r}.")
     if group_size is not None and group_size < 1:
         raise ValueError(f'group_size must be >= 1 or None, not {group_size}.')
+    if meta_gradient not in ('unrolled', 'reptile') or context_by not in ('uniform', 'error'):
+        raise ValueError(
+            f"meta_gradient must be 'unrolled' or 'reptile', context_by 'uniform' or 'error', not {meta_gradient!r}, "
+            f'{context_by!r}.'
+        )
+    if second_order_steps is not None and second_order_steps < 0:
+        raise ValueError(f'second_order_steps must be >= 0 or None, not {second_order_steps}.')
+    if meta_gradient == 'reptile' and num_steps < 1:
+        raise ValueError("meta_gradient 'reptile' needs num_steps >= 1: without steps the code goes nowhere.")
+    if not 0 < observed_fraction <= 1:
+        raise ValueError(f'observed_fraction must be in (0, 1], not {observed_fraction}.')
     if average_decay is not None and not 0 <= average_decay < 1:
         raise ValueError(f'average_decay must be in [0, 1), not {average_decay}.')
 
@@ -91,6 +117,9 @@ def meta_learner(
             key=train_key,
         )
 
+    def observe(key: Key, datapoint: Datapoint) -> Datapoint:
+        return observe_fraction(key, datapoint, observed_fraction)
+
     def outer_loss(error: Array) -> Array:
         return error if loss == 'mse' else jnp.log(error + 1e-8)
 
@@ -100,27 +129,38 @@ def meta_learner(
 
     def batch_loss(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Array, Metrics]:
         context_key, target_key = jax.random.split(key)
+        if observed_fraction < 1:
+            observe_keys = jax.random.split(jax.random.fold_in(key, 1), context.coords.shape[0])
+            context = jax.vmap(observe)(observe_keys, context)
         starts = jax.vmap(hypernetwork.encode, (None, 0))(params, context)
         example = jax.tree.map(lambda leaf: leaf[0], starts.code)
         decode, decode_params = jax.closure_convert(lambda code: hypernetwork.decode(params, code), example)
-        seen = _points_per_step(context_key, context, num_steps, num_context_points)
+        drawn = num_context_points if context_by == 'uniform' else None
+        seen = _points_per_step(context_key, context, num_steps, drawn)
         judged = _some_points(target_key, target, num_target_points)
 
         def datapoint_loss(decode_params, start, data):
             seen, judged = data
             decode_one = lambda code: decode(code, *decode_params)
+            worst = num_context_points if context_by == 'error' else None
             codes = adapt_all(
                 inr,
                 decode_one,
-                start,
+                jax.lax.stop_gradient(start) if meta_gradient == 'reptile' else start,
                 seen,
                 num_steps=num_steps,
                 first_order=first_order,
+                second_order_steps=second_order_steps,
                 rematerialize=rematerialize,
+                select=None if worst is None else largest_errors(inr, decode_one, worst),
             )
+            pull: Array = jnp.zeros(())
+            if meta_gradient == 'reptile':
+                codes = jax.lax.stop_gradient(codes)
+                pull = toward(start.code, codes[-1])
             measured = codes if loss_steps == 'all' else codes[-1:]
             errors = jnp.stack([reconstruction_error(inr, decode_one(code), judged) for code in measured])
-            return jnp.mean(outer_loss(errors)), errors[-1]
+            return jnp.mean(outer_loss(errors)) + pull, errors[-1]
 
         batch_size = context.coords.shape[0]
         size = group_size or automatic_group_size(batch_size)
@@ -176,7 +216,10 @@ def meta_learner(
         seen = min(num_context_points or num_points, num_points)
         judged = min(num_target_points or num_points, num_points)
         # A gradient is 3 forward passes, the derivative of a gradient step 9 with itself.
-        inner = num_steps * (3 if first_order else 9) * seen
+        exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)
+        exact = 0 if first_order or meta_gradient == 'reptile' else exact
+        inner = (3 * (num_steps - exact) + 9 * exact) * seen
+        inner += num_steps * num_points if context_by == 'error' and seen < num_points else 0
         outer = 3 * judged * (num_steps + 1 if loss_steps == 'all' else 1)
         return float(num_datapoints * forward * (inner + outer))
 
@@ -191,6 +234,7 @@ def meta_learner(
         hypernetwork=hypernetwork,
         inr=inr,
         flops=flops,
+        observe=observe,
     )
 
 

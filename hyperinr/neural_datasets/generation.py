@@ -232,7 +232,7 @@ def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tup
             coords=np.broadcast_to(coords, (size, *coords.shape)),
             values=low + (high - low) * tiles.values[rows].reshape(size, len(coords), -1),
             weight=tiles.weight[rows].reshape(size, len(coords)),
-            index=rows.astype(np.int32),
+            index=-1 - rows.astype(np.int32),
         )
         fitted = model.finetune(datapoints, num_steps=steps[-1])
         results.append(jax.tree.map(np.asarray, fitted))

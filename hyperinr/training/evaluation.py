@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import fitting, metrics
+from hyperinr.datasets.base import held_out
 from hyperinr.errors import InputError, RunError
 from hyperinr.training.measurement import Measured, Run, finite_or_none, measure, select
 from hyperinr.training.model import Model
@@ -103,7 +104,9 @@ def evaluate(
       An `Evaluation`. ``protocol`` also says which optimiser and rate each other start got, and under
       ``steps_to_reach`` how many steps the random start needs for the mean PSNR of the generated weights after the
       learner's own adaptation steps, with whichever of the searched optimisers gets there first (``None``: none within
-      the last of ``steps``).
+      the last of ``steps``). Where training shows only part of a datapoint, every start is fitted to the same part of
+      it and judged on all of it; the other starts' rates are those that serve the part, and ``steps_to_reach`` is
+      ``None``.
 
     Raises:
       InputError: unknown split, bad ``steps``, or datapoints that the model cannot take.
@@ -114,9 +117,12 @@ def evaluate(
         if name not in dataset.splits:
             raise InputError(f'the dataset has no split {name!r}; it has {", ".join(dataset.splits)}.')
     datapoints, positions = select(dataset.splits[split], num_datapoints)
+    datapoints = datapoints if split == 'train' else held_out(datapoints)
     searched, _ = select(dataset.splits[search_split], num_search_datapoints)
     model.check(datapoints)
     model.check(searched)
+    shown, searched = (_observed(model, each) for each in (datapoints, searched))
+    partial = not np.array_equal(shown.weight, datapoints.weight)
 
     last, num_adapt = steps[-1], min(model.learner.num_steps, steps[-1])
     example_step = num_adapt or min(3, last)
@@ -140,10 +146,11 @@ def evaluate(
         name: measure(
             run,
             model,
-            datapoints,
+            shown,
             record_steps=recorded,
             timed_steps=timed if name == 'generated' else (0, last),
             num_timing_datapoints=num_timing_datapoints,
+            target=datapoints if partial else None,
         )
         for name, run in runs.items()
     }
@@ -170,7 +177,10 @@ def evaluate(
             'optimizers': {
                 name: {'optimizer': choice.name, 'learning_rate': choice.rate} for name, choice in found.items()
             },
-            'steps_to_reach': {
+            'observed_fraction': float((shown.weight > 0).sum() / (datapoints.weight > 0).sum()),
+            'steps_to_reach': None
+            if partial
+            else {
                 'psnr_db': target,
                 'generated': num_adapt,
                 **_random_steps_to(target, model, found['random'], starts['random'], datapoints, recorded),
@@ -185,6 +195,12 @@ def evaluate(
     return Evaluation(report, examples)
 
 
+def _observed(model: Model, datapoints: Datapoint) -> Datapoint:
+    """What the learner is shown of whole datapoints ``[B, ...]``, a function of their index alone."""
+    one = lambda each: model.learner.observe(jax.random.fold_in(jax.random.key(0), each.index), each)
+    return jax.device_get(jax.jit(jax.vmap(one))(datapoints))
+
+
 def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
     steps = tuple(int(step) for step in steps)
     if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
@@ -197,7 +213,7 @@ def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, S
 
     def random(batch: Datapoint) -> InrWeights:
         each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
-        return jax.vmap(each)(jnp.asarray(batch.index))
+        return jax.vmap(each)(jnp.maximum(batch.index, -1 - batch.index))
 
     base = model.learner.hypernetwork.base
     if base is None or _is_constant(model, jax.tree.map(lambda leaf: leaf[0], datapoints)):

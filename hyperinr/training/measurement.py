@@ -3,6 +3,7 @@
 Letters: ``B`` datapoints, ``S`` recorded steps, ``H`` and ``W`` pixels of their common grid, ``C`` channels.
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,9 +13,9 @@ import numpy as np
 
 from hyperinr import metrics
 from hyperinr.errors import InputError
-from hyperinr.fitting import FitResult
+from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.training.model import Model
-from hyperinr.types import Array, Datapoint
+from hyperinr.types import Array, Datapoint, InrWeights
 
 __all__ = ['Measured', 'Run', 'finite_or_none', 'masked_ssim', 'measure', 'median_seconds', 'select']
 
@@ -102,6 +103,18 @@ def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
     return float(np.median(repeats)) / len(datapoints.coords)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _errors(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, target: Datapoint) -> Array:
+    """Mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
+
+    def one(each: tuple[InrWeights, Datapoint]) -> Array:
+        weights, judged = each
+        values = jax.lax.map(lambda snapshot: apply(snapshot, judged.coords), weights)
+        return metrics.mean_squared_error(values, judged.values[None], judged.weight[None])
+
+    return map_datapoints(one, (snapshots, target))
+
+
 def measure(
     run: Run,
     model: Model,
@@ -110,6 +123,7 @@ def measure(
     record_steps: Sequence[int],
     timed_steps: Sequence[int],
     num_timing_datapoints: int,
+    target: Datapoint | None = None,
 ) -> Measured:
     """Runs to the last of ``record_steps`` and looks at each of them.
 
@@ -120,12 +134,18 @@ def measure(
       record_steps: S increasing step counts.
       timed_steps: increasing step counts to time, within those recorded; time is linear between them.
       num_timing_datapoints: timed together, at most B.
+      target: what the weights are judged on at ``record_steps`` (and nowhere else: NaN), if not on ``datapoints``.
 
     Returns:
       A `Measured`.
     """
     result = run(datapoints, record_steps[-1], record_steps)
-    psnr = np.asarray(metrics.psnr_from_mse(result.mse, model.spec.data_range))
+    mse = np.asarray(result.mse)
+    if target is not None:
+        judged = np.asarray(_errors(model.inr.apply, result.snapshots, target))
+        mse = np.full_like(mse, np.nan)
+        mse[:, list(record_steps)] = judged
+    psnr = np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range))
     timing_batch = jax.tree.map(lambda leaf: leaf[:num_timing_datapoints], datapoints)
     times = [median_seconds(run, timing_batch, num_steps) for num_steps in timed_steps]
     seconds = np.interp(record_steps, timed_steps, np.maximum.accumulate(times))
@@ -134,7 +154,8 @@ def measure(
     if grid_shape is None or len(grid_shape) != 2:
         return Measured(psnr, ssim, seconds, None)
     images = np.asarray(model.reconstruct(result.snapshots))
-    for row, (values, weight) in enumerate(zip(datapoints.values, datapoints.weight, strict=True)):
+    whole = datapoints if target is None else target
+    for row, (values, weight) in enumerate(zip(whole.values, whole.weight, strict=True)):
         original = np.asarray(values).reshape(*grid_shape, -1)
         mask = np.asarray(weight).reshape(grid_shape) > 0
         ssim[row] = masked_ssim(images[row], original, mask, data_range=model.spec.data_range)

@@ -149,11 +149,11 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
             if stored.get(name) != value
         ]
     if not changes and files.spec is not None and (run_dir / SPEC).is_file():
-        before = read_spec(run_dir)
+        before, stored_fields = read_spec(run_dir), _read_json(run_dir / SPEC)
         changes = [
             f"the dataset's {name} was {old}, is now {new}"
             for name, old, new in zip(DatasetSpec._fields, before, files.spec, strict=True)
-            if old != new
+            if old != new and name in stored_fields
         ]
     if changes:
         shown = '; '.join(changes[:MAX_CHANGES_SHOWN])

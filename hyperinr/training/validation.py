@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import metrics
-from hyperinr.datasets.base import Source
+from hyperinr.datasets.base import Source, held_out
 from hyperinr.errors import InputError
 from hyperinr.fitting import map_datapoints
 from hyperinr.training.devices import broadcast, map_on_devices, shard
@@ -41,6 +41,8 @@ def validator(
 ) -> Callable[[Params], Validated]:
     """Prepares the measurement: always the same datapoints, spread evenly over the source.
 
+    Where training shows only part of a datapoint, the same part of it is shown here each time, and all of it judged.
+
     Args:
       learner: adapts them.
       source: held out.
@@ -61,11 +63,12 @@ def validator(
     positions = np.linspace(0, len(source) - 1, min(num_datapoints, len(source))).round().astype(np.int64)
     count = len(positions)
     padded = np.resize(positions, -(-count // len(devices)) * len(devices))
-    batch = source.batch(padded)
+    batch = held_out(source.batch(padded))
     sharded = shard(batch, devices)
 
     def datapoint_quality(params: Params, datapoint: Datapoint) -> tuple[Array, Array]:
-        weights = learner.adapt(params, datapoint, learner.num_steps)
+        context = learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)
+        weights = learner.adapt(params, context, learner.num_steps)
         values = jax.vmap(learner.inr.apply, (0, None))(weights, datapoint.coords)
         quality = lambda each: metrics.psnr(each, datapoint.values, datapoint.weight, data_range=spec.data_range)
         return jax.vmap(quality)(values), values[jnp.array([0, -1])]

@@ -21,6 +21,11 @@ def mnist_5k(folder):
     )
 
 
+def noise_images(folder):
+    del folder
+    return datasets.noise_images(resolution=(8, 12), num_train=9, num_validation=5, num_test=6)
+
+
 def image_folder(folder):
     write_images(folder / 'images')
     return datasets.image_folder(
@@ -43,7 +48,7 @@ def function_anywhere(folder):
     )
 
 
-FACTORIES = (photo_patches, mnist_5k, image_folder, tfds_images, function_on_grid, function_anywhere)
+FACTORIES = (photo_patches, mnist_5k, noise_images, image_folder, tfds_images, function_on_grid, function_anywhere)
 
 
 def write_images(folder, count=12):
@@ -70,7 +75,7 @@ def prepare_ragged(
         def _info(self):
             features = {
                 'image': tfds.features.Image(shape=shape, encoding_format='png'),
-                'label': tfds.features.Scalar(np.int64),
+                'label': tfds.features.ClassLabel(num_classes=20),
             }
             return tfds.core.DatasetInfo(
                 builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True

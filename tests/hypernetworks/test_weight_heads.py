@@ -169,15 +169,21 @@ def test_rates_are_shared_as_asked_for(rates, shapes, num_rate_steps):
     assert [found['layer_0'][name].shape for name in ('b', 'w')] == [(num_rate_steps, *shape) for shape in shapes]
 
 
-@pytest.mark.parametrize(('rates', 'moved'), [('scalar', 'all'), ('layer', 'its own')])
-def test_a_parameter_moves_the_rates_that_share_it(rates, moved):
-    params, before = rates_of(rates=rates, num_rate_steps=2)
+def test_one_parameter_moves_all_the_rates_that_share_it():
+    params, before = rates_of(rates='scalar', num_rate_steps=2)
+    _, after = rates_of({**params, 'rates': params['rates'].at[1].set(0.002)}, rates='scalar', num_rate_steps=2)
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_allclose((new / old).reshape(2), [1, np.exp(200 * 0.002)], rtol=1e-5)
+
+
+def test_a_parameter_of_one_layer_leaves_the_others_alone():
+    params, before = rates_of(rates='layer', num_rate_steps=2)
     params['rates']['layer_1']['w'] = params['rates']['layer_1']['w'].at[1].set(0.2)
-    _, after = rates_of(params, rates=rates, num_rate_steps=2)
+    _, after = rates_of(params, rates='layer', num_rate_steps=2)
     changed = jax.tree.map(lambda a, b: np.asarray(a != b).reshape(2, -1).any(1).tolist(), before, after)
     for layer, tensors in changed.items():
         for name, steps in tensors.items():
-            assert steps == [False, moved == 'all' or (layer, name) == ('layer_1', 'w')]
+            assert steps == [False, (layer, name) == ('layer_1', 'w')]
 
 
 def test_initial_rate_and_gain():

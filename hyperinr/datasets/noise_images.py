@@ -1,0 +1,98 @@
+"""Images of noise: nothing to see, and all that is needed to learn how an INR should start."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
+from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.image_datasets import image_spec
+from hyperinr.datasets.image_source import ImageRecords, ImageSource
+from hyperinr.errors import InputError
+
+__all__ = ['noise_images']
+
+
+def noise_images(
+    *,
+    resolution: tuple[int, int] = (32, 32),
+    exponent: float = 1.0,
+    contrast: float = 0.2,
+    channels: int = 3,
+    num_train: int = 4096,
+    num_validation: int = 256,
+    num_test: int = 256,
+    seed: int = 0,
+    data_dir: str | None = None,
+) -> Dataset:
+    """Images drawn from a random number generator alone, with a spectrum that falls as ``1 / frequency ** exponent``.
+
+    Baradad, Wulff, Wang, Isola and Torralba, "Learning to see by looking at noise" (2021), section 3, show that such
+    images train features for real ones; an exponent of 1 is the amplitude spectrum of photographs (Field, "Relations
+    between the statistics of natural images and the response properties of cortical cells" (1987)). An exponent of 0 is
+    white and drawn uniformly from [0, 1] instead.
+
+    Args:
+      resolution: ``(height, width)``, pixels.
+      exponent: of the amplitude spectrum, >= 0; 0 is uniform noise.
+      contrast: standard deviation around the middle grey before clipping to [0, 1], > 0; uniform noise has its own.
+      channels: 1 or 3, independent of each other.
+      num_train: images.
+      num_validation: images.
+      num_test: images.
+      seed: of all images.
+      data_dir: taken as by every dataset; nothing is stored.
+
+    Returns:
+      Values in [0, 1] in 256 levels.
+
+    Raises:
+      InputError: an argument outside its range.
+    """
+    del data_dir
+    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
+    resolution = check_resolution('noise_images', resolution)
+    check_counts('noise_images', counts)
+    check_seed('noise_images', seed)
+    if exponent < 0 or contrast <= 0 or channels not in (1, 3):
+        raise InputError(
+            'noise_images needs exponent >= 0, contrast > 0 and 1 or 3 channels, not '
+            f'{exponent=}, {contrast=}, {channels=}.'
+        )
+    frequencies = np.hypot(*np.meshgrid(*(np.fft.fftfreq(size) for size in resolution), indexing='ij'))
+    frequencies[0, 0] = np.inf
+    amplitudes = frequencies**-exponent
+    # White noise of unit variance has this standard deviation once its spectrum is shaped.
+    amplitudes *= contrast / np.sqrt(np.mean(amplitudes**2))
+
+    def draw(stream: int, index: int) -> np.ndarray:
+        rng = np.random.default_rng([seed, stream, index])
+        if exponent == 0:
+            return rng.integers(0, 256, (*resolution, channels), dtype=np.uint8)
+        white = rng.normal(size=(channels, *resolution))
+        shaped = np.fft.ifft2(amplitudes * np.fft.fft2(white)).real
+        return np.round(255 * np.clip(0.5 + shaped, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+
+    sources = {}
+    for stream, (split, count) in enumerate(counts.items()):
+        images = _Drawn(functools.partial(draw, stream), count, (0, 0, *resolution), split)
+        sources[split] = ImageSource(images, shape=resolution, seed=seed)
+    return Dataset(image_spec('noise_images', resolution, channels, num_datapoints=num_train), sources)
+
+
+class _Drawn:
+    """`hyperinr.datasets.image_source.Images` that are drawn at each read."""
+
+    labels = None
+
+    def __init__(self, draw: Callable[[int], np.ndarray], count: int, box: tuple[int, int, int, int], split: str):
+        self._draw, self._count, self._box, self._split = draw, count, box, split
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, indices: np.ndarray) -> ImageRecords:
+        pixels = np.stack([self._draw(int(index)) for index in indices])
+        boxes = np.tile(np.array(self._box, np.int32), (len(indices), 1))
+        return ImageRecords(pixels, boxes, [f'{self._split} noise {index}' for index in indices])

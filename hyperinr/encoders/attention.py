@@ -1,0 +1,68 @@
+"""Pre-normalised attention blocks, the one architecture that all parts with tokens share (Haiku)."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array
+
+__all__ = ['cross_attention', 'normalize', 'self_attention', 'token_embedding', 'tokens_of']
+
+SPREAD = 0.02
+"""Standard deviation of fresh learned tokens and positions, as in BERT and ViT."""
+
+
+def normalize(tokens: Array, name: str) -> Array:
+    """Layer normalisation over the last axis, with learned scale and offset."""
+    return hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=name)(tokens)
+
+
+def tokens_of(name: str, number: int, width: int, *, spread: float = SPREAD) -> Array:
+    """Learned tokens ``[number, width]``."""
+    return hk.get_parameter(name, (number, width), init=hk.initializers.RandomNormal(spread))
+
+
+def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, visible: Array | None = None) -> Array:
+    """One block: ``queries [T, W]`` look at ``keys [S, W']``, then pass an MLP; ``[T, W]``.
+
+    Vaswani et al., "Attention is all you need" (2017), eq. 1; normalised before each part as in Xiong et al., "On layer
+    normalization in the transformer architecture" (2020).
+
+    Args:
+      queries: tokens that are updated.
+      keys: tokens that are looked at.
+      num_heads: divides W.
+      name: of the block.
+      visible: ``[S]``, whether a key may be looked at; ``None`` all. With none visible nothing is added.
+    """
+    width = queries.shape[-1]
+    mask = None if visible is None else visible[None, None, :]
+    attention = hk.MultiHeadAttention(
+        num_heads, width // num_heads, w_init=hk.initializers.VarianceScaling(1.0), name=f'{name}_attention'
+    )
+    seen = normalize(keys, f'{name}_key_norm')
+    found = attention(normalize(queries, f'{name}_query_norm'), seen, seen, mask=mask)
+    if visible is not None:
+        found = jnp.where(jnp.any(visible), found, 0)
+    return _mlp(queries + found, name)
+
+
+def self_attention(tokens: Array, *, num_heads: int, name: str) -> Array:
+    """One block in which ``tokens [T, W]`` look at each other; ``[T, W]``."""
+    width = tokens.shape[-1]
+    attention = hk.MultiHeadAttention(
+        num_heads, width // num_heads, w_init=hk.initializers.VarianceScaling(1.0), name=f'{name}_attention'
+    )
+    seen = normalize(tokens, f'{name}_norm')
+    return _mlp(tokens + attention(seen, seen, seen), name)
+
+
+def _mlp(tokens: Array, name: str) -> Array:
+    hidden = hk.Linear(2 * tokens.shape[-1], name=f'{name}_in')(normalize(tokens, f'{name}_mlp_norm'))
+    return tokens + hk.Linear(tokens.shape[-1], name=f'{name}_out')(jax.nn.gelu(hidden))
+
+
+def token_embedding(tokens: Array, embedding_dims: int) -> Array:
+    """Tokens ``[T, W]`` -> embedding ``[E]``: each gives ``E / T`` numbers, so that it stays known which said what."""
+    normalized = normalize(tokens, 'output_norm')
+    return hk.Linear(embedding_dims // tokens.shape[0], name='embedding')(normalized).reshape(-1)

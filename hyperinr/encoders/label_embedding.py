@@ -1,0 +1,41 @@
+"""A learned vector for every class: weights that depend on the label alone."""
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr.errors import InputError
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
+
+__all__ = ['label_embedding']
+
+
+def label_embedding(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float = 1.0) -> Encoder:
+    """The embedding is the learned vector of ``datapoint.label``: class-conditional generation.
+
+    With it a hypernetwork emits the start that is best for a whole class, whatever the values; the adaptation makes it
+    one datapoint's.
+
+    Args:
+      spec: of a dataset with labels.
+      embedding_dims: E.
+      initial_spread: standard deviation of a fresh vector, > 0.
+
+    Raises:
+      ValueError: a dataset without labels, or a size that is not positive.
+    """
+    if spec.num_labels is None:
+        raise ValueError(f'{spec.name!r} has no labels: use datasets.mnist_5k, or a tfds dataset that has some.')
+    if embedding_dims < 1 or initial_spread <= 0:
+        raise ValueError(f'must be positive: {embedding_dims=}, {initial_spread=}.')
+    labels = spec.num_labels
+
+    def init(key: Key, datapoint: Datapoint) -> Params:
+        del datapoint
+        return {'labels': initial_spread * jax.random.normal(key, (labels, embedding_dims))}
+
+    def apply(params: Params, datapoint: Datapoint) -> Array:
+        if datapoint.label is None:
+            raise InputError('this model needs the label of every datapoint; set Datapoint.label.')
+        return params['labels'][jnp.clip(jnp.asarray(datapoint.label), 0, labels - 1)]
+
+    return Encoder(init=init, apply=apply)

@@ -1,0 +1,72 @@
+"""A transformer over the patches of a grid."""
+
+import math
+
+import haiku as hk
+import jax.numpy as jnp
+
+from hyperinr.encoders.attention import self_attention, token_embedding, tokens_of
+from hyperinr.encoders.observations import observations
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
+
+__all__ = ['patch_transformer']
+
+
+def patch_transformer(
+    *,
+    spec: DatasetSpec,
+    embedding_dims: int = 1024,
+    patch_size: int = 4,
+    width: int = 128,
+    depth: int = 4,
+    num_heads: int = 4,
+) -> Encoder:
+    """A vision transformer whose tokens stand side by side in the embedding.
+
+    Dosovitskiy et al., "An image is worth 16 x 16 words: transformers for image recognition at scale" (2021), eq. 1 to
+    4, without a class token: each of the T patches gives ``E / T`` numbers, so that it stays known where things are,
+    and a hypernetwork that takes tokens (`hypernetworks.weight_tokens`) finds them again. Masked points are zero, and
+    their places marked in one more channel.
+
+    Args:
+      spec: of the dataset; a grid of any number of dimensions.
+      embedding_dims: E, a multiple of the number of patches.
+      patch_size: points along every axis of a patch; divides every axis of the grid.
+      width: of the transformer, a multiple of ``num_heads``.
+      depth: blocks, >= 1.
+      num_heads: of the attention.
+
+    Raises:
+      ValueError: no grid, or sizes that do not fit it or each other.
+    """
+    if min(embedding_dims, patch_size, width, depth, num_heads) < 1 or width % num_heads:
+        raise ValueError(
+            'sizes must be positive and num_heads divide width: '
+            f'{embedding_dims=}, {patch_size=}, {width=}, {depth=}, {num_heads=}.'
+        )
+    grid = spec.grid_shape
+    if grid is None:
+        raise ValueError(f'patches need a grid, and {spec.name!r} has none: use encoders.set_transformer.')
+    if any(size % patch_size for size in grid):
+        raise ValueError(f'patch_size must divide every axis of the grid {grid} of {spec.name!r}, not {patch_size}.')
+    num_patches = math.prod(size // patch_size for size in grid)
+    if embedding_dims % num_patches:
+        raise ValueError(f'embedding_dims must be a multiple of the {num_patches} patches, not {embedding_dims}.')
+
+    def patches(points: Array) -> Array:
+        """``[N, C] -> [T, patch_size^D C]``."""
+        split = points.reshape(*(part for size in grid for part in (size // patch_size, patch_size)), -1)
+        axes = range(len(grid))
+        ordered = split.transpose(*(2 * axis for axis in axes), *(2 * axis + 1 for axis in axes), 2 * len(grid))
+        return ordered.reshape(num_patches, -1)
+
+    def forward(datapoint: Datapoint) -> Array:
+        values, observed = observations(datapoint, spec)
+        points = jnp.concatenate([values, observed.astype(values.dtype)], axis=-1)
+        tokens = hk.Linear(width, name='patch')(patches(points)) + tokens_of('positions', num_patches, width)
+        for block in range(depth):
+            tokens = self_attention(tokens, num_heads=num_heads, name=f'block_{block}')
+        return token_embedding(tokens, embedding_dims)
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+    return Encoder(init=transformed.init, apply=transformed.apply)

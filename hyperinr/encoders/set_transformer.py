@@ -1,0 +1,65 @@
+"""Learned tokens that look at any number of points, anywhere."""
+
+import haiku as hk
+
+from hyperinr.encoders.attention import cross_attention, self_attention, token_embedding, tokens_of
+from hyperinr.encoders.observations import observations, point_features
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
+
+__all__ = ['set_transformer']
+
+
+def set_transformer(
+    *,
+    spec: DatasetSpec,
+    embedding_dims: int = 256,
+    num_tokens: int = 32,
+    width: int = 128,
+    depth: int = 2,
+    num_heads: int = 4,
+    num_frequencies: int = 6,
+) -> Encoder:
+    """``num_tokens`` learned tokens attend to the observed points, then ``depth`` times to each other.
+
+    Jaegle et al., "Perceiver: general perception with iterative attention" (2021), section 3.1: a cost that is linear
+    in the points. Lee et al., "Set transformer" (2019), eq. 11, for pooling by learned queries: the embedding does not
+    depend on the order of the points. Points of weight 0 are not looked at; what other weights are does not matter.
+    Each token gives ``E / num_tokens`` numbers of the embedding.
+
+    Args:
+      spec: of the dataset; only its data range and dimensions matter.
+      embedding_dims: E, a multiple of ``num_tokens``.
+      num_tokens: T >= 1.
+      width: of the tokens, a multiple of ``num_heads``.
+      depth: blocks of self-attention after the one that reads the points, >= 0.
+      num_heads: of the attention.
+      num_frequencies: octaves of the coordinate features, >= 0.
+
+    Returns:
+      An `Encoder` whose ``apply`` takes datapoints of any N, whatever N it was initialised with.
+
+    Raises:
+      ValueError: sizes that are not positive or do not fit each other.
+    """
+    if min(embedding_dims, num_tokens, width, num_heads) < 1 or min(depth, num_frequencies) < 0:
+        raise ValueError(
+            f'sizes must be positive: {embedding_dims=}, {num_tokens=}, {width=}, {depth=}, {num_heads=}, '
+            f'{num_frequencies=}.'
+        )
+    if width % num_heads or embedding_dims % num_tokens:
+        raise ValueError(
+            f'num_heads must divide width and num_tokens embedding_dims: {num_heads=}, {width=}, {num_tokens=}, '
+            f'{embedding_dims=}.'
+        )
+
+    def forward(datapoint: Datapoint) -> Array:
+        _, observed = observations(datapoint, spec)
+        points = hk.Linear(width, name='point')(point_features(datapoint, spec, num_frequencies))
+        tokens = tokens_of('tokens', num_tokens, width, spread=1.0)
+        tokens = cross_attention(tokens, points, num_heads=num_heads, name='read', visible=observed[:, 0])
+        for block in range(depth):
+            tokens = self_attention(tokens, num_heads=num_heads, name=f'block_{block}')
+        return token_embedding(tokens, embedding_dims)
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+    return Encoder(init=transformed.init, apply=transformed.apply)

@@ -1,0 +1,45 @@
+"""A table with a row of its own for every datapoint of the training split (auto-decoder)."""
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
+
+__all__ = ['table']
+
+
+def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float = 1.0) -> Encoder:
+    """The embedding is the row ``datapoint.index``, learned by the outer optimiser; the values are not looked at.
+
+    Park, Florence, Straub, Newcombe and Lovegrove, "DeepSDF: learning continuous signed distance functions for shape
+    representation" (2019), section 4, eq. 9. A datapoint without a row, of an index below 0 or beyond the table, gets
+    the mean of all rows: where its own code starts from, to be found by adaptation or fine-tuning. Validation and
+    evaluation give datapoints of other splits than ``train`` such an index.
+
+    Args:
+      spec: of the dataset; it must say how many datapoints the training split has.
+      embedding_dims: E.
+      initial_spread: standard deviation of a fresh row, > 0.
+
+    Raises:
+      ValueError: a number of datapoints that is not known, or a size that is not positive.
+    """
+    if spec.num_datapoints is None:
+        raise ValueError(
+            f'a table needs a row for each datapoint, and {spec.name!r} does not say how many it has: set '
+            'DatasetSpec.num_datapoints.'
+        )
+    if embedding_dims < 1 or initial_spread <= 0:
+        raise ValueError(f'must be positive: {embedding_dims=}, {initial_spread=}.')
+    rows = spec.num_datapoints
+
+    def init(key: Key, datapoint: Datapoint) -> Params:
+        del datapoint
+        return {'rows': initial_spread * jax.random.normal(key, (rows, embedding_dims))}
+
+    def apply(params: Params, datapoint: Datapoint) -> Array:
+        index = jnp.asarray(datapoint.index)
+        known = (index >= 0) & (index < rows)
+        return jnp.where(known, params['rows'][jnp.clip(index, 0, rows - 1)], jnp.mean(params['rows'], axis=0))
+
+    return Encoder(init=init, apply=apply)

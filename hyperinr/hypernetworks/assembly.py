@@ -1,0 +1,140 @@
+"""What hypernetworks around a learned base INR share: their target, heads, and the assembly of the four functions."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from hyperinr import weights as weights_lib
+from hyperinr.hypernetworks.rates import Rates
+from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
+
+__all__ = ['Head', 'Target', 'assemble', 'linear_heads', 'natural_layers', 'target_of']
+
+
+class Target(NamedTuple):
+    """What a hypernetwork knows of the INR whose weights it makes.
+
+    Attributes:
+      shapes: ``jax.ShapeDtypeStruct`` of every tensor, in the tree of the weights.
+      scales: float, in the tree of the weights: the standard deviation of the tensor in a fresh INR; of a constant
+        tensor (zero biases) one over the root of its size. The output matrix has at least ``(8 fan_in)^-1/2``: a fresh
+        one may be far too small for a signal (a SIREN's by a factor of ten), and with this one the output has a
+        standard deviation of 1/4 where features have one of 1/sqrt(2).
+    """
+
+    shapes: Mapping[str, Mapping[str, Any]]
+    scales: Mapping[str, Mapping[str, float]]
+
+
+def target_of(inr: Inr, coord_dims: int) -> Target:
+    """The target of ``coord_dims`` coordinates."""
+    return _target(inr.init, coord_dims)
+
+
+@functools.lru_cache(maxsize=64)
+def _target(init: Callable[[Key, int], InrWeights], coord_dims: int) -> Target:
+    with jax.ensure_compile_time_eval():
+        fresh = init(jax.random.key(0), coord_dims)
+        scales = jax.tree.map(_scale, fresh)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), fresh)
+    last = natural_layers(fresh)[-1]
+    for name, shape in shapes[last].items():
+        if len(shape.shape) == 2:
+            scales[last] = {**scales[last], name: max(scales[last][name], (8 * shape.shape[0]) ** -0.5)}
+    return Target(shapes, scales)
+
+
+def _scale(leaf: Array) -> float:
+    deviation = float(jnp.std(leaf))
+    return deviation if deviation > 0 else leaf.size**-0.5
+
+
+def natural_layers(weights: InrWeights) -> list[str]:
+    """Names of the layers in the order of the data flow: ``layer_2`` before ``layer_10``."""
+    return list(dict.fromkeys(path.split('/')[0] for path in weights_lib.spec_of(weights).paths))
+
+
+class Head(NamedTuple):
+    """One output of `linear_heads`: ``unit * (A h + c)`` of the shape ``shape``.
+
+    Attributes:
+      shape: of the output.
+      unit: what a change of 1 in ``A h + c`` is worth.
+      spread: standard deviation at step 0, in these units: of ``A h`` (``c`` is 0), or of ``c`` where there is no
+        ``h``.
+    """
+
+    shape: tuple[int, ...]
+    unit: float
+    spread: float
+
+
+def linear_heads(outputs: Any, trunk: Sequence[int]) -> hk.Transformed:
+    """``embedding [E] -> outputs``: an MLP with layer normalisation, and a linear head for every `Head` of a pytree.
+
+    The last hidden vector is normalised to unit variance, which makes ``spread`` exact in expectation. An embedding of
+    no dimensions has no trunk; what is emitted is then ``c`` alone, learned, the same for all.
+    """
+    heads, structure = jax.tree.flatten(outputs, is_leaf=lambda each: isinstance(each, Head))
+
+    def forward(embedding: Array) -> Any:
+        hidden = embedding
+        if hidden.size:
+            for layer, width in enumerate(trunk):
+                norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'trunk_{layer}_norm')
+                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(norm(hidden)))
+            hidden = hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name='head_norm')(hidden)
+        emitted = []
+        for index, head in enumerate(heads):
+            w_init = hk.initializers.RandomNormal(head.spread / max(hidden.size, 1) ** 0.5)
+            b_init = None if hidden.size else hk.initializers.RandomNormal(head.spread)
+            linear = hk.Linear(math.prod(head.shape), w_init=w_init, b_init=b_init, name=f'head_{index}')
+            emitted.append(head.unit * linear(hidden).reshape(head.shape))
+        return jax.tree.unflatten(structure, emitted)
+
+    return hk.without_apply_rng(hk.transform(forward))
+
+
+def assemble(
+    *,
+    inr: Inr,
+    encoder: Encoder,
+    rates: Rates,
+    init_own: Callable[[Key, InrWeights, Target, Array], Params],
+    emit: Callable[[Params, Target, Array], Code],
+    decode: Callable[[Params, Code], InrWeights],
+    base: Callable[[Params], InrWeights],
+) -> Hypernetwork:
+    """A `Hypernetwork` with parameters ``{'encoder', 'rates', ...}`` from what a family adds of its own.
+
+    Args:
+      inr: whose weights are made.
+      encoder: Datapoint -> embedding [E].
+      rates: of the code.
+      init_own: ``(key, fresh weights, target, embedding) -> `` the family's own entries of the parameters; consumes the
+        key.
+      emit: ``(params, target, embedding) -> code``.
+      decode: ``(params, code) -> InrWeights``.
+      base: ``(params) -> InrWeights``.
+    """
+
+    def init(key: Key, datapoint: Datapoint) -> Params:
+        base_key, encoder_key, own_key, rates_key = jax.random.split(key, 4)
+        target = target_of(inr, datapoint.coords.shape[-1])
+        encoder_params = encoder.init(encoder_key, datapoint)
+        embedding = encoder.apply(encoder_params, datapoint)
+        own = init_own(own_key, inr.init(base_key, datapoint.coords.shape[-1]), target, embedding)
+        code = emit(own, target, embedding)
+        return {'encoder': encoder_params, 'rates': rates.init(rates_key, code, embedding), **own}
+
+    def encode(params: Params, datapoint: Datapoint) -> Start:
+        embedding = encoder.apply(params['encoder'], datapoint)
+        code = emit(params, target_of(inr, datapoint.coords.shape[-1]), embedding)
+        return Start(code, rates.apply(params['rates'], code, embedding))
+
+    return Hypernetwork(init=init, encode=encode, decode=decode, base=base)

@@ -1,0 +1,91 @@
+"""One small generator that makes all weights of a large INR, chunk by chunk."""
+
+from collections.abc import Sequence
+
+import haiku as hk
+import jax
+
+from hyperinr import weights as weights_lib
+from hyperinr.hypernetworks.assembly import Target, assemble
+from hyperinr.hypernetworks.rates import Rates, learned_rates
+from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
+
+__all__ = ['chunked']
+
+
+def chunked(
+    *,
+    inr: Inr,
+    encoder: Encoder,
+    chunk_size: int = 1024,
+    chunk_dims: int = 32,
+    hidden: Sequence[int] = (256, 256),
+    initial_delta: float = 0.1,
+    rates: Rates = learned_rates(),  # noqa: B008
+) -> Hypernetwork:
+    """``delta_j = G(embedding, c_j)`` for every chunk ``j`` of the flat weights; ``W = W_base + s delta``.
+
+    von Oswald, Henning, Grewe and Sacramento, "Continual learning with hypernetworks" (2020), section 2: the generator
+    ``G`` is shared by all chunks and told by a learned embedding ``c_j`` which of them it makes. ``s`` is each tensor's
+    standard deviation in a fresh INR. The code is the weights themselves.
+
+    Besides the base (P numbers), the encoder and the rates there are, for ``J = ceil(P / chunk_size)`` chunks, ``J
+    chunk_dims`` numbers and one MLP of widths ``hidden`` from ``E + chunk_dims`` to ``chunk_size``, whatever P: a head
+    per tensor (`weight_heads`) has ``H P``. Its cost is J evaluations of the MLP per datapoint; the first layer's share
+    of the embedding is computed once.
+
+    Args:
+      inr: whose weights are predicted.
+      encoder: Datapoint -> embedding [E]; with none (`encoders.constant`) the base is all there is.
+      chunk_size: weights that the generator makes at a time, >= 1.
+      chunk_dims: of a chunk's embedding, >= 1.
+      hidden: widths of the generator, at least one.
+      initial_delta: standard deviation of ``delta`` at step 0, > 0.
+      rates: step sizes of the weights.
+
+    Returns:
+      A `Hypernetwork` with parameters ``{'base', 'encoder', 'generator', 'rates'}``.
+
+    Raises:
+      ValueError: a value outside the ranges above.
+    """
+    if not hidden or min(chunk_size, chunk_dims, *hidden) < 1 or initial_delta <= 0:
+        raise ValueError(f'must be positive: {chunk_size=}, {chunk_dims=}, {hidden=}, {initial_delta=}.')
+
+    def generator(num_weights: int) -> hk.Transformed:
+        chunks = -(-num_weights // chunk_size)
+
+        def forward(embedding: Array) -> Array:
+            norm = lambda name: hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name=name)
+            unit = hk.initializers.RandomNormal()
+            embeddings = hk.get_parameter('chunks', (chunks, chunk_dims), init=unit)
+            first = hk.Linear(hidden[0], name='datapoint')(norm('datapoint_norm')(embedding))
+            layer = hk.Linear(hidden[0], with_bias=False, name='chunk')(embeddings) + first[None]
+            for index, width in enumerate(hidden[1:], 1):
+                layer = hk.Linear(width, name=f'hidden_{index}')(jax.nn.silu(norm(f'norm_{index}')(layer)))
+            layer = norm('head_norm')(jax.nn.silu(layer))
+            w_init = hk.initializers.RandomNormal(initial_delta / hidden[-1] ** 0.5)
+            return hk.Linear(chunk_size, w_init=w_init, name='head')(layer).reshape(-1)[:num_weights]
+
+        return hk.without_apply_rng(hk.transform(forward))
+
+    def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
+        total = weights_lib.count(weights_lib.spec_of(target.shapes))
+        return {'base': base, 'generator': generator(total).init(key, embedding) if embedding.size else {}}
+
+    def emit(params: Params, target: Target, embedding: Array) -> Code:
+        if not embedding.size:
+            return params['base']
+        spec = weights_lib.spec_of(target.shapes)
+        flat = generator(weights_lib.count(spec)).apply(params['generator'], embedding)
+        add = lambda leaf, scale, delta: leaf + scale * delta
+        return jax.tree.map(add, params['base'], target.scales, weights_lib.unflatten(flat, spec))
+
+    def decode(params: Params, code: Code) -> InrWeights:
+        del params
+        return code
+
+    return assemble(
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
+        base=lambda params: params['base'],
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""One early layer that is composed for each datapoint; all others are shared."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
+from hyperinr.hypernetworks.rates import Rates, learned_rates
+from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
+
+__all__ = ['instance_pattern_composers']
+
+
+def instance_pattern_composers(
+    *,
+    inr: Inr,
+    encoder: Encoder,
+    rank: int = 64,
+    layer: int = 1,
+    trunk: Sequence[int] = (256,),
+    initial_delta: float = 0.1,
+    rates: Rates = learned_rates(),  # noqa: B008
+) -> Hypernetwork:
+    """``W_layer = (V_base + V) U``: the datapoint's ``V [in, r]`` composes patterns, the rule ``U [r, out]`` is shared.
+
+    Kim, Lee, Kim, Cho and Han, "Generalizable implicit neural representations via instance pattern composers" (2023),
+    eq. 4: the weights of one early layer are a product of which one factor belongs to the instance; all other layers
+    are the same for all. The code is ``V``, around a learned ``V_base``. A fresh product has the standard deviation of
+    the layer's weights in a fresh INR.
+
+    Besides the encoder and the rates: the P numbers of an INR, less ``in out`` of the layer and plus ``r (in + out)``
+    for ``V_base`` and ``U``; the trunk, and ``(H + 1) r in`` with H its last width. Decoding costs ``2 r in out``
+    operations, once per datapoint and step.
+
+    Args:
+      inr: whose layer ``layer`` has a matrix ``w [in, out]``.
+      encoder: Datapoint -> embedding [E]; with none (`encoders.constant`) ``V`` starts at zero.
+      rank: r >= 1; at most ``min(in, out)`` is used.
+      layer: which one, from 0; 1 is the first that works on features instead of coordinates.
+      trunk: widths of the MLP between the embedding and the head.
+      initial_delta: standard deviation of ``V`` at step 0, that of ``V_base`` being 1; > 0.
+      rates: step sizes of the code.
+
+    Returns:
+      A `Hypernetwork` with parameters ``{'shared', 'pattern', 'encoder', 'heads', 'rates'}``; ``shared`` has ``U`` in
+      the place of the layer's ``w``.
+
+    Raises:
+      ValueError: a value outside the ranges above, or an INR without such a layer.
+    """
+    if rank < 1 or layer < 0 or initial_delta <= 0:
+        raise ValueError(f'must be positive: {rank=}, {layer=}, {initial_delta=}.')
+
+    def name_of(weights: InrWeights) -> str:
+        names = natural_layers(weights)
+        if layer >= len(names) or len(getattr(weights[names[layer]].get('w'), 'shape', ())) != 2:
+            raise ValueError(f'the INR has no matrix in layer={layer}; its layers are {", ".join(names)}.')
+        return names[layer]
+
+    def inner_of(shape: tuple[int, ...]) -> int:
+        return min(rank, *shape)
+
+    def outputs(target: Target) -> dict[str, Head]:
+        rows, columns = target.shapes[name_of(target.shapes)]['w'].shape
+        return {'pattern': Head((rows, inner_of((rows, columns))), 1.0, initial_delta)}
+
+    def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
+        pattern_key, rule_key, heads_key = jax.random.split(key, 3)
+        name = name_of(target.shapes)
+        rows, columns = target.shapes[name]['w'].shape
+        inner = inner_of((rows, columns))
+        rule = target.scales[name]['w'] * inner**-0.5 * jax.random.normal(rule_key, (inner, columns))
+        return {
+            'pattern': jax.random.normal(pattern_key, (rows, inner)),
+            'shared': {**base, name: {**base[name], 'w': rule}},
+            'heads': linear_heads(outputs(target), trunk).init(heads_key, embedding) if embedding.size else {},
+        }
+
+    def emit(params: Params, target: Target, embedding: Array) -> Code:
+        if not embedding.size:
+            return {'pattern': jnp.zeros_like(params['pattern'])}
+        return linear_heads(outputs(target), trunk).apply(params['heads'], embedding)
+
+    def decode(params: Params, code: Code) -> InrWeights:
+        shared = params['shared']
+        name = name_of(shared)
+        composed = (params['pattern'] + code['pattern']) @ shared[name]['w']
+        return {**shared, name: {**shared[name], 'w': composed}}
+
+    return assemble(
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
+        base=lambda params: decode(params, {'pattern': jnp.zeros_like(params['pattern'])}),
+    )  # fmt: skip

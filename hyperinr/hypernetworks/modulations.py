@@ -1,0 +1,130 @@
+"""A latent vector that modulates the hidden layers of a shared INR."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
+from hyperinr.hypernetworks.rates import Rates, learned_rates
+from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
+
+__all__ = ['modulations']
+
+
+def modulations(
+    *,
+    inr: Inr,
+    encoder: Encoder,
+    latent_dims: int = 256,
+    kind: Literal['shift', 'film'] = 'shift',
+    map_hidden: Sequence[int] = (),
+    map_spread: float = 0.1,
+    initial_latent: float = 1.0,
+    rates: Rates = learned_rates(),  # noqa: B008
+) -> Hypernetwork:
+    """The code is a latent ``z [latent_dims]``; a map ``m(z)`` shared by all turns it into modulations of hidden
+    layers.
+
+    - ``'shift'``: ``b = b_base + m_b(z)``. A hidden unit of a SIREN is then ``sin(omega (W h + b_base + m_b(z)))``:
+      Dupont, Kim, Eslami, Rezende and Rosenbaum, "From data to functa" (2022), section 3, and Dupont, Loya, Alizadeh,
+      Golinski, Teh and Doucet, "COIN++: neural compression across modalities" (2022), section 2.
+    - ``'film'``: units are scaled too, ``W = W_base (1 + m_g(z))``, ``b = b_base (1 + m_g(z)) + m_b(z)``, the columns
+      of ``W`` being the units: Perez, Strub, de Vries, Dumoulin and Courville, "FiLM: visual reasoning with a general
+      conditioning layer" (2018), eq. 2, before the activation.
+
+    Whatever is modulated ends in the weights, so that the result is a plain INR. The map is linear, without an offset
+    that the base would only repeat, or an MLP.
+
+    With `encoders.constant` the latent starts at zero and is found by the adaptation alone (functa, COIN++; CAVIA:
+    Zintgraf, Shiarlis, Kurin, Hofmann and Whiteson, "Fast context adaptation via meta-learning" (2019), eq. 3). Any
+    other encoder predicts where it starts; a table of codes makes it an auto-decoder.
+
+    Besides the base (P numbers), the encoder and the rates: ``latent_dims`` times the number of modulations (one or two
+    for every hidden unit), and ``(E + 1) latent_dims`` with an encoder. Decoding costs twice as many operations as the
+    map has numbers, once per datapoint and step.
+
+    Args:
+      inr: whose layers are modulated, all but the last; each has a ``b [out]``, and for FiLM a ``w [in, out]``.
+      encoder: Datapoint -> embedding [E]; with none the latent starts at zero.
+      latent_dims: numbers of the code, >= 1.
+      kind: see above.
+      map_hidden: widths of the map's hidden layers; none is linear.
+      map_spread: standard deviation at step 0 of a modulation whose latent has unit variance, > 0; of a shift in units
+        of its bias's own in a fresh INR.
+      initial_latent: standard deviation of a predicted latent at step 0, > 0.
+      rates: step sizes of the latent.
+
+    Returns:
+      A `Hypernetwork` with parameters ``{'base', 'encoder', 'map', 'heads', 'rates'}``.
+
+    Raises:
+      ValueError: a value outside the ranges above; an INR without hidden biases.
+    """
+    if kind not in ('shift', 'film'):
+        raise ValueError(f"kind must be 'shift' or 'film', not {kind!r}.")
+    if latent_dims < 1 or min(map_hidden, default=1) < 1 or map_spread <= 0 or initial_latent <= 0:
+        raise ValueError(f'must be positive: {latent_dims=}, {map_hidden=}, {map_spread=}, {initial_latent=}.')
+    latent_head = {'latent': Head((latent_dims,), 1.0, initial_latent)}
+
+    def modulated(weights: InrWeights) -> dict[str, int]:
+        """Units of each hidden layer."""
+        hidden = natural_layers(weights)[:-1]
+        needed = {'b'} if kind == 'shift' else {'w', 'b'}
+        units = {layer: weights[layer]['b'].shape[-1] for layer in hidden if needed <= set(weights[layer])}
+        if not units:
+            raise ValueError(
+                f'{kind} modulations need hidden layers with {" and ".join(sorted(needed))}; take low_rank.'
+            )
+        return units
+
+    def mapping(weights: InrWeights, scales: Any = None) -> hk.Transformed:
+        """Latent -> shifts, then factors, of every modulated layer; ``scales`` matter at initialisation alone."""
+
+        def spread(layer: str, units: int) -> Array:
+            shifts = scales[layer]['b'] if scales is not None else 1.0
+            return jnp.where(jnp.arange(units if kind == 'shift' else 2 * units) < units, shifts, 1.0)
+
+        def forward(latent: Array) -> dict[str, Array]:
+            hidden = latent
+            for index, width in enumerate(map_hidden):
+                hidden = jax.nn.silu(hk.Linear(width, name=f'hidden_{index}')(hidden))
+            found = {}
+            for layer, units in modulated(weights).items():
+                spreads = map_spread / hidden.shape[-1] ** 0.5 * spread(layer, units)
+                w_init = lambda shape, dtype, spreads=spreads: (
+                    spreads[None] * hk.initializers.RandomNormal()(shape, dtype)
+                )
+                found[layer] = hk.Linear(spreads.size, with_bias=False, w_init=w_init, name=layer)(hidden)
+            return found
+
+        return hk.without_apply_rng(hk.transform(forward))
+
+    def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
+        map_key, heads_key = jax.random.split(key)
+        own = {'base': base, 'map': mapping(target.shapes, target.scales).init(map_key, jnp.zeros(latent_dims))}
+        own['heads'] = linear_heads(latent_head, ()).init(heads_key, embedding) if embedding.size else {}
+        return own
+
+    def emit(params: Params, target: Target, embedding: Array) -> Code:
+        if not embedding.size:
+            return {'latent': jnp.zeros(latent_dims)}
+        return linear_heads(latent_head, ()).apply(params['heads'], embedding)
+
+    def decode(params: Params, code: Code) -> InrWeights:
+        weights = {layer: dict(tensors) for layer, tensors in params['base'].items()}
+        for layer, values in mapping(weights).apply(params['map'], code['latent']).items():
+            tensors = weights[layer]
+            units = tensors['b'].shape[-1]
+            if kind == 'film':
+                factor = 1 + values[units:]
+                tensors['w'], tensors['b'] = tensors['w'] * factor[None, :], tensors['b'] * factor
+            tensors['b'] = tensors['b'] + values[:units]
+        return weights
+
+    return assemble(
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
+        base=lambda params: decode(params, {'latent': jnp.zeros(latent_dims)}),
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+"""First layers that all datapoints share, last layers of their own."""
+
+import jax
+
+from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
+from hyperinr.hypernetworks.rates import Rates, learned_rates
+from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
+
+__all__ = ['private_layers']
+
+
+def private_layers(
+    *,
+    inr: Inr,
+    encoder: Encoder,
+    num_private: int = 1,
+    initial_delta: float = 0.1,
+    rates: Rates = learned_rates(),  # noqa: B008
+) -> Hypernetwork:
+    """The code is the last ``num_private`` layers; the others are parameters.
+
+    Vyas, Humayun, Dashpute, Baraniuk, Veeraraghavan and Balakrishnan, "Learning transferable features for implicit
+    neural representations" (STRAINER, 2024), section 3.1: the first layers are trained on a few signals together, each
+    of which has a last layer of its own, and then begin the fit of a new signal. With `encoders.table` and no
+    adaptation steps the outer optimiser trains both, and a new signal starts from the mean of the last layers. With
+    `encoders.constant` and adaptation steps it is "almost no inner loop" (ANIL: Raghu et al., 2020) on a learned last
+    layer.
+
+    Besides the encoder and the rates: the P numbers of an INR, and ``E`` numbers for each of the private weights, that
+    is ``E (width + 1) C`` for one layer. Decoding costs nothing.
+
+    Args:
+      inr: whose weights are predicted.
+      encoder: Datapoint -> embedding [E]; a linear map makes the private layers of it. A table of at least as many
+        dimensions as there are private weights lets them be anything.
+      num_private: layers, >= 1 and fewer than the INR has.
+      initial_delta: standard deviation at step 0 of the difference between datapoints, in units of each tensor's own in
+        a fresh INR, > 0.
+      rates: step sizes of the private layers.
+
+    Returns:
+      A `Hypernetwork` with parameters ``{'shared', 'private', 'encoder', 'heads', 'rates'}``.
+
+    Raises:
+      ValueError: a value outside the ranges above.
+    """
+    if num_private < 1 or initial_delta <= 0:
+        raise ValueError(f'must be positive: {num_private=}, {initial_delta=}.')
+
+    def outputs(target: Target) -> dict[str, dict[str, Head]]:
+        names = natural_layers(target.shapes)
+        if num_private >= len(names):
+            raise ValueError(f'num_private must be less than the {len(names)} layers of the INR, not {num_private}.')
+        return {
+            layer: {
+                name: Head(tensor.shape, target.scales[layer][name], initial_delta)
+                for name, tensor in target.shapes[layer].items()
+            }
+            for layer in names[-num_private:]
+        }
+
+    def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
+        private = outputs(target)
+        return {
+            'shared': {layer: tensors for layer, tensors in base.items() if layer not in private},
+            'private': {layer: base[layer] for layer in private},
+            'heads': linear_heads(private, ()).init(key, embedding) if embedding.size else {},
+        }
+
+    def emit(params: Params, target: Target, embedding: Array) -> Code:
+        if not embedding.size:
+            return params['private']
+        deltas = linear_heads(outputs(target), ()).apply(params['heads'], embedding)
+        return jax.tree.map(lambda leaf, delta: leaf + delta, params['private'], deltas)
+
+    def decode(params: Params, code: Code) -> InrWeights:
+        return {**params['shared'], **code}
+
+    return assemble(
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
+        base=lambda params: {**params['shared'], **params['private']},
+    )  # fmt: skip
