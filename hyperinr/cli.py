@@ -142,6 +142,22 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument('--repair', action='store_true', help='drop bad shards so that `hyperinr fit` makes them anew')
     verify.add_argument('--samples', type=int, default=64, metavar='N', help='PSNRs to measure anew (default: 64)')
 
+    export = add('export', _export, 'write a neural dataset in another format')
+    _add_store(export)
+    _add_exchange(export, 'file or folder to write')
+    export.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
+    bring_in = add('import', _import, 'make a neural dataset of files in another format')
+    _add_store(bring_in)
+    _add_exchange(bring_in, 'file or folder to read')
+    bring_in.add_argument(
+        '--data-range',
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=('LOW', 'HIGH'),
+        help="of the INRs' values, where the files do not say it (default: 0 1)",
+    )
+
     prepare = add('prepare', _prepare, 'download and prepare an image dataset of tensorflow-datasets (extra `prepare`)')
     prepare.add_argument('name', metavar='NAME', help='mnist, fashion_mnist, cifar10, celeb_a, imagenette, ...')
     prepare.add_argument('--data-dir', metavar='DIR', help='where to (default: $DATA_PATH or ~/.cache/hyperinr)')
@@ -174,6 +190,11 @@ def _add_run(command: argparse.ArgumentParser) -> None:
 
 def _add_store(command: argparse.ArgumentParser) -> None:
     command.add_argument('--store', metavar='DIR', required=True, help='folder of the neural dataset')
+
+
+def _add_exchange(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument('path', metavar='PATH', help=what)
+    command.add_argument('--format', required=True, help='fit-a-nef, dwsnets, nfn, npz or safetensors')
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
@@ -263,6 +284,19 @@ def _verify(options: argparse.Namespace) -> None:
     from hyperinr import store_commands
 
     store_commands.verify_store(options.store, repair=options.repair, num_samples=options.samples)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from hyperinr.neural_datasets.exchange import export_store
+
+    print(export_store(options.store, options.path, format=options.format, fold_omega=options.fold_omega))
+
+
+def _import(options: argparse.Namespace) -> None:
+    from hyperinr.neural_datasets.exchange import import_store
+
+    low, high = options.data_range
+    print(import_store(options.path, options.store, format=options.format, data_range=(low, high)))
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -13,7 +13,17 @@ from hyperinr.training.run_directory import changed_bindings
 from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
 
-__all__ = ['DESCRIPTION', 'START_KINDS', 'STATUSES', 'Description', 'check_same', 'config_hash', 'read_description']
+__all__ = [
+    'COORDINATES',
+    'DESCRIPTION',
+    'START_KINDS',
+    'STATUSES',
+    'Description',
+    'check_same',
+    'config_hash',
+    'from_json',
+    'read_description',
+]
 
 DESCRIPTION = 'dataset.json'
 SCHEMA_VERSION = 1
@@ -81,13 +91,9 @@ class Description(NamedTuple):
         begins = range(first // self.shard_size * self.shard_size, last, self.shard_size)
         return [(begin, min(begin + self.shard_size, self.size)) for begin in begins]
 
-    def write(self, folder: str | os.PathLike) -> None:
-        """Writes ``dataset.json``, whole or not at all.
-
-        Raises:
-          InputError, RunError: as `hyperinr.files.disk_errors`.
-        """
-        content = {
+    def as_json(self) -> dict[str, Any]:
+        """Content of ``dataset.json``; `from_json` is the inverse."""
+        return {
             'schema_version': SCHEMA_VERSION,
             'inr': dict(self.inr),
             'num_weights': sum(self.weights.sizes),
@@ -116,7 +122,14 @@ class Description(NamedTuple):
             'config': self.config,
             'versions': dict(self.versions),
         }
-        write_json(Path(folder) / DESCRIPTION, content)
+
+    def write(self, folder: str | os.PathLike) -> None:
+        """Writes ``dataset.json``, whole or not at all.
+
+        Raises:
+          InputError, RunError: as `hyperinr.files.disk_errors`.
+        """
+        write_json(Path(folder) / DESCRIPTION, self.as_json())
 
 
 def config_hash(text: str) -> str:
@@ -135,15 +148,31 @@ def read_description(folder: str | os.PathLike) -> Description:
         raise InputError(f'{folder} holds no neural dataset ({DESCRIPTION} is missing); give the folder of --store.')
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read ({error}); restore the file.') from error
+    return from_json(content, path)
+
+
+def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Description:
+    """The description that `Description.as_json` wrote.
+
+    Args:
+      content: of ``dataset.json``.
+      where: file that it comes from, for messages.
+
+    Raises:
+      InputError: damaged, or of a newer schema.
+    """
+    try:
         version = content['schema_version']
         if version > SCHEMA_VERSION:
             raise InputError(
-                f'{path} has schema version {version}, this hyperinr reads up to {SCHEMA_VERSION}; update it.'
+                f'{where} has schema version {version}, this hyperinr reads up to {SCHEMA_VERSION}; update it.'
             )
+        if config_hash(content['config']) != content['config_sha256']:
+            raise InputError(f'{where}: the config is not the one that its hash belongs to; restore the file.')
         low, high = content['data_range']
         shape = content['grid_shape']
-        if config_hash(content['config']) != content['config_sha256']:
-            raise InputError(f'{path}: the config is not the one that its hash belongs to; restore the file.')
         spec = DatasetSpec(
             name=content['source']['name'],
             grid_shape=None if shape is None else tuple(shape),
@@ -173,8 +202,8 @@ def read_description(folder: str | os.PathLike) -> Description:
             raise ValueError('its sizes contradict each other')
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{path} does not describe a neural dataset ({error!r}); restore the file.') from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f'{where} does not describe a neural dataset ({error!r}); restore the file.') from error
     return found
 
 

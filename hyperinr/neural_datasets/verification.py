@@ -14,7 +14,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.files import disk_errors
 from hyperinr.neural_datasets.claims import CLAIMS, claimed
-from hyperinr.neural_datasets.description import DESCRIPTION, STATUSES, Description, read_description
+from hyperinr.neural_datasets.description import DESCRIPTION, START_KINDS, STATUSES, Description, read_description
 from hyperinr.neural_datasets.shards import checksum, list_shards, partial_files, read_shard, shard_path
 from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.types import Array, Datapoint, Inr
@@ -24,7 +24,7 @@ __all__ = ['Problem', 'Verification', 'drop', 'reevaluate', 'verify']
 PSNR_TOLERANCE_DB = 0.05
 """Between the recorded PSNR and one measured anew, of the same float32 weights on perhaps another machine."""
 LEFT_ALONE = ('.slurm',)
-OK, DIVERGED = STATUSES.index('ok'), STATUSES.index('diverged')
+DIVERGED, IMPORTED = STATUSES.index('diverged'), START_KINDS.index('imported')
 
 
 class Problem(NamedTuple):
@@ -137,7 +137,8 @@ def _check_shard(path: Path, begin: int, end: int, description: Description, see
             f'weights that are not finite in {len(bad)} INRs not marked as diverged, first {indices[bad[0]]}'
         )
     psnr = np.asarray(metrics.psnr_from_mse(tensors['mse'], description.spec.data_range))
-    unlike = np.flatnonzero(sound & ~np.isclose(psnr, tensors['psnr_db'], atol=PSNR_TOLERANCE_DB, equal_nan=False))
+    measured = sound & ~(np.isnan(psnr) & (tensors['start'] == IMPORTED))
+    unlike = np.flatnonzero(measured & ~np.isclose(psnr, tensors['psnr_db'], atol=PSNR_TOLERANCE_DB, equal_nan=False))
     if len(unlike):
         problems.append(f'mse and psnr_db contradict each other in {len(unlike)} INRs, first {indices[unlike[0]]}')
     for row in np.flatnonzero(sound):

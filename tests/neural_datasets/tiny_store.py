@@ -51,9 +51,9 @@ def tiny_dataset():
 
 
 @functools.cache
-def tiny_inr(channels, width):
+def tiny_inr(channels, width, hidden_omega_0):
     """One object for each size, so that it is compiled once."""
-    return inrs.siren(channels=channels, width=width, depth=2, omega_0=6.0, hidden_omega_0=3.0)
+    return inrs.siren(channels=channels, width=width, depth=2, omega_0=6.0, hidden_omega_0=hidden_omega_0)
 
 
 @functools.cache
@@ -70,6 +70,7 @@ def tiny_job(
     num_parallel=2,
     shard_size=4,
     width=6,
+    hidden_omega_0=3.0,
     dataset=None,
     optimizer=OPTIMIZER,
     load_model=None,
@@ -88,7 +89,7 @@ def tiny_job(
     )
     return make_job(
         plan,
-        tiny_inr(dataset.spec.channels, width),
+        tiny_inr(dataset.spec.channels, width, hidden_omega_0),
         Signals(dataset, plan.splits),
         config_text='',
         load_model=load_model,
