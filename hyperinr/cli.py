@@ -142,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument('--repair', action='store_true', help='drop bad shards so that `hyperinr fit` makes them anew')
     verify.add_argument('--samples', type=int, default=64, metavar='N', help='PSNRs to measure anew (default: 64)')
 
+    inspect = add('inspect', _inspect, 'PSNR, reconstructions and weights of a neural dataset, as pictures and a page')
+    _add_store(inspect)
+    inspect.add_argument('--out', metavar='DIR', help='where to (default: beside the store)')
     export = add('export', _export, 'write a neural dataset in another format')
     _add_store(export)
     _add_exchange(export, 'file or folder to write')
@@ -284,6 +287,12 @@ def _verify(options: argparse.Namespace) -> None:
     from hyperinr import store_commands
 
     store_commands.verify_store(options.store, repair=options.repair, num_samples=options.samples)
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from hyperinr import store_commands
+
+    store_commands.inspect_store(options.store, options.out)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -12,9 +12,11 @@ from hyperinr.errors import InputError, RunError
 from hyperinr.neural_datasets import launchers, slurm_launcher, verification
 from hyperinr.neural_datasets.description import DESCRIPTION, read_description
 from hyperinr.neural_datasets.fit_progress import FitProgress, print_summary
+from hyperinr.neural_datasets.store import open_store
 from hyperinr.neural_datasets.worker import fit_range, open_for_fitting
+from hyperinr.training.logs import print_table
 
-__all__ = ['fit_store', 'store_config', 'verify_store', 'work']
+__all__ = ['fit_store', 'inspect_store', 'store_config', 'verify_store', 'work']
 
 LAUNCHERS = ('local', 'ray', 'slurm')
 
@@ -152,3 +154,31 @@ def verify_store(folder: str | os.PathLike, *, repair: bool = False, num_samples
     elif any(problem.shard is not None for problem in problems):
         remedy = '; --repair drops the bad shards so that `hyperinr fit` makes them anew'
     raise RunError(f'{folder}: {len(problems)} problem{"s" if len(problems) > 1 else ""}{remedy}.')
+
+
+def inspect_store(folder: str | os.PathLike, out: str | os.PathLike | None = None) -> None:
+    """Draws what a store holds, and prints where.
+
+    Args:
+      folder: of the store.
+      out: folder of the page; ``None``: beside the store, with ``-inspection`` at the end of its name.
+
+    Raises:
+      InputError: no store there, an empty one, or a missing package.
+    """
+    from hyperinr.inspection import store_report
+
+    store = open_store(folder)
+    signals = None
+    if store.description.config:
+        signals = library.compose_signals(store_config(folder))[2].batch
+    path = Path(out or f'{Path(folder).absolute()}-inspection')
+    page, figures = store_report.inspect_store(store, path, signals=signals)
+    psnr, nmi = figures['psnr'], figures['nmi']
+    rows = [
+        ('INRs', f'{figures["num_inrs"]:,} of {figures["of"]:,}'),
+        ('PSNR, median', 'unknown' if psnr['median_db'] is None else f'{psnr["median_db"]:.2f} dB'),
+        ('k-means against labels, NMI', 'no labels' if nmi is None else f'{nmi:.3f}'),
+    ]
+    print_table(str(folder), rows)
+    print(page)

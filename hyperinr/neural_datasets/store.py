@@ -102,10 +102,14 @@ class NeuralDataset:
             raise IndexError(f'rows {rows.min()}..{rows.max()} lie outside the {len(self)} INRs of {self.folder}.')
         result = np.empty((len(rows), weights_lib.count(self.description.weights)), np.float32)
         shards = np.searchsorted(self._ends, rows, side='right')
-        for shard in np.unique(shards):
-            chosen = shards == shard
-            begin = self._ends[shard] - (self._ranges[shard][1] - self._ranges[shard][0])
-            result[chosen] = self._map(int(shard))[rows[chosen] - begin]
+        # Runs of rows that follow each other in one shard are copied at once, straight from the mapped file.
+        breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(shards) != 0)) + 1
+        for first, last in zip([0, *breaks.tolist()], [*breaks.tolist(), len(rows)], strict=True):
+            if first == last:
+                continue
+            shard = int(shards[first])
+            begin = int(rows[first]) - (int(self._ends[shard]) - self._size(shard))
+            result[first:last] = self._map(shard)[begin : begin + last - first]
         return result
 
     def pytrees(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> InrWeights:
@@ -184,6 +188,10 @@ class NeuralDataset:
         """``(start, end)`` of the shards that are still to be fitted."""
         there = set(self._ranges)
         return [each for each in self.description.shards() if each not in there]
+
+    def _size(self, shard: int) -> int:
+        begin, end = self._ranges[shard]
+        return end - begin
 
     def _header(self, shard: int) -> Header:
         if shard not in self._headers:
