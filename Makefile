@@ -55,8 +55,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.install
+bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.meta_training
+	$(BIN)/python -m benchmarks.store
 
 hooks: $(VENV)/.dev
 	$(BIN)/pre-commit install

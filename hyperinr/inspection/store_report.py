@@ -111,7 +111,7 @@ def _draw_plane(plane: np.ndarray, share: np.ndarray, labels: np.ndarray, path: 
     for number, label in enumerate(classes):
         chosen = labels == label
         name = 'no label' if label < 0 else str(label)
-        axes.scatter(*plane[chosen].T, s=8, color=f'C{number % 10}', label=name)
+        axes.scatter(plane[chosen, 0], plane[chosen, 1], s=8, color=f'C{number % 10}', label=name)
     axes.set_xlabel(f'first principal component ({100 * share[0]:.1f} % of the variance)')
     axes.set_ylabel(f'second ({100 * share[1]:.1f} %)')
     if len(classes) <= 20:
