@@ -161,6 +161,13 @@ def _parser() -> argparse.ArgumentParser:
         help="of the INRs' values, where the files do not say it (default: 0 1)",
     )
 
+    tune = add('tune', _tune, 'search the bindings of a config for the best neural dataset')
+    _add_config(tune)
+    tune.add_argument('--study', metavar='DIR', required=True, help='keeps the trials and the best config')
+    tune.add_argument('--trials', type=int, metavar='N', help="how many (default: the config's)")
+    tune.add_argument('--storage', default='journal', help='journal or sqlite (default: journal)')
+    _add_params(tune)
+
     prepare = add('prepare', _prepare, 'download and prepare an image dataset of tensorflow-datasets (extra `prepare`)')
     prepare.add_argument('name', metavar='NAME', help='mnist, fashion_mnist, cifar10, celeb_a, imagenette, ...')
     prepare.add_argument('--data-dir', metavar='DIR', help='where to (default: $DATA_PATH or ~/.cache/hyperinr)')
@@ -306,6 +313,12 @@ def _import(options: argparse.Namespace) -> None:
 
     low, high = options.data_range
     print(import_store(options.path, options.store, format=options.format, data_range=(low, high)))
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from hyperinr.tuning_commands import tune
+
+    tune(options.config, options.param, options.study, storage=options.storage, trials=options.trials)
 
 
 def _prepare(options: argparse.Namespace) -> None:

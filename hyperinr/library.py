@@ -16,13 +16,14 @@ from hyperinr import config, coordinates
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
 from hyperinr.neural_datasets.signals import Signals
+from hyperinr.neural_datasets.tuning import Search, search
 from hyperinr.training.checkpoints import restore_newest
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.model import Model
 from hyperinr.training.run_directory import read_spec
 from hyperinr.types import Datapoint, DatasetSpec, Inr
 
-__all__ = ['compose', 'compose_job', 'compose_signals', 'load', 'run_config']
+__all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config']
 
 
 def load(run_dir: str | os.PathLike) -> Model:
@@ -90,6 +91,16 @@ def compose_job(resolved: config.Config) -> Job:
     """
     plan, inr, signals = compose_signals(resolved)
     return make_job(plan, inr, signals, config_text=resolved.text, load_model=load)
+
+
+def compose_search(resolved: config.Config) -> Search:
+    """The search of a config that binds ``tuning.search``.
+
+    Raises:
+      InputError: there is none, or one of its values is refused.
+    """
+    with config.applied(resolved):
+        return _checked(config.configured(search))()
 
 
 def compose_signals(resolved: config.Config) -> tuple[Plan, Inr, Signals]:
