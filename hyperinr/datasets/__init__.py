@@ -15,9 +15,11 @@ from hyperinr.datasets.continuous_function import continuous_function
 from hyperinr.datasets.functions import blobs, waves
 from hyperinr.datasets.image_folder import image_folder
 from hyperinr.datasets.images import letterbox, read_image, resize
+from hyperinr.datasets.meshes import mesh_folder
 from hyperinr.datasets.mnist_5k import mnist_5k
 from hyperinr.datasets.photo_patches import photo_patches
 from hyperinr.datasets.prepare import prepare
+from hyperinr.datasets.solids import solids
 from hyperinr.datasets.tfds_images import tfds_images
 
 __all__ = [
@@ -29,11 +31,13 @@ __all__ = [
     'continuous_function',
     'image_folder',
     'letterbox',
+    'mesh_folder',
     'mnist_5k',
     'photo_patches',
     'prepare',
     'read_image',
     'resize',
+    'solids',
     'stack',
     'symmetry',
     'tfds_images',
