@@ -169,16 +169,19 @@ def inspect_store(folder: str | os.PathLike, out: str | os.PathLike | None = Non
     from hyperinr.inspection import store_report
 
     store = open_store(folder)
-    signals = None
+    batch = truth = None
     if store.description.config:
-        signals = library.compose_signals(store_config(folder))[2].batch
+        signals = library.compose_signals(store_config(folder))[2]
+        batch, truth = signals.batch, signals.truth()
     path = Path(out or f'{Path(folder).absolute()}-inspection')
-    page, figures = store_report.inspect_store(store, path, signals=signals)
+    page, figures = store_report.inspect_store(store, path, signals=batch, truth=truth)
     psnr, nmi = figures['psnr'], figures['nmi']
     rows = [
         ('INRs', f'{figures["num_inrs"]:,} of {figures["of"]:,}'),
         ('PSNR, median', 'unknown' if psnr['median_db'] is None else f'{psnr["median_db"]:.2f} dB'),
         ('k-means against labels, NMI', 'no labels' if nmi is None else f'{nmi:.3f}'),
     ]
+    if 'iou' in figures:
+        rows.append(('IoU, least / median', f'{figures["iou"]["least"]:.4f} / {figures["iou"]["median"]:.4f}'))
     print_table(str(folder), rows)
     print(page)

@@ -14,6 +14,7 @@ import numpy as np
 from hyperinr import coordinates
 from hyperinr.files import check_writable_folder, replacing
 from hyperinr.inspection.pictures import _figure, _save, _show, _unit
+from hyperinr.inspection.solid_report import draw_solids, volumetric_ious
 from hyperinr.inspection.store_statistics import (
     TensorStatistics,
     cluster_agreement,
@@ -48,6 +49,7 @@ def inspect_store(
     out: str | os.PathLike,
     *,
     signals: Callable[[np.ndarray], Datapoint] | None = None,
+    truth: Callable[[int, np.ndarray], np.ndarray] | None = None,
     most: int = 2000,
     seed: int = 0,
 ) -> tuple[Path, dict[str, Any]]:
@@ -57,6 +59,7 @@ def inspect_store(
       store: with at least one INR.
       out: folder for ``index.html``, ``figures.json`` and the PNGs.
       signals: source indices ``[B]`` -> datapoints, to put beside the reconstructions; ``None``: without originals.
+      truth: ``(source index, coords [n, 3]) -> values``, for the IoU of solids; ``None``: not measured.
       most: INRs that statistics and the projection look at.
       seed: of their choice.
 
@@ -86,6 +89,11 @@ def inspect_store(
     shape = store.description.spec.grid_shape
     if shape is not None and len(shape) == 2:
         pictures.append(_draw_examples(store, shape, signals, folder / 'reconstructions.png'))
+    if store.description.spec.coord_dims == 3:
+        pictures.append(draw_solids(store, _examples(store), folder))
+        if truth is not None:
+            ious = volumetric_ious(store, truth, seed=seed)
+            figures['iou'] = {'num': len(ious), 'least': float(ious.min()), 'median': float(np.median(ious))}
     with replacing(folder / 'figures.json') as temporary:
         temporary.write_text(json.dumps(figures, indent=2), encoding='utf-8')
     page = folder / 'index.html'
@@ -168,6 +176,9 @@ def _page(
         ),
         ('k-means against labels, NMI', 'no labels' if nmi is None else f'{nmi:.3f}'),
     ]
+    if 'iou' in figures:
+        iou = figures['iou']
+        summary.append(('IoU, least and median', f'{iou["least"]:.4f}, {iou["median"]:.4f} of {iou["num"]} INRs'))
     columns = ('tensor', 'mean', 'std', 'least', 'most', 'std between INRs')
     numbers = [(each.path, *(f'{value:.4g}' for value in each[1:])) for each in tensors]
     parts = [_table(summary)]

@@ -1,7 +1,7 @@
 """The signals of a neural dataset: chosen splits of a dataset as one sequence, and what identifies their content."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -78,6 +78,18 @@ class Signals:
         """Where a signal comes from, for a human."""
         number, offset = self._locate(position)
         return self._sources[number].names(offset)
+
+    def truth(self) -> Callable[[int, np.ndarray], np.ndarray] | None:
+        """``(position, coords [n, D]) -> values [n, C]`` where the signals are known everywhere; else ``None``."""
+        evaluators = [getattr(source, 'evaluate', None) for source in self._sources]
+        if None in evaluators:
+            return None
+
+        def evaluate(position: int, coords: np.ndarray) -> np.ndarray:
+            number, offset = self._locate(position)
+            return evaluators[number](offset, coords)  # type: ignore[misc]
+
+        return evaluate
 
     def fingerprint(self) -> str:
         """SHA-256 of the sizes of the splits and of some signals: other data under the same name have another one."""

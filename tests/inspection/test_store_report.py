@@ -95,3 +95,33 @@ def test_an_empty_store_is_said(tmp_path):
     default_job().description.write(tmp_path)
     with pytest.raises(InputError, match='holds no INR that could be looked at'):
         store_statistics.sample_rows(open_store(tmp_path), most=3)
+
+
+def test_solids_are_drawn_written_and_measured(tmp_path):
+    """An INR has an IoU of 1 with itself, and less with what it has not been fitted to long enough."""
+    pytest.importorskip('matplotlib')
+    pytest.importorskip('skimage')
+    pytest.importorskip('sklearn')
+    from hyperinr import datasets
+    from hyperinr.inspection import solid_report
+    from hyperinr.inspection.store_report import inspect_store
+
+    dataset = datasets.solids(num_train=2, num_validation=1, num_test=1, num_points=256)
+    job = tiny_job(seeds=(0,), dataset=dataset, num_steps=30, width=8)
+    fit_tiny(tmp_path / 'store', job)
+    solids_store = open_store(tmp_path / 'store')
+    truth = job.signals.truth()
+    found = solid_report.volumetric_ious(solids_store, truth, num_points=2000)
+    assert found.shape == (4,)
+    assert np.all((found >= 0) & (found < 1))
+
+    def itself(source, points):
+        tree = {name: {k: v[source] for k, v in layer.items()} for name, layer in solids_store.pytrees().items()}
+        return np.asarray(solids_store.inr.apply(tree, points))
+
+    assert solid_report.volumetric_ious(solids_store, itself, num_points=2000).tolist() == [1.0] * 4
+    page, figures = inspect_store(solids_store, tmp_path / 'page', signals=job.signals.batch, truth=truth)
+    assert figures['iou']['num'] == 4
+    assert 'IoU, least and median' in page.read_text()
+    assert (tmp_path / 'page' / 'solids.png').is_file()
+    assert list((tmp_path / 'page').glob('solid_*.obj'))
