@@ -29,7 +29,7 @@ $(VENV)/.install: $(BIN)/python $(INPUTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.install
-	$(PIP_INSTALL) -e '.[data,viz,torch,test]'
+	$(PIP_INSTALL) -e '.[data,viz,torch,hdf5,slurm,tune,shapes,analysis,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.install
@@ -55,8 +55,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.install
+bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.meta_training
+	$(BIN)/python -m benchmarks.store
 
 hooks: $(VENV)/.dev
 	$(BIN)/pre-commit install

@@ -14,13 +14,16 @@ import numpy as np
 
 from hyperinr import config, coordinates
 from hyperinr.errors import InputError
+from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
+from hyperinr.neural_datasets.signals import Signals
+from hyperinr.neural_datasets.tuning import Search, search
 from hyperinr.training.checkpoints import restore_newest
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.model import Model
 from hyperinr.training.run_directory import read_spec
-from hyperinr.types import Datapoint, DatasetSpec
+from hyperinr.types import Datapoint, DatasetSpec, Inr
 
-__all__ = ['compose', 'load', 'run_config']
+__all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config']
 
 
 def load(run_dir: str | os.PathLike) -> Model:
@@ -78,6 +81,49 @@ def compose() -> Experiment:
     """
     made: Experiment = _checked(config.configured(experiment))()
     return made._replace(dataset=_checked(made.dataset), build=_checked(made.build))
+
+
+def compose_job(resolved: config.Config) -> Job:
+    """The job of fitting a neural dataset: the experiment's dataset and INR, and what `neural_dataset` says of it.
+
+    Raises:
+      InputError: as `compose_signals`, or a start that needs a run that is not there.
+    """
+    plan, inr, signals = compose_signals(resolved)
+    return make_job(plan, inr, signals, config_text=resolved.text, load_model=load)
+
+
+def compose_search(resolved: config.Config) -> Search:
+    """The search of a config that binds ``tuning.search``.
+
+    Raises:
+      InputError: there is none, or one of its values is refused.
+    """
+    with config.applied(resolved):
+        return _checked(config.configured(search))()
+
+
+def compose_signals(resolved: config.Config) -> tuple[Plan, Inr, Signals]:
+    """The parts of `compose_job` that need no trained model.
+
+    Raises:
+      InputError: a value in the config that a factory refuses, or no dataset or INR in it.
+    """
+    with config.applied(resolved):
+        made: Experiment = _checked(config.configured(experiment))(
+            **dict.fromkeys(('encoder', 'hypernetwork', 'learner', 'optimizer'), _no_part),
+            num_steps=1,
+            batch_size=1,
+            seed=0,
+        )
+        plan = _checked(config.configured(neural_dataset))()
+        dataset = _checked(made.dataset)()
+        inr = _checked(made.inr)(channels=dataset.spec.channels)
+        return plan, inr, Signals(dataset, plan.splits)
+
+
+def _no_part(**_: Any) -> Any:
+    raise AssertionError('fitting needs no meta-learner')
 
 
 def _blank(spec: DatasetSpec) -> Datapoint:

@@ -16,6 +16,7 @@ LAYERS = (
     ('inspection',),
     ('config',),
     ('library',),
+    ('store_commands', 'tuning_commands'),
     ('__init__', '__main__', 'cli'),
 )
 """A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""

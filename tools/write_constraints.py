@@ -14,7 +14,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHONS = '3.11'
-EXTRAS = ('data', 'viz', 'wandb', 'prepare', 'test', 'dev')
+EXTRAS = (
+    'data', 'viz', 'wandb', 'hdf5', 'ray', 'slurm', 'tune', 'shapes', 'analysis', 'prepare', 'test', 'dev'
+)  # fmt: skip
 TORCH = (
     'torch==2.13.0 ; python_version < "3.12"',
     'siren-pytorch==0.1.7',

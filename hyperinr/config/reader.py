@@ -35,6 +35,8 @@ ENTRY_POINTS = (
     'hyperinr.training.experiment.experiment',
     'hyperinr.training.loop.train',
     'hyperinr.training.evaluation.evaluate',
+    'hyperinr.neural_datasets.plan.neural_dataset',
+    'hyperinr.neural_datasets.tuning.search',
 )
 """What hyperinr itself calls. A binding that belongs neither to one of these nor to what they refer to does nothing."""
 COMMAND_LINE = '-p'

@@ -15,10 +15,12 @@ from hyperinr.datasets.continuous_function import continuous_function
 from hyperinr.datasets.functions import blobs, waves
 from hyperinr.datasets.image_folder import image_folder
 from hyperinr.datasets.images import letterbox, read_image, resize
+from hyperinr.datasets.meshes import mesh_folder
 from hyperinr.datasets.mnist_5k import mnist_5k
 from hyperinr.datasets.noise_images import noise_images
 from hyperinr.datasets.photo_patches import photo_patches
 from hyperinr.datasets.prepare import prepare
+from hyperinr.datasets.solids import solids
 from hyperinr.datasets.tfds_images import tfds_images
 
 __all__ = [
@@ -31,12 +33,14 @@ __all__ = [
     'held_out',
     'image_folder',
     'letterbox',
+    'mesh_folder',
     'mnist_5k',
     'noise_images',
     'photo_patches',
     'prepare',
     'read_image',
     'resize',
+    'solids',
     'stack',
     'symmetry',
     'tfds_images',

@@ -4,6 +4,7 @@ Imports tensorflow_datasets (0.4 to 0.8 s), so other modules import this one ins
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -105,7 +106,7 @@ class RecordReader:
             labels=_labels_of(examples),
         )
 
-    @property
+    @functools.cached_property
     def labels(self) -> np.ndarray | None:
         return _labels_of(self._source.__getitems__(list(range(len(self)))))
 

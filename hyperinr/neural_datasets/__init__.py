@@ -1,21 +1,38 @@
-"""INR weights as files: writing and reading them, and making them from the user's own images.
+"""INR weights on disk: single files, and neural datasets of one INR per signal and seed.
 
-`write_weights` and `read_weights` are the formats, `fold_omega` the rescaling for readers that know no ``omega_0``;
-`generate_files` and `finetune_files` go from images to weights with a trained model. Another format is one entry in
-`hyperinr.neural_datasets.weight_files`.
+Single files: `write_weights` and `read_weights` are the formats, `fold_omega` the rescaling for readers that know no
+``omega_0``; `generate_files` and `finetune_files` go from images to weights with a trained model. Another format is
+one entry in `hyperinr.neural_datasets.weight_files`.
+
+Neural datasets: `open_store` reads one, `neural_dataset` is what a config says of one, `verify` checks it; the format
+is ``docs/neural_datasets.md``. `plan` puts a job together, `worker` does it, `launchers` start many of them. How an INR
+is fitted is `hyperinr.fitting`'s business.
 """
 
 from hyperinr.neural_datasets.generation import FileResult, finetune_files, generate_files, print_results
+from hyperinr.neural_datasets.plan import Plan, neural_dataset
+from hyperinr.neural_datasets.store import NeuralDataset, inr_from_metadata, open_store
+from hyperinr.neural_datasets.verification import verify
 from hyperinr.neural_datasets.weight_files import FORMATS, fold_omega, read_weights, torch_state_dict, write_weights
+from hyperinr.neural_datasets.weight_source import ExampleSource, WeightSource, weight_dataset
 
 __all__ = [
     'FORMATS',
+    'ExampleSource',
     'FileResult',
+    'NeuralDataset',
+    'Plan',
+    'WeightSource',
     'finetune_files',
     'fold_omega',
     'generate_files',
+    'inr_from_metadata',
+    'neural_dataset',
+    'open_store',
     'print_results',
     'read_weights',
     'torch_state_dict',
+    'verify',
+    'weight_dataset',
     'write_weights',
 ]

@@ -21,6 +21,7 @@ class Experiment(NamedTuple):
       num_steps: outer updates.
       batch_size: datapoints of an update, over all devices.
       seed: of initialisation, batches and all other randomness.
+      inr: ``(channels=) -> Inr``, what the run's weights are evaluated by.
     """
 
     dataset: Callable[[], Dataset]
@@ -28,6 +29,7 @@ class Experiment(NamedTuple):
     num_steps: int
     batch_size: int
     seed: int
+    inr: Callable[..., Inr]
 
 
 def experiment(
@@ -72,4 +74,4 @@ def experiment(
             data_range=spec.data_range,
         )
 
-    return Experiment(dataset=dataset, build=build, num_steps=num_steps, batch_size=batch_size, seed=seed)
+    return Experiment(dataset=dataset, build=build, num_steps=num_steps, batch_size=batch_size, seed=seed, inr=inr)

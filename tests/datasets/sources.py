@@ -48,7 +48,46 @@ def function_anywhere(folder):
     )
 
 
-FACTORIES = (photo_patches, mnist_5k, noise_images, image_folder, tfds_images, function_on_grid, function_anywhere)
+def solids(folder):
+    return datasets.solids(num_train=6, num_validation=5, num_test=5, num_points=20)
+
+
+def mesh_folder(folder):
+    write_meshes(folder / 'meshes')
+    return datasets.mesh_folder(
+        path=str(folder / 'meshes'),
+        num_points=15,
+        quantity='signed_distance',
+        fractions=(0.6, 0.2, 0.2),
+        data_dir=str(folder / 'cache'),
+    )
+
+
+FACTORIES = (
+    photo_patches,
+    mnist_5k,
+    noise_images,
+    image_folder,
+    tfds_images,
+    function_on_grid,
+    function_anywhere,
+    solids,
+    mesh_folder,
+)
+
+
+def write_meshes(folder, count=10):
+    """Boxes in ``boxes/`` and octahedra in ``diamonds/``, as OBJ text."""
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+    box = ['1 3 4 2', '5 6 8 7', '1 2 6 5', '3 7 8 4', '1 5 7 3', '2 4 8 6']
+    tips = np.concatenate([np.eye(3), -np.eye(3)])
+    diamond = ['1 2 3', '2 4 3', '4 5 3', '5 1 3', '2 1 6', '4 2 6', '5 4 6', '1 5 6']
+    for index in range(count):
+        name, points, faces = ('boxes', corners, box) if index % 2 else ('diamonds', tips, diamond)
+        scaled = points * (1 + np.array([0.1, 0.2, 0.3]) * index)
+        lines = [f'v {x} {y} {z}' for x, y, z in scaled] + [f'f {face}' for face in faces]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / f'{index}.obj').write_text('\n'.join(lines) + '\n')
 
 
 def write_images(folder, count=12):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hyperinr import metrics
+from hyperinr import inrs, metrics
 from hyperinr.training.experiment import Experiment
 from hyperinr.types import Datapoint, DatasetSpec, Hypernetwork, Inr, InrWeights, Key, MetaLearner, Start, TrainState
 from tests.training.tiny_run import tiny_dataset
@@ -86,4 +86,4 @@ def toy_experiment(
     *, num_steps: int = 7, batch_size: int = 8, seed: int = 0, dataset: Callable = tiny_dataset, **learner: object
 ) -> Experiment:
     """An `Experiment` of it; ``learner`` are the arguments of `toy_learner`."""
-    return Experiment(dataset, lambda spec: toy_learner(spec, **learner), num_steps, batch_size, seed)
+    return Experiment(dataset, lambda spec: toy_learner(spec, **learner), num_steps, batch_size, seed, inr=inrs.siren)

@@ -1,0 +1,144 @@
+"""Writing and reading a neural dataset, in MB/s of weights, beside one HDF5 file.
+
+``python -m benchmarks.store [--num 100000] [--weights 4000] [--json FILE]``: medians of interleaved repetitions in one
+process. Both flush to the disk when they have written (`os.fsync`); the store also computes its checksums. Reads come
+from the page cache: of everything in order, and of 1,000 rows at random.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from hyperinr.neural_datasets.description import Description
+from hyperinr.neural_datasets.shards import COLUMNS, write_shard
+from hyperinr.neural_datasets.store import open_store
+from hyperinr.neural_datasets.verification import verify
+from hyperinr.types import DatasetSpec
+from hyperinr.weights import WeightSpec
+
+NUM_RANDOM = 1000
+
+
+def describe(num: int, num_weights: int, shard_size: int) -> Description:
+    return Description(
+        inr={'kind': 'siren'},
+        weights=WeightSpec(('layer_0/w',), ((num_weights,),)),
+        spec=DatasetSpec('noise', None, 1, 1, 1, (0.0, 1.0)),
+        coordinates='',
+        source={'splits': [['train', num]], 'version': ''},
+        seeds=(0,),
+        num_signals=num,
+        shard_size=shard_size,
+        start={'kind': 'random'},
+        fitting={},
+        config='',
+        versions={},
+    )
+
+
+def columns_of(begin: int, end: int) -> dict[str, np.ndarray]:
+    columns = {name: np.zeros(end - begin, dtype) for name, dtype in COLUMNS.items()}
+    columns['index'] = columns['source_index'] = np.arange(begin, end)
+    columns['mse'] += 0.01
+    columns['psnr_db'] += 20
+    return columns
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--num', type=int, default=4000, help='INRs (default: 4000)')
+    parser.add_argument('--weights', type=int, default=4000, help='floats of each (default: 4000)')
+    parser.add_argument('--shard-size', type=int, default=256)
+    parser.add_argument('--repetitions', type=int, default=3)
+    parser.add_argument('--folder', type=Path, help='where to write (default: a temporary folder)')
+    parser.add_argument('--json', type=Path)
+    options = parser.parse_args()
+    description = describe(options.num, options.weights, options.shard_size)
+    rng = np.random.default_rng(0)
+    block = rng.standard_normal((options.shard_size, options.weights), dtype=np.float32)
+    chosen = rng.choice(options.num, min(NUM_RANDOM, options.num), replace=False)
+    with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
+        folder, file = Path(scratch, 'store'), Path(scratch, 'weights.hdf5')
+
+        def rows(begin: int, end: int) -> np.ndarray:
+            part = block[: end - begin].copy()
+            part[:, 0] = np.arange(begin, end)
+            return part
+
+        def write_store() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            description.write(folder)
+            for begin, end in description.shards():
+                write_shard(folder, rows(begin, end), columns_of(begin, end))
+
+        def write_hdf5() -> None:
+            file.unlink(missing_ok=True)
+            with h5py.File(file, 'w') as opened:
+                params = opened.create_dataset('params', (options.num, options.weights), np.float32)
+                for begin, end in description.shards():
+                    params[begin:end] = rows(begin, end)
+            with file.open('rb') as handle:
+                os.fsync(handle.fileno())
+
+        def read_store() -> None:
+            store = open_store(folder)
+            for begin, end in description.shards():
+                store.weights(slice(begin, end)).sum()
+
+        def read_hdf5() -> None:
+            with h5py.File(file) as opened:
+                for begin, end in description.shards():
+                    opened['params'][begin:end].sum()
+
+        def random_store() -> None:
+            found = open_store(folder).weights(chosen)
+            assert np.array_equal(found[:, 0], chosen)
+
+        def random_hdf5() -> None:
+            with h5py.File(file) as opened:
+                order = np.argsort(chosen)
+                found = opened['params'][chosen[order]]
+            assert np.array_equal(found[:, 0], chosen[order])
+
+        def check_store() -> None:
+            verify(folder)
+
+        megabytes = options.num * options.weights * 4 / 1e6
+        some = len(chosen) * options.weights * 4 / 1e6
+        work: dict[str, tuple[Callable[[], None], float]] = {
+            'write, store': (write_store, megabytes),
+            'write, HDF5': (write_hdf5, megabytes),
+            'read all, store': (read_store, megabytes),
+            'read all, HDF5': (read_hdf5, megabytes),
+            'read random rows, store': (random_store, some),
+            'read random rows, HDF5': (random_hdf5, some),
+            'verify, store': (check_store, megabytes),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in work}
+        for _ in range(options.repetitions):
+            for name, (call, _) in work.items():
+                began = time.perf_counter()
+                call()
+                seconds[name].append(time.perf_counter() - began)
+    result = {name: work[name][1] / statistics.median(each) for name, each in seconds.items()}
+    print(f'{options.num:,} x {options.weights:,} floats, {megabytes:,.0f} MB, shards of {options.shard_size}')
+    for name, rate in result.items():
+        print(f'{name:<26} {rate:8,.0f} MB/s')
+    if options.json:
+        options.json.write_text(
+            json.dumps({'num': options.num, 'weights': options.weights, 'mb_per_s': result}, indent=2)
+        )
+
+
+if __name__ == '__main__':
+    main()

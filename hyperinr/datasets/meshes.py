@@ -1,0 +1,193 @@
+"""A folder of triangle meshes as solids. Meshes must be closed; their points are drawn once and kept in the cache."""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperinr.datasets.arguments import check_seed
+from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.cache import cache_folder
+from hyperinr.datasets.shapes import PointRule, Quantity, ShapeSource, check_rule, shape_spec
+from hyperinr.errors import InputError
+from hyperinr.files import replacing
+
+__all__ = ['SUFFIXES', 'Mesh', 'mesh_folder', 'read_mesh']
+
+SUFFIXES = ('.obj', '.off', '.ply', '.stl')
+REACH = 0.9
+CHUNK = 2**21
+"""Pairs of a point and a triangle that are looked at together: 50 MB of float64 vectors each."""
+
+
+class Mesh:
+    """A closed triangle mesh.
+
+    Args:
+      triangles: ``[F, 3, 3]``, corners counter-clockwise seen from outside.
+    """
+
+    def __init__(self, triangles: np.ndarray):
+        self._triangles = np.asarray(triangles, np.float64)
+        edges = self._triangles[:, 1:] - self._triangles[:, :1]
+        areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
+        self._odds = areas / areas.sum()
+
+    def surface(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Uniform by area."""
+        chosen = self._triangles[rng.choice(len(self._odds), count, p=self._odds)]
+        first, second = rng.uniform(size=(2, count, 1))
+        root = np.sqrt(first)
+        return (1 - root) * chosen[:, 0] + root * (1 - second) * chosen[:, 1] + root * second * chosen[:, 2]
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """By the winding number, 1 inside and 0 outside, which small cracks only smear.
+
+        Jacobson, Kavan and Sorkine-Hornung, "Robust inside-outside segmentation using generalized winding numbers"
+        (2013), eq. 5 and 6.
+        """
+        return self._over_points(points, self._winding) > 0.5
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        distance = self._over_points(points, self._distance)
+        return np.where(self.inside(points), -distance, distance)
+
+    def _over_points(self, points: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        size = max(1, CHUNK // len(self._triangles))
+        return np.concatenate([function(points[first : first + size]) for first in range(0, len(points), size)])
+
+    def _winding(self, points: np.ndarray) -> np.ndarray:
+        a, b, c = (self._triangles[None, :, corner] - points[:, None] for corner in range(3))
+        la, lb, lc = (np.linalg.norm(side, axis=-1) for side in (a, b, c))
+        volume = np.einsum('pfi,pfi->pf', a, np.cross(b, c))
+        dot = lambda x, y: np.einsum('pfi,pfi->pf', x, y)
+        angle = 2 * np.arctan2(volume, la * lb * lc + dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb)
+        return angle.sum(axis=1) / (4 * np.pi)
+
+    def _distance(self, points: np.ndarray) -> np.ndarray:
+        """Least distance to the planes' triangles and to their edges."""
+        a, b, c = (self._triangles[:, corner] for corner in range(3))
+        normal = np.cross(b - a, c - a)
+        length = np.linalg.norm(normal, axis=1, keepdims=True)
+        normal = normal / np.where(length > 0, length, 1)
+        to = points[:, None] - a
+        height = np.einsum('pfi,fi->pf', to, normal)
+        best = np.full(height.shape, np.inf)
+        above = np.ones(height.shape, bool)
+        for start, stop in ((a, b), (b, c), (c, a)):
+            edge = stop - start
+            offset = points[:, None] - start
+            above &= np.einsum('pfi,fi->pf', offset, np.cross(normal, edge)) >= 0
+            share = np.einsum('pfi,fi->pf', offset, edge) / np.maximum((edge**2).sum(axis=1), 1e-300)
+            best = np.minimum(best, np.linalg.norm(offset - np.clip(share, 0, 1)[..., None] * edge, axis=-1))
+        return np.where(above & (length[:, 0] > 0), np.abs(height), best).min(axis=1)
+
+
+def read_mesh(path: Path) -> Mesh:
+    """A mesh file, moved and scaled into [-0.9, 0.9]^3 with its proportions kept.
+
+    Raises:
+      InputError: not a mesh, or one that is not closed; trimesh is missing.
+    """
+    try:
+        import trimesh
+    except ImportError:
+        raise InputError('meshes need trimesh; install hyperinr[shapes].') from None
+    try:
+        loaded: Any = trimesh.load_mesh(path)
+        vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces)
+        watertight = bool(loaded.is_watertight)
+    except Exception as error:
+        raise InputError(f'{path} is not a triangle mesh that can be read ({error}); remove or repair it.') from error
+    if len(faces) == 0:
+        raise InputError(f'{path} holds no triangles; remove it.')
+    if not watertight:
+        raise InputError(
+            f'{path} is not watertight: some edges belong to other than two triangles, so it has no inside; close its '
+            'holes (e.g. in Blender or MeshLab) or remove it.'
+        )
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    vertices = (vertices - (low + high) / 2) * (2 * REACH / (high - low).max())
+    triangles = vertices[faces]
+    a, b, c = (triangles[:, corner] for corner in range(3))
+    outward = np.einsum('fi,fi->', a, np.cross(b, c)) > 0  # six times the volume
+    return Mesh(triangles if outward else triangles[:, ::-1])
+
+
+def mesh_folder(
+    *,
+    path: str,
+    num_points: int = 2048,
+    near_fraction: float = 0.5,
+    near_distance: float = 0.05,
+    quantity: Quantity = 'occupancy',
+    truncation: float = 1.0,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    data_dir: str | None = None,
+) -> Dataset:
+    """All meshes of a folder, in a random split; sub-folders are classes.
+
+    Args:
+      path: of the folder.
+      num_points, near_fraction, near_distance, quantity, truncation: as for `hyperinr.datasets.solids`.
+      fractions: of the meshes for training, validation and test; every split has one at least.
+      seed: of the split and the points.
+      data_dir: see `hyperinr.datasets.cache_folder`; points are kept there, by the content of the mesh.
+
+    Raises:
+      InputError: a wrong argument, fewer than three meshes, or a mesh that is not closed (said when it is read).
+    """
+    check_seed('mesh_folder', seed)
+    rule = check_rule('mesh_folder', PointRule(num_points, near_fraction, near_distance, quantity, truncation))
+    folder = Path(path).expanduser()
+    files = sorted(file for file in folder.rglob('*') if file.suffix.lower() in SUFFIXES and file.is_file())
+    if len(files) < 3:
+        raise InputError(
+            f'mesh_folder.path {path!r} holds {len(files)} meshes ({", ".join(SUFFIXES)}); three are the least, one '
+            'for each split.'
+        )
+    classes = sorted({file.parent for file in files})
+    order = np.random.default_rng(seed).permutation(len(files))
+    edges = np.round(np.cumsum(fractions)[:2] * len(files)).astype(int)
+    first = int(np.clip(edges[0], 1, len(files) - 2))
+    second = int(np.clip(edges[1], first + 1, len(files) - 1))
+    cache = cache_folder(data_dir) / 'meshes'
+    splits = {}
+    for position, (split, chosen) in enumerate(
+        zip(('train', 'validation', 'test'), np.split(order, [first, second]), strict=True)
+    ):
+        mine = [files[number] for number in chosen]
+        splits[split] = ShapeSource(
+            functools.lru_cache(8)(lambda index, mine=tuple(mine): read_mesh(mine[index])),
+            [str(file.relative_to(folder)) for file in mine],
+            np.array([classes.index(file.parent) for file in mine]),
+            rule,
+            stream=(seed, position),
+            pools=functools.partial(_kept, cache, mine, (*rule, seed, position)),
+        )
+    spec = shape_spec(folder.name, rule, num_datapoints=len(splits['train']), num_labels=len(classes))
+    return Dataset(spec, splits)
+
+
+def _kept(
+    cache: Path,
+    files: list[Path],
+    recipe: tuple,
+    index: int,
+    make: Callable[[], tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pool of a mesh from the cache, or made and put there."""
+    digest = hashlib.sha256(files[index].read_bytes())
+    digest.update(repr((*recipe, index)).encode())
+    kept = cache / f'{digest.hexdigest()[:32]}.npz'
+    if kept.is_file():
+        with kept.open('rb') as file, np.load(file, allow_pickle=False) as archive:
+            return archive['points'], archive['values']
+    points, values = make()
+    with replacing(kept) as temporary, temporary.open('wb') as written:
+        np.savez(written, allow_pickle=False, points=points, values=values)
+    return points, values

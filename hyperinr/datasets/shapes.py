@@ -1,0 +1,169 @@
+"""Solids as datapoints: points in the cube and near the surface, with occupancy or signed distance.
+
+A shape says where it is; `ShapeSource` draws its points once and keeps them. Mescheder et al., "Occupancy networks"
+(2019), section 4.1, for mixing uniform points with points near the surface.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from hyperinr.datasets.base import stack
+from hyperinr.errors import InputError
+from hyperinr.types import Datapoint, DatasetSpec
+
+__all__ = ['PointRule', 'Quantity', 'Shape', 'ShapeSource', 'check_rule', 'draw_pool', 'shape_spec', 'values_of']
+
+Quantity = Literal['occupancy', 'signed_distance']
+POOL = 4
+"""Points that are drawn once, for each that a datapoint has; an epoch takes some of them."""
+KEPT = 64
+"""Pools held in memory by one source."""
+
+
+class Shape(Protocol):
+    """A closed solid inside [-1, 1]^3."""
+
+    def surface(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Points ``[count, 3]`` on its surface; consumes ``rng``."""
+        ...
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """``[n, 3]`` -> ``[n]`` bool."""
+        ...
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        """``[n, 3]`` -> ``[n]``, negative inside."""
+        ...
+
+
+class PointRule(NamedTuple):
+    """How points are drawn and what is said of them.
+
+    Attributes:
+      num_points: N of a datapoint.
+      near_fraction: in [0, 1], share of them near the surface; the others are uniform in [-1, 1]^3.
+      near_distance: standard deviation of their distance to it, > 0.
+      quantity: ``'occupancy'``: 1 inside, 0 outside; ``'signed_distance'``: negative inside, clipped.
+      truncation: of the signed distance, > 0.
+    """
+
+    num_points: int
+    near_fraction: float
+    near_distance: float
+    quantity: Quantity
+    truncation: float
+
+
+def check_rule(dataset: str, rule: PointRule) -> PointRule:
+    """The rule itself; an `InputError` for a number outside its range."""
+    if rule.quantity not in ('occupancy', 'signed_distance'):
+        raise InputError(f"{dataset}.quantity must be 'occupancy' or 'signed_distance', not {rule.quantity!r}.")
+    if rule.num_points < 1 or not 0 <= rule.near_fraction <= 1 or min(rule.near_distance, rule.truncation) <= 0:
+        raise InputError(
+            f'{dataset} needs num_points >= 1, near_fraction in [0, 1], near_distance and truncation > 0, not '
+            f'{rule.num_points}, {rule.near_fraction}, {rule.near_distance} and {rule.truncation}.'
+        )
+    return rule
+
+
+def shape_spec(name: str, rule: PointRule, *, num_datapoints: int, num_labels: int) -> DatasetSpec:
+    """The specification of scattered points with one channel."""
+    reach = rule.truncation
+    data_range = (0.0, 1.0) if rule.quantity == 'occupancy' else (-reach, reach)
+    return DatasetSpec(
+        name, None, rule.num_points, 3, 1, data_range, num_datapoints=num_datapoints, num_labels=num_labels
+    )
+
+
+def values_of(shape: Shape, points: np.ndarray, rule: PointRule) -> np.ndarray:
+    """``[n, 3]`` -> ``[n, 1]`` float32 of the quantity."""
+    points = np.asarray(points, np.float64)
+    if rule.quantity == 'occupancy':
+        return shape.inside(points).astype(np.float32)[:, None]
+    distance = np.clip(shape.signed_distance(points), -rule.truncation, rule.truncation)
+    return distance.astype(np.float32)[:, None]
+
+
+def draw_pool(shape: Shape, rule: PointRule, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points ``[M, 3]`` in [-1, 1]^3 in random order and their values ``[M, 1]``, M = 4 ``num_points``."""
+    total = POOL * rule.num_points
+    near = round(rule.near_fraction * total)
+    uniform = rng.uniform(-1, 1, (total - near, 3))
+    close = shape.surface(rng, near) + rng.normal(0, rule.near_distance, (near, 3))
+    points = np.concatenate([uniform, np.clip(close, -1, 1)])[rng.permutation(total)].astype(np.float32)
+    return points, values_of(shape, points, rule)
+
+
+class ShapeSource:
+    """A `Source` of shapes.
+
+    Args:
+      shapes: ``position -> Shape``.
+      names: of the shapes.
+      labels: ``[count]`` classes.
+      rule: of the points.
+      stream: what the random numbers depend on besides the position.
+      pools: ``(position, make) -> pool``: where drawn pools are kept beyond this process; ``None``: nowhere.
+    """
+
+    def __init__(
+        self,
+        shapes: Callable[[int], Shape],
+        names: Sequence[str],
+        labels: np.ndarray,
+        rule: PointRule,
+        *,
+        stream: tuple[int, int],
+        pools: Callable[[int, Callable[[], tuple[np.ndarray, np.ndarray]]], tuple[np.ndarray, np.ndarray]]
+        | None = None,
+    ):
+        self.labels = np.asarray(labels, np.int32)
+        self._shapes, self._names, self._rule, self._stream = shapes, list(names), rule, stream
+
+        def pool(index: int) -> tuple[np.ndarray, np.ndarray]:
+            make = lambda: draw_pool(shapes(index), rule, np.random.default_rng([*stream, index]))
+            return make() if pools is None else pools(index, make)
+
+        self._pool = functools.lru_cache(KEPT)(pool)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Datapoint:
+        return self._read(index, None)
+
+    def sample(self, index: int, epoch: int) -> Datapoint:
+        return self._read(index, epoch)
+
+    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
+        epochs = [None] * len(indices) if epoch is None else np.broadcast_to(epoch, len(indices)).tolist()
+        return stack([self._read(int(index), each) for index, each in zip(indices, epochs, strict=True)])
+
+    def image(self, index: int) -> np.ndarray:
+        raise ValueError('points of a solid lie on no grid; `evaluate` it on one.')
+
+    def names(self, index: int) -> str:
+        return self._names[index]
+
+    def evaluate(self, index: int, coords: np.ndarray) -> np.ndarray:
+        """The truth at any ``coords [n, 3]``: ``[n, 1]`` float32."""
+        self._check(index)
+        return values_of(self._shapes(index), coords, self._rule)
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f'position {index} lies outside a split of {len(self)} shapes.')
+
+    def _read(self, index: int, epoch: int | None) -> Datapoint:
+        self._check(index)
+        points, values = self._pool(index)
+        count = self._rule.num_points
+        rows = np.arange(count)
+        if epoch is not None:
+            rows = np.random.default_rng([*self._stream, index, epoch + 1]).choice(len(points), count, replace=False)
+        return Datapoint(
+            points[rows], values[rows], np.ones(count, np.float32), np.asarray(index, np.int32), self.labels[index]
+        )

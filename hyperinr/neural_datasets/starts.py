@@ -1,0 +1,153 @@
+"""Where the INRs of a neural dataset start: at random, at one random start for all, generated, or meta-learned."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr.errors import InputError
+from hyperinr.training.model import Model
+from hyperinr.types import Array, Datapoint, Inr, InrWeights
+
+__all__ = ['StartRule', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
+
+Starts = Callable[[np.ndarray, Datapoint], InrWeights]
+"""``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``; an INR's start depends on its seed and signal alone."""
+
+
+class StartRule(NamedTuple):
+    """A kind of start and what decides it.
+
+    Attributes:
+      kind: one of `description.START_KINDS`.
+      run: run directory of the model; empty where none is needed.
+      noise: standard deviation of a normal perturbation, relative to that of each tensor of the start, so that several
+        seeds give several INRs.
+    """
+
+    kind: str
+    run: str = ''
+    noise: float = 0.0
+
+
+def random() -> StartRule:
+    """A fresh `Inr.init` for every INR, from its seed and its signal."""
+    return StartRule('random')
+
+
+def shared() -> StartRule:
+    """One fresh `Inr.init` per seed, the same for all signals: their weights can be compared entry by entry."""
+    return StartRule('shared')
+
+
+def generated(*, run: str, noise: float = 0.0) -> StartRule:
+    """What the model of a run generates for the signal: the hypernetwork's weights after its own adaptation steps.
+
+    Args:
+      run: directory of ``hyperinr train``.
+      noise: see `StartRule`.
+    """
+    return StartRule('generated', run, noise)
+
+
+def meta_learned(*, run: str, noise: float = 0.0) -> StartRule:
+    """The start that a run learned for all signals alike: the base of its hypernetwork, or MAML's initialisation.
+
+    Args:
+      run: directory of ``hyperinr train``.
+      noise: see `StartRule`.
+    """
+    return StartRule('meta_learned', run, noise)
+
+
+def make_starts(
+    rule: StartRule, inr: Inr, coord_dims: int, *, num_seeds: int, load_model: Callable[[str], Model]
+) -> tuple[Starts, dict[str, Any]]:
+    """The function that makes starts, and what ``dataset.json`` says of them.
+
+    Args:
+      rule: the kind.
+      inr: that is fitted.
+      coord_dims: D.
+      num_seeds: of the neural dataset.
+      load_model: run directory -> `Model`.
+
+    Raises:
+      InputError: a run that is missing or of another INR, or seeds that would all give the same INRs.
+    """
+    if rule.kind in ('random', 'shared'):
+        each_signal = rule.kind == 'random'
+
+        def fresh(seed: Array, signal: Array) -> InrWeights:
+            key = jax.random.key(seed)
+            return inr.init(jax.random.fold_in(key, signal) if each_signal else key, coord_dims)
+
+        vectorised = jax.jit(jax.vmap(fresh))
+        return lambda seeds, batch: vectorised(jnp.asarray(seeds, jnp.uint32), jnp.asarray(batch.index)), {
+            'kind': rule.kind
+        }
+    if num_seeds > 1 and rule.noise <= 0:
+        raise InputError(
+            f'a {rule.kind} start is the same for all {num_seeds} seeds, which would give the same INRs; '
+            f'set starts.{rule.kind}.noise > 0 or give one seed.'
+        )
+    model = load_model(rule.run)
+    _check_inr(model, inr, rule.run)
+    about = {
+        'kind': rule.kind,
+        'run': rule.run,
+        'step': model.metadata.get('step'),
+        'parameters_sha256': _digest(model),
+        'noise': rule.noise,
+    }
+    if rule.kind == 'generated':
+        plain: Callable[[Datapoint], InrWeights] = model.generate
+    else:
+        base = model.learner.hypernetwork.base
+        if base is None:
+            raise InputError(f'{rule.run} learned no start that all signals share; use starts.generated.')
+        constant = base(model.params)
+        plain = lambda batch: jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, (len(batch.index), *jnp.shape(leaf))), constant
+        )
+    perturb = jax.jit(jax.vmap(_perturbed, in_axes=(0, 0, 0, None)))
+
+    def starts(seeds: np.ndarray, batch: Datapoint) -> InrWeights:
+        weights = plain(batch)
+        if rule.noise <= 0:
+            return weights
+        return perturb(weights, jnp.asarray(seeds, jnp.uint32), jnp.asarray(batch.index), rule.noise)
+
+    return starts, about
+
+
+def _perturbed(weights: InrWeights, seed: Array, signal: Array, noise: Array) -> InrWeights:
+    leaves, structure = jax.tree.flatten(weights)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), signal), len(leaves))
+    moved = [
+        leaf + noise * jnp.std(leaf) * jax.random.normal(key, leaf.shape)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(structure, moved)
+
+
+def _check_inr(model: Model, inr: Inr, run: str) -> None:
+    theirs: Mapping[str, Any] = model.inr.metadata
+    different = sorted(name for name in {*theirs, *inr.metadata} if theirs.get(name) != inr.metadata.get(name))
+    if different:
+        name = different[0]
+        raise InputError(
+            f'the run {run} makes INRs with {name} = {theirs.get(name)!r}, this config has '
+            f'{name} = {inr.metadata.get(name)!r}; make them equal.'
+        )
+
+
+def _digest(model: Model) -> str:
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(model.params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

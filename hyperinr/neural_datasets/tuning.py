@@ -1,0 +1,212 @@
+"""What a search over the bindings of a config is: its space, and how good one neural dataset is.
+
+Running trials and keeping them is Optuna's business, see `hyperinr.store_commands.tune`; the command line gives each
+trial's bindings to the config as ``-p`` would.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hyperinr import metrics
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError, RunError
+from hyperinr.neural_datasets.fit_job import FittedChunk, fit_chunk
+from hyperinr.neural_datasets.plan import Job, chunk_rows
+
+__all__ = ['OBJECTIVES', 'Search', 'check_objective', 'classification_accuracy', 'measure', 'search', 'suggest']
+
+OBJECTIVES: Mapping[str, str] = {
+    'psnr': 'maximize',
+    'psnr_per_parameter': 'maximize',
+    'seconds_to_psnr': 'minimize',
+    'accuracy': 'maximize',
+}
+"""Name -> direction. PSNR in dB, seconds of one INR, accuracy in [0, 1]."""
+KINDS = ('log', 'uniform', 'integer', 'choice')
+DIVERGED = 1
+TEST_SHARE = 0.25
+
+
+class Search(NamedTuple):
+    """A search; made by `search`.
+
+    Attributes:
+      space: binding -> what to draw it from.
+      objective: one of `OBJECTIVES`.
+      num_trials: finished ones, over all processes.
+      num_signals: that a trial fits.
+      seed: of the draws and of the classifier.
+    """
+
+    space: Mapping[str, tuple]
+    objective: str
+    num_trials: int
+    num_signals: int
+    seed: int
+
+
+def search(
+    *,
+    space: Mapping[str, Sequence[Any]],
+    objective: str = 'psnr',
+    num_trials: int = 30,
+    num_signals: int = 128,
+    seed: int = 0,
+) -> Search:
+    """A search over bindings.
+
+    Args:
+      space: ``{'adam.learning_rate': ('log', 1e-4, 1e-1), 'siren.width': ('choice', 32, 64), 'NUM_STEPS':
+        ('integer', 50, 500), 'siren.omega_0': ('uniform', 5.0, 60.0)}``.
+      objective: ``'psnr'``: mean PSNR, an INR that diverged counting 0 dB; ``'psnr_per_parameter'``: that by the number
+        of weights; ``'seconds_to_psnr'``: of each INR that reaches ``neural_dataset.target_psnr_db``, without
+        compilation; ``'accuracy'``: of an MLP that reads labels off the weights, on signals that it was not trained on.
+      num_trials: >= 1.
+      num_signals: >= 1; the first of the source.
+      seed: >= 0.
+
+    Raises:
+      ValueError: an unknown objective or kind of range, an empty space or range, or a number below its least.
+    """
+    if objective not in OBJECTIVES:
+        raise ValueError(f'objective {objective!r} is none of {", ".join(OBJECTIVES)}.')
+    if not space:
+        raise ValueError("space is empty; give bindings, e.g. {'adam.learning_rate': ('log', 1e-4, 1e-1)}.")
+    for name, drawn in space.items():
+        if not drawn or drawn[0] not in KINDS:
+            raise ValueError(f'space[{name!r}] = {drawn!r} must begin with one of {", ".join(KINDS)}.')
+        fine = len(drawn) > 1 if drawn[0] == 'choice' else len(drawn) == 3 and drawn[1] < drawn[2]
+        if not fine or (drawn[0] == 'log' and drawn[1] <= 0):
+            raise ValueError(
+                f'space[{name!r}] = {drawn!r} is no range: give (kind, low, high) with low < high, or choices.'
+            )
+    if min(num_trials, num_signals) < 1 or seed < 0:
+        raise ValueError(f'a search needs num_trials, num_signals >= 1, seed >= 0, not {num_trials=}, {num_signals=}.')
+    return Search({name: tuple(drawn) for name, drawn in space.items()}, objective, num_trials, num_signals, seed)
+
+
+def suggest(trial: Any, space: Mapping[str, tuple]) -> list[str]:
+    """Bindings of one trial of Optuna: ``['adam.learning_rate = 0.003', ...]``."""
+    bindings = []
+    for name, (kind, *values) in space.items():
+        if kind == 'choice':
+            # Optuna stores only scalars, so the position is drawn.
+            value = values[trial.suggest_categorical(name, list(range(len(values))))]
+        elif kind == 'integer':
+            value = trial.suggest_int(name, *values)
+        else:
+            value = trial.suggest_float(name, *values, log=kind == 'log')
+        bindings.append(f'{name} = {value!r}')
+    return bindings
+
+
+def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] = lambda number, value: None) -> float:
+    """Fits the first signals with the first seed, and says how good that is.
+
+    Args:
+      job: of the trial's config.
+      found: the search.
+      on_chunk: called with the number of chunks fitted and the objective so far; may raise to give the trial up. Not
+        called for ``'accuracy'``, which exists at the end only.
+
+    Raises:
+      InputError: no target for ``'seconds_to_psnr'``, no labels for ``'accuracy'``.
+      RunError: no INR reached the target.
+    """
+    labels = check_objective(job, found)
+    count = len(labels)
+    num_weights = weights_lib.count(job.description.weights)
+    chunks = chunk_rows(0, count, job.plan.num_parallel)
+    _fit(job, chunks[0])  # compiles
+    parts: list[FittedChunk] = []
+    seconds, value = 0.0, 0.0
+    for number, rows in enumerate(chunks):
+        began = time.perf_counter()
+        fitted = _fit(job, rows)
+        seconds += time.perf_counter() - began
+        keep = min(len(rows), count - number * len(rows))
+        parts.append(FittedChunk(*(leaf[:keep] for leaf in fitted)))
+        whole = FittedChunk(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
+        if found.objective == 'accuracy':
+            continue
+        value = _value(whole, found.objective, seconds, num_weights, job.signals.spec.data_range)
+        if np.isfinite(value):
+            on_chunk(number + 1, value)
+    if found.objective == 'accuracy':
+        return classification_accuracy(whole.weights, labels, seed=found.seed)
+    if not np.isfinite(value):
+        raise RunError(f'no INR reached {job.plan.target_psnr_db} dB.')
+    return value
+
+
+def check_objective(job: Job, found: Search) -> np.ndarray:
+    """Labels ``[num_signals]`` of the signals that a trial fits.
+
+    Raises:
+      InputError: no target for ``'seconds_to_psnr'``, no labels for ``'accuracy'``.
+    """
+    if found.objective == 'seconds_to_psnr' and job.plan.target_psnr_db is None:
+        raise InputError("the objective 'seconds_to_psnr' needs neural_dataset.target_psnr_db.")
+    labels = job.signals.labels(np.arange(min(found.num_signals, len(job.signals))))
+    if found.objective == 'accuracy' and len(np.unique(labels[labels >= 0])) < 2:
+        raise InputError(f"the objective 'accuracy' needs labels of two classes; {job.signals.spec.name!r} has none.")
+    return labels
+
+
+def _fit(job: Job, rows: np.ndarray) -> FittedChunk:
+    datapoints = job.signals.batch(rows)
+    return fit_chunk(
+        job.inr,
+        job.starts(np.full(len(rows), job.plan.seeds[0]), datapoints),
+        datapoints,
+        optimizer=job.plan.optimizer,
+        num_steps=job.plan.num_steps,
+        target_psnr_db=job.plan.target_psnr_db,
+        data_range=job.signals.spec.data_range,
+    )
+
+
+def _value(
+    fitted: FittedChunk, objective: str, seconds: float, num_weights: int, data_range: tuple[float, float]
+) -> float:
+    if objective == 'seconds_to_psnr':
+        reached = int(np.sum(fitted.status == 0))
+        return seconds / reached if reached else float('inf')
+    psnr = np.asarray(metrics.psnr_from_mse(fitted.mse, data_range))
+    mean = float(np.mean(np.where(fitted.status == DIVERGED, 0.0, psnr)))
+    return mean / num_weights if objective == 'psnr_per_parameter' else mean
+
+
+def classification_accuracy(weights: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
+    """Share of held-out INRs whose label a small MLP reads off their standardised weights.
+
+    Args:
+      weights: ``[n, P]``; rows that are not finite or have no label are left out.
+      labels: ``[n]``, -1: none.
+      seed: of the split, three quarters for training, and of the MLP.
+
+    Raises:
+      InputError: scikit-learn is missing, or fewer than eight INRs are left.
+    """
+    try:
+        from sklearn.neural_network import MLPClassifier
+    except ImportError:
+        raise InputError("the objective 'accuracy' needs scikit-learn; install hyperinr[analysis].") from None
+    import warnings
+
+    keep = (labels >= 0) & np.isfinite(weights).all(axis=1)
+    rows, classes = weights[keep].astype(np.float64), labels[keep]
+    if len(rows) < 8:
+        raise InputError(f"the objective 'accuracy' needs 8 labelled INRs or more, not {len(rows)}; fit more signals.")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    held_out, train = np.split(order, [max(1, round(TEST_SHARE * len(rows)))])
+    spread = rows[train].std(axis=0)
+    rows = (rows - rows[train].mean(axis=0)) / np.where(spread > 0, spread, 1)
+    classifier = MLPClassifier((64,), alpha=1e-2, max_iter=200, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # it has not converged after 200 epochs: the same for every trial
+        classifier.fit(rows[train], classes[train])
+    return float(np.mean(classifier.predict(rows[held_out]) == classes[held_out]))

@@ -1,0 +1,129 @@
+"""Solids and meshes: distances against closed forms and brute force, points where they should be."""
+
+import numpy as np
+import pytest
+
+from hyperinr import datasets
+from hyperinr.datasets.meshes import Mesh, read_mesh
+from hyperinr.datasets.shapes import PointRule, draw_pool
+from hyperinr.datasets.solids import FAMILIES, Solid
+from hyperinr.errors import InputError
+from tests.datasets.sources import write_meshes
+
+RULE = PointRule(200, 0.5, 0.02, 'occupancy', 1.0)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_solids_distance_is_that_to_its_nearest_surface_point(family):
+    rng = np.random.default_rng(1)
+    solid = Solid(family, np.random.default_rng(0))
+    surface = solid.surface(rng, 20000)
+    np.testing.assert_allclose(solid.signed_distance(surface), 0, atol=1e-4)
+    assert np.abs(surface).max() < 1
+    points = rng.uniform(-1, 1, (40, 3))
+    nearest = np.linalg.norm(points[:, None] - surface, axis=-1).min(axis=1)
+    distance = solid.signed_distance(points)
+    assert np.all(np.abs(distance) <= nearest + 1e-4)
+    np.testing.assert_allclose(np.abs(distance), nearest, atol=0.05)
+    assert not solid.inside(np.array([[0.99, 0.99, 0.99]])).any()
+    assert solid.inside(rng.uniform(-1, 1, (5000, 3))).mean() > 0.005
+
+
+def test_the_volume_of_a_sphere_is_that_of_the_formula():
+    solid = Solid('sphere', np.random.default_rng(3))
+    radius = np.random.default_rng(3).uniform(0.3, 0.7)
+    share = solid.inside(np.random.default_rng(0).uniform(-1, 1, (200000, 3))).mean()
+    np.testing.assert_allclose(8 * share, 4 / 3 * np.pi * radius**3, rtol=0.05)
+
+
+def test_points_are_half_uniform_and_half_near_the_surface():
+    solid = Solid('box', np.random.default_rng(0))
+    points, values = draw_pool(solid, RULE, np.random.default_rng(1))
+    assert points.shape == (800, 3)
+    near = np.abs(solid.signed_distance(points)) < 0.06
+    assert 0.5 <= near.mean() < 0.75
+    far, _ = draw_pool(solid, RULE._replace(near_fraction=0.0), np.random.default_rng(1))
+    assert (np.abs(solid.signed_distance(far)) < 0.06).mean() < 0.3
+    np.testing.assert_array_equal(values[:, 0], solid.signed_distance(points.astype(float)) < 0)
+
+
+def test_signed_distances_are_clipped_and_labels_are_families():
+    dataset = datasets.solids(num_train=7, quantity='signed_distance', truncation=0.1, num_points=50)
+    source = dataset.splits['train']
+    assert dataset.spec.data_range == (-0.1, 0.1)
+    assert source.labels.tolist() == [0, 1, 2, 3, 4, 0, 1]
+    coords = source[3].coords
+    solid = Solid('capsule', np.random.default_rng([0, 0, 3, 0]))
+    np.testing.assert_allclose(source[3].values[:, 0], np.clip(solid.signed_distance(coords), -0.1, 0.1), atol=1e-6)
+    np.testing.assert_array_equal(source.evaluate(3, coords), source[3].values)
+
+
+def box_triangles(half):
+    import itertools
+
+    triangles = []
+    for axis, side in itertools.product(range(3), (-1, 1)):
+        u, v = (axis + 1) % 3, (axis + 2) % 3
+        corner = lambda a, b, axis=axis, side=side, u=u, v=v: [
+            {axis: side, u: a, v: b}[each] * half[each] for each in range(3)
+        ]
+        square = [corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)]
+        square = square if side > 0 else square[::-1]
+        triangles += [[square[0], square[1], square[2]], [square[0], square[2], square[3]]]
+    return np.array(triangles)
+
+
+def test_a_meshs_distance_is_that_of_the_closed_form_of_a_box():
+    half = np.array([0.3, 0.5, 0.2])
+    mesh = Mesh(box_triangles(half))
+    points = np.random.default_rng(0).uniform(-1, 1, (300, 3))
+    beyond = np.abs(points) - half
+    expected = np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0)
+    np.testing.assert_allclose(mesh.signed_distance(points), expected, atol=1e-9)
+    np.testing.assert_array_equal(mesh.inside(points), expected < 0)
+    surface = mesh.surface(np.random.default_rng(0), 4000)
+    on_top = np.abs(surface[:, 2] - half[2]) < 1e-9
+    area = half[0] * half[1] / (2 * (half[0] * half[1] + half[1] * half[2] + half[0] * half[2]))
+    np.testing.assert_allclose(on_top.mean(), area, atol=0.03)
+
+
+def test_meshes_are_scaled_cached_and_classed_by_folder(tmp_path, monkeypatch):
+    pytest.importorskip('trimesh')
+    write_meshes(tmp_path / 'meshes')
+    options = {'path': str(tmp_path / 'meshes'), 'num_points': 30, 'data_dir': str(tmp_path / 'cache')}
+    dataset = datasets.mesh_folder(**options)
+    first = dataset.splits['train'][0]
+    assert {name: len(source) for name, source in dataset.splits.items()} == {'train': 8, 'validation': 1, 'test': 1}
+    for source in dataset.splits.values():
+        for index in range(len(source)):
+            assert source.labels[index] == ('diamonds' in source.names(index))
+    from hyperinr.datasets import meshes
+
+    monkeypatch.setattr(meshes, 'read_mesh', lambda path: pytest.fail('the cache was not used'))
+    again = datasets.mesh_folder(**options).splits['train'][0]
+    np.testing.assert_array_equal(first.values, again.values)
+    np.testing.assert_array_equal(first.coords, again.coords)
+
+
+def test_a_mesh_is_turned_the_right_side_out_and_fills_the_cube(tmp_path):
+    pytest.importorskip('trimesh')
+    write_meshes(tmp_path)
+    mesh = read_mesh(tmp_path / 'boxes' / '1.obj')
+    points = np.array([[0.0, 0, 0], [0.95, 0, 0], [0, 0, 0.89], [0, 0, 0.91]])
+    assert mesh.inside(points).tolist() == [True, False, True, False]
+
+
+def test_an_open_mesh_and_too_few_are_one_clear_line(tmp_path):
+    pytest.importorskip('trimesh')
+    (tmp_path / 'open.obj').write_text('v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n')
+    with pytest.raises(InputError, match='open.obj is not watertight: .*close its holes'):
+        read_mesh(tmp_path / 'open.obj')
+    (tmp_path / 'text.obj').write_text('no mesh')
+    with pytest.raises(InputError, match='text.obj'):
+        read_mesh(tmp_path / 'text.obj')
+    with pytest.raises(InputError, match='holds 2 meshes'):
+        datasets.mesh_folder(path=str(tmp_path))
+    with pytest.raises(InputError, match='near_fraction in'):
+        datasets.solids(near_fraction=2.0)
+    with pytest.raises(InputError, match='quantity must be'):
+        datasets.solids(quantity='colour')

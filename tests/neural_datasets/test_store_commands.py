@@ -1,0 +1,287 @@
+"""`hyperinr fit` and `verify` by the command line: killed, run twice, run wrongly."""
+
+import errno
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hyperinr import cli, files
+from hyperinr.neural_datasets import launchers, slurm_launcher
+from hyperinr.neural_datasets.shards import list_shards, shard_path
+from tests.neural_datasets.kill_test import run_kill_test
+from tests.neural_datasets.tiny_store import SIZES, write_config
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = [word for binding in SIZES for word in ('-p', binding)]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Worker processes share what they compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path_factory.mktemp('compiled')))
+        patch.setenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+        yield
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    return str(write_config(tmp_path_factory.mktemp('config')))
+
+
+@pytest.fixture(scope='module')
+def complete(tmp_path_factory, config):
+    folder = tmp_path_factory.mktemp('stores') / 'complete'
+    assert cli.main(['fit', config, '--store', str(folder), *PARAMS, '--debug']) == 0
+    return folder
+
+
+@pytest.fixture
+def run(capfd):
+    """``run(*arguments) -> (status, stdout, stderr)``."""
+
+    def run(*arguments):
+        try:
+            status = cli.main([*map(str, arguments)])
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    return run
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob('weights-*'))}
+
+
+def assert_one_line(result, status, *parts):
+    code, _, err = result
+    assert code == status, err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith('hyperinr: error: ')
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+def test_a_store_is_fitted_verified_and_finished_once(run, complete, config):
+    before = content(complete)
+    assert len(before) == 6
+    status, out, _ = run('verify', '--store', complete)
+    assert status == 0
+    assert '22 INRs, complete and sound' in out
+    assert 'PSNR of 22 INRs measured anew' in out
+    status, out, _ = run('fit', '--store', complete)
+    assert status == 0
+    assert '22 of 22 INRs are there already' in out
+    assert content(complete) == before
+
+
+def test_killed_workers_and_killed_commands_end_bit_equal(complete, config, tmp_path):
+    """A small version; ``python -m tests.neural_datasets.kill_test`` runs the full one."""
+    killed = tmp_path / 'killed'
+    report = run_kill_test(killed, config, [*PARAMS], num_kills=3, num_workers=2, seed=0, max_wait_seconds=1.0)
+    assert report['kills'] == 3
+    assert content(killed) == content(complete)
+    assert cli.main(['verify', '--store', str(killed)]) == 0
+
+
+def test_a_changed_config_is_refused_with_the_difference(run, complete, config):
+    before = content(complete)
+    result = run('fit', config, '--store', complete, *PARAMS, '-p', 'siren.omega_0=20.0')
+    assert_one_line(result, 2, 'inrs.siren.omega_0 was 30.0, is now 20.0')
+    assert_one_line(run('fit', '--store', complete, '-p', 'SEEDS=(3,)'), 2, 'SEEDS was (3, 5), is now (3,)')
+    assert content(complete) == before
+
+
+@pytest.mark.parametrize(
+    ('options', 'parts'),
+    [
+        (('--start', '5', '--end', '23'), ('[5, 23)', 'index space [0, 22)')),
+        (('--start', '-1'), ('[-1, 22)',)),
+        (('--start', '7', '--end', '7'), ('[7, 7) is empty',)),
+        (('--workers', '0'), ('--workers 0',)),
+        (('--launcher', 'cloud'), ("'cloud' is none of local, ray, slurm",)),
+        (('-p', 'neural_dataset.num_step=3'), ("did you mean 'num_steps'",)),
+        (('-p', 'SEEDS=(1, 1)'), ('seeds (1, 1) must be different',)),
+        (('-p', 'neural_dataset.shard_size=0'), ('shard_size >= 1',)),
+        (('-p', 'TARGET_PSNR_DB=-3.0'), ('target_psnr_db must be above 0',)),
+        (('-p', "neural_dataset.splits=('train', 'extra')"), ("'train', 'extra'", 'train, validation, test')),
+        (('-p', 'adam.learning_rate=0.0'), ('learning_rate must be above 0',)),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_writes_nothing(run, config, tmp_path, options, parts):
+    folder = tmp_path / 'store'
+    assert_one_line(run('fit', config, '--store', folder, *PARAMS, *options), 2, *parts)
+    assert not folder.exists()
+
+
+def test_a_store_that_is_none_is_said(run, config, tmp_path):
+    assert_one_line(run('fit', '--store', tmp_path / 'new'), 2, 'holds no neural dataset yet; give a CONFIG')
+    assert_one_line(run('verify', '--store', tmp_path / 'new'), 2, 'holds no neural dataset')
+    (tmp_path / 'file').write_text('mine')
+    assert_one_line(run('fit', config, '--store', tmp_path / 'file', *PARAMS), 2, 'is a file')
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'thesis.txt').write_text('mine')
+    assert_one_line(run('fit', config, '--store', tmp_path / 'full', *PARAMS), 2, 'not empty', 'thesis.txt')
+    assert [path.name for path in (tmp_path / 'full').iterdir()] == ['thesis.txt']
+
+
+def test_a_foreign_file_in_a_store_harms_nothing(run, config, complete, tmp_path):
+    folder = copy(complete, tmp_path)
+    shard_path(folder, 4, 8).unlink()
+    (folder / 'notes.txt').write_text('mine')
+    assert run('fit', '--store', folder)[0] == 0
+    assert content(folder) == content(complete)
+    status, out, err = run('verify', '--store', folder)
+    assert status == 1
+    assert 'notes.txt: a foreign file' in out
+    assert '1 problem.' in err
+    assert (folder / 'notes.txt').read_text() == 'mine'
+
+
+def test_a_shard_cut_short_stops_fit_and_is_repaired(run, complete, tmp_path):
+    folder = copy(complete, tmp_path)
+    path = shard_path(folder, 8, 12)
+    path.write_bytes(path.read_bytes()[:-7])
+    assert_one_line(run('fit', '--store', folder), 2, path.name, 'cut short', 'hyperinr verify --repair')
+    status, out, err = run('verify', '--store', folder, '--repair')
+    assert status == 1
+    assert 'dropped weights-8-12.safetensors' in out
+    assert 'makes them anew' in err
+    assert run('fit', '--store', folder)[0] == 0
+    assert content(folder) == content(complete)
+    assert run('verify', '--store', folder)[0] == 0
+
+
+def test_a_full_disk_loses_nothing(run, config, complete, tmp_path, monkeypatch):
+    """The third shard meets a full disk; later there is room again."""
+    real, written = files.os.fsync, []
+
+    def fsync(handle):
+        if stat_is_file(handle):
+            written.append(handle)
+            if len(written) == 4:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+        real(handle)
+
+    folder = tmp_path / 'store'
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, 'fsync', fsync)
+        assert_one_line(run('fit', config, '--store', folder, *PARAMS), 1, 'the disk is full', 'weights-8-12')
+    assert list_shards(folder) == [(0, 4), (4, 8)]
+    assert not list(folder.glob('.weights*'))
+    assert run('fit', '--store', folder)[0] == 0
+    assert content(folder) == content(complete)
+
+
+def stat_is_file(handle):
+    import stat
+
+    return stat.S_ISREG(os.fstat(handle).st_mode)
+
+
+def test_a_read_only_store_is_said_before_any_work(run, config, complete, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, 'Read-only file system')
+
+    before = content(complete)
+    monkeypatch.setattr(files.tempfile, 'TemporaryFile', refuse)
+    assert_one_line(run('fit', '--store', complete), 2, 'no permission to write')
+    assert content(complete) == before
+
+
+def test_more_workers_than_shards_start_no_more_than_shards(run, config, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(launchers, 'launch_local', lambda commands, on_poll: started.extend(commands))
+    folder = tmp_path / 'store'
+    assert run('fit', config, '--store', folder, *PARAMS, '--end', '8', '--workers', '9')[0] == 0
+    assert [command[-1] for command in started] == ['0/2', '1/2']
+
+
+def test_more_workers_than_work_all_end(complete, tmp_path):
+    """Workers that find nothing to do, or everything claimed, end when the range is complete."""
+    folder = copy(complete, tmp_path)
+    shard_path(folder, 20, 22).unlink()
+    launchers.launch_local(
+        [launchers.worker_command(folder, start=None, end=None, worker=k, num_workers=2) for k in range(2)]
+    )
+    assert content(folder) == content(complete)
+
+
+def test_a_worker_that_reports_an_error_ends_all(tmp_path):
+    from hyperinr.errors import InputError, RunError
+
+    code = 'import sys; print("hyperinr: error: bad", file=sys.stderr); sys.exit(int(sys.argv[1]))'
+    say = lambda status: [sys.executable, '-c', code, str(status)]
+    sleep = [sys.executable, '-c', 'import time; time.sleep(60)']
+    began = time.monotonic()
+    with pytest.raises(InputError, match='^bad$'):
+        launchers.launch_local([sleep, say(2)])
+    with pytest.raises(RunError, match='^bad$'):
+        launchers.launch_local([sleep, say(1)])
+    assert time.monotonic() - began < 30
+
+
+def test_a_worker_that_dies_is_started_again_but_not_for_ever(tmp_path):
+    from hyperinr.errors import RunError
+
+    code = (
+        'import os, pathlib, sys; path = pathlib.Path(sys.argv[1]); path.write_text((path.read_text() if path.exists() '
+        'else "") + "x"); os.kill(os.getpid(), 9) if len(path.read_text()) < int(sys.argv[2]) else None'
+    )
+    launchers.launch_local([[sys.executable, '-c', code, str(tmp_path / 'a'), '3']])
+    assert (tmp_path / 'a').read_text() == 'xxx'
+    with pytest.raises(RunError, match='died 2 times'):
+        launchers.launch_local([[sys.executable, '-c', code, str(tmp_path / 'b'), '9']], max_restarts=1)
+
+
+def test_a_wrong_worker_number_is_refused(run, complete):
+    for worker in ('3/2', 'x', '1/1'):
+        assert_one_line(run('fit', '--store', complete, '--worker', worker), 2, 'k/K')
+
+
+def test_slurm_gets_an_array_of_the_same_commands(complete, tmp_path, monkeypatch):
+    """A stand-in for ``sbatch`` keeps the script that submitit wrote."""
+    pytest.importorskip('submitit')
+    bin_folder = tmp_path / 'bin'
+    bin_folder.mkdir()
+    for name in ('sbatch', 'srun', 'squeue', 'sacct', 'scancel'):
+        script = bin_folder / name
+        script.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/submitted.sh\necho Submitted batch job 17\n')
+        script.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{bin_folder}:{os.environ["PATH"]}')
+    commands = [launchers.worker_command(complete, start=0, end=8, worker=k, num_workers=2) for k in range(2)]
+    jobs = slurm_launcher.launch_slurm(commands, folder=tmp_path / 'logs', options={'partition': 'cpu', 'time': 90})
+    assert jobs == ['17_0', '17_1']
+    text = (tmp_path / 'submitted.sh').read_text()
+    for line in ('#SBATCH --array=0-1%2', '#SBATCH --partition=cpu', '#SBATCH --time=90', '#SBATCH --requeue'):
+        assert line in text.splitlines(), text
+    from hyperinr.errors import InputError
+
+    with pytest.raises(InputError, match='--slurm: .*colour'):
+        slurm_launcher.launch_slurm(commands, folder=tmp_path / 'logs', options={'colour': 'red'})
+
+
+def test_slurm_where_there_is_none_is_said(run, complete):
+    pytest.importorskip('submitit')
+    assert_one_line(run('fit', '--store', complete, '--launcher', 'slurm'), 2, 'no Slurm here', '--launcher local')
+
+
+@pytest.mark.filterwarnings('ignore')  # Ray's own, of its processes and their sockets
+def test_ray_runs_two_workers(run, complete, tmp_path):
+    pytest.importorskip('ray')
+    folder = copy(complete, tmp_path)
+    for begin, end in ((0, 4), (8, 12)):
+        shard_path(folder, begin, end).unlink()
+    assert run('fit', '--store', folder, '--launcher', 'ray', '--workers', '2')[0] == 0
+    assert content(folder) == content(complete)
+
+
+def copy(folder, tmp_path):
+    import shutil
+
+    return shutil.copytree(folder, tmp_path / 'store')

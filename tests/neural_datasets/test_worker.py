@@ -1,0 +1,230 @@
+"""Fitting: what is missing is made, once, and comes out the same whoever makes it."""
+
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from hyperinr import fitting, neural_datasets
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.neural_datasets import starts, worker
+from hyperinr.neural_datasets.claims import CLAIMS, claimed, work_in_progress
+from hyperinr.neural_datasets.fit_job import fit_chunk
+from hyperinr.neural_datasets.fit_progress import count_done
+from hyperinr.neural_datasets.plan import chunk_rows
+from hyperinr.neural_datasets.shards import list_shards, shard_path
+from tests.neural_datasets.tiny_store import OPTIMIZER, default_job, fit_tiny, tiny_job
+from tests.tiny import make_model, make_spec
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob('weights-*'))}
+
+
+@pytest.fixture(scope='module')
+def complete(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('stores') / 'complete'
+    fit_tiny(folder)
+    return folder
+
+
+def test_ranges_are_widened_to_shards_and_add_up_to_the_same_bytes(complete, tmp_path):
+    job, report = fit_tiny(tmp_path, start=5, end=9)
+    assert list_shards(tmp_path) == [(4, 8), (8, 12)]
+    assert report.fitted == 8
+    _, report = fit_tiny(tmp_path, job)
+    assert report.fitted == 22 - 8
+    assert content(tmp_path) == content(complete)
+    _, report = fit_tiny(tmp_path, job)
+    assert report.fitted == 0
+
+
+def test_workers_that_run_at_once_share_the_work(complete, tmp_path):
+    job = default_job()
+    worker.open_for_fitting(tmp_path, job.description)
+    reports = []
+
+    def run(number):
+        reports.append(worker.fit_range(tmp_path, job, worker=number, num_workers=3))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(report.fitted for report in reports) == 22
+    assert content(tmp_path) == content(complete)
+
+
+def test_a_shard_that_another_holds_is_waited_for_and_taken_over_when_released(tmp_path):
+    job = default_job()
+    worker.open_for_fitting(tmp_path, job.description)
+    with claimed(tmp_path, '0-4') as mine:
+        assert mine.exclusive
+        thread = threading.Thread(target=worker.fit_range, args=(tmp_path, job))
+        thread.start()
+        thread.join(timeout=1)
+        assert thread.is_alive()
+        assert (0, 4) not in list_shards(tmp_path)
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert (0, 4) in list_shards(tmp_path)
+    assert list((tmp_path / CLAIMS).iterdir()) == []
+
+
+def test_without_locks_every_claim_is_granted(tmp_path, monkeypatch):
+    import errno
+    import fcntl
+
+    def no_locks(*arguments):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(fcntl, 'flock', no_locks)
+    with claimed(tmp_path, 'a') as first, claimed(tmp_path, 'a') as second:
+        assert (first.exclusive, second.exclusive) == (False, False)
+
+
+def test_leftovers_of_killed_writers_are_removed_and_never_read(complete, tmp_path):
+    job = default_job()
+    worker.open_for_fitting(tmp_path, job.description)
+    leftover = tmp_path / '.weights-0-4.123.partial.safetensors'
+    leftover.write_bytes(b'half')
+    fit_tiny(tmp_path, job)
+    assert not leftover.exists()
+    assert content(tmp_path) == content(complete)
+
+
+def test_progress_counts_shards_and_work_in_progress(tmp_path):
+    job, _ = fit_tiny(tmp_path, end=4)
+    with claimed(tmp_path, '4-8') as claim:
+        claim.report(3)
+        assert work_in_progress(tmp_path) == {'4-8': 3}
+        assert count_done(tmp_path, job.description, None, None) == 7
+        assert count_done(tmp_path, job.description, 5, 6) == 3
+
+
+def test_chunks_have_one_shape():
+    assert [rows.tolist() for rows in chunk_rows(4, 9, 2)] == [[4, 5], [6, 7], [8, 8]]
+
+
+def test_the_chunk_size_does_not_matter_on_a_cpu(complete, tmp_path):
+    fit_tiny(tmp_path, tiny_job(num_parallel=3))
+    ours, theirs = (neural_datasets.open_store(folder).weights() for folder in (tmp_path, complete))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_steps_change_the_weights_as_plain_adam_does(tmp_path):
+    """Oracle: Adam written out in float64 NumPy, with JAX's gradient."""
+    job, _ = fit_tiny(tmp_path, tiny_job(seeds=(3,), num_steps=3))
+    store = neural_datasets.open_store(tmp_path)
+    batch = job.signals.batch([2])
+    spec = store.description.weights
+    flat = np.asarray(weights_lib.flatten(job.starts(np.array([3]), batch), spec)[0], np.float64)
+
+    def loss(vector):
+        predicted = job.inr.apply(weights_lib.unflatten(vector, spec), batch.coords[0])
+        return ((predicted - batch.values[0]) ** 2).mean()
+
+    first, second = np.zeros_like(flat), np.zeros_like(flat)
+    slope = jax.jit(jax.grad(loss))
+    for step in range(1, 4):
+        gradient = np.asarray(slope(flat.astype(np.float32)), np.float64)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        flat -= 1e-2 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    np.testing.assert_allclose(store.weights([2])[0], flat, rtol=1e-3, atol=1e-5)
+
+
+def test_a_target_stops_each_inr_at_its_own_first_step_that_reaches_it(tmp_path):
+    job = tiny_job(seeds=(3,), num_steps=60)
+    batch = job.signals.batch(np.arange(4))
+    start = job.starts(np.full(4, 3), batch)
+    fitted = fitting.fit(job.inr, start, batch, optimizer=OPTIMIZER, num_steps=12)
+    curves = -10 * np.log10(np.asarray(fitted.mse).T)
+    target = float(np.median(curves[-1]))
+    found = fit_chunk(
+        job.inr, start, batch, optimizer=OPTIMIZER, num_steps=12, target_psnr_db=target, data_range=(0.0, 1.0)
+    )
+    for row in range(4):
+        reached = np.flatnonzero(curves[:, row] >= target)
+        assert found.steps[row] == (reached[0] if len(reached) else 12)
+        assert found.status[row] == (0 if len(reached) else 2)
+    assert set(found.status.tolist()) == {0, 2}
+
+
+def test_an_inr_that_diverges_is_marked_and_harms_no_other(tmp_path):
+    import optax
+
+    job = tiny_job(seeds=(3,), optimizer=optax.sgd(3e38))
+    fit_tiny(tmp_path, job)
+    store = neural_datasets.open_store(tmp_path)
+    assert len(store.where(status='diverged')) == len(store)
+    from hyperinr.neural_datasets import verify
+
+    assert verify(tmp_path).problems == []
+
+
+def test_starts_are_what_their_names_say():
+    batch = default_job().signals.batch([0, 1])
+    random, shared = tiny_job(start=starts.random()), tiny_job(start=starts.shared())
+    first = lambda job, seeds: np.asarray(job.starts(np.asarray(seeds), batch)['layer_0']['w'])
+    assert not np.array_equal(*first(random, [3, 3]))
+    np.testing.assert_array_equal(*first(shared, [3, 3]))
+    assert not np.array_equal(*first(shared, [3, 5]))
+    alone = jax.tree.map(lambda leaf: leaf[1:], batch)
+    np.testing.assert_array_equal(random.starts(np.array([3]), alone)['layer_0']['w'][0], first(random, [3, 3])[1])
+
+
+def test_starts_of_a_model_are_the_models():
+    model = make_model(constant=True, spec=make_spec(grid_shape=(5, 7)))
+    from hyperinr.datasets import continuous_function
+
+    dataset = continuous_function(resolution=(5, 7), num_train=6, num_validation=3, num_test=2)
+    options = {'dataset': dataset, 'width': 8, 'load_model': lambda run: model}
+    generated = tiny_job(seeds=(0,), start=starts.generated(run='runs/a'), **options)
+    batch = generated.signals.batch([0, 1])
+    jax.tree.map(np.testing.assert_array_equal, generated.starts(np.zeros(2), batch), model.generate(batch))
+    learned = tiny_job(seeds=(0,), start=starts.meta_learned(run='runs/a'), **options)
+    base = model.learner.hypernetwork.base(model.params)
+    for row in range(2):
+        tree = jax.tree.map(lambda leaf, row=row: leaf[row], learned.starts(np.zeros(2), batch))
+        jax.tree.map(np.testing.assert_array_equal, tree, base)
+    assert learned.description.start['parameters_sha256'] == generated.description.start['parameters_sha256']
+    with pytest.raises(InputError, match='same for all 2 seeds'):
+        tiny_job(seeds=(0, 1), start=starts.meta_learned(run='runs/a'), **options)
+    noisy = tiny_job(seeds=(0, 1), start=starts.meta_learned(run='runs/a', noise=0.1), **options)
+    moved = noisy.starts(np.array([0, 1]), batch)['layer_1']['w']
+    spread = np.std(np.asarray(moved) - np.asarray(base['layer_1']['w'])[None], axis=(1, 2))
+    np.testing.assert_allclose(spread, 0.1 * np.std(base['layer_1']['w']), rtol=0.4)
+    assert not np.array_equal(moved[0], moved[1])
+    with pytest.raises(InputError, match='width = 8, this config has width = 6'):
+        tiny_job(seeds=(0,), start=starts.generated(run='runs/a'), **{**options, 'width': 6})
+
+
+def test_other_data_and_another_seed_are_refused(complete):
+    from hyperinr.datasets import continuous_function
+
+    other = continuous_function(resolution=(5, 7), num_train=6, num_validation=3, num_test=2, seed=1)
+    with pytest.raises(InputError, match='another config: source was'):
+        worker.open_for_fitting(complete, tiny_job(dataset=other).description)
+    with pytest.raises(InputError, match='seeds was'):
+        worker.open_for_fitting(complete, tiny_job(seeds=(3, 6)).description)
+    assert len(list_shards(complete)) == 6
+
+
+def test_a_shard_appears_at_once(tmp_path, monkeypatch):
+    """While a shard is being written its name does not exist."""
+    from hyperinr.neural_datasets import shards
+
+    seen = []
+    plain = shards.checksum
+
+    def watch(tensors):
+        seen.append(shard_path(tmp_path, 0, 4).exists())
+        return plain(tensors)
+
+    monkeypatch.setattr(shards, 'checksum', watch)
+    fit_tiny(tmp_path, end=4)
+    assert seen == [False]
+    assert shard_path(tmp_path, 0, 4).exists()

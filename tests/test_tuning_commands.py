@@ -1,0 +1,118 @@
+"""A search goes on where it was, finds what is better, and writes a config that `fit` takes."""
+
+import numpy as np
+import pytest
+
+from hyperinr import cli, config
+from hyperinr.neural_datasets import tuning
+from tests.neural_datasets.tiny_store import CONFIG, SIZES, default_job, tiny_job, write_config
+
+SPACE = """
+from __gin__ import dynamic_registration
+from hyperinr.neural_datasets import tuning
+tuning.search.space = {'adam.learning_rate': ('choice', 1e-6, 3e-2), 'NUM_STEPS': ('integer', 4, 8)}
+tuning.search.num_trials = 2
+tuning.search.num_signals = 4
+"""
+PARAMS = [word for binding in SIZES for word in ('-p', binding)]
+
+
+@pytest.fixture
+def run(capfd):
+    def run(*arguments):
+        status = cli.main([*map(str, arguments)])
+        return status, *capfd.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize('storage', ['journal', 'sqlite'])
+def test_a_search_is_resumed_and_its_best_config_fits(run, tmp_path, storage):
+    pytest.importorskip('optuna')
+    path = write_config(tmp_path, CONFIG + SPACE)
+    study = tmp_path / 'study'
+    options = ('--study', study, '--storage', storage, *PARAMS)
+    status, out, err = run('tune', path, '--trials', '1', *options)
+    assert status == 0, err
+    assert [line.split(':')[0] for line in out.splitlines() if line.startswith('trial')] == ['trial 0']
+    status, out, err = run('tune', path, *options)
+    assert status == 0, err
+    assert [line.split(':')[0] for line in out.splitlines() if line.startswith('trial')] == ['trial 1']
+    assert run('tune', path, *options)[1].count('trial ') == 0
+    best = config.load_config(str(study / 'best.gin'))
+    assert best.value('optimizers.adam.learning_rate') in (1e-6, 3e-2)
+    assert best.value('inrs.siren.width') == 6
+    status, _, err = run('tune', path, *options, '-p', 'SEEDS=(9,)')
+    assert status == 2
+    assert 'a search of another config' in err
+    if storage == 'journal':
+        assert run('fit', study / 'best.gin', '--store', tmp_path / 'store', '--end', '4')[0] == 0
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', 'space'),
+        ("tuning.search.space = {'adam.learning_rat': ('log', 1e-4, 1e-2)}", "did you mean 'learning_rate'"),
+        ("tuning.search.space = {'adam.learning_rate': ('log', 1e-2, 1e-4)}", 'is no range'),
+        ("tuning.search.space = {'adam.learning_rate': ('even', 1e-4, 1e-2)}", 'must begin with one of log'),
+        (
+            "tuning.search.space = {'NUM_STEPS': ('integer', 1, 2)}\ntuning.search.objective = 'speed'",
+            "objective 'speed' is none of psnr",
+        ),
+        (
+            "tuning.search.space = {'NUM_STEPS': ('integer', 1, 2)}\ntuning.search.objective = 'seconds_to_psnr'",
+            'needs neural_dataset.target_psnr_db',
+        ),
+        (
+            "tuning.search.space = {'NUM_STEPS': ('integer', 1, 2)}\ntuning.search.objective = 'accuracy'",
+            'needs labels',
+        ),
+    ],
+)
+def test_a_wrong_search_is_one_line(run, tmp_path, text, message):
+    pytest.importorskip('optuna')
+    header = 'from __gin__ import dynamic_registration\nfrom hyperinr.neural_datasets import tuning\n'
+    path = write_config(tmp_path, f'{CONFIG}\n{header if text else ""}{text}\n')
+    status, _, err = run('tune', path, '--study', tmp_path / 'study', *PARAMS)
+    assert status == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_objectives_are_what_they_say():
+    job = default_job()
+    reports = []
+    found = tuning.search(space={'NUM_STEPS': ('integer', 1, 2)}, num_signals=5)
+    value = tuning.measure(job, found, on_chunk=lambda number, value: reports.append((number, value)))
+    rows = np.arange(5)
+    batch = job.signals.batch(rows)
+    from hyperinr.neural_datasets.fit_job import fit_chunk
+    from tests.neural_datasets.tiny_store import OPTIMIZER
+
+    fitted = fit_chunk(
+        job.inr,
+        job.starts(np.full(5, 3), batch),
+        batch,
+        optimizer=OPTIMIZER,
+        num_steps=4,
+        target_psnr_db=None,
+        data_range=(0.0, 1.0),
+    )
+    psnr = -10 * np.log10(fitted.mse)
+    assert value == pytest.approx(psnr.mean(), rel=1e-4)
+    assert [number for number, _ in reports] == [1, 2, 3]
+    assert reports[0][1] == pytest.approx(psnr[:2].mean(), rel=1e-4)
+    by_size = tuning.measure(job, found._replace(objective='psnr_per_parameter'))
+    assert by_size == pytest.approx(value / 81)
+    easy = tiny_job(num_steps=9, target_psnr_db=float(psnr.min()) - 1)
+    assert 0 < tuning.measure(easy, found._replace(objective='seconds_to_psnr')) < 10
+
+
+def test_accuracy_is_high_where_weights_tell_the_label_and_chance_where_not():
+    pytest.importorskip('sklearn')
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 4
+    rows = rng.normal(size=(200, 20)).astype(np.float32)
+    assert tuning.classification_accuracy(rows, labels) < 0.5
+    assert tuning.classification_accuracy(rows + 8 * np.eye(20)[labels], labels) > 0.95
