@@ -38,7 +38,8 @@ def shard(batch: Tree, devices: Sequence[jax.Device]) -> Tree:
     sharding, count = sharding_over(devices), len(devices)
 
     def shards(leaf: Any) -> jax.Array:
-        return jax.device_put(np.asarray(leaf).reshape(count, -1, *np.shape(leaf)[1:]), sharding)
+        leaf = np.asarray(leaf)
+        return jax.device_put(leaf.reshape(count, len(leaf) // count, *leaf.shape[1:]), sharding)
 
     return jax.tree.map(shards, batch)
 

@@ -126,6 +126,7 @@ def siren_value_and_gradient(shape: SirenShape, spec: WeightSpec, *, interpret: 
 def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any, *refs: Any) -> None:
     """One INR. ``refs``: weights ``w, b`` of every layer, then loss ``[1]``, errors ``[N]``, gradients ``w, b``."""
     from jax.experimental import pallas as pl
+    from jax.experimental.pallas import triton
 
     num_tensors = 2 * (shape.depth + 1)
     weight_refs, (loss_ref, errors_ref), gradient_refs = (
@@ -139,7 +140,7 @@ def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any,
     hidden = [weight_refs[2 * layer][:, :] for layer in range(1, shape.depth)]
     last = [weight_refs[-2][:, channel] for channel in range(shape.channels)]
     output_biases = [weight_refs[-1][channel] for channel in range(shape.channels)]
-    product = functools.partial(pl.dot, allow_tf32=False)
+    product = functools.partial(triton.dot, allow_tf32=False)
 
     def block(number: jax.Array, sums: tuple) -> tuple:
         loss, first_sums, bias_sums, hidden_sums, last_sums, output_sums = sums
