@@ -1,6 +1,6 @@
 """What every system of `benchmarks.fitting` fits: the same grid, targets, start and steps. NumPy only.
 
-Letters: ``B`` INRs, ``N`` points, ``D = 2`` coordinate dimensions, ``C = 1`` channel, ``L`` hidden layers of ``W`` units.
+Letters: ``B`` INRs, ``N`` points, ``D = 2`` coordinate dimensions, ``C = 1`` channel, ``L`` layers of ``W`` units.
 """
 
 import dataclasses
