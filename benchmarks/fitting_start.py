@@ -1,8 +1,8 @@
 """INRs per second to a fixed PSNR from meta-learned starts, against the usual way from a random one.
 
-``python -m benchmarks.fitting --run DIR`` with the run directory of ``hyperinr train experiment/mnist_5k_siren.gin``. The
-first system generates weights from the test split's datapoints and fine-tunes each until it reaches the target, all in
-the time; the second runs vmapped Adam with ``jnp.sin`` in a Python loop from one shared random start, without asking
+``python -m benchmarks.fitting --run DIR`` with the run directory of ``hyperinr train experiment/mnist_5k_siren.gin``.
+The first system generates weights from the test split's datapoints and fine-tunes each until it reaches the target, all
+in the time; the second runs vmapped Adam with ``jnp.sin`` in a Python loop from one shared random start, without asking
 on the way, for as many steps as the median INR needs at its best rate (found beforehand, outside the time).
 """
 

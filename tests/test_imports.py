@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 LAYERS = (
     ('errors', 'types'),
     ('coordinates', 'files', 'metrics', 'sharding', 'weights'),
+    ('compilation_cache',),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
     ('neural_datasets', 'training'),
