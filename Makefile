@@ -57,6 +57,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.install
 	$(BIN)/python -m benchmarks.meta_training
+	$(BIN)/python -m benchmarks.fitting --systems hyperinr 'usual JAX'
 
 hooks: $(VENV)/.dev
 	$(BIN)/pre-commit install
