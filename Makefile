@@ -58,6 +58,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.meta_training
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.fitting --systems hyperinr 'usual JAX'
 
 hooks: $(VENV)/.dev
 	$(BIN)/pre-commit install

@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.formatwarning = lambda message, *_: f'hyperinr: {message}\n'
         _quieten()
     try:
+        if options.keep_compiled:
+            _keep_compiled()
         options.verb(options)
         sys.stdout.flush()
         return 0
@@ -92,6 +94,13 @@ def _set_environment() -> None:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 
+def _keep_compiled() -> None:
+    from hyperinr.compilation_cache import use_compilation_cache
+    from hyperinr.datasets import cache_folder
+
+    use_compilation_cache(cache_folder())
+
+
 def _quieten() -> None:
     """Orbax and tfds report each of their steps through absl's log."""
     from absl import logging
@@ -108,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         command = verbs.add_parser(name, help=summary, description=f'{summary}.')
         command.set_defaults(verb=verb)
         command.add_argument('--debug', action='store_true', help='show tracebacks')
+        command.add_argument(
+            '--keep-compiled', action='store_true', help='keep compiled functions on disk: the next start is faster'
+        )
         return command
 
     train = add('train', _train, 'meta-train; goes on where the run directory has a checkpoint')

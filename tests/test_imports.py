@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
-    ('coordinates', 'files', 'metrics', 'weights'),
+    ('coordinates', 'files', 'metrics', 'sharding', 'weights'),
+    ('compilation_cache',),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
     ('neural_datasets', 'training'),

@@ -1,150 +1,27 @@
-"""The fitting loop: one INR in a scan over flat weights, and a batch of them in one compiled call.
+"""Fitting a batch of INRs: what is asked for, how it is best run here, and the results put together.
 
 Letters: ``B`` INRs, each with its own datapoint of ``N`` points; ``P`` weights of one; ``S`` recorded steps.
 """
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.types import Array, Datapoint, Inr, InrWeights
+from hyperinr.fitting.batching import Batching, FitShape, check_batching, choose_batching
+from hyperinr.fitting.kernels.siren import compiles_here, siren_shape
+from hyperinr.fitting.loop import FitResult, FitRules, check_rules
+from hyperinr.fitting.programs import Constant, FitProgram, Knobs, Slots
+from hyperinr.fitting.schedule import in_chunks, in_rounds
+from hyperinr.fitting.stopping import check_target
+from hyperinr.fitting.subsampling import Subsampling
+from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['FitResult', 'check_record_steps', 'fit', 'fit_function', 'fit_one', 'map_datapoints']
-
-
-class FitResult(NamedTuple):
-    """Fitted weights and how they came to be. `fit_one` returns the same without the axis ``B``.
-
-    Attributes:
-      weights: after the last step, leaves ``[B, ...]``.
-      mse: ``[B, num_steps + 1]``, the weighted mean squared error after 0, 1, ... steps.
-      snapshots: the weights after each of ``record_steps``, leaves ``[B, S, ...]``.
-    """
-
-    weights: InrWeights
-    mse: Array
-    snapshots: InrWeights
-
-
-def map_datapoints(function: Callable[..., Any], *batches: Any) -> Any:
-    """Applies a function of one datapoint to each of a batch: ``jax.vmap`` on an accelerator, ``jax.lax.map`` on a CPU.
-
-    A CPU is bound by its caches: 64 SIRENs with weights of their own ran 3.6 times as fast one after the other as
-    batched (61 against 17 GFLOP/s, of which a part is the sine's; two cores).
-
-    Args:
-      function: of as many arguments as there are ``batches``; any pytrees.
-      *batches: pytrees with leaves ``[B, ...]``.
-
-    Returns:
-      The function's result with leaves ``[B, ...]``.
-    """
-    if jax.default_backend() == 'cpu':
-        return jax.lax.map(lambda each: function(*each), batches)
-    return jax.vmap(function)(*batches)
-
-
-def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int, ...]:
-    """The steps as a tuple; `InputError` unless they increase within [0, num_steps]."""
-    steps = tuple(int(step) for step in record_steps)
-    if num_steps < 0:
-        raise InputError(f'num_steps is {num_steps}; it must be 0 or more.')
-    if list(steps) != sorted(set(steps)) or any(not 0 <= step <= num_steps for step in steps):
-        raise InputError(f'record_steps {steps} must be increasing and between 0 and num_steps = {num_steps}.')
-    return steps
-
-
-def fit_one(
-    inr: Inr,
-    weights: InrWeights,
-    datapoint: Datapoint,
-    *,
-    optimizer: optax.GradientTransformation,
-    num_steps: int,
-    record_steps: Sequence[int] = (),
-) -> FitResult:
-    """Fits one INR to one datapoint with full-batch steps. Pure and traceable: jit and map it, or call `fit`.
-
-    The loss is `metrics.mean_squared_error` with the datapoint's weight. Weights and optimiser state travel as flat
-    vectors, since a scan that carries many small arrays is slow; the optimiser therefore sees one ``[P]`` array.
-
-    Args:
-      inr: evaluates the weights.
-      weights: where to start, unbatched leaves.
-      datapoint: what to fit, ``N`` points.
-      optimizer: any optax transformation of a flat vector. Its hyperparameters may be traced values.
-      num_steps: gradient steps, >= 0.
-      record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
-
-    Returns:
-      A `FitResult` without batch axes.
-
-    Raises:
-      InputError: ``record_steps`` not increasing or outside [0, num_steps].
-    """
-    return fit_function(
-        inr.apply, weights, datapoint, optimizer=optimizer, num_steps=num_steps, record_steps=record_steps
-    )
-
-
-def fit_function(
-    apply: Callable[[InrWeights, Array], Array],
-    weights: InrWeights,
-    datapoint: Datapoint,
-    *,
-    optimizer: optax.GradientTransformation,
-    num_steps: int,
-    record_steps: Sequence[int] = (),
-) -> FitResult:
-    """`fit_one` for the function `Inr.apply` alone, which unlike an `Inr` can be a static argument of ``jax.jit``."""
-    record = check_record_steps(record_steps, num_steps)
-    spec = weights_lib.spec_of(weights)
-
-    def loss(flat: Array) -> Array:
-        predicted = apply(weights_lib.unflatten(flat, spec), datapoint.coords)
-        return metrics.mean_squared_error(predicted, datapoint.values, datapoint.weight)
-
-    def step(carry: tuple, slot: Array) -> tuple[tuple, Array]:
-        flat, state, recorded = carry
-        recorded = recorded.at[slot].set(flat)
-        mse, gradient = jax.value_and_grad(loss)(flat)
-        updates, state = optimizer.update(gradient, state, flat)
-        return (optax.apply_updates(flat, updates), state, recorded), mse
-
-    # Every step writes to the row of the next recorded step, so that the last write to a row is the right one; steps
-    # beyond the last recorded one write to a spare row.
-    slots = np.searchsorted(np.asarray(record, int), np.arange(num_steps + 1)).astype(np.int32)
-    flat = weights_lib.flatten(weights, spec)
-    recorded = jnp.zeros((len(record) + 1, flat.shape[-1]), flat.dtype)
-    carry, mse = jax.lax.scan(step, (flat, optimizer.init(flat), recorded), slots[:-1])
-    flat, _, recorded = carry
-    recorded = recorded.at[slots[-1]].set(flat)
-    return FitResult(
-        weights=weights_lib.unflatten(flat, spec),
-        mse=jnp.append(mse, loss(flat)),
-        snapshots=weights_lib.unflatten(recorded[:-1], spec),
-    )
-
-
-@functools.partial(jax.jit, static_argnames=('apply', 'optimizer', 'num_steps', 'record_steps'))
-def _fit_batch(
-    apply: Callable,
-    weights: InrWeights,
-    datapoints: Datapoint,
-    optimizer: optax.GradientTransformation,
-    num_steps: int,
-    record_steps: tuple[int, ...],
-) -> FitResult:
-    one = functools.partial(fit_function, apply, optimizer=optimizer, num_steps=num_steps, record_steps=record_steps)
-    return map_datapoints(one, weights, datapoints)
+__all__ = ['automatic_batching', 'fit', 'fit_by']
 
 
 def fit(
@@ -155,23 +32,40 @@ def fit(
     optimizer: optax.GradientTransformation,
     num_steps: int,
     record_steps: Sequence[int] = (),
+    target_psnr: float | None = None,
+    data_range: tuple[float, float] | None = None,
+    subsampling: Subsampling | None = None,
+    precision: str = 'float32',
+    seed: int = 0,
+    batching: Batching | None = None,
 ) -> FitResult:
-    """Fits ``B`` independent INRs to ``B`` datapoints; compiled once for each shape, `inr`, `optimizer` and step count.
+    """Fits ``B`` independent INRs to ``B`` datapoints, on all local devices.
+
+    Compiled once for each shape of a chunk, `inr`, `optimizer` and step count, whatever B is, and reused: pass the same
+    objects again, not equal ones. An INR that reached its target, or whose error is no longer finite, takes no further
+    step and touches no other. Not for use inside ``jax.jit``: see `fit_one`.
 
     Args:
       inr: evaluates the weights.
       weights: where to start, leaves ``[B, ...]``.
       datapoints: what to fit, leaves ``[B, ...]``.
-      optimizer: any optax transformation of a flat vector ``[P]``; each INR has its own state. Pass the same object
-        again, not an equal one, for a second call to reuse the compiled function.
-      num_steps: gradient steps, >= 0.
+      optimizer: any optax transformation of a flat vector ``[P]``; each INR has its own state.
+      num_steps: gradient steps at most, >= 0.
       record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
+      target_psnr: dB at which an INR stops, before the step that it would take next; ``None``: all steps.
+      data_range: ``(low, high)`` of the values, for the target.
+      subsampling: `uniform` or `by_error`; ``None``: every step sees all points.
+      precision: ``'float32'``, or ``'bfloat16'`` products with float32 weights (docs/decisions.md has its cost).
+      seed: of sub-sampling.
+      batching: how to run; ``None``: `automatic_batching`.
 
     Returns:
-      A `FitResult`.
+      A `FitResult` with arrays on the host.
 
     Raises:
-      InputError: batch sizes differ, or ``record_steps`` not increasing or outside [0, num_steps].
+      InputError: batch sizes differ or are 0, ``record_steps`` not increasing or outside [0, num_steps], a target
+        without a range, an unknown precision.
+      ValueError: a ``batching`` that cannot run here.
 
     Example:
       >>> from hyperinr import inrs
@@ -181,11 +75,105 @@ def fit(
       >>> fit(siren, starts, batch, optimizer=optax.adam(2e-3), num_steps=100).mse.shape  # doctest: +SKIP
       (64, 101)
     """
-    record = check_record_steps(record_steps, num_steps)
+    rules = FitRules(num_steps, tuple(record_steps), subsampling, precision)
+    knobs = Knobs(0.0, check_target(target_psnr, data_range), seed)
+    return fit_by(inr, weights, datapoints, make=Constant(optimizer), rules=rules, knobs=knobs, batching=batching)
+
+
+def fit_by(
+    inr: Inr,
+    weights: InrWeights,
+    datapoints: Datapoint,
+    *,
+    make: Callable[[Any], optax.GradientTransformation],
+    rules: FitRules,
+    knobs: Knobs,
+    batching: Batching | None = None,
+) -> FitResult:
+    """`fit` with an optimiser that is made inside, ``make(knobs.rate)``, so that a new rate compiles nothing.
+
+    Args:
+      inr, weights, datapoints, batching: as for `fit`.
+      make: ``rate -> optimiser``.
+      rules: what is compiled.
+      knobs: what is not.
+
+    Returns:
+      A `FitResult`.
+
+    Raises:
+      InputError, ValueError: as `fit`.
+    """
+    rules = check_rules(rules)
+    weights, datapoints = jax.tree.map(np.asarray, (dict(weights), datapoints))
+    num_inrs = _batch_size(weights, datapoints)
+    spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], weights))
+    if batching is None:
+        has_target = knobs.threshold >= 0
+        batching = automatic_batching(inr, weights, datapoints, rules=rules, has_target=has_target)
+    else:
+        check_batching(batching, len(jax.local_devices()))
+    fused = batching.kernel == 'pallas'
+    program = FitProgram(
+        apply=inr.apply,
+        make=make,
+        spec=spec,
+        rules=rules,
+        kind=batching.kind,
+        kernel=siren_shape(inr.metadata, spec) if fused else None,
+        devices=tuple(jax.local_devices()[: batching.num_devices]),
+    )
+
+    def take(rows: np.ndarray, active: np.ndarray) -> Slots:
+        chosen, datapoint = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints))
+        return Slots(np.asarray(weights_lib.flatten(chosen, spec)), datapoint, rows.astype(np.int32), active)
+
+    if batching.steps_per_round is None:
+        parts = in_chunks(program, take, num_inrs, batching.group_size, knobs)
+    else:
+        parts = in_rounds(program, take, num_inrs, batching.group_size, batching.steps_per_round, knobs)
+    rows, fitted = zip(*parts, strict=True)
+    order = np.argsort(np.concatenate(rows))
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *fitted)
+    unflatten = lambda vector: jax.tree.map(np.asarray, weights_lib.unflatten(vector, spec))
+    return FitResult(unflatten(joined.flat), joined.mse, unflatten(joined.recorded), joined.num_steps, joined.status)
+
+
+def automatic_batching(
+    inr: Inr, weights: InrWeights, datapoints: Datapoint, *, rules: FitRules, has_target: bool = False
+) -> Batching:
+    """`choose_batching` for this machine and this fit; its ``reason`` says why.
+
+    Args:
+      inr, weights, datapoints: as for `fit`; only shapes are read.
+      rules: of the fit.
+      has_target: whether INRs may stop early.
+    """
+    spec = weights_lib.spec_of(jax.tree.map(lambda leaf: np.empty(leaf.shape[1:], leaf.dtype), dict(weights)))
+    hidden = sum(shape[0] for path, shape in zip(spec.paths, spec.shapes, strict=True) if path.endswith('/b'))
+    num_inrs, num_points, coord_dims = datapoints.coords.shape
+    shape = FitShape(
+        num_inrs=num_inrs,
+        num_weights=weights_lib.count(spec),
+        num_points=num_points,
+        num_values=coord_dims + datapoints.values.shape[-1] + 1,
+        num_steps=rules.num_steps,
+        width=hidden,
+        num_recorded=len(rules.record_steps),
+        has_target=has_target,
+    )
+    devices = jax.local_devices()
+    stats: Mapping[str, int] = (devices[0].memory_stats() or {}) if devices[0].platform != 'cpu' else {}
+    memory = stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else None
+    fused = rules.precision == 'float32' and compiles_here(inr.metadata, spec)
+    return choose_batching(devices[0].platform, len(devices), shape, memory=memory, fused=fused)
+
+
+def _batch_size(weights: InrWeights, datapoints: Datapoint) -> int:
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves((weights, datapoints))}
-    if len(sizes) != 1 or sizes == {()}:
+    if len(sizes) != 1 or sizes == {()} or sizes == {(0,)}:
         raise InputError(
-            'weights and datapoints must share one leading batch axis; found '
-            f'{sorted(size[0] if size else 0 for size in sizes)} (0: no axis). Add an axis, or use fit_one for one INR.'
+            'weights and datapoints must share one leading batch axis of at least 1; found '
+            f'{sorted(size[0] if size else 0 for size in sizes)} (0: none). Add an axis, or use fit_one for one INR.'
         )
-    return _fit_batch(inr.apply, weights, datapoints, optimizer, num_steps, record)
+    return next(iter(sizes))[0]

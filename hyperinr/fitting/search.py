@@ -1,18 +1,18 @@
 """Which optimiser, at which rate, serves a start best: the fair opponent of a learned start."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from hyperinr import metrics
 from hyperinr.errors import InputError
-from hyperinr.fitting.engine import FitResult, fit_function, map_datapoints
+from hyperinr.fitting.engine import fit_by
+from hyperinr.fitting.loop import FitResult, FitRules
+from hyperinr.fitting.programs import Knobs
+from hyperinr.fitting.stopping import NEVER
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
 __all__ = ['FAMILIES', 'Family', 'SearchResult', 'Trial', 'best_rate', 'fit_at_rate']
@@ -98,22 +98,8 @@ def fit_at_rate(
     Returns:
       A `FitResult`.
     """
-    record = tuple(int(step) for step in record_steps)
-    return _fit_at_rate(inr.apply, make, jnp.float32(rate), weights, datapoints, num_steps, record)
-
-
-@functools.partial(jax.jit, static_argnames=('apply', 'make', 'num_steps', 'record_steps'))
-def _fit_at_rate(
-    apply: Callable,
-    make: Callable,
-    rate: Array,
-    weights: InrWeights,
-    datapoints: Datapoint,
-    num_steps: int,
-    record_steps: tuple[int, ...],
-) -> FitResult:
-    one = functools.partial(fit_function, apply, optimizer=make(rate), num_steps=num_steps, record_steps=record_steps)
-    return map_datapoints(one, weights, datapoints)
+    rules = FitRules(num_steps, tuple(record_steps))
+    return fit_by(inr, weights, datapoints, make=make, rules=rules, knobs=Knobs(rate, NEVER, 0))
 
 
 def best_rate(

@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from hyperinr import metrics
-from hyperinr.fitting import FitResult, check_record_steps, fit_function, map_datapoints
-from hyperinr.types import Datapoint, InrWeights, MetaLearner, Params
+from hyperinr.fitting import FitResult, check_record_steps, check_target, fit, map_datapoints
+from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 
 __all__ = ['finetune', 'gentle_adam']
 
@@ -51,6 +52,8 @@ def finetune(
     num_steps: int,
     record_steps: Sequence[int] = (),
     optimizer: optax.GradientTransformation = DEFAULT_OPTIMIZER,
+    target_psnr: float | None = None,
+    data_range: tuple[float, float] | None = None,
 ) -> FitResult:
     """Generates weights and fine-tunes them: the learner's own K steps at their learned rates, then ``optimizer``.
 
@@ -63,47 +66,55 @@ def finetune(
       num_steps: in all, >= 0.
       record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
       optimizer: of the steps after the K-th; the same object in every call reuses the compiled function.
+      target_psnr: dB at which an INR stops, from the K-th step on; ``None``: all steps.
+      data_range: ``(low, high)`` of the values, for the target.
 
     Returns:
       A `FitResult`.
 
     Raises:
-      InputError: ``record_steps`` not increasing or outside [0, num_steps].
+      InputError: ``record_steps`` not increasing or outside [0, num_steps], or a target without a range.
     """
     record = check_record_steps(record_steps, num_steps)
+    check_target(target_psnr, data_range)
     own_steps = min(learner.num_steps, num_steps)
-    return _finetune(learner.adapt, learner.inr.apply, params, datapoints, own_steps, num_steps, record, optimizer)
+    own_record = tuple(step for step in record if step < own_steps)
+    start, own_mse, own_snapshots = _own_steps(
+        learner.adapt, learner.inr.apply, params, datapoints, own_steps, own_record
+    )
+    later = fit(
+        learner.inr,
+        start,
+        datapoints,
+        optimizer=optimizer,
+        num_steps=num_steps - own_steps,
+        record_steps=[step - own_steps for step in record if step >= own_steps],
+        target_psnr=target_psnr,
+        data_range=data_range,
+    )
+    return later._replace(
+        mse=np.concatenate([own_mse[:, :-1], later.mse], axis=1),
+        snapshots=jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), own_snapshots, later.snapshots),
+        num_steps=own_steps + later.num_steps,
+    )
 
 
-@functools.partial(jax.jit, static_argnames=('adapt', 'apply', 'own_steps', 'num_steps', 'record', 'optimizer'))
-def _finetune(
+@functools.partial(jax.jit, static_argnames=('adapt', 'apply', 'own_steps', 'record'))
+def _own_steps(
     adapt: Callable[[Params, Datapoint, int], InrWeights],
     apply: Callable[..., Any],
     params: Params,
     datapoints: Datapoint,
     own_steps: int,
-    num_steps: int,
     record: tuple[int, ...],
-    optimizer: optax.GradientTransformation,
-) -> FitResult:
-    own_record = [step for step in record if step < own_steps]
-    later_record = [step - own_steps for step in record if step >= own_steps]
+) -> tuple[InrWeights, Array, InrWeights]:
+    """Weights after ``own_steps`` with leaves ``[B, ...]``, errors ``[B, own_steps + 1]``, weights at ``record``."""
 
-    def one(datapoint: Datapoint) -> FitResult:
+    def one(datapoint: Datapoint) -> tuple[InrWeights, Array, InrWeights]:
         own = adapt(params, datapoint, own_steps)
         values = jax.lax.map(lambda weights: apply(weights, datapoint.coords), own)
-        own_mse = metrics.mean_squared_error(values, datapoint.values[None], datapoint.weight[None])
-        later = fit_function(
-            apply,
-            jax.tree.map(lambda leaf: leaf[-1], own),
-            datapoint,
-            optimizer=optimizer,
-            num_steps=num_steps - own_steps,
-            record_steps=later_record,
-        )
-        snapshots = jax.tree.map(
-            lambda first, then: jnp.concatenate([first[jnp.array(own_record, int)], then]), own, later.snapshots
-        )
-        return FitResult(later.weights, jnp.concatenate([own_mse[:-1], later.mse]), snapshots)
+        mse = metrics.mean_squared_error(values, datapoint.values[None], datapoint.weight[None])
+        recorded = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], own)
+        return jax.tree.map(lambda leaf: leaf[-1], own), mse, recorded
 
     return map_datapoints(one, datapoints)

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hyperinr.errors import InputError
+from hyperinr.sharding import broadcast, fetch, map_on_devices, shard, sharding_over
 from hyperinr.types import Array, Datapoint, MetaLearner, Metrics, TrainState
 
 __all__ = [
@@ -75,36 +75,6 @@ def place(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
     return jax.device_put(state, devices[0])
 
 
-def fetch(tree: Tree) -> Tree:
-    """As NumPy arrays of their own."""
-    return jax.tree.map(np.array, tree)
-
-
-def _sharding(devices: Sequence[jax.Device]) -> NamedSharding:
-    return NamedSharding(Mesh(np.asarray(devices), ('devices',)), PartitionSpec('devices'))
-
-
-def broadcast(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
-    """Leaves ``[...]`` -> ``[devices, ...]``, one copy on each."""
-    sharding = _sharding(devices)
-
-    def copies(leaf: Any) -> jax.Array:
-        parts = [jax.device_put(leaf[None], device) for device in devices]
-        return jax.make_array_from_single_device_arrays((len(devices), *leaf.shape), sharding, parts)
-
-    return jax.tree.map(copies, tree)
-
-
-def shard(batch: Tree, devices: Sequence[jax.Device]) -> Tree:
-    """Leaves ``[B, ...]`` -> ``[devices, B / devices, ...]``, one shard on each."""
-    sharding, count = _sharding(devices), len(devices)
-
-    def shards(leaf: Any) -> jax.Array:
-        return jax.device_put(np.asarray(leaf).reshape(count, -1, *np.shape(leaf)[1:]), sharding)
-
-    return jax.tree.map(shards, batch)
-
-
 class CompiledUpdate(NamedTuple):
     """A step, compiled for one shape of batch; it cannot be traced again.
 
@@ -132,7 +102,7 @@ def compile_update(
     Returns:
       The compiled step.
     """
-    count, sharding = len(devices), _sharding(devices)
+    count, sharding = len(devices), sharding_over(devices)
     lead = jax.sharding.SingleDeviceSharding(devices[0])
     packed = jax.eval_shape(pack, state)
     # Parameters and gradients travel as one vector: hundreds of small transfers took longer than the optimiser's step.
@@ -234,8 +204,3 @@ def check_memory(compiled: CompiledUpdate, devices: Sequence[jax.Device], batch_
         f'one training step needs about {compiled.bytes_needed / GIBIBYTE:.1f} GiB and {available / GIBIBYTE:.1f} GiB '
         f'are free: lower BATCH_SIZE (now {batch_size}), the resolution or the size of the model.'
     )
-
-
-def map_on_devices(function: Callable[..., Any], devices: Sequence[jax.Device]) -> Callable[..., Any]:
-    """``function(params, batch [b, ...])`` over broadcast params and sharded batches, compiled once per shape."""
-    return jax.pmap(function, devices=devices)

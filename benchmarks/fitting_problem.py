@@ -1,0 +1,74 @@
+"""What every system of `benchmarks.fitting` fits: the same grid, targets, start and steps. NumPy only.
+
+Letters: ``B`` INRs, ``N`` points, ``D = 2`` coordinate dimensions, ``C = 1`` channel, ``L`` layers of ``W`` units.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+__all__ = ['CHANNELS', 'LEARNING_RATE', 'OMEGA', 'Cell', 'grid', 'psnr_db', 'shared_start', 'targets']
+
+CHANNELS, COORD_DIMS, OMEGA, LEARNING_RATE = 1, 2, 30.0, 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One row of the table for each system.
+
+    Attributes:
+      width: W.
+      depth: L.
+      points: N, a square.
+      inrs: B.
+      steps: of Adam at `LEARNING_RATE`.
+    """
+
+    width: int
+    depth: int
+    points: int
+    inrs: int
+    steps: int
+
+    @property
+    def flops(self) -> float:
+        """Of the matrix products of all steps: forward, gradient of the weights, gradient of the activations (not of
+        the coordinates): ``2 N (2 D W + 3 (L - 1) W^2 + 3 W C)`` for one step of one INR.
+        """
+        width = self.width
+        each = 2 * COORD_DIMS * width + 3 * (self.depth - 1) * width**2 + 3 * width * CHANNELS
+        return 2.0 * self.points * each * self.inrs * self.steps
+
+
+def grid(points: int) -> np.ndarray:
+    """``[N, 2]`` pixel centres in [-1, 1]."""
+    side = math.isqrt(points)
+    centres = ((2 * np.arange(side) + 1) / side - 1).astype(np.float32)
+    return np.stack(np.meshgrid(centres, centres, indexing='ij'), axis=-1).reshape(-1, 2)
+
+
+def targets(cell: Cell) -> np.ndarray:
+    """``[B, N, 1]`` in [0, 1]: sums of a few plane waves, another for each INR."""
+    rng, coords = np.random.default_rng(0), grid(cell.points)
+    waves = rng.normal(size=(cell.inrs, 2, 6)).astype(np.float32) * 4
+    phases = rng.uniform(0, 2 * np.pi, (cell.inrs, 1, 6)).astype(np.float32)
+    return (0.5 + np.cos(coords @ waves + phases).mean(axis=-1, keepdims=True) / 2).astype(np.float32)
+
+
+def shared_start(cell: Cell) -> list[tuple[np.ndarray, np.ndarray]]:
+    """``(w [in, out], b [out])`` of every layer, the same for all INRs: `hyperinr.inrs.siren`'s distribution."""
+    rng = np.random.default_rng(1)
+    sizes = [COORD_DIMS, *[cell.width] * cell.depth, CHANNELS]
+    layers = []
+    for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        bound = math.sqrt(6 / fan_in) / OMEGA if number else 1 / fan_in
+        w = rng.uniform(-bound, bound, (fan_in, fan_out))
+        b = rng.uniform(-1, 1, fan_out) / math.sqrt(fan_in) + 0.5 * (number == cell.depth)
+        layers.append((w.astype(np.float32), b.astype(np.float32)))
+    return layers
+
+
+def psnr_db(mse: np.ndarray) -> float:
+    """Mean over the INRs of the PSNR of each, data range [0, 1]; ``[B] -> []``."""
+    return float(np.mean(-10 * np.log10(np.maximum(mse, 1e-12))))

@@ -1,0 +1,131 @@
+"""How many INRs run together, and how: a choice that changes speed and memory, never results beyond rounding."""
+
+from typing import NamedTuple
+
+__all__ = ['Batching', 'FitShape', 'bytes_per_inr', 'check_batching', 'choose_batching']
+
+CPU_GROUP = 64
+"""INRs of one call and device on a CPU: long enough to hide the call, short enough to bound the memory and the wait."""
+
+DEFAULT_MEMORY = 2 * 2**30
+"""Bytes for one call where the free memory is not known."""
+
+
+class FitShape(NamedTuple):
+    """The numbers that the choice depends on.
+
+    Attributes:
+      num_inrs: B.
+      num_weights: P of one INR.
+      num_points: N of one datapoint.
+      num_values: numbers of a point: D coordinates, C channels and a weight.
+      num_steps: of a fit.
+      width: features of a point that a step keeps for its backward pass, all hidden layers together.
+      num_recorded: S snapshots.
+      has_target: whether INRs may stop early.
+    """
+
+    num_inrs: int
+    num_weights: int
+    num_points: int
+    num_values: int
+    num_steps: int
+    width: int
+    num_recorded: int = 0
+    has_target: bool = False
+
+
+class Batching(NamedTuple):
+    """How a fit is cut into calls of compiled functions.
+
+    Attributes:
+      kind: ``'mapped'``: a device runs its INRs one after the other, and one that is finished costs nothing more.
+        ``'vmapped'``: all at once in one batched program.
+      group_size: INRs of one call on each device.
+      num_devices: the first so many local ones; INRs are dealt out to them in turn, and they never communicate.
+      steps_per_round: only ``'vmapped'``: after so many steps finished INRs make room for waiting ones; ``None``: all
+        steps in one call.
+      kernel: ``'xla'``, or ``'pallas'`` for the fused SIREN step of `hyperinr.fitting.kernels`.
+      reason: why, for the user.
+    """
+
+    kind: str
+    group_size: int
+    num_devices: int
+    steps_per_round: int | None = None
+    kernel: str = 'xla'
+    reason: str = 'as asked'
+
+
+def check_batching(batching: Batching, num_devices: int) -> None:
+    """Refuses what cannot run.
+
+    Raises:
+      ValueError: names the field.
+    """
+    if batching.kind not in ('mapped', 'vmapped') or batching.kernel not in ('xla', 'pallas'):
+        raise ValueError(f'kind is mapped or vmapped and kernel xla or pallas, not {batching.kind}, {batching.kernel}.')
+    if batching.group_size < 1 or not 1 <= batching.num_devices <= num_devices:
+        raise ValueError(
+            f'group_size must be >= 1 and num_devices in [1, {num_devices}], not {batching.group_size} and '
+            f'{batching.num_devices}.'
+        )
+    if batching.steps_per_round is not None and (batching.kind != 'vmapped' or batching.steps_per_round < 1):
+        raise ValueError(f'steps_per_round = {batching.steps_per_round} must be >= 1, and the kind vmapped.')
+
+
+def bytes_per_inr(shape: FitShape) -> int:
+    """Of one INR in a batched program: weights, gradient, moments (all twice), points, trace, snapshots, activations.
+
+    The activations are the sine and its derivative at every point and hidden unit; a mapped program holds them once
+    for the device, not for each INR.
+    """
+    kept = 8 * shape.num_weights + shape.num_points * shape.num_values + shape.num_steps + 1
+    return 4 * (kept + (shape.num_recorded + 1) * shape.num_weights + 2 * shape.width * shape.num_points)
+
+
+def choose_batching(
+    platform: str, num_devices: int, shape: FitShape, *, memory: int | None = None, fused: bool = False
+) -> Batching:
+    """The automatic choice.
+
+    Args:
+      platform: ``'cpu'``, ``'gpu'``, ...
+      num_devices: local ones.
+      shape: of the fit.
+      memory: free bytes of one device; ``None``: not known.
+      fused: whether `hyperinr.fitting.kernels` has a kernel for this INR that compiles here.
+
+    Returns:
+      A `Batching`. On a CPU the size of a group is a power of two, so that few shapes are compiled: unused rows of a
+      mapped program cost nothing.
+
+    Example:
+      >>> shape = FitShape(200, 1153, 784, 4, 500, 64)
+      >>> choose_batching('cpu', 2, shape)[:3]
+      ('mapped', 64, 2)
+    """
+    devices = max(1, min(num_devices, shape.num_inrs))
+    each = -(-shape.num_inrs // devices)
+    if platform == 'cpu':
+        group = min(CPU_GROUP, 1 << (each - 1).bit_length())
+        return Batching(
+            'mapped',
+            group,
+            devices,
+            reason=f'{devices} CPU device(s), one INR after the other on each: its activations stay in the cache, and '
+            'one that is finished costs nothing more',
+        )
+    budget = (memory or DEFAULT_MEMORY) // 2
+    group = max(1, min(each, budget // bytes_per_inr(shape)))
+    rounds = max(1, shape.num_steps // 10) if shape.has_target else None
+    return Batching(
+        'vmapped',
+        group,
+        devices,
+        steps_per_round=rounds,
+        kernel='pallas' if fused else 'xla',
+        reason=f'{devices} {platform} device(s), {group} INRs at once on each, within half of the free memory'
+        + (f'; finished INRs make room every {rounds} steps' if rounds else '')
+        + ('; fused SIREN kernel' if fused else ''),
+    )

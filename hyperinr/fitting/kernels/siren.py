@@ -1,0 +1,203 @@
+"""A SIREN's squared error and its gradient, fused: one INR's weights stay on the chip while its points stream by.
+
+Automatic differentiation writes every activation of every point to memory and reads it back. Here each block of points
+runs forward and backward at once; only weights, points and gradients leave the chip. For GPUs by Pallas (Triton).
+Letters: ``N`` points, ``D`` coordinate dimensions, ``C`` channels, ``W`` width, ``P`` weights.
+"""
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr import weights as weights_lib
+from hyperinr.fitting.loss import Points, ValueAndGradient
+from hyperinr.types import Array
+from hyperinr.weights import WeightSpec
+
+__all__ = ['SirenShape', 'compiles_here', 'siren_shape', 'siren_value_and_gradient']
+
+BLOCK = 32
+"""Points of a block: with 64 features and 3 layers, activations and their derivatives take 48 KiB."""
+
+WIDTHS = (16, 32, 64)
+"""Triton multiplies no less than 16 x 16 and only powers of two; two 128 x 128 gradients would not fit on the chip."""
+
+
+class SirenShape(NamedTuple):
+    """What tells one SIREN from another.
+
+    Attributes:
+      coord_dims: D.
+      width: W.
+      depth: hidden layers.
+      channels: C.
+      omega_0: of the first layer.
+      hidden_omega_0: of the others.
+    """
+
+    coord_dims: int
+    width: int
+    depth: int
+    channels: int
+    omega_0: float
+    hidden_omega_0: float
+
+
+def siren_shape(metadata: Mapping[str, Any], spec: WeightSpec) -> SirenShape:
+    """The shape of the SIREN that ``metadata`` of an `Inr` describes.
+
+    Raises:
+      ValueError: no SIREN, or one that the kernel cannot take.
+    """
+    if metadata.get('kind') != 'siren' or metadata['width'] not in WIDTHS:
+        raise ValueError(
+            f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))}, not {dict(metadata)}; '
+            "choose kernel='xla'."
+        )
+    coord_dims = dict(zip(spec.paths, spec.shapes, strict=True))['layer_0/w'][0]
+    names = ('width', 'depth', 'channels', 'omega_0', 'hidden_omega_0')
+    return SirenShape(coord_dims, *(metadata[name] for name in names))
+
+
+@functools.lru_cache(maxsize=64)
+def _compiles(shape: SirenShape, spec: WeightSpec) -> bool:
+    points = Points(jnp.zeros((BLOCK, shape.coord_dims)), jnp.zeros((shape.channels, BLOCK)), jnp.zeros(BLOCK))
+    try:
+        jax.jit(siren_value_and_gradient(shape, spec)).lower(jnp.zeros(weights_lib.count(spec)), points).compile()
+    except Exception as error:  # Whatever the compiler says, the other path works.
+        warnings.warn(f'the fused SIREN kernel does not compile here and is not used: {error}', stacklevel=2)
+        return False
+    return True
+
+
+def compiles_here(metadata: Mapping[str, Any], spec: WeightSpec) -> bool:
+    """Whether this is a GPU, and the kernel takes this INR and compiles; a warning says where it does not compile."""
+    if jax.default_backend() != 'gpu':
+        return False
+    try:
+        shape = siren_shape(metadata, spec)
+    except ValueError:
+        return False
+    return _compiles(shape, spec)
+
+
+def siren_value_and_gradient(shape: SirenShape, spec: WeightSpec, *, interpret: bool | None = None) -> ValueAndGradient:
+    """`hyperinr.fitting.loss.value_and_gradient` of a SIREN as one kernel, float32 throughout.
+
+    Args:
+      shape: of the SIREN.
+      spec: of its weights.
+      interpret: run it in Pallas's interpreter; ``None``: where this is no GPU.
+    """
+    from jax.experimental import pallas as pl
+    from jax.experimental.pallas import triton
+
+    if interpret is None:
+        interpret = jax.default_backend() != 'gpu'
+
+    def both(flat: Array, points: Points) -> tuple[tuple[Array, Array], Array]:
+        weights = weights_lib.unflatten(flat, spec)
+        tensors = [weights[f'layer_{layer}'][name] for layer in range(shape.depth + 1) for name in ('w', 'b')]
+        num_points = points.scale.size
+        padding = -num_points % BLOCK
+        coords, values = (jnp.pad(leaf, ((0, 0), (0, padding))) for leaf in (points.coords.T, points.values))
+        scale = jnp.pad(points.scale, (0, padding))
+        shapes = [(1,), scale.shape, *(leaf.shape for leaf in tensors)]
+        loss, errors, *gradients = pl.pallas_call(
+            functools.partial(_kernel, shape),
+            out_shape=[jax.ShapeDtypeStruct(each, jnp.float32) for each in shapes],
+            interpret=interpret,
+            compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
+            name='siren_value_and_gradient',
+        )(coords, values, scale, *tensors)
+        gradient = {
+            f'layer_{layer}': {'w': gradients[2 * layer], 'b': gradients[2 * layer + 1]}
+            for layer in range(shape.depth + 1)
+        }
+        return (loss[0], errors[:num_points]), weights_lib.flatten(gradient, spec)
+
+    return both
+
+
+def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any, *refs: Any) -> None:
+    """One INR. ``refs``: weights ``w, b`` of every layer, then loss ``[1]``, errors ``[N]``, gradients ``w, b``."""
+    from jax.experimental import pallas as pl
+    from jax.experimental.pallas import triton
+
+    num_tensors = 2 * (shape.depth + 1)
+    weight_refs, (loss_ref, errors_ref), gradient_refs = (
+        refs[:num_tensors],
+        refs[num_tensors : num_tensors + 2],
+        refs[num_tensors + 2 :],
+    )
+    # Rows of the first matrix and columns of the last are vectors: D and C are no powers of two.
+    first = [weight_refs[0][row, :] for row in range(shape.coord_dims)]
+    biases = [weight_refs[2 * layer + 1][:] for layer in range(shape.depth)]
+    hidden = [weight_refs[2 * layer][:, :] for layer in range(1, shape.depth)]
+    last = [weight_refs[-2][:, channel] for channel in range(shape.channels)]
+    output_biases = [weight_refs[-1][channel] for channel in range(shape.channels)]
+    product = functools.partial(triton.dot, allow_tf32=False)
+
+    def block(number: jax.Array, sums: tuple) -> tuple:
+        loss, first_sums, bias_sums, hidden_sums, last_sums, output_sums = sums
+        here = pl.ds(number * BLOCK, BLOCK)
+        x = [coords_ref[row, here] for row in range(shape.coord_dims)]
+        scale = scale_ref[here]
+
+        activations: list[Array] = []
+        slopes: list[Array] = []
+        for layer in range(shape.depth):
+            omega = shape.hidden_omega_0 if layer else shape.omega_0
+            if layer:
+                z = product(hidden[layer - 1], activations[-1], trans_a=True)
+            else:
+                z = _outer_sum(first, x)
+            z = omega * (z + biases[layer][:, None])
+            activations.append(jnp.sin(z))
+            slopes.append(omega * jnp.cos(z))
+
+        errors, residuals = jnp.zeros_like(scale), []
+        for channel in range(shape.channels):
+            predicted = jnp.sum(last[channel][:, None] * activations[-1], axis=0) + output_biases[channel]
+            residuals.append(predicted - values_ref[channel, here])
+            errors = errors + residuals[-1] * residuals[-1]
+        errors_ref[here] = errors
+
+        outward = [2 * scale * residual for residual in residuals]
+        last_sums = [s + jnp.sum(activations[-1] * g[None], axis=1) for s, g in zip(last_sums, outward, strict=True)]
+        output_sums = [s + jnp.sum(g) for s, g in zip(output_sums, outward, strict=True)]
+        toward = _outer_sum(last, outward)
+        bias_sums, hidden_sums = list(bias_sums), list(hidden_sums)
+        for layer in reversed(range(shape.depth)):
+            g = toward * slopes[layer]
+            bias_sums[layer] = bias_sums[layer] + jnp.sum(g, axis=1)
+            if layer:
+                hidden_sums[layer - 1] = hidden_sums[layer - 1] + product(activations[layer - 1], g, trans_b=True)
+                toward = product(hidden[layer - 1], g)
+            else:
+                first_sums = [s + jnp.sum(g * row[None], axis=1) for s, row in zip(first_sums, x, strict=True)]
+        return loss + jnp.sum(errors * scale), first_sums, bias_sums, hidden_sums, last_sums, output_sums
+
+    zeros = lambda leaves: [jnp.zeros_like(leaf) for leaf in leaves]
+    start = jnp.float32(0), zeros(first), zeros(biases), zeros(hidden), zeros(last), zeros(output_biases)
+    loss, first, biases, hidden, last, output_biases = jax.lax.fori_loop(0, scale_ref.shape[0] // BLOCK, block, start)
+    loss_ref[0] = loss
+    for row in range(shape.coord_dims):
+        gradient_refs[0][row, :] = first[row]
+    for layer in range(shape.depth):
+        gradient_refs[2 * layer + 1][:] = biases[layer]
+    for layer in range(1, shape.depth):
+        gradient_refs[2 * layer][:, :] = hidden[layer - 1]
+    for channel in range(shape.channels):
+        gradient_refs[-2][:, channel] = last[channel]
+        gradient_refs[-1][channel] = output_biases[channel]
+
+
+def _outer_sum(columns: Sequence[Array], rows: Sequence[Array]) -> Array:
+    """``sum_k columns[k] rows[k]^T``: ``[W], [n] -> [W, n]``."""
+    outer = [column[:, None] * row[None, :] for column, row in zip(columns, rows, strict=True)]
+    return functools.reduce(jnp.add, outer)

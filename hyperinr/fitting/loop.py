@@ -1,0 +1,241 @@
+"""The fitting loop of one INR: ``begin``, ``advance`` by some steps, ``finish``.
+
+Weights and optimiser state travel through the loop as flat vectors, since one that carries many small arrays is slow.
+Everything here is pure and written for one INR; `hyperinr.fitting.engine` maps it over many. Letters: ``N`` points of a
+datapoint, ``P`` weights, ``S`` recorded steps.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.fitting.loss import PRECISIONS, Points, ValueAndGradient, points_of, value_and_gradient
+from hyperinr.fitting.stopping import NEVER, Status
+from hyperinr.fitting.subsampling import Subsampling
+from hyperinr.types import Array, Datapoint, Inr, InrWeights, Key
+
+__all__ = ['FitLoop', 'FitResult', 'FitRules', 'FitState', 'check_record_steps', 'check_rules', 'fit_loop', 'fit_one']
+
+
+class FitResult(NamedTuple):
+    """Fitted weights and how they came to be. `fit_one` returns the same without the axis ``B``.
+
+    Attributes:
+      weights: after the last step taken, leaves ``[B, ...]``.
+      mse: ``[B, num_steps + 1]``, the weighted mean squared error over all points after 0, 1, ... steps. An INR that
+        stopped keeps its last one; between the full passes of a sub-sampled fit the last one measured stands.
+      snapshots: the weights after each of ``record_steps``, leaves ``[B, S, ...]``; of an INR that stopped before, the
+        last ones.
+      num_steps: ``[B]`` int32, steps taken.
+      status: ``[B]`` int32, a `Status`.
+    """
+
+    weights: InrWeights
+    mse: Array
+    snapshots: InrWeights
+    num_steps: Array
+    status: Array
+
+
+class FitRules(NamedTuple):
+    """What is compiled into a loop.
+
+    Attributes:
+      num_steps: at most, >= 0.
+      record_steps: S increasing step counts in [0, num_steps].
+      subsampling: ``None``: every step sees all points.
+      precision: ``'float32'`` or ``'bfloat16'``, see `value_and_gradient`.
+    """
+
+    num_steps: int
+    record_steps: tuple[int, ...] = ()
+    subsampling: Subsampling | None = None
+    precision: str = 'float32'
+
+
+class FitState(NamedTuple):
+    """What a loop carries.
+
+    Attributes:
+      flat: ``[P]`` weights.
+      optimizer_state: of a flat vector.
+      num_steps: ``[]`` int32, taken.
+      status: ``[]`` int32, a `Status`.
+      mse: ``[num_steps + 1]``.
+      recorded: ``[S + 1, P]``; the last row is spare.
+      table: ``[N]`` of `Subsampling.table`, or ``[0]``.
+    """
+
+    flat: Array
+    optimizer_state: Any
+    num_steps: Array
+    status: Array
+    mse: Array
+    recorded: Array
+    table: Array
+
+
+class FitLoop(NamedTuple):
+    """Three pure functions of one INR.
+
+    Attributes:
+      begin: ``(flat [P], points, active []) -> FitState``; without ``active`` no step will be taken.
+      advance: ``(state, points, key, threshold [], limit []) -> FitState``: steps while the INR is running and has
+        taken fewer than ``limit``, which may be exceeded up to the next full pass. Consumes the key.
+      finish: ``(state, points, threshold []) -> (flat [P], mse [num_steps + 1], recorded [S, P], num_steps [],
+        status [])``.
+    """
+
+    begin: Callable[[Array, Points, Array], FitState]
+    advance: Callable[[FitState, Points, Key, Array, Array], FitState]
+    finish: Callable[[FitState, Points, Array], tuple[Array, Array, Array, Array, Array]]
+
+
+def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int, ...]:
+    """The steps as a tuple; `InputError` unless they increase within [0, num_steps]."""
+    steps = tuple(int(step) for step in record_steps)
+    if num_steps < 0:
+        raise InputError(f'num_steps is {num_steps}; it must be 0 or more.')
+    if list(steps) != sorted(set(steps)) or any(not 0 <= step <= num_steps for step in steps):
+        raise InputError(f'record_steps {steps} must be increasing and between 0 and num_steps = {num_steps}.')
+    return steps
+
+
+def check_rules(rules: FitRules) -> FitRules:
+    """The rules with their steps as a tuple; `InputError` where they cannot be."""
+    if rules.precision not in PRECISIONS:
+        raise InputError(f'unknown precision {rules.precision!r}; choose one of {", ".join(PRECISIONS)}.')
+    return rules._replace(record_steps=check_record_steps(rules.record_steps, rules.num_steps))
+
+
+def fit_loop(error: ValueAndGradient, optimizer: optax.GradientTransformation, rules: FitRules) -> FitLoop:
+    """The loop for one loss, optimiser and set of rules.
+
+    Args:
+      error: the loss and its gradient.
+      optimizer: of a flat vector; its hyperparameters may be traced.
+      rules: checked by `check_rules`.
+    """
+    num_steps, record, subsampling = rules.num_steps, np.asarray(rules.record_steps, np.int32), rules.subsampling
+    # Every step writes to the row of the next recorded step, so that the last write to a row is the right one; steps
+    # beyond the last recorded one write to the spare row.
+    slots = np.searchsorted(record, np.arange(num_steps + 1)).astype(np.int32)
+
+    def begin(flat: Array, points: Points, active: Array) -> FitState:
+        return FitState(
+            flat=flat,
+            optimizer_state=optimizer.init(flat),
+            num_steps=jnp.int32(0),
+            status=jnp.where(active, jnp.int32(Status.RUNNING), jnp.int32(Status.OK)),
+            mse=jnp.zeros(num_steps + 1, flat.dtype),
+            recorded=jnp.zeros((len(record) + 1 if len(record) else 0, flat.size), flat.dtype),
+            table=jnp.zeros(points.scale.size if subsampling else 0, flat.dtype),
+        )
+
+    def record_one(state: FitState) -> FitState:
+        if not len(record):
+            return state
+        slot = jnp.asarray(slots)[state.num_steps]
+        return state._replace(recorded=jax.lax.dynamic_update_index_in_dim(state.recorded, state.flat, slot, 0))
+
+    def descend(state: FitState, mse: Array, gradient: Array, status: Array) -> FitState:
+        state = record_one(state)
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.flat)
+        running = status == Status.RUNNING
+        return state._replace(
+            flat=jnp.where(running, optax.apply_updates(state.flat, updates), state.flat),
+            optimizer_state=optimizer_state,
+            num_steps=state.num_steps + running,
+            status=status,
+            mse=jax.lax.dynamic_update_index_in_dim(state.mse, mse, state.num_steps, 0),
+        )
+
+    def full_step(state: FitState, points: Points, threshold: Array) -> FitState:
+        (mse, errors), gradient = error(state.flat, points)
+        if subsampling is not None:
+            state = state._replace(table=subsampling.table(errors, points))
+        status = jnp.where(mse <= threshold, jnp.int32(Status.OK), jnp.int32(Status.RUNNING))
+        status = jnp.where(jnp.isfinite(mse), status, jnp.int32(Status.DIVERGED))
+        return descend(state, mse, gradient, status)
+
+    def sampled_step(state: FitState, points: Points, key: Key, draws: Subsampling) -> FitState:
+        drawn = draws.draw(jax.random.fold_in(key, state.num_steps), state.table, points)
+        (loss, _), gradient = error(state.flat, drawn)
+        status = jnp.where(jnp.isfinite(loss), jnp.int32(Status.RUNNING), jnp.int32(Status.DIVERGED))
+        return descend(state, state.mse[jnp.maximum(state.num_steps - 1, 0)], gradient, status)
+
+    def advance(state: FitState, points: Points, key: Key, threshold: Array, limit: Array) -> FitState:
+        last = jnp.minimum(limit, num_steps)
+
+        def period(state: FitState) -> FitState:
+            state = full_step(state, points, threshold)
+            if subsampling is None:
+                return state
+            return jax.lax.while_loop(
+                lambda state: (
+                    (state.status == Status.RUNNING)
+                    & (state.num_steps < num_steps)
+                    & (state.num_steps % subsampling.full_pass_every != 0)
+                ),
+                lambda state: sampled_step(state, points, key, subsampling),
+                state,
+            )
+
+        running = lambda state: (state.status == Status.RUNNING) & (state.num_steps < last)
+        return jax.lax.while_loop(running, period, state)
+
+    def finish(state: FitState, points: Points, threshold: Array) -> tuple[Array, Array, Array, Array, Array]:
+        (last, _), _ = error(state.flat, points)
+        reached = jnp.where(last <= threshold, jnp.int32(Status.OK), jnp.int32(Status.MISSED_TARGET))
+        reached = jnp.where(threshold < 0, jnp.int32(Status.OK), reached)
+        status = jnp.where(state.status == Status.RUNNING, reached, state.status)
+        status = jnp.where(jnp.isfinite(last), status, jnp.int32(Status.DIVERGED))
+        mse = jnp.where(jnp.arange(num_steps + 1) >= state.num_steps, last, state.mse)
+        taken = jnp.asarray(record)[:, None] < state.num_steps
+        recorded = jnp.where(taken, state.recorded[: len(record)], state.flat[None])
+        return state.flat, mse, recorded, state.num_steps, status
+
+    return FitLoop(begin, advance, finish)
+
+
+def fit_one(
+    inr: Inr,
+    weights: InrWeights,
+    datapoint: Datapoint,
+    *,
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+    record_steps: Sequence[int] = (),
+) -> FitResult:
+    """Fits one INR to one datapoint with full-batch steps. Pure and traceable: jit and map it, or call `fit`.
+
+    The loss is `metrics.mean_squared_error` with the datapoint's weight. An INR whose error is no longer finite stops.
+
+    Args:
+      inr: evaluates the weights.
+      weights: where to start, unbatched leaves.
+      datapoint: what to fit, ``N`` points.
+      optimizer: any optax transformation of a flat vector. Its hyperparameters may be traced values.
+      num_steps: gradient steps, >= 0.
+      record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
+
+    Returns:
+      A `FitResult` without batch axes.
+
+    Raises:
+      InputError: ``record_steps`` not increasing or outside [0, num_steps].
+    """
+    rules = check_rules(FitRules(num_steps, tuple(record_steps)))
+    spec, points = weights_lib.spec_of(weights), points_of(datapoint)
+    loop, threshold = fit_loop(value_and_gradient(inr.apply, spec), optimizer, rules), jnp.float32(NEVER)
+    state = loop.begin(weights_lib.flatten(weights, spec), points, jnp.bool_(True))
+    state = loop.advance(state, points, jax.random.key(0), threshold, jnp.int32(num_steps))
+    flat, mse, recorded, taken, status = loop.finish(state, points, threshold)
+    unflatten = lambda vector: weights_lib.unflatten(vector, spec)
+    return FitResult(unflatten(flat), mse, unflatten(recorded), taken, status)

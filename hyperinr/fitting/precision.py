@@ -1,0 +1,62 @@
+"""Matrix products in bfloat16 for a function that knows nothing of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+__all__ = ['bfloat16_products']
+
+_INLINED = {
+    'jit': 'jaxpr',
+    'pjit': 'jaxpr',
+    'closed_call': 'call_jaxpr',
+    'custom_jvp_call': 'call_jaxpr',
+    'custom_vjp_call': 'call_jaxpr',
+}
+"""Primitives that only wrap other operations, and the parameter that holds these."""
+
+
+def bfloat16_products(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function with every float32 ``dot_general`` taken of factors rounded to bfloat16, summed in float32.
+
+    It works on the traced operations, so that it also reaches the products of a gradient: apply it last, around
+    ``jax.value_and_grad``. Products inside a loop of the function's own stay as they are.
+    """
+
+    def rounded(*arguments: Any) -> Any:
+        flat, tree = jax.tree.flatten(arguments)
+        closed, shape = jax.make_jaxpr(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)), return_shape=True)(
+            *flat
+        )
+        return jax.tree.unflatten(jax.tree.structure(shape), _evaluate(closed.jaxpr, closed.consts, flat))
+
+    return rounded
+
+
+def _evaluate(jaxpr: Jaxpr, consts: Any, arguments: Any) -> list[Any]:
+    values: dict[Any, Any] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True))
+    read = lambda variable: variable.val if isinstance(variable, Literal) else values[variable]
+    for equation in jaxpr.eqns:
+        inputs, name = [read(variable) for variable in equation.invars], equation.primitive.name
+        if name == 'dot_general' and all(leaf.dtype == jnp.float32 for leaf in inputs):
+            lhs, rhs = (leaf.astype(jnp.bfloat16) for leaf in inputs)
+            results = [
+                jax.lax.dot_general(
+                    lhs,
+                    rhs,
+                    dimension_numbers=equation.params['dimension_numbers'],
+                    preferred_element_type=jnp.float32,
+                )
+            ]
+        elif name in _INLINED:
+            inner = equation.params[_INLINED[name]]
+            closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
+            results = _evaluate(closed.jaxpr, closed.consts, inputs)
+        else:
+            found = equation.primitive.bind(*inputs, **equation.params)
+            results = found if equation.primitive.multiple_results else [found]
+        values.update(zip(equation.outvars, results, strict=True))
+    return [read(variable) for variable in jaxpr.outvars]

@@ -1,0 +1,96 @@
+"""From a batch of any size to calls of one shape: chunks with a padded tail, or slots that finished INRs hand on.
+
+Letters: ``B`` INRs, ``G`` devices, ``b`` slots of a device.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from hyperinr.fitting.programs import FitProgram, Fitted, Knobs, Slots, run_round, run_whole
+from hyperinr.fitting.stopping import Status
+from hyperinr.sharding import shard
+from hyperinr.types import Array
+
+__all__ = ['in_chunks', 'in_rounds']
+
+Take = Callable[[np.ndarray, np.ndarray], Slots]
+"""``(rows [n], active [n]) -> Slots`` of these rows of the batch."""
+
+
+def in_chunks(
+    program: FitProgram, take: Take, num_inrs: int, group_size: int, knobs: Knobs
+) -> Iterator[tuple[np.ndarray, Fitted]]:
+    """All steps of one chunk after the other; the next is under way while the last is fetched.
+
+    Chunks are equally long within one, and dealt out to the devices in turn, so that none has more than one INR above
+    another. The tail is padded with rows that take no step.
+
+    Yields:
+      Rows ``[n]`` of the batch and what became of them, leaves ``[n, ...]``.
+    """
+    devices = len(program.devices)
+    slots = devices * group_size
+    num_chunks = -(-num_inrs // slots)
+    edges = np.linspace(0, num_inrs, num_chunks + 1).round().astype(int)
+    dealt = np.arange(slots).reshape(group_size, devices).T.reshape(-1)
+    pending = None
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        active = start + dealt < stop
+        rows = np.minimum(start + dealt, stop - 1)
+        running = run_whole(program, take(rows, active), knobs)
+        if pending is not None:
+            yield _arrived(*pending)
+        pending = rows, active, running
+    if pending is not None:
+        yield _arrived(*pending)
+
+
+def _arrived(rows: np.ndarray, wanted: np.ndarray, fitted: Fitted) -> tuple[np.ndarray, Fitted]:
+    return rows[wanted], _select(fitted, wanted)
+
+
+def _select(tree: Any, chosen: np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: _joined(leaf)[chosen], tree)
+
+
+def _joined(leaf: Array) -> np.ndarray:
+    """``[G, b, ...]`` -> ``[G b, ...]`` on the host."""
+    return np.asarray(leaf).reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
+
+
+def in_rounds(
+    program: FitProgram, take: Take, num_inrs: int, group_size: int, steps_per_round: int, knobs: Knobs
+) -> Iterator[tuple[np.ndarray, Fitted]]:
+    """Some steps of all slots at a time; a finished INR hands its slot on to a waiting one.
+
+    When none waits any more and half of the slots are idle, the others move together into half as many slots.
+
+    Yields:
+      As `in_chunks`, in the order in which they finish.
+    """
+    devices = len(program.devices)
+    size = devices * group_size
+    rows, busy, fresh = np.arange(size), np.arange(size) < num_inrs, np.ones(size, bool)
+    rows = np.minimum(rows, num_inrs - 1)
+    waiting, state = min(size, num_inrs), None
+    while busy.any():
+        state, fitted = run_round(program, steps_per_round, state, take(rows, busy), fresh, knobs)
+        running = _joined(state.status) == Status.RUNNING
+        done = busy & ~(running & (_joined(state.num_steps) < program.rules.num_steps))
+        fresh = np.zeros(len(rows), bool)
+        if not done.any():
+            continue
+        yield _arrived(rows, done, fitted)
+        busy = busy & ~done
+        refilled = np.flatnonzero(~busy)[: num_inrs - waiting]
+        rows[refilled] = waiting + np.arange(len(refilled))
+        waiting += len(refilled)
+        busy[refilled] = fresh[refilled] = True
+        half = len(rows) // 2
+        if waiting == num_inrs and 0 < busy.sum() <= half and half % devices == 0:
+            kept = np.argsort(~busy, kind='stable')[:half]
+            rows, busy, fresh = rows[kept], busy[kept], fresh[kept]
+            state = shard(_select(state, kept), program.devices)

@@ -1,0 +1,57 @@
+"""Arrays cut over the devices of one process. No communication: each device works on its shard alone."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+__all__ = ['broadcast', 'fetch', 'map_on_devices', 'shard', 'sharding_over']
+
+Tree = TypeVar('Tree')
+
+
+def fetch(tree: Tree) -> Tree:
+    """As NumPy arrays of their own."""
+    return jax.tree.map(np.array, tree)
+
+
+def sharding_over(devices: Sequence[jax.Device]) -> NamedSharding:
+    """Of arrays ``[devices, ...]``, one row on each."""
+    return NamedSharding(Mesh(np.asarray(devices), ('devices',)), PartitionSpec('devices'))
+
+
+def broadcast(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
+    """Leaves ``[...]`` -> ``[devices, ...]``, one copy on each."""
+    sharding = sharding_over(devices)
+
+    def copies(leaf: Any) -> jax.Array:
+        parts = [jax.device_put(leaf[None], device) for device in devices]
+        return jax.make_array_from_single_device_arrays((len(devices), *leaf.shape), sharding, parts)
+
+    return jax.tree.map(copies, tree)
+
+
+def shard(batch: Tree, devices: Sequence[jax.Device]) -> Tree:
+    """Leaves ``[B, ...]`` -> ``[devices, B / devices, ...]``, one shard on each."""
+    sharding, count = sharding_over(devices), len(devices)
+
+    def shards(leaf: Any) -> jax.Array:
+        leaf = np.asarray(leaf)
+        return jax.device_put(leaf.reshape(count, len(leaf) // count, *leaf.shape[1:]), sharding)
+
+    return jax.tree.map(shards, batch)
+
+
+def map_on_devices(
+    function: Callable[..., Any], devices: Sequence[jax.Device], *, donate: Sequence[int] = ()
+) -> Callable[..., Any]:
+    """``function(*shards)`` on every device, compiled once per shape; all leaves ``[devices, ...]``.
+
+    Args:
+      function: of one device's shards.
+      devices: to run on.
+      donate: positions of arguments whose memory the results may take over; they are gone afterwards.
+    """
+    return jax.pmap(function, devices=devices, donate_argnums=tuple(donate))

@@ -1,0 +1,128 @@
+"""Targets, failures, and what an INR that has stopped costs: nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hyperinr import fitting, metrics
+from hyperinr.errors import InputError
+from hyperinr.fitting import Batching, Status
+from hyperinr.fitting.stopping import check_target
+from tests.fitting.problems import SIREN, batch, starts, take
+
+ADAM = optax.adam(5e-3)
+NUM_STEPS, NUM_INRS = 30, 6
+WAYS = {
+    'mapped': Batching('mapped', 2, 2),
+    'vmapped': Batching('vmapped', 6, 1),
+    'rounds that hand on': Batching('vmapped', 2, 1, steps_per_round=4),
+    'rounds that close ranks': Batching('vmapped', 3, 2, steps_per_round=2),
+}
+
+
+@pytest.fixture(scope='module')
+def trajectory():
+    """All steps of all INRs, and a target that they reach at different steps, one of them never."""
+    weights, datapoints = starts(SIREN, NUM_INRS), batch(NUM_INRS)
+    values = datapoints.values * np.array([0.2, 0.4, 0.6, 0.8, 1.0, 4.0], np.float32)[:, None, None]
+    datapoints = datapoints._replace(values=values)
+    result = fitting.fit(
+        SIREN, weights, datapoints, optimizer=ADAM, num_steps=NUM_STEPS, record_steps=range(NUM_STEPS + 1)
+    )
+    return weights, datapoints, result, 18.0
+
+
+@pytest.mark.parametrize('way', list(WAYS))
+def test_each_inr_stops_at_the_step_that_reaches_the_target(way, trajectory):
+    weights, datapoints, full, target = trajectory
+    found = fitting.fit(
+        SIREN,
+        weights,
+        datapoints,
+        optimizer=ADAM,
+        num_steps=NUM_STEPS,
+        record_steps=(0, 8, NUM_STEPS),
+        target_psnr=target,
+        data_range=(0.0, 1.0),
+        batching=WAYS[way],
+    )
+    psnr = np.asarray(metrics.psnr_from_mse(full.mse, (0.0, 1.0)))
+    steps = [int(np.argmax(row >= target)) if (row >= target).any() else NUM_STEPS for row in psnr]
+    assert len(set(steps)) > 3, 'the problem tells the INRs apart'
+    assert max(steps) == NUM_STEPS
+    assert found.num_steps.tolist() == steps
+    reached = psnr.max(axis=1) >= target
+    assert found.status.tolist() == np.where(reached, Status.OK, Status.MISSED_TARGET).tolist()
+    for row, stop in enumerate(steps):
+        close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5)
+        jax.tree.map(close, take(found.weights, row), take(take(full.snapshots, row), stop))
+        for column, step in enumerate((0, 8, NUM_STEPS)):
+            expected = take(take(full.snapshots, row), min(step, stop))
+            jax.tree.map(close, take(take(found.snapshots, row), column), expected)
+        np.testing.assert_allclose(found.mse[row, : stop + 1], full.mse[row, : stop + 1], rtol=1e-3)
+        assert (found.mse[row, stop:] == found.mse[row, stop]).all()
+
+
+@pytest.mark.parametrize('way', list(WAYS))
+def test_an_inr_that_diverges_is_reported_and_touches_no_other(way, trajectory):
+    weights, datapoints, full, _ = trajectory
+    broken = datapoints._replace(values=datapoints.values.copy())
+    broken.values[2, 5] = np.nan
+    broken.weight[2, 5] = 1.0
+    found = fitting.fit(SIREN, weights, broken, optimizer=ADAM, num_steps=NUM_STEPS, batching=WAYS[way])
+    assert found.status.tolist() == [Status.OK] * 2 + [Status.DIVERGED] + [Status.OK] * 3
+    assert found.num_steps.tolist() == [NUM_STEPS] * 2 + [0] + [NUM_STEPS] * 3
+    others = np.arange(NUM_INRS) != 2
+    np.testing.assert_allclose(found.mse[others], full.mse[others], rtol=1e-3)
+    jax.tree.map(lambda leaf: np.testing.assert_array_equal(np.isfinite(leaf), True), dict(found.weights))
+
+
+def test_an_inr_that_diverges_midway_keeps_its_steps():
+    explode = optax.scale_by_schedule(lambda step: jnp.where(step < 3, -1e-3, jnp.inf))
+    found = fitting.fit(SIREN, starts(SIREN, 1), batch(1), optimizer=explode, num_steps=9)
+    assert found.status.tolist() == [Status.DIVERGED]
+    assert found.num_steps.tolist() == [4]
+    assert np.isfinite(found.mse[0]).tolist() == [True] * 4 + [False] * 6
+
+
+def test_a_finished_inr_takes_no_further_step(trajectory):
+    weights, datapoints, _, target = trajectory
+    calls = []
+
+    def apply(weights, coords):
+        jax.debug.callback(lambda: calls.append(1))
+        return SIREN.apply(weights, coords)
+
+    found = fitting.fit(
+        SIREN._replace(apply=apply),
+        weights,
+        datapoints,
+        optimizer=ADAM,
+        num_steps=NUM_STEPS,
+        target_psnr=target,
+        data_range=(0.0, 1.0),
+        batching=Batching('mapped', 4, 2),
+    )
+    jax.effects_barrier()
+    # One evaluation a step, one that finds the target reached, and one of the result, of the two padded slots too.
+    reached = int((found.status == Status.OK).sum())
+    assert len(calls) == found.num_steps.sum() + reached + 8
+
+
+def test_a_start_that_is_good_enough_is_returned_as_it_is(trajectory):
+    weights, datapoints, _, _ = trajectory
+    found = fitting.fit(
+        SIREN, weights, datapoints, optimizer=ADAM, num_steps=5, target_psnr=-20.0, data_range=(0.0, 1.0)
+    )
+    assert found.num_steps.tolist() == [0] * NUM_INRS
+    jax.tree.map(np.testing.assert_array_equal, dict(found.weights), weights)
+
+
+def test_the_target_knows_the_data_range():
+    assert check_target(None, None) < 0
+    np.testing.assert_allclose(check_target(30.0, (-1.0, 1.0)), 4e-3)
+    for data_range in (None, (1.0, 1.0)):
+        with pytest.raises(InputError, match='data_range'):
+            check_target(30.0, data_range)
