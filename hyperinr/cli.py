@@ -211,7 +211,13 @@ def _add_run(command: argparse.ArgumentParser) -> None:
 
 
 def _add_store(command: argparse.ArgumentParser) -> None:
-    command.add_argument('--store', metavar='DIR', required=True, help='folder of the neural dataset')
+    command.add_argument(
+        '--store',
+        metavar='DIR',
+        required=True,
+        type=lambda name: str(Path(os.environ.get('NEF_PATH', '')) / name),
+        help='folder of the neural dataset; below $NEF_PATH where that is set and DIR is relative',
+    )
 
 
 def _add_exchange(command: argparse.ArgumentParser, what: str) -> None:

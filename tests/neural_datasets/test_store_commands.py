@@ -1,5 +1,6 @@
 """`hyperinr fit` and `verify` by the command line: killed, run twice, run wrongly."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -9,10 +10,15 @@ from pathlib import Path
 import pytest
 
 from hyperinr import cli, files
+from hyperinr.config import available, config_root, load_config
 from hyperinr.neural_datasets import launchers, slurm_launcher
 from hyperinr.neural_datasets.shards import list_shards, shard_path
 from tests.neural_datasets.kill_test import run_kill_test
-from tests.neural_datasets.tiny_store import SIZES, write_config
+from tests.neural_datasets.tiny_store import CONFIG, SIZES, write_config
+
+# Its logger keeps the stream of the moment, which must not be one that a test captures and closes.
+with contextlib.suppress(ImportError):
+    import submitit  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = [word for binding in SIZES for word in ('-p', binding)]
@@ -87,6 +93,34 @@ def test_killed_workers_and_killed_commands_end_bit_equal(complete, config, tmp_
     assert report['kills'] == 3
     assert content(killed) == content(complete)
     assert cli.main(['verify', '--store', str(killed)]) == 0
+
+
+def test_a_relative_store_lies_below_nef_path(run, complete, monkeypatch):
+    monkeypatch.setenv('NEF_PATH', str(complete.parent))
+    assert '22 INRs, complete and sound' in run('verify', '--store', complete.name)[1]
+
+
+@pytest.mark.parametrize('name', [name for name in available() if name.startswith('neural_dataset/')])
+def test_every_config_says_how_to_run_it_and_resolves(name):
+    text = (config_root() / name).read_text(encoding='utf-8')
+    if name.endswith('/default.gin'):
+        return
+    verb = 'tune' if 'tune' in name else 'fit'
+    assert f'hyperinr {verb} {name}' in text
+    resolved = load_config(name)
+    assert resolved.value('plan.neural_dataset.num_steps') > 0
+    assert load_config(name, ['NUM_STEPS=3', 'siren.width=7']).value('inrs.siren.width') == 7
+
+
+@pytest.mark.parametrize('optimizer', ['adam', 'amsgrad'])
+@pytest.mark.parametrize('schedule', ['constant', 'warmup', 'cosine'])
+def test_optimisers_and_schedules_combine(tmp_path, optimizer, schedule):
+    text = CONFIG.replace('fit_optimizer/adam', f'fit_optimizer/{optimizer}')
+    path = write_config(tmp_path, text.replace('fit_schedule/constant', f'fit_schedule/{schedule}'))
+    resolved = load_config(str(path))
+    assert repr(resolved.value('plan.neural_dataset.optimizer')) == f'@optimizers.{optimizer}'
+    expected = 'constant' if schedule == 'warmup' else schedule
+    assert repr(resolved.value('plan.neural_dataset.schedule')) == f'@optimizers.{expected}'
 
 
 def test_a_changed_config_is_refused_with_the_difference(run, complete, config):
