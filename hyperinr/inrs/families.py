@@ -74,7 +74,8 @@ def from_metadata(metadata: Mapping[str, Any]) -> Inr:
     if kind not in FAMILIES:
         raise InputError(f'no INR of kind {kind!r}; there are {", ".join(FAMILIES)}.')
     factory = FAMILIES[kind]
-    arguments = {name: metadata[name] for name in inspect.signature(factory).parameters if name in metadata}
+    names = inspect.signature(factory).parameters.keys() - {'initialisation', 'output_bias'}
+    arguments = {name: metadata[name] for name in names if name in metadata}
     try:
         inr = factory(**arguments)
     except (TypeError, ValueError) as error:
