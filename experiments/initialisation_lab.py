@@ -260,7 +260,7 @@ def _arguments(scale: Scale, starts: Starts, fit: Fit, half: bool) -> tuple[Any,
 
 
 def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable[[str, int], Any]], int]:
-    """The start of a trained run, its output turned from the run's data range into [-1, 1], and its adaptation steps."""
+    """The start of a trained run, its output in [-1, 1] instead of the run's range, and its adaptation steps."""
     import hyperinr
     from hyperinr.neural_datasets import start_from_model
 
