@@ -70,7 +70,7 @@ class Scale(NamedTuple):
 SCALES = {
     'small': Scale(64, 64, 3, 600, 200, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2), 3, ('chelsea', 'coffee'), 3),
     'full': Scale(256, 256, 3, 2000, 500, (1e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3), 3, ('chelsea', 'coffee'), 6),
-    'tiny': Scale(16, 16, 2, 60, 20, (1e-3, 8e-3), 2, ('chelsea',), 4),
+    'tiny': Scale(16, 16, 2, 60, 20, (1e-3, 8e-3), 2, ('chelsea',), 1),
 }
 """``small``: 64 x 64, a quarter of the width of ``full``. ``tiny`` is for the tests."""
 
