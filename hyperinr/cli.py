@@ -180,6 +180,31 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument('--storage', default='journal', help='journal or sqlite (default: journal)')
     _add_params(tune)
 
+    fit_one = add('fit-one', _fit_one, 'fit one image by itself: weights, curve and reconstruction')
+    fit_one.add_argument('file', metavar='FILE', help='PNG, JPEG or .npy')
+    fit_one.add_argument('--inr', metavar='NAME', default='siren', help='family or gin file (default: siren)')
+    fit_one.add_argument(
+        '--initialisation', metavar='START', help="a scheme's name, a file of weights, or the directory of a run"
+    )
+    fit_one.add_argument(
+        '--optimizer', metavar='NAME', default='adam', help='adam, adamw, muon, lbfgs or diagonal_curvature (adam)'
+    )
+    fit_one.add_argument('--rate', metavar='RATE', default='search', help='a number, search (default) or range')
+    fit_one.add_argument('--num-steps', type=int, default=500, metavar='N', help='default: 500')
+    fit_one.add_argument(
+        '--freeze',
+        metavar='PATTERN',
+        action='append',
+        default=[],
+        help="hold weights fixed, e.g. 'layer_0'; repeatable",
+    )
+    fit_one.add_argument('--longest-side', type=int, metavar='PIXELS', help='resample the image to this')
+    fit_one.add_argument('--channels', type=int, default=3, help='3 (default) or 1')
+    fit_one.add_argument('--seed', type=int, default=0, help='of a random start (default: 0)')
+    fit_one.add_argument('--out', metavar='DIR', default='weights', help='output folder (default: weights)')
+    fit_one.add_argument('--format', default='npz', help='npz, safetensors or pt (default: npz)')
+    _add_params(fit_one)
+
     prepare = add('prepare', _prepare, 'download and prepare an image dataset of tensorflow-datasets (extra `prepare`)')
     prepare.add_argument('name', metavar='NAME', help='mnist, fashion_mnist, cifar10, celeb_a, imagenette, ...')
     prepare.add_argument('--data-dir', metavar='DIR', help='where to (default: $DATA_PATH or ~/.cache/hyperinr)')
@@ -337,6 +362,47 @@ def _tune(options: argparse.Namespace) -> None:
     from hyperinr.tuning_commands import tune
 
     tune(options.config, options.param, options.study, storage=options.storage, trials=options.trials)
+
+
+def _fit_one(options: argparse.Namespace) -> None:
+    from hyperinr import library, neural_datasets
+    from hyperinr.inrs.named_schemes import named_scheme
+    from hyperinr.inspection import draw_fit
+
+    where = options.initialisation
+    scheme, start = None, None
+    if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
+        start = lambda inr, image: neural_datasets.start_from_file(inr, where, coord_dims=2)
+    elif where is not None and Path(where).is_dir():
+        model = hyperinr.load(where)
+        start = lambda inr, image: neural_datasets.start_from_model(inr, model, image)
+    elif where is not None:
+        scheme = named_scheme(where)
+    inr = library.single_inr(options.inr, options.param, channels=options.channels, initialisation=scheme)
+    try:
+        rate = float(options.rate)
+    except ValueError:
+        rate = options.rate
+    result = neural_datasets.fit_image(
+        inr,
+        options.file,
+        out=options.out,
+        start=start,
+        optimizer=options.optimizer,
+        rate=rate,
+        num_steps=options.num_steps,
+        freeze=options.freeze,
+        longest_side=options.longest_side,
+        seed=options.seed,
+        format=options.format,
+        about={'start': where or 'published'},
+    )
+    picture = draw_fit(result.curve.with_suffix('.png'), result.psnr_db)
+    for note in result.notes:
+        print(f'{options.file}: {note}')
+    print(f'{options.optimizer} at {result.rate:.3g}: {result.psnr_db[-1]:.2f} dB after {options.num_steps} steps')
+    for path in (result.weights, result.reconstruction, result.curve, picture):
+        print(path)
 
 
 def _prepare(options: argparse.Namespace) -> None:

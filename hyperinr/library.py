@@ -1,6 +1,7 @@
 """Run directory -> model, and configuration -> experiment: where the library meets gin."""
 
 import functools
+import inspect
 import os
 import traceback
 import warnings
@@ -14,6 +15,7 @@ import numpy as np
 
 from hyperinr import config, coordinates
 from hyperinr.errors import InputError
+from hyperinr.inrs.initialisation import Initialisation
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.tuning import Search, search
@@ -23,7 +25,7 @@ from hyperinr.training.model import Model
 from hyperinr.training.run_directory import read_spec
 from hyperinr.types import Datapoint, DatasetSpec, Inr
 
-__all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config']
+__all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']
 
 
 def load(run_dir: str | os.PathLike) -> Model:
@@ -124,6 +126,32 @@ def compose_signals(resolved: config.Config) -> tuple[Plan, Inr, Signals]:
 
 def _no_part(**_: Any) -> Any:
     raise AssertionError('fitting needs no meta-learner')
+
+
+def single_inr(
+    name: str, bindings: Sequence[str] = (), *, channels: int, initialisation: Initialisation | None = None
+) -> Inr:
+    """An INR by the name of its family, or of a gin file that binds ``experiment.inr``, outside any experiment.
+
+    Args:
+      name: ``'siren'`` for ``inr/siren.gin``, or a gin file.
+      bindings: overrides, ``'siren.width = 32'``.
+      channels: C.
+      initialisation: another than the family's own.
+
+    Raises:
+      InputError: no such family or file, a wrong binding or value, a family that takes no initialisation.
+    """
+    resolved = config.load_config(name if name.endswith('.gin') else f'inr/{name}', bindings)
+    factory = resolved.value('experiment.experiment.inr').target.function
+    options: dict[str, Any] = {'channels': channels}
+    if initialisation is not None:
+        if 'initialisation' not in inspect.signature(factory).parameters:
+            raise InputError(f'{name} has an initialisation of its own only; leave --initialisation out.')
+        options['initialisation'] = initialisation
+    with config.applied(resolved):
+        inr: Inr = _checked(config.configured(factory))(**options)
+    return inr
 
 
 def _blank(spec: DatasetSpec) -> Datapoint:

@@ -41,6 +41,26 @@ INRS: Mapping[str, Callable[[], Inr]] = {
     'siren of one hidden layer': lambda: inrs.siren(channels=3, width=8, depth=1),
     'relu_mlp': lambda: inrs.relu_mlp(channels=3, width=16, depth=2, num_frequencies=3),
     'relu_mlp of bare coordinates': lambda: inrs.relu_mlp(channels=3, width=8, depth=1, num_frequencies=0),
+    'gelu_mlp': lambda: inrs.gelu_mlp(channels=3, width=16, depth=2, num_frequencies=3),
+    'fourier_mlp': lambda: inrs.fourier_mlp(channels=3, width=16, depth=2, num_features=8, feature_deviation=1.0),
+    'finer': lambda: inrs.finer(channels=3, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
+    'wire': lambda: inrs.wire(channels=3, width=12, depth=2, omega=5.0, scale=3.0),
+    'real_wire': lambda: inrs.real_wire(channels=3, width=16, depth=2, omega=5.0, scale=3.0),
+    'gaussian': lambda: inrs.gaussian(channels=3, width=16, depth=2, deviation=0.3),
+    'super_gaussian': lambda: inrs.super_gaussian(channels=3, width=16, depth=2, deviation=0.5, exponent=1.5),
+    'laplacian': lambda: inrs.laplacian(channels=3, width=16, depth=2, scale=0.5),
+    'quadratic': lambda: inrs.quadratic(channels=3, width=16, depth=2, sharpness=4.0),
+    'multi_quadratic': lambda: inrs.multi_quadratic(channels=3, width=16, depth=2, sharpness=6.0),
+    'exp_sin': lambda: inrs.exp_sin(channels=3, width=16, depth=2, omega=4.0),
+    'sinc': lambda: inrs.sinc(channels=3, width=16, depth=2, omega=8.0),
+    'hosc': lambda: inrs.hosc(channels=3, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
+    'adaptive_hosc': lambda: inrs.adaptive_hosc(channels=3, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
+    'fourier_net': lambda: inrs.fourier_net(channels=3, width=16, depth=2, input_scale=10.0),
+    'gabor_net': lambda: inrs.gabor_net(channels=3, width=16, depth=1, input_scale=10.0),
+    'feature_grid': lambda: inrs.feature_grid(channels=3, resolution=5),
+    'hash_grid': lambda: inrs.hash_grid(
+        channels=3, width=8, depth=1, num_levels=3, log2_table_size=4, coarsest=2, finest=8
+    ),
 }
 
 ENCODERS: Mapping[str, Callable[[DatasetSpec], Encoder]] = {

@@ -57,7 +57,7 @@ def test_describe_names_file_and_line_of_every_value(run):
 
 def test_version_and_help(run):
     assert run('--version')[1].strip() == f'hyperinr {hyperinr.__version__}'
-    for verb in ('train', 'evaluate', 'generate', 'finetune', 'prepare', 'configs', 'describe'):
+    for verb in ('train', 'evaluate', 'generate', 'finetune', 'fit-one', 'prepare', 'configs', 'describe'):
         assert verb in run('--help')[1]
         status, out, _ = run(verb, '--help')
         assert status == 0
@@ -80,6 +80,15 @@ def test_version_and_help(run):
         (('generate', '--run', 'nowhere', 'a.png'), ('nowhere',)),
         (('finetune', '--run', 'nowhere', 'a.png', '--num-steps', 'many'), ("'many'",)),
         (('generate', '--run', 'nowhere'), ('FILE',)),
+        (('fit-one', 'nowhere.png'), ('nowhere.png',)),
+        (('fit-one', 'a.png', '--inr', 'sirne'), ('sirne', 'inr/siren.gin')),
+        (('fit-one', 'a.png', '--initialisation', 'papre'), ("'papre'", 'weight_scaling')),
+        (('fit-one', 'a.png', '--initialisation', 'a.npz'), ('a.png',)),
+        (('fit-one', 'a.png', '--inr', 'gabor_net', '--initialisation', 'plain'), ('gabor_net', 'of its own')),
+        (('fit-one', 'a.png', '--rate', 'fast'), ("'fast'",)),
+        (('fit-one', 'a.png', '--num-steps', '0'), ('num_steps=0',)),
+        (('fit-one', 'a.png', '-p', 'siren.width=0'), ('width=0',)),
+        (('fit-one', 'a.png', '--format', 'h5'), ("'h5'",)),
         (('prepare', 'no_such_dataset'), ()),
     ],
 )

@@ -4,15 +4,16 @@ Mildenhall et al., "NeRF: representing scenes as neural radiance fields for view
 features; He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015), eq. 10, for the initialisation.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 
+from hyperinr.inrs import initialisation as schemes
+from hyperinr.inrs.coordinate_mlp import coordinate_mlp
+from hyperinr.inrs.initialisation import Initialisation
 from hyperinr.inrs.sine import cosine, sine
-from hyperinr.types import Array, Inr, InrWeights, Key
+from hyperinr.types import Array, Inr
 
-__all__ = ['positional_encoding', 'relu_mlp']
+__all__ = ['positional_encoding', 'rectifier_scheme', 'relu_mlp']
 
 
 def positional_encoding(coords: Array, num_frequencies: int) -> Array:
@@ -22,8 +23,21 @@ def positional_encoding(coords: Array, num_frequencies: int) -> Array:
     return jnp.concatenate([coords, sine(angles), cosine(angles)], axis=-1)
 
 
+def rectifier_scheme() -> Initialisation:
+    """Weights N(0, 2/fan_in) (output: N(0, 1/fan_in)), no biases: He et al. (2015), eq. 10."""
+    return Initialisation(
+        schemes.fan_in_weights(distribution='normal', gain=2.0, output_gain=1.0), schemes.zero_biases()
+    )
+
+
 def relu_mlp(
-    *, channels: int, width: int = 64, depth: int = 3, num_frequencies: int = 6, output_bias: float = 0.5
+    *,
+    channels: int,
+    width: int = 64,
+    depth: int = 3,
+    num_frequencies: int = 6,
+    output_bias: float = 0.5,
+    initialisation: Initialisation | None = None,
 ) -> Inr:
     """A ReLU MLP with positional encoding.
 
@@ -33,6 +47,7 @@ def relu_mlp(
       depth: hidden layers, >= 1.
       num_frequencies: octaves F >= 0 of the positional encoding; 0 feeds the bare coordinates.
       output_bias: start of the output bias, the middle of the data range.
+      initialisation: another scheme; ``None``: `rectifier_scheme`.
 
     Returns:
       An `Inr` with weights ``layer_0`` ... ``layer_{depth}``: w drawn from N(0, 2/fan_in) (output: N(0, 1/fan_in)), b
@@ -41,28 +56,8 @@ def relu_mlp(
     Raises:
       ValueError: a size that is not positive.
     """
-    if min(channels, width, depth) < 1 or num_frequencies < 0:
-        raise ValueError(
-            'a ReLU MLP needs channels, width and depth >= 1 and num_frequencies >= 0, not '
-            f'{channels=}, {width=}, {depth=}, {num_frequencies=}.'
-        )
-
-    def init(key: Key, coord_dims: int) -> InrWeights:
-        sizes = [coord_dims * (1 + 2 * num_frequencies), *[width] * depth, channels]
-        weights = {}
-        for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-            gain = 1 if layer == depth else 2
-            w = math.sqrt(gain / fan_in) * jax.random.normal(jax.random.fold_in(key, layer), (fan_in, fan_out))
-            weights[f'layer_{layer}'] = {'w': w, 'b': jnp.full(fan_out, output_bias if layer == depth else 0.0)}
-        return weights
-
-    def apply(weights: InrWeights, coords: Array) -> Array:
-        hidden = positional_encoding(coords, num_frequencies)
-        for layer in range(depth + 1):
-            hidden = hidden @ weights[f'layer_{layer}']['w'] + weights[f'layer_{layer}']['b'][None, :]
-            hidden = hidden if layer == depth else jax.nn.relu(hidden)
-        return hidden
-
+    if num_frequencies < 0:
+        raise ValueError(f'a relu_mlp needs num_frequencies >= 0, not {num_frequencies=}.')
     metadata = {
         'kind': 'relu_mlp',
         'channels': channels,
@@ -70,4 +65,10 @@ def relu_mlp(
         'depth': depth,
         'num_frequencies': num_frequencies,
     }
-    return Inr(init=init, apply=apply, metadata=metadata)
+    return coordinate_mlp(
+        metadata=metadata,
+        activation=lambda x, omega, layer: jax.nn.relu(x),
+        initialisation=initialisation or rectifier_scheme(),
+        features=lambda coords: positional_encoding(coords.T, num_frequencies).T,
+        output_bias=output_bias,
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ['draw_comparison', 'draw_curves', 'draw_errors', 'error_map']
+__all__ = ['draw_comparison', 'draw_curves', 'draw_errors', 'draw_fit', 'error_map']
 
 COLORS = {'generated': 'tab:blue', 'random': 'tab:orange', 'constant': 'tab:green'}
 LABELS = {'generated': 'generated weights', 'random': 'random start', 'constant': 'learned constant start'}
@@ -149,4 +149,19 @@ def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]
     by_seconds.set_xlabel('milliseconds for each datapoint')
     for axes in (by_steps, by_seconds):
         axes.grid(alpha=0.3)
+    return _save(figure, path)
+
+
+def draw_fit(path: str | os.PathLike, psnr_db: np.ndarray) -> Path:
+    """PSNR ``[num_steps + 1]`` of one fit against its steps.
+
+    Raises:
+      InputError: no matplotlib, or no permission to write.
+    """
+    figure = _figure(5.0, 3.2)
+    axes = figure.subplots()
+    axes.plot(np.arange(len(psnr_db)), psnr_db)
+    axes.set_xlabel('steps')
+    axes.set_ylabel('PSNR (dB)')
+    axes.grid(alpha=0.3)
     return _save(figure, path)

@@ -20,7 +20,7 @@ from hyperinr.neural_datasets.weight_files import fold_omega as fold
 from hyperinr.training.model import Model
 from hyperinr.types import Datapoint
 
-__all__ = ['FileResult', 'finetune_files', 'generate_files', 'print_results']
+__all__ = ['FileResult', 'finetune_files', 'generate_files', 'model_grid', 'print_results', 'write_png']
 
 CHUNK = 64
 """Tiles that run together: bounds the memory of a large image, and the shapes that are compiled."""
@@ -146,7 +146,7 @@ def _process(
         raise InputError('no image files given.')
     if fold_omega and model.inr.metadata.get('kind') != 'siren':
         raise InputError(f'only a SIREN has an omega_0 to fold; this model emits a {model.inr.metadata.get("kind")!r}.')
-    shape = _grid_shape(model)
+    shape = model_grid(model)
     outputs: dict[str, Path] = {}
     for file in map(Path, files):
         if file.stem in outputs:
@@ -166,7 +166,8 @@ def _process(
     ]
 
 
-def _grid_shape(model: Model) -> tuple[int, int]:
+def model_grid(model: Model) -> tuple[int, int]:
+    """Height and width of the images that a model takes; `InputError` if it takes none."""
     spec = model.spec
     if spec.grid_shape is not None and len(spec.grid_shape) == 2:
         return spec.grid_shape[0], spec.grid_shape[1]
@@ -209,7 +210,7 @@ def _process_one(
         weights, metadata = fold(weights, metadata)
     full_shape = image.shape[:2] if tile else shape
     picture = folder / f'{file.stem}.png'
-    _write_png(picture, tiling.stitch(reconstructions, tiles.grid, full_shape), model.spec.data_range)
+    write_png(picture, tiling.stitch(reconstructions, tiles.grid, full_shape), model.spec.data_range)
     path = folder / f'{file.stem}.{format}'
     write_weights(path, weights, metadata)
     return FileResult(file, path, picture, len(tiles.values), steps, tuple(_psnr(mse, model)), tuple(notes))
@@ -241,7 +242,8 @@ def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tup
     return joined, np.concatenate(pictures)[:total]
 
 
-def _write_png(path: Path, image: np.ndarray, data_range: tuple[float, float]) -> None:
+def write_png(path: Path, image: np.ndarray, data_range: tuple[float, float]) -> None:
+    """``[H, W, C]`` in the data range, clipped to it, as 8-bit grey or RGB."""
     from PIL import Image
 
     low, high = data_range

@@ -8,6 +8,7 @@ file beside it.
 
 import json
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -47,9 +48,11 @@ def _from_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.n
 def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, dict[str, Any]]:
     """Multiplies each sine layer's tensors by its frequency factor, so that the INR is ``sin(x w + b)`` throughout.
 
+    An input deviation other than 1 goes into the first layer's weights as well.
+
     Args:
       weights: of a SIREN, leaves ``[..., *shape]``.
-      metadata: with ``kind``, ``depth``, ``omega_0`` and ``hidden_omega_0``.
+      metadata: with ``kind``, ``depth``, ``omega_0``, ``hidden_omega_0`` and, unless 1, ``input_deviation``.
 
     Returns:
       The weights and metadata of the same function with ``omega_0 = hidden_omega_0 = 1``.
@@ -59,6 +62,7 @@ def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWei
     """
     if metadata.get('kind') != 'siren':
         raise InputError(f'only a SIREN has an omega_0 to fold; these weights are of a {metadata.get("kind")!r}.')
+    weights, metadata = _fold_input_deviation(weights, metadata)
     factors = {f'layer_{layer}': metadata['hidden_omega_0'] for layer in range(1, metadata['depth'])}
     factors['layer_0'] = metadata['omega_0']
     folded = {
@@ -68,14 +72,33 @@ def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWei
     return folded, {**metadata, 'omega_0': 1.0, 'hidden_omega_0': 1.0, 'omega_folded': True}
 
 
+def _fold_input_deviation(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, Mapping[str, Any]]:
+    """The same function of the coordinates themselves; nothing changes where their deviation is 1."""
+    deviation = metadata.get('input_deviation', 1.0)
+    if deviation == 1:
+        return weights, metadata
+    first = weights['layer_0']
+    divided = {**first, 'w': np.asarray(first['w']) / np.float32(deviation)}
+    return {**weights, 'layer_0': divided}, {**metadata, 'input_deviation': 1.0}
+
+
 def torch_state_dict(weights: InrWeights) -> OrderedDict:
     """``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
 
-    ``siren_pytorch.SirenNet(w0_initial=omega_0, w0=hidden_omega_0, ...)`` loads it strictly.
+    ``siren_pytorch.SirenNet(w0_initial=omega_0, w0=hidden_omega_0, ...)`` loads it strictly where the INR is a SIREN
+    with an input deviation of 1.
 
     Raises:
-      InputError: PyTorch is not installed.
+      InputError: the INR is not a chain of linear layers with weight and bias, or PyTorch is not installed.
     """
+    if len(weights) < 2 or any(
+        set(tensors) != {'w', 'b'} or not re.fullmatch(r'layer_\d+', name) or np.asarray(tensors['w']).ndim < 2
+        for name, tensors in weights.items()
+    ):
+        raise InputError(
+            "the format 'pt' holds a chain of linear layers with a weight and a bias each; this INR has other tensors: "
+            "choose 'npz' or 'safetensors'."
+        )
     try:
         import torch
     except ImportError:
@@ -103,6 +126,8 @@ def _write_safetensors(path: Path, weights: InrWeights, metadata: Mapping[str, A
 
 
 def _write_torch(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    if metadata.get('kind') == 'siren':
+        weights, metadata = _fold_input_deviation(weights, metadata)
     state = torch_state_dict(weights)
     import torch
 

@@ -47,6 +47,48 @@ def test_at_step_0_every_datapoint_gets_a_siren_with_the_statistics_of_a_fresh_o
         np.testing.assert_allclose(found[:, 2], 0.5, rtol=0.08)
 
 
+def last_activations(kind, weights):
+    """Activations of the last hidden layer at 400 points, by an output layer that reads them off."""
+    inr = parts.INRS[kind]()
+    last = f'layer_{inr.metadata.get("depth", 0)}'
+    size = weights[last]['w'].shape[0]
+    zeros = {name: jnp.zeros((size,) * jnp.ndim(leaf)) for name, leaf in weights[last].items()}
+    reader = zeros | {'w': jnp.eye(size)}
+    coords = np.random.default_rng(0).uniform(-1, 1, (400, 2)).astype(np.float32)
+    return np.asarray(inr.apply({**weights, last: reader}, coords), np.float64)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'combine'),
+    [
+        *[(kind, 'multiplicative') for kind in inrs.FAMILIES if kind not in ('siren', 'feature_grid')],
+        ('finer', 'additive'),
+    ],
+)
+def test_at_step_0_every_family_keeps_its_activation_statistics(kind, combine):
+    """Mean and spread over units and points of what four datapoints get, against eight fresh INRs.
+
+    Deltas of a tenth move a statistic by less than fresh INRs differ among themselves: the bound is four standard
+    deviations of these, and a tenth.
+    """
+
+    def statistics(weights):
+        values = last_activations(kind, weights)
+        return np.array([values.mean(), values.std()])
+
+    inr = parts.INRS[kind]()
+    init = jax.jit(inr.init, static_argnums=1)
+    fresh = np.array([statistics(init(key, 2)) for key in jax.random.split(jax.random.key(5), 8)])
+    batch = parts.datapoints()
+    hypernetwork = parts.make_hypernetwork(inr=inr, combine=combine, trunk=())
+    params = jax.jit(hypernetwork.init)(KEY, take(batch, 0))
+    emitted = jax.jit(jax.vmap(hypernetwork.encode, (None, 0)))(params, batch).code
+    found = np.array([statistics(take(emitted, row)) for row in range(4)])
+    allowed = 4 * fresh.std(axis=0) + 0.1 * np.abs(fresh.mean(axis=0))
+    assert (np.abs(found - fresh.mean(axis=0)) < allowed).all(), (found, fresh)
+    assert np.ptp(found, axis=0).min() > 0
+
+
 @pytest.mark.parametrize('combine', ['additive', 'multiplicative'])
 def test_at_step_0_every_tensor_has_the_spread_of_a_fresh_one(combine):
     """The output layer's deltas are in units of an output of an image's contrast, 1/4, and not of a fresh SIREN's."""

@@ -33,7 +33,7 @@ def test_activations_keep_their_scale_at_every_depth():
     inr = inrs.relu_mlp(channels=256, width=256, depth=5, num_frequencies=6, output_bias=0.0)
     coords = np.random.default_rng(0).uniform(-1, 1, (512, 2)).astype(np.float32)
     squares = []
-    for key in jax.random.split(jax.random.key(0), 4):
+    for key in jax.random.split(jax.random.key(0), 16):
         weights, hidden = inr.init(key, 2), np.asarray(positional_encoding(coords, 6), np.float64)
         squares.append([])
         features = np.mean(hidden**2)

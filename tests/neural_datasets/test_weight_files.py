@@ -77,6 +77,35 @@ def test_folding_omega_keeps_the_function(weights, stack):
     assert METADATA['omega_0'] == 20.0
 
 
+@pytest.mark.parametrize('form', ['folded', 'pt'])
+def test_an_input_deviation_is_folded_where_readers_do_not_know_it(tmp_path, weights, form):
+    """What ``.npz`` says of itself, a folded file and a state dict put into the first layer."""
+    metadata = {**METADATA, 'input_deviation': 0.5}
+    expected = evaluate_with_numpy(weights, METADATA, 2 * COORDS)
+    if form == 'folded':
+        found, about = neural_datasets.fold_omega(weights, metadata)
+    else:
+        torch = pytest.importorskip('torch')
+        neural_datasets.write_weights(tmp_path / 'a.pt', weights, metadata)
+        about = json.loads((tmp_path / 'a.json').read_text())
+        state = torch.load(tmp_path / 'a.pt')
+        names = [*(f'layers.{layer}' for layer in range(3)), 'last_layer']
+        found = {
+            f'layer_{layer}': {'w': state[f'{name}.weight'].numpy().T, 'b': state[f'{name}.bias'].numpy()}
+            for layer, name in enumerate(names)
+        }
+    assert about['input_deviation'] == 1.0
+    np.testing.assert_allclose(evaluate_with_numpy(found, about, COORDS), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('kind', ['adaptive_hosc', 'wire', 'gabor_net', 'feature_grid', 'hash_grid'])
+def test_a_state_dict_refuses_what_is_no_chain_of_linear_layers(tmp_path, kind):
+    inr = inrs.FAMILIES[kind](channels=1)
+    with pytest.raises(InputError, match="'pt' holds a chain"):
+        neural_datasets.write_weights(tmp_path / 'a.pt', inr.init(jax.random.key(0), 2), inr.metadata)
+    assert not list(tmp_path.iterdir())
+
+
 def test_folding_needs_sines():
     relu = inrs.relu_mlp(channels=1, width=8, depth=1, num_frequencies=2)
     with pytest.raises(InputError, match='relu_mlp'):

@@ -1,0 +1,100 @@
+"""What the studies share: the environment before jax starts, rows that survive a kill, signals, and the final JSON."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ['Rows', 'format_table', 'machine', 'photograph', 'set_environment', 'steps_to']
+
+
+def set_environment() -> None:
+    """Before jax starts: one CPU device for each core, each with one thread, as ``hyperinr`` does."""
+    os.environ.setdefault('NPROC', '1')
+    flags = os.environ.get('XLA_FLAGS', '')
+    if '--xla_force_host_platform_device_count' not in flags:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={cores}'.strip()
+
+
+class Rows:
+    """Finished rows in a file of one JSON object a line, each on the disk before the next begins.
+
+    The first line holds the protocol: rows of another are refused. A last line that a kill cut short is dropped.
+    """
+
+    def __init__(self, path: Path, protocol: Mapping[str, Any]):
+        from hyperinr.errors import InputError
+
+        self.path = path
+        self.rows: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding='utf-8') if path.is_file() else ''
+        lines = text[: text.rfind('\n') + 1].splitlines()
+        expected = json.loads(json.dumps(protocol))
+        if lines and json.loads(lines[0]) != expected:
+            raise InputError(f'{path} holds rows of another protocol; delete it, or give another --out.')
+        for line in lines[1:]:
+            row = json.loads(line)
+            self.rows[row['key']] = row
+        with path.open('w', encoding='utf-8') as file:
+            file.write('\n'.join(lines or [json.dumps(expected)]) + '\n')
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.rows
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows.values())
+
+    def add(self, key: str, row: Mapping[str, Any]) -> None:
+        """Appends one row."""
+        self.rows[key] = {'key': key, **row}
+        with self.path.open('a', encoding='utf-8') as file:
+            file.write(json.dumps(self.rows[key], allow_nan=False) + '\n')
+            file.flush()
+            os.fsync(file.fileno())
+        print(key, file=sys.stderr, flush=True)
+
+
+def machine() -> dict[str, Any]:
+    """Hardware and versions."""
+    import jax
+    import numpy as np
+    import optax
+
+    return {
+        'platform': jax.default_backend(),
+        'device': jax.devices()[0].device_kind,
+        'devices': jax.local_device_count(),
+        'processor': platform.processor() or platform.machine(),
+        'python': platform.python_version(),
+        'jax': jax.__version__,
+        'optax': optax.__version__,
+        'numpy': np.__version__,
+    }
+
+
+def photograph(name: str, size: int) -> Any:
+    """A photograph of scikit-image's package: its central square, ``[size, size, 3]`` in [-1, 1], anti-aliased."""
+    from skimage import data
+
+    from hyperinr.datasets.images import resize
+
+    image = getattr(data, name)()[..., :3].astype('float32') / 255
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return 2 * resize(image[top : top + side, left : left + side], (size, size)) - 1
+
+
+def steps_to(mse: Any, mark: float) -> int | None:
+    """The fewest steps after which the error is at most ``mark``; ``None`` if it never is."""
+    return next((step for step, value in enumerate(mse) if value <= mark), None)
+
+
+def format_table(header: list[str], rows: list[list[str]]) -> str:
+    """A markdown table."""
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

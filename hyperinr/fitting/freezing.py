@@ -1,0 +1,67 @@
+"""Holding some weights fixed while the others are fitted."""
+
+import fnmatch
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hyperinr.errors import InputError
+from hyperinr.types import Array
+from hyperinr.weights import WeightSpec
+
+__all__ = ['frozen', 'frozen_mask']
+
+
+def frozen_mask(patterns: Sequence[str], spec: WeightSpec) -> np.ndarray:
+    """``[P]`` bool, True where a weight is held fixed.
+
+    Args:
+      patterns: of paths as in ``spec``, with the wildcards of a shell: ``'layer_0/*'``, ``'*/b'``, ``'filter_*'``. One
+        without a slash means all tensors of the layers it matches.
+      spec: of the INR.
+
+    Raises:
+      InputError: a pattern that matches nothing, or all weights together.
+
+    Example:
+      >>> frozen_mask(['*/b'], WeightSpec(('layer_0/b', 'layer_0/w'), ((1,), (2, 1)))).tolist()
+      [True, False, False]
+    """
+    held = dict.fromkeys(spec.paths, False)
+    for pattern in patterns:
+        full = pattern if '/' in pattern else f'{pattern}/*'
+        matching = fnmatch.filter(spec.paths, full)
+        if not matching:
+            raise InputError(f'nothing to freeze matches {pattern!r}; the weights are {", ".join(spec.paths)}.')
+        held |= dict.fromkeys(matching, True)
+    if all(held.values()):
+        raise InputError(f'{", ".join(map(repr, patterns))} would freeze all weights; leave some to fit.')
+    return np.repeat(np.array([held[path] for path in spec.paths]), spec.sizes)
+
+
+def frozen(
+    optimizer: optax.GradientTransformation, patterns: Sequence[str], spec: WeightSpec
+) -> optax.GradientTransformation:
+    """``optimizer`` of flat vectors ``[P]``, except that what matches does not move, by weight decay neither.
+
+    The optimiser sees a gradient of zero there, so a norm taken over all weights is one over the free ones.
+
+    Args:
+      optimizer: to restrict.
+      patterns: see `frozen_mask`; none: ``optimizer`` itself.
+      spec: of the INR.
+
+    Raises:
+      InputError: see `frozen_mask`.
+    """
+    if not patterns:
+        return optimizer
+    free = jnp.asarray(~frozen_mask(patterns, spec), jnp.float32)
+
+    def update(gradient: Array, state: optax.OptState, params: Array | None = None) -> tuple[Array, optax.OptState]:
+        updates, state = optimizer.update(gradient * free, state, params)
+        return updates * free, state
+
+    return optax.GradientTransformation(optimizer.init, update)

@@ -1,0 +1,102 @@
+"""The learning-rate range test: one short fit whose rate grows, and the curve of its error.
+
+Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3, with a rate that grows geometrically.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from hyperinr.errors import InputError
+from hyperinr.files import write_json
+from hyperinr.fitting import fit_one, map_datapoints
+from hyperinr.types import Array, Datapoint, Inr, InrWeights
+
+__all__ = ['RateRange', 'rate_range', 'write_rate_range']
+
+
+class RateRange(NamedTuple):
+    """What a range test found.
+
+    Attributes:
+      rates: ``[num_steps]``, increasing: of each step.
+      mse: ``[num_steps]``, the error *after* it, a geometric mean over the datapoints; infinite once one diverged.
+      rate: suggested: that of the steepest descent of the smoothed logarithm of the error, before its minimum.
+    """
+
+    rates: np.ndarray
+    mse: np.ndarray
+    rate: float
+
+
+def rate_range(
+    inr: Inr,
+    weights: InrWeights,
+    datapoints: Datapoint,
+    *,
+    make: Callable[[float | Array], optax.GradientTransformation],
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    num_steps: int = 100,
+) -> RateRange:
+    """Fits with a rate that grows from ``lowest`` to ``highest``, and says where the error falls fastest.
+
+    The optimiser keeps its state while the rate grows: ``make(rate)`` must be a transformation whose updates are
+    proportional to its rate and whose state does not depend on it, as those of `hyperinr.fitting.optimizers`.
+
+    Args:
+      inr: evaluates the weights.
+      weights: starts, leaves ``[B, ...]``.
+      datapoints: leaves ``[B, ...]``.
+      make: ``rate ->`` optimiser of flat vectors.
+      lowest: first rate, > 0.
+      highest: last rate, > ``lowest``.
+      num_steps: >= 10.
+
+    Returns:
+      A `RateRange`.
+
+    Raises:
+      InputError: rates or steps outside these ranges; no rate lowers the error.
+    """
+    if not 0 < lowest < highest or num_steps < 10:
+        raise InputError(
+            f'a range test needs 0 < lowest < highest and num_steps >= 10, not {lowest}, {highest}, {num_steps}.'
+        )
+    rates = np.geomspace(lowest, highest, num_steps)
+    schedule = optax.exponential_decay(1.0, num_steps - 1, highest / lowest)
+    optimizer = optax.chain(make(lowest), optax.scale_by_schedule(schedule))
+    one = functools.partial(fit_one, inr, optimizer=optimizer, num_steps=num_steps)
+    errors = np.asarray(jax.jit(functools.partial(map_datapoints, lambda w, d: one(w, d).mse))(weights, datapoints))
+    with np.errstate(over='ignore', divide='ignore'):
+        logs = np.log(errors.astype(np.float64)).mean(axis=0)
+    logs[np.maximum.accumulate(~np.isfinite(logs))] = np.inf
+    return RateRange(rates, np.exp(logs[1:]), _steepest(rates, logs))
+
+
+def _steepest(rates: np.ndarray, logs: np.ndarray) -> float:
+    """By the slope over windows of a tenth of the steps that lie before the minimum."""
+    lowest = int(np.argmin(logs))
+    width = max(len(rates) // 10, 2)
+    if lowest == 0:
+        raise InputError('no rate of the range lowers the error; give a lower lowest rate, or check the data.')
+    begins = np.arange(max(lowest - width, 0) + 1)
+    ends = np.minimum(begins + width, lowest)
+    slopes = (logs[ends] - logs[begins]) / (ends - begins)
+    middle = (begins + ends - 1) // 2
+    return float(rates[middle[int(np.argmin(slopes))]])
+
+
+def write_rate_range(path: str | os.PathLike, found: RateRange) -> None:
+    """Saves the curve as JSON: ``{'rate': ..., 'rates': [...], 'mse': [...]}``, ``null`` where it diverged.
+
+    Raises:
+      InputError, RunError: as `hyperinr.files.write_json`.
+    """
+    mse = [float(value) if np.isfinite(value) else None for value in found.mse]
+    write_json(path, {'rate': found.rate, 'rates': found.rates.tolist(), 'mse': mse})

@@ -1,0 +1,224 @@
+"""How the weights of a fresh coordinate MLP are drawn: parts that combine, and the published schemes made of them.
+
+An `Initialisation` is a rule for the weight matrices, a rule for the biases, and the deviation that coordinates are
+divided by. A rule is a function of one `Layer`; those below are factories of rules, so that gin, too, can compose a
+scheme: ``compose.weights = @sine_weights()``, ``compose.biases = @omega_biases()``.
+
+Letters: ``in``, ``out`` units on either side of a layer.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array, Key
+
+__all__ = [
+    'Distribution',
+    'Initialisation',
+    'Layer',
+    'Rule',
+    'compose',
+    'fan_in_biases',
+    'fan_in_weights',
+    'omega_biases',
+    'plain',
+    'sine',
+    'sine_weights',
+    'zero_biases',
+]
+
+Distribution = Literal['uniform', 'normal']
+
+
+class Layer(NamedTuple):
+    """What a rule may depend on.
+
+    Attributes:
+      position: 0 for the layer that sees the coordinates (or features of them), ``depth`` for the output layer.
+      depth: hidden layers.
+      fan_in: in.
+      fan_out: out.
+      omega: frequency factor of the layer's activation; of the output layer that of the hidden ones; 1 where the family
+        has none.
+      before: ``x -> a(x)``, the fresh activation whose outputs this layer sees; ``None`` in the first layer, and where
+        there is no such real function.
+      after: the fresh activation of this layer; ``None`` in the last, and where there is no such real function.
+    """
+
+    position: int
+    depth: int
+    fan_in: int
+    fan_out: int
+    omega: float
+    before: Callable[[Array], Array] | None = None
+    after: Callable[[Array], Array] | None = None
+
+
+Rule = Callable[[Key, Layer], Array]
+"""``(key, layer) -> w [in, out]`` or ``b [out]``; consumes the key."""
+
+
+class Initialisation(NamedTuple):
+    """A scheme.
+
+    Attributes:
+      weights: rule of the weight matrices ``[in, out]``.
+      biases: rule of the biases ``[out]``; the INR adds its ``output_bias`` to those of the last layer.
+      input_deviation: coordinates are divided by it before the first layer, > 0. It is part of the *function*, so an
+        INR's metadata states it.
+    """
+
+    weights: Rule
+    biases: Rule
+    input_deviation: float = 1.0
+
+
+def compose(*, weights: Rule, biases: Rule, input_deviation: float = 1.0) -> Initialisation:
+    """An `Initialisation` from its parts.
+
+    Args:
+      weights: a rule of this module, or any other.
+      biases: likewise.
+      input_deviation: > 0; coordinates U(-1, 1) have a standard deviation of ``1/sqrt(3)`` = 0.577.
+
+    Raises:
+      ValueError: ``input_deviation`` not positive.
+
+    Example:
+      >>> scheme = compose(weights=sine_weights(first_bound=1.73), biases=zero_biases(), input_deviation=0.5779)
+    """
+    if not input_deviation > 0:
+        raise ValueError(f'input_deviation must be positive, not {input_deviation}.')
+    return Initialisation(weights, biases, input_deviation)
+
+
+def _draw(key: Key, shape: tuple[int, ...], bound: float, distribution: Distribution) -> Array:
+    """U(-bound, bound), or a normal distribution of the same standard deviation ``bound / sqrt(3)``."""
+    if distribution == 'uniform':
+        return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+    return bound / math.sqrt(3) * jax.random.normal(key, shape)
+
+
+def _check_distribution(distribution: str) -> None:
+    if distribution not in ('uniform', 'normal'):
+        raise ValueError(f"distribution must be 'uniform' or 'normal', not {distribution!r}.")
+
+
+def sine_weights(
+    *,
+    distribution: Distribution = 'uniform',
+    first_bound: float = 1.0,
+    hidden_gain: float = 1.0,
+    scale: float = 1.0,
+) -> Rule:
+    """For sine layers: ``first_bound / in`` in the first layer, ``sqrt(6 / in) / omega`` in all others.
+
+    Sitzmann et al., "Implicit neural representations with periodic activation functions" (2020), section 3.2 and
+    supplement, section 1.5. With ``scale`` it is the weight scaling of Yeom, Lee and Lee, "Fast training of sinusoidal
+    neural fields via scaling initialization" (2025): every matrix but the last is multiplied by one factor (WS-SIREN).
+
+    Args:
+      distribution: U(-bound, bound), or a normal of the same standard deviation.
+      first_bound: numerator of the first layer's bound, > 0; ``sqrt(3)`` gives a standard deviation of ``1 / in``.
+      hidden_gain: factor of the other layers' bound, > 0.
+      scale: of all layers but the last, > 0.
+
+    Raises:
+      ValueError: an unknown distribution, or a factor that is not positive.
+    """
+    _check_distribution(distribution)
+    if not min(first_bound, hidden_gain, scale) > 0:
+        raise ValueError(f'sine_weights needs positive factors, not {first_bound=}, {hidden_gain=}, {scale=}.')
+
+    def rule(key: Key, layer: Layer) -> Array:
+        if layer.position == 0:
+            bound = first_bound / layer.fan_in
+        else:
+            bound = hidden_gain * math.sqrt(6 / layer.fan_in) / layer.omega
+        bound *= 1.0 if layer.position == layer.depth else scale
+        return _draw(key, (layer.fan_in, layer.fan_out), bound, distribution)
+
+    return rule
+
+
+def fan_in_weights(
+    *, distribution: Distribution = 'uniform', gain: float = 1 / 3, output_gain: float | None = None
+) -> Rule:
+    """Variance ``gain / in`` in every layer.
+
+    ``gain = 1/3``, uniform: ``U(-1/sqrt(in), +)``, the default of PyTorch's linear layers. ``gain = 2``: He, Zhang, Ren
+    and Sun, "Delving deep into rectifiers" (2015), eq. 10.
+
+    Args:
+      distribution: 'uniform' or 'normal'.
+      gain: > 0.
+      output_gain: of the last layer, > 0; ``None``: the same.
+
+    Raises:
+      ValueError: an unknown distribution, or a gain that is not positive.
+    """
+    _check_distribution(distribution)
+    last = gain if output_gain is None else output_gain
+    if not min(gain, last) > 0:
+        raise ValueError(f'fan_in_weights needs positive gains, not {gain=}, {output_gain=}.')
+
+    def rule(key: Key, layer: Layer) -> Array:
+        bound = math.sqrt(3 * (last if layer.position == layer.depth else gain) / layer.fan_in)
+        return _draw(key, (layer.fan_in, layer.fan_out), bound, distribution)
+
+    return rule
+
+
+def fan_in_biases(*, divisor: float = 1.0) -> Rule:
+    """``U(-1/sqrt(in), +)``, the default of PyTorch's linear layers, divided by ``divisor`` > 0.
+
+    Raises:
+      ValueError: ``divisor`` not positive.
+    """
+    if not divisor > 0:
+        raise ValueError(f'divisor must be positive, not {divisor}.')
+
+    def rule(key: Key, layer: Layer) -> Array:
+        return jax.random.uniform(key, (layer.fan_out,), minval=-1, maxval=1) / (divisor * math.sqrt(layer.fan_in))
+
+    return rule
+
+
+def omega_biases(*, bound: float = math.pi, first_bound: float | None = None) -> Rule:
+    """``U(-bound/omega, +)``: a phase of up to ``bound`` radians in every sine layer.
+
+    Args:
+      bound: radians, > 0; pi spreads the phases over the whole circle.
+      first_bound: of the first layer's bias *itself*, without the division by omega, > 0 (FINER's k); ``None``: as in
+        all layers.
+
+    Raises:
+      ValueError: a bound that is not positive.
+    """
+    if not bound > 0 or (first_bound is not None and not first_bound > 0):
+        raise ValueError(f'omega_biases needs positive bounds, not {bound=}, {first_bound=}.')
+
+    def rule(key: Key, layer: Layer) -> Array:
+        largest = bound / layer.omega if layer.position or first_bound is None else first_bound
+        return jax.random.uniform(key, (layer.fan_out,), minval=-largest, maxval=largest)
+
+    return rule
+
+
+def zero_biases() -> Rule:
+    """No bias."""
+    return lambda key, layer: jnp.zeros(layer.fan_out)
+
+
+def sine() -> Initialisation:
+    """The SIREN paper's own: `sine_weights` with `fan_in_biases`, as in its authors' code."""
+    return Initialisation(sine_weights(), fan_in_biases())
+
+
+def plain() -> Initialisation:
+    """PyTorch's default linear layers, which several families were published with."""
+    return Initialisation(fan_in_weights(), fan_in_biases())

@@ -1,0 +1,110 @@
+"""The starts of a SIREN that a known study compared, each from the parts of `hyperinr.inrs.initialisation`.
+
+The study fits a photograph with omega 30 and coordinates in [-1, 1]; ``experiments/initialisation_lab.py`` repeats it.
+A name says what differs from the SIREN paper's scheme, ``paper``: ``first_1.5`` for first-layer weights U(-1.5/D, +),
+``normalised`` for coordinates over their standard deviation, ``bias_15`` for PyTorch's default bias divided by 15,
+``phase_pi`` for biases U(-pi/omega, +).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from hyperinr.inrs.initialisation import (
+    Distribution,
+    Initialisation,
+    Rule,
+    compose,
+    fan_in_biases,
+    omega_biases,
+    sine_weights,
+    zero_biases,
+)
+
+__all__ = ['INPUT_DEVIATION', 'SIREN_VARIANTS', 'SirenVariant', 'siren_variant']
+
+INPUT_DEVIATION = 0.5779
+"""Standard deviation of the study's coordinates; of U(-1, 1) it is 1/sqrt(3) = 0.5774."""
+
+
+class SirenVariant(NamedTuple):
+    """One start of the study.
+
+    Attributes:
+      initialisation: of weights and biases.
+      omega: frequency factor of all layers.
+      frozen: path patterns of what stays as it is during the fit, for `hyperinr.fitting.frozen`.
+    """
+
+    initialisation: Initialisation
+    omega: float = 30.0
+    frozen: tuple[str, ...] = ()
+
+
+def _start(
+    *,
+    first: float = 1.0,
+    distribution: Distribution = 'uniform',
+    biases: Rule | None = None,
+    normalised: bool = False,
+    omega: float = 30.0,
+    frozen: tuple[str, ...] = (),
+) -> SirenVariant:
+    scheme = compose(
+        weights=sine_weights(distribution=distribution, first_bound=first),
+        biases=biases or fan_in_biases(),
+        input_deviation=INPUT_DEVIATION if normalised else 1.0,
+    )
+    return SirenVariant(scheme, omega, frozen)
+
+
+_UNIT = math.sqrt(3)
+"""Bound of a uniform distribution of standard deviation 1; the study rounds it to 1.73."""
+_FIRST = {'1.5': 1.5, 'half_pi': math.pi / 2, '1.73': _UNIT, '2': 2.0, '3': 3.0}
+_PHASES = {'pi': math.pi, '3_pi_4': 3 * math.pi / 4, '2.5': 2.5, '2': 2.0, 'half_pi': math.pi / 2}
+_DIVISORS = (2, 10, 15, 30)
+_BIASES = ('*/b',)
+
+SIREN_VARIANTS: Mapping[str, SirenVariant] = {
+    'paper': _start(),
+    'normal': _start(distribution='normal'),
+    **{f'first_{name}': _start(first=bound) for name, bound in _FIRST.items()},
+    **{f'normal_first_{name}': _start(first=bound, distribution='normal') for name, bound in _FIRST.items()},
+    'normalised': _start(normalised=True),
+    'normalised_first_1.73': _start(first=_UNIT, normalised=True),
+    'normalised_normal_first_1.73': _start(first=_UNIT, distribution='normal', normalised=True),
+    **{f'bias_{divisor}': _start(biases=fan_in_biases(divisor=divisor)) for divisor in _DIVISORS},
+    **{f'phase_{name}': _start(biases=omega_biases(bound=bound)) for name, bound in _PHASES.items()},
+    'no_bias': _start(biases=zero_biases(), frozen=_BIASES),
+    **{
+        f'normalised_first_1.73_bias_{divisor}': _start(
+            first=_UNIT, normalised=True, biases=fan_in_biases(divisor=divisor)
+        )
+        for divisor in _DIVISORS
+    },
+    'normalised_first_1.73_phase_pi': _start(first=_UNIT, normalised=True, biases=omega_biases(bound=math.pi)),
+    'normalised_first_1.73_phase_2': _start(first=_UNIT, normalised=True, biases=omega_biases(bound=2.0)),
+    'normalised_first_1.73_no_bias': _start(first=_UNIT, normalised=True, biases=zero_biases(), frozen=_BIASES),
+    'normalised_normal_first_1.73_bias_15': _start(
+        first=_UNIT, distribution='normal', normalised=True, biases=fan_in_biases(divisor=15)
+    ),
+    **{f'omega_{omega}': _start(omega=float(omega)) for omega in (10, 40, 50)},
+    'first_layer_frozen': _start(frozen=('layer_0/*',)),
+    'two_layers_frozen': _start(frozen=('layer_0/*', 'layer_1/*')),
+}
+"""Name -> start. ``normalised_first_1.73_bias_15`` is the study's fastest, ``*_phase_pi`` what ended lowest there."""
+
+
+def siren_variant(*, name: str) -> Initialisation:
+    """The initialisation of one of `SIREN_VARIANTS`, for gin; its omega and what it freezes are set elsewhere.
+
+    Raises:
+      ValueError: no such variant.
+
+    Example:
+      >>> siren_variant(name='normalised_first_1.73_bias_15').input_deviation
+      0.5779
+    """
+    if name not in SIREN_VARIANTS:
+        raise ValueError(f'no SIREN variant {name!r}; there are {", ".join(SIREN_VARIANTS)}.')
+    return SIREN_VARIANTS[name].initialisation

@@ -1,0 +1,69 @@
+"""SIREN weights with noise that grows with the frequencies of the signal.
+
+Chandravamsi et al., "Spectral bottleneck in sinusoidal representation networks: noise is all you need" (2025).
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from hyperinr.inrs.initialisation import Layer, Rule, sine_weights
+from hyperinr.types import Array, Key
+
+__all__ = ['spectral_centroid', 'spectral_noise_weights']
+
+
+def spectral_centroid(values: Array, grid_shape: Sequence[int]) -> float:
+    """Mean frequency of a signal on a grid, weighted by its amplitudes, over its Nyquist frequency.
+
+    Args:
+      values: ``[prod(grid_shape), C]``, row-major; each channel's mean is left out.
+      grid_shape: samples along each of the D axes.
+
+    Returns:
+      In [0, 1]; 0 for a constant. Frequencies beyond Nyquist along one axis (on diagonals) count as Nyquist.
+    """
+    signal = np.asarray(values, np.float64).reshape(*grid_shape, -1)
+    axes = tuple(range(len(grid_shape)))
+    amplitudes = np.abs(np.fft.fftn(signal - signal.mean(axis=axes), axes=axes)).sum(axis=-1)
+    frequencies = np.meshgrid(*(np.fft.fftfreq(size) for size in grid_shape), indexing='ij')
+    radius = np.minimum(2 * np.sqrt(sum(np.square(each) for each in frequencies)), 1)
+    total = amplitudes.sum()
+    return float((amplitudes * radius).sum() / total) if total > 1e-12 * max(signal.size, 1) else 0.0
+
+
+def spectral_noise_weights(
+    *, centroid: float, first_noise: float = 50.0, second_noise: float = 0.4, saturation: float = 5.0
+) -> Rule:
+    """`sine_weights` with Gaussian noise of deviations ``s_0 / omega`` and ``s_1 / omega`` on the first two layers.
+
+    ``s_0 = first_noise (1 - exp(-saturation c))`` and ``s_1 = second_noise c``, as in the paper; the constants that
+    suit a signal depend on its kind and length.
+
+    Args:
+      centroid: c in [0, 1], see `spectral_centroid`.
+      first_noise: the limit of s_0, >= 0.
+      second_noise: s_1 where c is 1, >= 0.
+      saturation: how fast s_0 reaches its limit, > 0.
+
+    Raises:
+      ValueError: a value outside its range.
+    """
+    if not 0 <= centroid <= 1 or min(first_noise, second_noise) < 0 or not saturation > 0:
+        raise ValueError(
+            'spectral noise needs centroid in [0, 1], noise >= 0 and saturation > 0, not '
+            f'{centroid=}, {first_noise=}, {second_noise=}, {saturation=}.'
+        )
+    base = sine_weights()
+    scales = (first_noise * (1 - math.exp(-saturation * centroid)), second_noise * centroid)
+
+    def rule(key: Key, layer: Layer) -> Array:
+        base_key, noise_key = jax.random.split(key)
+        weights = base(base_key, layer)
+        if layer.position > 1 or layer.position == layer.depth:
+            return weights
+        return weights + scales[layer.position] / layer.omega * jax.random.normal(noise_key, weights.shape)
+
+    return rule

@@ -1,0 +1,68 @@
+"""Where a fit may begin other than at random: weights of a file, or those that a model generates.
+
+A meta-learned start is that of a model with a constant encoder, at whatever signal.
+"""
+
+import os
+
+import jax
+import numpy as np
+
+from hyperinr import coordinates
+from hyperinr import weights as weights_lib
+from hyperinr.datasets.images import resize
+from hyperinr.errors import InputError
+from hyperinr.neural_datasets.generation import model_grid
+from hyperinr.neural_datasets.weight_files import read_weights
+from hyperinr.training.model import Model
+from hyperinr.types import Datapoint, Inr, InrWeights
+
+__all__ = ['start_from_file', 'start_from_model']
+
+
+def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> InrWeights:
+    """Weights that `write_weights` wrote, of the same INR.
+
+    Args:
+      inr: that goes on from them.
+      path: ``.npz`` or ``.safetensors``.
+      coord_dims: D.
+
+    Raises:
+      InputError: no such file, other metadata or shapes than those of ``inr``, or several INRs in one file.
+    """
+    weights, metadata = read_weights(path)
+    for name, value in inr.metadata.items():
+        if metadata.get(name, 1.0 if name == 'input_deviation' else None) != value:
+            raise InputError(f'{path} holds weights of an INR with {name} {metadata.get(name)!r}, not {value!r}.')
+    expected = weights_lib.spec_of(jax.eval_shape(lambda: inr.init(jax.random.key(0), coord_dims)))
+    if weights_lib.spec_of(weights) != expected:
+        raise InputError(
+            f'{path} holds weights of other shapes than those of one INR of {coord_dims} coordinates; a file of '
+            'several INRs (--tile) is no start.'
+        )
+    return weights
+
+
+def start_from_model(inr: Inr, model: Model, image: np.ndarray) -> InrWeights:
+    """What a trained model generates for one image, its own adaptation steps included.
+
+    Args:
+      inr: that goes on from it.
+      model: of the same INR.
+      image: ``[H, W, C]`` in [0, 1], resampled to the model's own size.
+
+    Raises:
+      InputError: the model emits another INR, or takes no images.
+    """
+    if dict(model.inr.metadata) != dict(inr.metadata):
+        raise InputError(
+            f'the model emits weights of {dict(model.inr.metadata)}, and the fit is of {dict(inr.metadata)}; set the '
+            'same values with -p.'
+        )
+    shape = model_grid(model)
+    low, high = model.spec.data_range
+    coords = coordinates.grid(shape)
+    values = low + (high - low) * resize(image, shape).reshape(len(coords), -1)
+    datapoint = Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32))
+    return jax.tree.map(np.asarray, model.generate(datapoint))
