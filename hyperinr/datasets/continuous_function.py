@@ -89,6 +89,8 @@ class FunctionSource:
       label: of the split, for names.
     """
 
+    labels: np.ndarray | None = None
+
     def __init__(self, function: RandomFunction, spec: DatasetSpec, count: int, *, stream: tuple[int, int], label: str):
         self._function = function
         self._spec = spec
@@ -96,10 +98,6 @@ class FunctionSource:
         self._stream = stream
         self._label = label
         self._grid = coordinates.grid(spec.grid_shape) if spec.grid_shape else None
-
-    @property
-    def labels(self) -> None:
-        return None
 
     def __len__(self) -> int:
         return self._count

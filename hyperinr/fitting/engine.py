@@ -37,6 +37,7 @@ def fit(
     subsampling: Subsampling | None = None,
     precision: str = 'float32',
     seed: int = 0,
+    step_scale: InrWeights | None = None,
     batching: Batching | None = None,
 ) -> FitResult:
     """Fits ``B`` independent INRs to ``B`` datapoints, on all local devices.
@@ -57,6 +58,8 @@ def fit(
       subsampling: `uniform` or `by_error`; ``None``: every step sees all points.
       precision: ``'float32'``, or ``'bfloat16'`` products with float32 weights (docs/decisions.md has its cost).
       seed: of sub-sampling.
+      step_scale: leaves ``[B, ...]``, factor of the optimiser's update of each weight, so that a learned metric can
+        shape any rule, and 0 holds a weight fixed; ``None``: 1.
       batching: how to run; ``None``: `automatic_batching`.
 
     Returns:
@@ -77,7 +80,10 @@ def fit(
     """
     rules = FitRules(num_steps, tuple(record_steps), subsampling, precision)
     knobs = Knobs(0.0, check_target(target_psnr, data_range), seed)
-    return fit_by(inr, weights, datapoints, make=Constant(optimizer), rules=rules, knobs=knobs, batching=batching)
+    make = Constant(optimizer)
+    return fit_by(
+        inr, weights, datapoints, make=make, rules=rules, knobs=knobs, step_scale=step_scale, batching=batching
+    )
 
 
 def fit_by(
@@ -88,12 +94,13 @@ def fit_by(
     make: Callable[[Any], optax.GradientTransformation],
     rules: FitRules,
     knobs: Knobs,
+    step_scale: InrWeights | None = None,
     batching: Batching | None = None,
 ) -> FitResult:
     """`fit` with an optimiser that is made inside, ``make(knobs.rate)``, so that a new rate compiles nothing.
 
     Args:
-      inr, weights, datapoints, batching: as for `fit`.
+      inr, weights, datapoints, step_scale, batching: as for `fit`.
       make: ``rate -> optimiser``.
       rules: what is compiled.
       knobs: what is not.
@@ -107,7 +114,12 @@ def fit_by(
     rules = check_rules(rules)
     weights, datapoints = jax.tree.map(np.asarray, (dict(weights), datapoints))
     num_inrs = _batch_size(weights, datapoints)
-    spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], weights))
+    spec = weights_lib.spec_of(_first(weights))
+    scales = np.ones((num_inrs, 1), np.float32)
+    if step_scale is not None:
+        if _batch_size(step_scale, datapoints) and weights_lib.spec_of(_first(step_scale)) != spec:
+            raise InputError('step_scale must have the leaves of the weights, [B, ...] each.')
+        scales = np.asarray(weights_lib.flatten(step_scale, spec))
     if batching is None:
         has_target = knobs.threshold >= 0
         batching = automatic_batching(inr, weights, datapoints, rules=rules, has_target=has_target)
@@ -126,7 +138,8 @@ def fit_by(
 
     def take(rows: np.ndarray, active: np.ndarray) -> Slots:
         chosen, datapoint = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints))
-        return Slots(np.asarray(weights_lib.flatten(chosen, spec)), datapoint, rows.astype(np.int32), active)
+        flat = np.asarray(weights_lib.flatten(chosen, spec))
+        return Slots(flat, datapoint, rows.astype(np.int32), active, scales[rows])
 
     if batching.steps_per_round is None:
         parts = in_chunks(program, take, num_inrs, batching.group_size, knobs)
@@ -167,6 +180,10 @@ def automatic_batching(
     memory = stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else None
     fused = rules.precision == 'float32' and compiles_here(inr.metadata, spec)
     return choose_batching(devices[0].platform, len(devices), shape, memory=memory, fused=fused)
+
+
+def _first(batch: InrWeights) -> InrWeights:
+    return jax.tree.map(lambda leaf: leaf[0], batch)
 
 
 def _batch_size(weights: InrWeights, datapoints: Datapoint) -> int:

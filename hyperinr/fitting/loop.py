@@ -64,6 +64,7 @@ class FitState(NamedTuple):
 
     Attributes:
       flat: ``[P]`` weights.
+      step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
       optimizer_state: of a flat vector.
       num_steps: ``[]`` int32, taken.
       status: ``[]`` int32, a `Status`.
@@ -73,6 +74,7 @@ class FitState(NamedTuple):
     """
 
     flat: Array
+    step_scale: Array
     optimizer_state: Any
     num_steps: Array
     status: Array
@@ -85,14 +87,15 @@ class FitLoop(NamedTuple):
     """Three pure functions of one INR.
 
     Attributes:
-      begin: ``(flat [P], points, active []) -> FitState``; without ``active`` no step will be taken.
+      begin: ``(flat [P], points, active [], step_scale [P] or [1]) -> FitState``; without ``active`` no step will be
+        taken; ``step_scale`` multiplies every update.
       advance: ``(state, points, key, threshold [], limit []) -> FitState``: steps while the INR is running and has
         taken fewer than ``limit``, which may be exceeded up to the next full pass. Consumes the key.
       finish: ``(state, points, threshold []) -> (flat [P], mse [num_steps + 1], recorded [S, P], num_steps [],
         status [])``.
     """
 
-    begin: Callable[[Array, Points, Array], FitState]
+    begin: Callable[[Array, Points, Array, Array], FitState]
     advance: Callable[[FitState, Points, Key, Array, Array], FitState]
     finish: Callable[[FitState, Points, Array], tuple[Array, Array, Array, Array, Array]]
 
@@ -127,9 +130,10 @@ def fit_loop(error: ValueAndGradient, optimizer: optax.GradientTransformation, r
     # beyond the last recorded one write to the spare row.
     slots = np.searchsorted(record, np.arange(num_steps + 1)).astype(np.int32)
 
-    def begin(flat: Array, points: Points, active: Array) -> FitState:
+    def begin(flat: Array, points: Points, active: Array, step_scale: Array) -> FitState:
         return FitState(
             flat=flat,
+            step_scale=step_scale,
             optimizer_state=optimizer.init(flat),
             num_steps=jnp.int32(0),
             status=jnp.where(active, jnp.int32(Status.RUNNING), jnp.int32(Status.OK)),
@@ -149,7 +153,7 @@ def fit_loop(error: ValueAndGradient, optimizer: optax.GradientTransformation, r
         updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.flat)
         running = status == Status.RUNNING
         return state._replace(
-            flat=jnp.where(running, optax.apply_updates(state.flat, updates), state.flat),
+            flat=jnp.where(running, optax.apply_updates(state.flat, state.step_scale * updates), state.flat),
             optimizer_state=optimizer_state,
             num_steps=state.num_steps + running,
             status=status,
@@ -212,6 +216,7 @@ def fit_one(
     optimizer: optax.GradientTransformation,
     num_steps: int,
     record_steps: Sequence[int] = (),
+    step_scale: InrWeights | None = None,
 ) -> FitResult:
     """Fits one INR to one datapoint with full-batch steps. Pure and traceable: jit and map it, or call `fit`.
 
@@ -224,6 +229,7 @@ def fit_one(
       optimizer: any optax transformation of a flat vector. Its hyperparameters may be traced values.
       num_steps: gradient steps, >= 0.
       record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
+      step_scale: factor of the optimiser's update of each weight, unbatched leaves; ``None``: 1.
 
     Returns:
       A `FitResult` without batch axes.
@@ -234,7 +240,8 @@ def fit_one(
     rules = check_rules(FitRules(num_steps, tuple(record_steps)))
     spec, points = weights_lib.spec_of(weights), points_of(datapoint)
     loop, threshold = fit_loop(value_and_gradient(inr.apply, spec), optimizer, rules), jnp.float32(NEVER)
-    state = loop.begin(weights_lib.flatten(weights, spec), points, jnp.bool_(True))
+    scale = jnp.ones(1) if step_scale is None else weights_lib.flatten(step_scale, spec)
+    state = loop.begin(weights_lib.flatten(weights, spec), points, jnp.bool_(True), scale)
     state = loop.advance(state, points, jax.random.key(0), threshold, jnp.int32(num_steps))
     flat, mse, recorded, taken, status = loop.finish(state, points, threshold)
     unflatten = lambda vector: weights_lib.unflatten(vector, spec)

@@ -83,12 +83,14 @@ class Slots(NamedTuple):
       datapoint: what to fit.
       row: ``[]`` int32, position in the whole batch; its randomness comes from it.
       active: ``[]`` bool; a slot that is not is padding and takes no step.
+      step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
     """
 
     flat: np.ndarray
     datapoint: Datapoint
     row: np.ndarray
     active: np.ndarray
+    step_scale: np.ndarray
 
 
 class Fitted(NamedTuple):
@@ -139,7 +141,7 @@ def _loop(program: FitProgram, rate: Array) -> FitLoop:
     return fit_loop(error, program.make(rate), program.rules)
 
 
-_Rest = tuple[Datapoint, Array, Array]
+_Rest = tuple[Datapoint, Array, Array, Array]
 
 
 @functools.lru_cache(maxsize=64)
@@ -148,9 +150,9 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
         loop, key, limit = _loop(program, rate), jax.random.key(seed), jnp.int32(program.rules.num_steps)
 
         def one(flat: Array, rest: _Rest) -> Fitted:
-            datapoint, row, active = rest
+            datapoint, row, active, step_scale = rest
             points = points_of(datapoint)
-            state = loop.begin(flat, points, active)
+            state = loop.begin(flat, points, active, step_scale)
             state = loop.advance(state, points, jax.random.fold_in(key, row), threshold, limit)
             return Fitted(*loop.finish(state, points, threshold))
 
@@ -174,7 +176,7 @@ def _round(program: FitProgram, steps: int) -> Callable[..., tuple[FitState, Fit
 
         def one(state: FitState | None, slots: Slots, fresh: Array) -> tuple[FitState, Fitted]:
             points = points_of(slots.datapoint)
-            begun = loop.begin(slots.flat, points, slots.active)
+            begun = loop.begin(slots.flat, points, slots.active, slots.step_scale)
             if state is None:
                 state = begun
             else:

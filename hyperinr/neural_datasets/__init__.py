@@ -14,7 +14,7 @@ from hyperinr.neural_datasets.generation import FileResult, finetune_files, gene
 from hyperinr.neural_datasets.plan import Plan, neural_dataset
 from hyperinr.neural_datasets.single_fit import SingleFit, fit_image
 from hyperinr.neural_datasets.single_starts import start_from_file, start_from_model
-from hyperinr.neural_datasets.store import NeuralDataset, inr_from_metadata, open_store
+from hyperinr.neural_datasets.store import NeuralDataset, open_store
 from hyperinr.neural_datasets.verification import verify
 from hyperinr.neural_datasets.weight_files import FORMATS, fold_omega, read_weights, torch_state_dict, write_weights
 from hyperinr.neural_datasets.weight_source import ExampleSource, WeightSource, weight_dataset
@@ -31,7 +31,6 @@ __all__ = [
     'fit_image',
     'fold_omega',
     'generate_files',
-    'inr_from_metadata',
     'neural_dataset',
     'open_store',
     'print_results',

@@ -41,7 +41,7 @@ class Description(NamedTuple):
     Attributes:
       inr: `Inr.metadata`: kind and parameters.
       weights: names and shapes of the tensors in the order of a row of ``weights``.
-      spec: of the signals: grid, coordinates, channels, data range.
+      spec: of the signals: grid, coordinates, channels, data range; without counts, which ``source`` has.
       coordinates: how the coordinates of a grid are laid out, in words.
       source: ``name``, ``splits`` (pairs of name and size, in the order of the source index), ``version`` and
         ``fingerprint`` of the signals.

@@ -1,22 +1,24 @@
 """The one place where neural datasets meet the fitting engine: a chunk of starts and signals in, fitted weights out."""
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hyperinr import fitting, metrics
+from hyperinr import fitting
 from hyperinr import weights as weights_lib
+from hyperinr.fitting import Batching, Status
 from hyperinr.neural_datasets.description import STATUSES
-from hyperinr.types import Array, Datapoint, Inr, InrWeights
+from hyperinr.types import Datapoint, Inr, InrWeights
 
 __all__ = ['FittedChunk', 'fit_chunk']
 
-OK, DIVERGED, MISSED_TARGET = (STATUSES.index(name) for name in ('ok', 'diverged', 'missed_target'))
+_CODES = {
+    Status.OK: STATUSES.index('ok'),
+    Status.DIVERGED: STATUSES.index('diverged'),
+    Status.MISSED_TARGET: STATUSES.index('missed_target'),
+}
 
 
 class FittedChunk(NamedTuple):
@@ -56,50 +58,22 @@ def fit_chunk(
       target_psnr_db: an INR stops at the first step where it has this PSNR; ``None``: all take ``num_steps``.
       data_range: ``(low, high)`` of the values, for the PSNR.
     """
-    if target_psnr_db is None:
-        result = fitting.fit(inr, starts, datapoints, optimizer=optimizer, num_steps=num_steps)
-        fitted, mse = result.weights, result.mse[:, -1]
-        steps = np.full(len(mse), num_steps)
-        target_mse = np.inf
-    else:
-        low, high = data_range
-        target_mse = (high - low) ** 2 / 10 ** (target_psnr_db / 10)
-        fitted, steps, mse = _fit_to_target(inr.apply, starts, datapoints, optimizer, num_steps, target_mse)
-    flat = np.asarray(weights_lib.flatten(fitted, weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], fitted))))
-    mse = np.asarray(mse)
-    finite = np.isfinite(mse) & np.isfinite(flat).all(axis=1)
-    status = np.where(finite, np.where(mse <= target_mse, OK, MISSED_TARGET), DIVERGED)
-    return FittedChunk(flat, np.asarray(steps), mse, status)
+    result = fitting.fit(
+        inr,
+        starts,
+        datapoints,
+        optimizer=optimizer,
+        num_steps=num_steps,
+        target_psnr=target_psnr_db,
+        data_range=data_range,
+        batching=_same_everywhere(len(datapoints.index)),
+    )
+    spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], result.weights))
+    flat = np.asarray(weights_lib.flatten(result.weights, spec))
+    status = np.where(np.isfinite(flat).all(axis=1), np.vectorize(_CODES.get)(result.status), _CODES[Status.DIVERGED])
+    return FittedChunk(flat, np.asarray(result.num_steps), np.asarray(result.mse)[:, -1], status)
 
 
-@functools.partial(jax.jit, static_argnames=('apply', 'optimizer', 'num_steps'))
-def _fit_to_target(
-    apply: Callable,
-    starts: InrWeights,
-    datapoints: Datapoint,
-    optimizer: optax.GradientTransformation,
-    num_steps: int,
-    target_mse: Array,
-) -> tuple[InrWeights, Array, Array]:
-    def one(weights: InrWeights, datapoint: Datapoint) -> tuple[InrWeights, Array, Array]:
-        spec = weights_lib.spec_of(weights)
-
-        def loss(flat: Array) -> Array:
-            predicted = apply(weights_lib.unflatten(flat, spec), datapoint.coords)
-            return metrics.mean_squared_error(predicted, datapoint.values, datapoint.weight)
-
-        def step(carry: tuple) -> tuple:
-            flat, state, taken, _, gradient = carry
-            updates, state = optimizer.update(gradient, state, flat)
-            flat = optax.apply_updates(flat, updates)
-            return flat, state, taken + 1, *jax.value_and_grad(loss)(flat)
-
-        def goes_on(carry: tuple) -> Array:
-            return (carry[2] < num_steps) & ~(carry[3] <= target_mse) & jnp.isfinite(carry[3])
-
-        flat = weights_lib.flatten(weights, spec)
-        carry = (flat, optimizer.init(flat), jnp.int32(0), *jax.value_and_grad(loss)(flat))
-        flat, _, taken, mse, _ = jax.lax.while_loop(goes_on, step, carry)
-        return weights_lib.unflatten(flat, spec), taken, mse
-
-    return fitting.map_datapoints(one, starts, datapoints)
+def _same_everywhere(num_inrs: int) -> Batching | None:
+    """On a CPU one device and one shape: all workers compute the same bits, however many devices each has."""
+    return Batching('mapped', num_inrs, 1) if jax.default_backend() == 'cpu' else None

@@ -129,7 +129,7 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
     description = Description(
         inr=dict(inr.metadata),
         weights=weights_lib.spec_of(shapes),
-        spec=signals.spec,
+        spec=signals.spec._replace(num_datapoints=None, num_labels=None),
         coordinates=COORDINATES if signals.spec.grid_shape is not None else 'scattered points in [-1, 1]',
         source={
             'splits': [list(split) for split in signals.splits],

@@ -17,7 +17,7 @@ from hyperinr.neural_datasets.description import START_KINDS, STATUSES, Descript
 from hyperinr.neural_datasets.shards import COLUMNS, Header, list_shards, map_tensor, read_header, shard_path
 from hyperinr.types import Inr, InrWeights
 
-__all__ = ['NeuralDataset', 'inr_from_metadata', 'open_store']
+__all__ = ['NeuralDataset', 'open_store']
 
 
 def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
@@ -33,25 +33,6 @@ def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
       (100, 8513)
     """
     return NeuralDataset(folder)
-
-
-def inr_from_metadata(metadata: Mapping[str, Any]) -> Inr:
-    """The evaluator of stored weights, from what `Inr.metadata` said of it.
-
-    Raises:
-      InputError: a kind that is none of `hyperinr.inrs`, or parameters that it does not take.
-    """
-    kind = metadata.get('kind')
-    if kind not in inrs.__all__:
-        raise InputError(f'INRs of kind {kind!r} are unknown; evaluate them with the code that they were fitted with.')
-    import inspect
-
-    factory = getattr(inrs, kind)
-    known = inspect.signature(factory).parameters
-    try:
-        return factory(**{name: value for name, value in metadata.items() if name in known})
-    except TypeError as error:
-        raise InputError(f'the metadata do not describe a {kind}: {error}.') from error
 
 
 class NeuralDataset:
@@ -87,7 +68,7 @@ class NeuralDataset:
     @property
     def inr(self) -> Inr:
         """Evaluates the weights."""
-        return inr_from_metadata(self.description.inr)
+        return inrs.from_metadata(self.description.inr)
 
     def weights(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> np.ndarray:
         """``[n, P]`` float32 of these rows in this order; all of them by default.

@@ -170,8 +170,6 @@ def test_the_inr_is_built_from_the_description_alone(store):
     tree = jax.tree.map(lambda leaf: leaf[0], store.pytrees([4]))
     coords = tiny_dataset().splits['train'][4].coords
     np.testing.assert_array_equal(store.inr.apply(tree, coords), default_job().inr.apply(tree, coords))
-    with pytest.raises(InputError, match="kind 'mystery' are unknown"):
-        neural_datasets.inr_from_metadata({'kind': 'mystery'})
 
 
 def test_the_checksum_notices_any_change():

@@ -53,9 +53,11 @@ def siren_shape(metadata: Mapping[str, Any], spec: WeightSpec) -> SirenShape:
     Raises:
       ValueError: no SIREN, or one that the kernel cannot take.
     """
-    if metadata.get('kind') != 'siren' or metadata['width'] not in WIDTHS:
+    plain = metadata.get('kind') == 'siren' and metadata.get('input_deviation', 1.0) == 1
+    if not plain or metadata['width'] not in WIDTHS:
         raise ValueError(
-            f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))}, not {dict(metadata)}; '
+            f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))} on coordinates as they are, not '
+            f'{dict(metadata)}; '
             "choose kernel='xla'."
         )
     coord_dims = dict(zip(spec.paths, spec.shapes, strict=True))['layer_0/w'][0]
