@@ -123,21 +123,17 @@ def learned_metric(
     Returns:
       The factors, or ``None`` where the learner's codes are not the weights themselves.
     """
-    start = jax.eval_shape(lambda one: learner.hypernetwork.encode(params, one), _first(datapoints))
-    emitted = jax.eval_shape(lambda one: learner.generate(params, one), _first(datapoints))
-    if jax.tree.map(jnp.shape, start.code) != jax.tree.map(jnp.shape, emitted):
-        return None
-    return _learned_metric(learner.hypernetwork.encode, params, datapoints, power)
+    return _learned_metric(learner.hypernetwork.encode, learner.hypernetwork.decode, params, datapoints, power)
 
 
-def _first(datapoints: Datapoint) -> Datapoint:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], datapoints)
-
-
-@functools.partial(jax.jit, static_argnames=('encode',))
-def _learned_metric(encode: Callable[..., Any], params: Params, datapoints: Datapoint, power: float) -> InrWeights:
-    def one(datapoint: Datapoint) -> InrWeights:
+@functools.partial(jax.jit, static_argnames=('encode', 'decode'))
+def _learned_metric(
+    encode: Callable[..., Any], decode: Callable[..., Any], params: Params, datapoints: Datapoint, power: float
+) -> InrWeights | None:
+    def one(datapoint: Datapoint) -> InrWeights | None:
         start = encode(params, datapoint)
+        if jax.tree.map(jnp.shape, start.code) != jax.tree.map(jnp.shape, decode(params, start.code)):
+            return None
         spec = weights_lib.spec_of(start.code)
         last = jax.tree.map(lambda leaf, rate: jnp.broadcast_to(rate[-1], leaf.shape), start.code, start.rates)
         rates = weights_lib.flatten(last, spec)

@@ -106,7 +106,8 @@ def evaluate(
       learner's own adaptation steps, with whichever of the searched optimisers gets there first (``None``: none within
       the last of ``steps``). Where training shows only part of a datapoint, every start is fitted to the same part of
       it and judged on all of it; the other starts' rates are those that serve the part, and ``steps_to_reach`` is
-      ``None``.
+      ``None``. ``least_margins`` are dB of mean PSNR, the worst over *every* step up to the last: of fine-tuning above
+      the weights that `generate` returns, from there on, and above the random start after as many steps.
 
     Raises:
       InputError: unknown split, bad ``steps``, or datapoints that the model cannot take.
@@ -185,6 +186,7 @@ def evaluate(
                 'generated': num_adapt,
                 **_random_steps_to(target, model, found['random'], starts['random'], datapoints, recorded),
             },
+            'least_margins': _least_margins(measured, num_adapt),
             'seed': seed,
             'device': jax.devices()[0].device_kind,
         },
@@ -267,6 +269,12 @@ def _random_steps_to(
         'random_optimizer': trial.name,
         'random_learning_rate': trial.rate,
     }
+
+
+def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str, float | None]:
+    generated, random = (measured[name].psnr_db.mean(axis=0) for name in ('generated', 'random'))
+    least = [np.min(generated[num_adapt:] - generated[num_adapt]), np.min(generated - random)]
+    return dict(zip(('above_generated_db', 'above_random_db'), finite_or_none(np.asarray(least)), strict=True))
 
 
 def _curve(measured: Measured, steps: tuple[int, ...], recorded: tuple[int, ...]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from hyperinr import fitting, metrics
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, Inr
+from tests.fitting import problems
 
 LINEAR = Inr(
     init=lambda key, dims: {'layer_0': {'w': jax.random.normal(key, (dims, 2)), 'b': jnp.zeros(2)}},
@@ -148,3 +149,30 @@ def test_wrong_steps_are_named(change, message):
 def test_unequal_batches_are_refused():
     with pytest.raises(InputError, match='leading batch axis'):
         fitting.fit(LINEAR, make_starts(LINEAR, 2), make_batch(3), optimizer=OPTIMIZER, num_steps=1)
+
+
+@pytest.mark.parametrize('batching', [None, fitting.Batching('vmapped', 2, 1, steps_per_round=2)])
+def test_a_step_scale_multiplies_each_inrs_own_updates(batching):
+    data, weights = problems.batch(3), problems.starts(problems.SIREN, 3)
+    scale = jax.tree.map(lambda leaf: np.ones_like(leaf), weights)
+    scale['layer_1']['w'][0] = 0
+    scale['layer_2']['b'][2] = 5
+    optimizer = optax.sgd(1e-2)
+    fitted = fitting.fit(
+        problems.SIREN, weights, data, optimizer=optimizer, num_steps=1, step_scale=scale, batching=batching
+    )
+    plain = fitting.fit(problems.SIREN, weights, data, optimizer=optimizer, num_steps=1)
+    moved, expected = (jax.tree.map(np.subtract, each.weights, weights) for each in (fitted, plain))
+    jax.tree.map(
+        lambda a, b, factor: np.testing.assert_allclose(a, factor * b, rtol=1e-3, atol=1e-6), moved, expected, scale
+    )
+    assert np.abs(expected['layer_1']['w'][0]).max() > 1e-5
+
+
+def test_a_step_scale_of_other_leaves_is_refused():
+    data, weights = problems.batch(2), problems.starts(problems.SIREN, 2)
+    with pytest.raises(InputError, match='leaves of the weights'):
+        fitting.fit(
+            problems.SIREN, weights, data, optimizer=optax.sgd(1e-2), num_steps=1,
+            step_scale={name: weights[name] for name in ('layer_0', 'layer_1')},
+        )  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from hyperinr import fitting, meta_learning
+from hyperinr import fitting, hypernetworks, meta_learning
 from hyperinr.errors import InputError
 from tests import parts
 from tests.meta_learning import reference
@@ -113,7 +113,9 @@ def test_the_default_rule_does_not_undo_a_good_start():
     )
     errors = {}
     for name, optimizer in (('gentle', meta_learning.gentle_adam()), ('plain', optax.adam(1e-3))):
-        errors[name] = meta_learning.finetune(fixed, fitted, batch, num_steps=15, optimizer=optimizer).mse
+        errors[name] = meta_learning.finetune(
+            fixed, fitted, batch, num_steps=15, optimizer=optimizer, metric_power=0
+        ).mse
     worst = {name: float(jnp.max(error / error[:, :1])) for name, error in errors.items()}
     assert worst['gentle'] < 3 < 10 < worst['plain']
 
@@ -197,3 +199,50 @@ def test_gentle_adam_is_amsgrad_with_a_linear_warm_up(change):
     assert np.abs(expected - falling).max() > 1e-3
     if change:
         assert np.abs(path(options) - path({'learning_rate': 0.01, 'warmup_steps': 6})).max() > 1e-4
+
+
+def test_the_learned_metric_is_the_root_of_the_rates_over_their_geometric_mean():
+    learner, params = make()
+    logarithms = jax.tree.map(lambda leaf: 0.001 * jnp.arange(leaf.size).reshape(leaf.shape), params['rates'])
+    found = meta_learning.learned_metric(learner, {**params, 'rates': logarithms}, parts.datapoints())
+    last = jax.tree.map(lambda leaf: 200.0 * leaf[-1], logarithms)
+    mean = np.mean(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(last)]))
+    for row in range(4):
+        close(take(found, row), jax.tree.map(lambda leaf: np.exp((leaf - mean) / 2), last))
+
+
+def test_weights_without_a_rate_keep_the_steps_of_the_optimizer():
+    rates = hypernetworks.only_leaves(rates=hypernetworks.learned_rates(gain=1.0), pattern='layer_1/.*')
+    learner = parts.make_learner(hypernetwork={'rates': rates})
+    params = jax.jit(learner.init)(jax.random.key(0), take(parts.datapoints(), 0)).params
+    params['rates'] = jax.tree.map(
+        lambda leaf: leaf + jnp.arange(leaf.size, dtype=float).reshape(leaf.shape), params['rates']
+    )
+    metric = take(meta_learning.learned_metric(learner, params, parts.datapoints()), 0)
+    assert all(np.all(leaf == 1) for layer in ('layer_0', 'layer_2') for leaf in jax.tree.leaves(metric[layer]))
+    assert all(np.ptp(leaf) > 0.1 for leaf in jax.tree.leaves(metric['layer_1']))
+
+
+def test_a_latent_has_no_metric():
+    inr, encoder = parts.INRS['siren'](), parts.ENCODERS['constant'](parts.SPEC)
+    latent = hypernetworks.modulations(inr=inr, encoder=encoder, latent_dims=4)
+    learner = meta_learning.meta_learner(hypernetwork=latent, inr=inr, optimizer=OPTIMIZER, num_steps=1)
+    params = jax.jit(learner.init)(jax.random.key(0), take(parts.datapoints(), 0)).params
+    assert meta_learning.learned_metric(learner, params, parts.datapoints()) is None
+
+
+def test_the_metric_multiplies_the_later_steps():
+    learner, params = make()
+    params = {**params, 'rates': jax.tree.map(lambda leaf: 0.002 * jnp.ones_like(leaf), params['rates'])}
+    params['rates']['layer_0'] = jax.tree.map(jnp.zeros_like, params['rates']['layer_0'])
+    batch = parts.datapoints()
+    generated = jax.jit(jax.vmap(learner.generate, (None, 0)))(params, batch)
+    moved = {}
+    for power in (0.0, 0.5):
+        tuned = meta_learning.finetune(
+            learner, params, batch, num_steps=3, optimizer=optax.sgd(1e-1), metric_power=power
+        ).weights
+        moved[power] = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), tuned, generated)
+    metric = meta_learning.learned_metric(learner, params, batch)
+    close(moved[0.5], jax.tree.map(np.multiply, moved[0.0], metric))
+    assert np.abs(moved[0.5]['layer_0']['w'] - moved[0.0]['layer_0']['w']).max() > 1e-5

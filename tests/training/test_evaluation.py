@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hyperinr import fitting, metrics
+from hyperinr.datasets.base import stack
 from hyperinr.errors import InputError
 from hyperinr.training import evaluation
 from tests import tiny
@@ -94,6 +95,23 @@ def test_a_learned_constant_start_is_not_compared_with_itself():
     model = tiny.make_model(constant=True)
     found = evaluation.evaluate(model, make_dataset(model.spec), **OPTIONS)
     assert set(found.report['curves']) == {'generated', 'random'}
+
+
+def test_the_least_margins_are_the_worst_of_every_step(evaluated):
+    model = tiny.make_model()
+    source = make_dataset(model.spec).splits['test']
+    datapoints = stack([source[position] for position in (0, 1, 2, 4, 5)])
+    chosen = evaluated.report['protocol']['optimizers']['random']
+    generated = model.finetune(datapoints, num_steps=4).mse
+    keys = [jax.random.fold_in(jax.random.key(0), position) for position in (0, 1, 2, 4, 5)]
+    starts = jax.tree.map(lambda *leaves: np.stack(leaves), *(model.inr.init(key, 2) for key in keys))
+    optimizer = fitting.FAMILIES[chosen['optimizer']].make(chosen['learning_rate'])
+    random = fitting.fit(model.inr, starts, datapoints, optimizer=optimizer, num_steps=4).mse
+    ours, theirs = (np.mean(-10 * np.log10(np.asarray(mse)), axis=0) for mse in (generated, random))
+    found = evaluated.report['protocol']['least_margins']
+    adapted = model.learner.num_steps
+    np.testing.assert_allclose(found['above_generated_db'], min(ours[adapted:] - ours[adapted]), atol=1e-3)
+    np.testing.assert_allclose(found['above_random_db'], min(ours - theirs), atol=1e-3)
 
 
 def test_steps_to_reach_are_those_of_the_random_start(evaluated):
