@@ -215,9 +215,8 @@ def test_weights_without_a_rate_keep_the_steps_of_the_optimizer():
     rates = hypernetworks.only_leaves(rates=hypernetworks.learned_rates(gain=1.0), pattern='layer_1/.*')
     learner = parts.make_learner(hypernetwork={'rates': rates})
     params = jax.jit(learner.init)(jax.random.key(0), take(parts.datapoints(), 0)).params
-    params['rates'] = jax.tree.map(
-        lambda leaf: leaf + jnp.arange(leaf.size, dtype=float).reshape(leaf.shape), params['rates']
-    )
+    ramp = lambda leaf: 0.01 * jnp.arange(leaf.size, dtype=float).reshape(leaf.shape)
+    params['rates'] = jax.tree.map(ramp, params['rates'])
     metric = take(meta_learning.learned_metric(learner, params, parts.datapoints()), 0)
     assert all(np.all(leaf == 1) for layer in ('layer_0', 'layer_2') for leaf in jax.tree.leaves(metric[layer]))
     assert all(np.ptp(leaf) > 0.1 for leaf in jax.tree.leaves(metric['layer_1']))
