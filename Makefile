@@ -12,7 +12,7 @@ INPUTS := setup.cfg pyproject.toml constraints.txt
 
 help:
 	@echo 'make install      .venv with hyperinr, real photographs and plotting'
-	@echo 'make demo         install, meta-train on photographs, evaluate, draw pictures (about 6 minutes on 2 cores)'
+	@echo 'make demo         install, meta-train on photographs, evaluate, draw pictures (about 5 minutes on 2 cores)'
 	@echo 'make test         install with test tools, run the tests that CI runs'
 	@echo 'make lint         ruff and mypy, as CI runs them'
 	@echo 'make bench        speed, as ratios measured in one process'
