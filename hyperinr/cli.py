@@ -433,6 +433,10 @@ def _describe(options: argparse.Namespace) -> None:
     names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, value, where in rows:
         print(f'{name:<{names}}  {value:<{min(values, 40)}}  {where}')
+    if any(setting.name.startswith('plan.neural_dataset.') for setting in config.settings):
+        from hyperinr.store_commands import explain_fit
+
+        print(f'\nhyperinr fit here: {explain_fit(config)}')
 
 
 if __name__ == '__main__':

@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from hyperinr import config, library
 from hyperinr.errors import InputError, RunError
 from hyperinr.neural_datasets import launchers, slurm_launcher, verification
 from hyperinr.neural_datasets.description import DESCRIPTION, read_description
+from hyperinr.neural_datasets.fit_job import chunk_batching
 from hyperinr.neural_datasets.fit_progress import FitProgress, print_summary
 from hyperinr.neural_datasets.store import open_store
 from hyperinr.neural_datasets.worker import fit_range, open_for_fitting
 from hyperinr.training.logs import print_table
 
-__all__ = ['fit_store', 'inspect_store', 'store_config', 'verify_store', 'work']
+__all__ = ['explain_fit', 'fit_store', 'inspect_store', 'store_config', 'verify_store', 'work']
 
 LAUNCHERS = ('local', 'ray', 'slurm')
 
@@ -34,6 +38,25 @@ def store_config(folder: str | os.PathLike, bindings: Sequence[str] = ()) -> con
         path = Path(scratch, 'config.gin')
         path.write_text(text, encoding='utf-8')
         return config.load_config(str(path), bindings)
+
+
+def explain_fit(resolved: config.Config) -> str:
+    """How `fit_store` would run the INRs of this config on this machine, and why: a sentence.
+
+    Raises:
+      InputError: as `library.compose_signals`.
+    """
+    plan, inr, signals = library.compose_signals(resolved)
+    datapoints = signals.batch(np.arange(plan.num_parallel) % len(signals))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), plan.num_parallel))
+    starts = jax.eval_shape(jax.vmap(lambda key: inr.init(key, signals.spec.coord_dims)), keys)
+    batching = chunk_batching(
+        inr, starts, datapoints, num_steps=plan.num_steps, has_target=plan.target_psnr_db is not None
+    )
+    return (
+        f'{len(plan.seeds) * len(signals)} INRs, {plan.num_parallel} in a call: {batching.kind} in groups of '
+        f'{batching.group_size} on {batching.num_devices} device(s), {batching.kernel}; {batching.reason}'
+    )
 
 
 def fit_store(

@@ -12,7 +12,7 @@ from hyperinr.fitting import Batching, Status
 from hyperinr.neural_datasets.description import STATUSES
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['FittedChunk', 'fit_chunk']
+__all__ = ['FittedChunk', 'chunk_batching', 'fit_chunk']
 
 _CODES = {
     Status.OK: STATUSES.index('ok'),
@@ -66,7 +66,7 @@ def fit_chunk(
         num_steps=num_steps,
         target_psnr=target_psnr_db,
         data_range=data_range,
-        batching=_same_everywhere(len(datapoints.index)),
+        batching=chunk_batching(inr, starts, datapoints, num_steps=num_steps, has_target=target_psnr_db is not None),
     )
     spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], result.weights))
     flat = np.asarray(weights_lib.flatten(result.weights, spec))
@@ -74,6 +74,16 @@ def fit_chunk(
     return FittedChunk(flat, np.asarray(result.num_steps), np.asarray(result.mse)[:, -1], status)
 
 
-def _same_everywhere(num_inrs: int) -> Batching | None:
-    """On a CPU one device and one shape: all workers compute the same bits, however many devices each has."""
-    return Batching('mapped', num_inrs, 1) if jax.default_backend() == 'cpu' else None
+def chunk_batching(
+    inr: Inr, starts: InrWeights, datapoints: Datapoint, *, num_steps: int, has_target: bool
+) -> Batching:
+    """How a chunk is run; only shapes are read, so abstract arrays will do.
+
+    On a CPU one device and one shape: all workers compute the same bits, however many devices each has. Elsewhere
+    whatever is fastest there.
+    """
+    if jax.default_backend() == 'cpu':
+        reason = 'one CPU device and one shape for each worker, one INR after the other: the same bits on any number of'
+        return Batching('mapped', len(datapoints.index), 1, reason=f'{reason} workers')
+    rules = fitting.FitRules(num_steps)
+    return fitting.automatic_batching(inr, starts, datapoints, rules=rules, has_target=has_target)

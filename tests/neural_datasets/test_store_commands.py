@@ -319,3 +319,9 @@ def copy(folder, tmp_path):
     import shutil
 
     return shutil.copytree(folder, tmp_path / 'store')
+
+
+def test_describe_says_how_the_inrs_would_be_fitted(tmp_path, run):
+    status, out, _ = run('describe', str(write_config(tmp_path)), *PARAMS)
+    assert status == 0
+    assert 'hyperinr fit here: 22 INRs, 2 in a call: mapped in groups of 2 on 1 device(s), xla; one CPU device' in out
