@@ -48,7 +48,7 @@ demo: install
 	$(BIN)/hyperinr evaluate --run runs/demo --json runs/demo/evaluation.json
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
