@@ -100,6 +100,13 @@ def unreached(gradient):
     ]
 
 
+def partly_hidden(datapoint: Datapoint) -> Datapoint:
+    """With a point of weight 0, so that what an encoder knows of hidden points matters."""
+    weight = datapoint.weight.copy()
+    weight[5] = 0
+    return datapoint._replace(weight=weight)
+
+
 def with_other_row(batch: Datapoint, row: int) -> Datapoint:
     """The batch with another datapoint in one of its rows: other values, another index and label."""
     values, index, label = batch.values.copy(), batch.index.copy(), batch.label.copy()
@@ -207,7 +214,8 @@ def test_an_encoder_under_jit_vmap_and_grad(name):
     assert expected.dtype == jnp.float32
     assert_close(jax.jit(jax.vmap(encoder.apply, (None, 0)))(params, batch), expected)
     assert_close(encoder.apply(params, take(batch, 2)), expected[2])
-    gradient = jax.jit(jax.grad(lambda p: jnp.sum(encoder.apply(p, take(batch, 0)) ** 2)))(moved(params))
+    seen = partly_hidden(take(batch, 0))
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(encoder.apply(p, seen) ** 2)))(moved(params))
     assert all_finite(gradient)
     assert shapes(gradient) == shapes(params)
     assert not unreached(gradient)
@@ -266,7 +274,7 @@ def test_a_hypernetwork_under_jit_vmap_and_grad(name):
     assert_close(batched, jax.tree.map(lambda *leaves: jnp.stack(leaves), *expected))
 
     def emitted(params):
-        start = hypernetwork.encode(params, take(batch, 0))
+        start = hypernetwork.encode(params, partly_hidden(take(batch, 0)))
         # Beside the start, where a latent of zeros would hide the map from it to the weights.
         code = jax.tree.map(lambda leaf: leaf + 0.1, start.code)
         leaves = jax.tree.leaves((hypernetwork.decode(params, code), start.rates))

@@ -13,6 +13,7 @@ DEFAULT = 'experiment/photo_patches_siren.gin'
 SIZES = {
     'experiment.encoder': {
         'encoders.convolutional': {'embedding_dims': 8, 'base_channels': 4, 'num_stages': 1},
+        'encoders.dense': {'embedding_dims': 8, 'num_blocks': 1},
         'encoders.set_encoder': {'embedding_dims': 8, 'width': 8, 'depth': 1},
         'encoders.residual': {'embedding_dims': 8, 'stage_channels': (4,), 'blocks_per_stage': 1},
         'encoders.patch_transformer': {'embedding_dims': 64, 'patch_size': 8, 'width': 8, 'depth': 1, 'num_heads': 2},
@@ -24,7 +25,7 @@ SIZES = {
         'encoders.constant': {},
     },
     'experiment.hypernetwork': {
-        'hypernetworks.weight_heads': {'trunk': (8,)},
+        'hypernetworks.weight_heads': {'trunk': (8,), 'head_gain': 1.0},
         'hypernetworks.low_rank': {'trunk': (8,), 'rank': 2},
         'hypernetworks.modulations': {'latent_dims': 8},
         'hypernetworks.instance_pattern_composers': {'trunk': (8,), 'rank': 2},
