@@ -1,8 +1,8 @@
 """The console script ``hyperinr``: parse, bind gin, call one function.
 
-Each verb is one function below. What is wrong with a call, a config or a file is said in one line (exit status 2), as
-is what made a run fail midway (1); ``--debug`` shows the traceback. Heavy modules are imported by the verb that needs
-them.
+Each verb is one function, below or, those of neural datasets, in `hyperinr.store_verbs`. What is wrong with a call, a
+config or a file is said in one line (exit status 2), as is what made a run fail midway (1); ``--debug`` shows the
+traceback. Heavy modules are imported by the verb that needs them.
 """
 
 import argparse
@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import hyperinr
+from hyperinr.arguments import add_config, add_params, add_run
 from hyperinr.errors import InputError, RunError
+from hyperinr.store_verbs import add_store_verbs
 
 __all__ = ['main']
 
@@ -123,14 +125,14 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     train = add('train', _train, 'meta-train; goes on where the run directory has a checkpoint')
-    _add_config(train)
+    add_config(train)
     train.add_argument('--run', metavar='DIR', help='run directory (default: runs/ and the name of the config)')
-    _add_params(train)
+    add_params(train)
 
     evaluate = add('evaluate', _evaluate, 'held-out PSNR against fine-tuning steps and seconds, with the baselines')
-    _add_run(evaluate)
+    add_run(evaluate)
     evaluate.add_argument('--json', metavar='FILE', help='where to write the figures (default: DIR/evaluation.json)')
-    _add_params(evaluate)
+    add_params(evaluate)
 
     generate = add('generate', _generate, 'INR weights for your own images')
     _add_files(generate)
@@ -138,47 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_files(finetune)
     finetune.add_argument('--num-steps', type=int, default=100, metavar='N', help='fine-tuning steps (default: 100)')
 
-    fit = add('fit', _fit, 'fit a neural dataset: one INR for every signal and seed; completes what is missing')
-    fit.add_argument('config', metavar='CONFIG', nargs='?', help="a gin file or a config's name; the store's own later")
-    _add_store(fit)
-    fit.add_argument('--start', type=int, metavar='I', help='first index (default: 0)')
-    fit.add_argument('--end', type=int, metavar='J', help='one after the last index (default: all)')
-    fit.add_argument('--workers', type=int, default=1, metavar='N', help='processes, each on one core (default: 1)')
-    fit.add_argument('--launcher', default='local', help='local, ray or slurm (default: local)')
-    fit.add_argument('--slurm', metavar='KEY=VALUE', action='append', default=[], help='option of sbatch; repeatable')
-    fit.add_argument('--worker', metavar='K/N', help=argparse.SUPPRESS)
-    _add_params(fit)
-
-    verify = add('verify', _verify, 'check a neural dataset: files, checksums, gaps, duplicates, NaN, recorded PSNR')
-    _add_store(verify)
-    verify.add_argument('--repair', action='store_true', help='drop bad shards so that `hyperinr fit` makes them anew')
-    verify.add_argument('--samples', type=int, default=64, metavar='N', help='PSNRs to measure anew (default: 64)')
-
-    inspect = add('inspect', _inspect, 'PSNR, reconstructions and weights of a neural dataset, as pictures and a page')
-    _add_store(inspect)
-    inspect.add_argument('--out', metavar='DIR', help='where to (default: beside the store)')
-    export = add('export', _export, 'write a neural dataset in another format')
-    _add_store(export)
-    _add_exchange(export, 'file or folder to write')
-    export.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
-    bring_in = add('import', _import, 'make a neural dataset of files in another format')
-    _add_store(bring_in)
-    _add_exchange(bring_in, 'file or folder to read')
-    bring_in.add_argument(
-        '--data-range',
-        type=float,
-        nargs=2,
-        default=(0.0, 1.0),
-        metavar=('LOW', 'HIGH'),
-        help="of the INRs' values, where the files do not say it (default: 0 1)",
-    )
-
-    tune = add('tune', _tune, 'search the bindings of a config for the best neural dataset')
-    _add_config(tune)
-    tune.add_argument('--study', metavar='DIR', required=True, help='keeps the trials and the best config')
-    tune.add_argument('--trials', type=int, metavar='N', help="how many (default: the config's)")
-    tune.add_argument('--storage', default='journal', help='journal or sqlite (default: journal)')
-    _add_params(tune)
+    add_store_verbs(add)
 
     fit_one = add('fit-one', _fit_one, 'fit one image by itself: weights, curve and reconstruction')
     fit_one.add_argument('file', metavar='FILE', help='PNG, JPEG or .npy')
@@ -203,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     fit_one.add_argument('--seed', type=int, default=0, help='of a random start (default: 0)')
     fit_one.add_argument('--out', metavar='DIR', default='weights', help='output folder (default: weights)')
     fit_one.add_argument('--format', default='npz', help='npz, safetensors or pt (default: npz)')
-    _add_params(fit_one)
+    add_params(fit_one)
 
     prepare = add('prepare', _prepare, 'download and prepare an image dataset of tensorflow-datasets (extra `prepare`)')
     prepare.add_argument('name', metavar='NAME', help='mnist, fashion_mnist, cifar10, celeb_a, imagenette, ...')
@@ -211,47 +173,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add('configs', _configs, 'list the configs that come with hyperinr')
     describe = add('describe', _describe, 'what a config resolves to: every value with the file and line that set it')
-    _add_config(describe)
-    _add_params(describe)
+    add_config(describe)
+    add_params(describe)
     return parser
 
 
-def _add_config(command: argparse.ArgumentParser) -> None:
-    command.add_argument('config', metavar='CONFIG', help='a gin file, or the name of one that comes with hyperinr')
-
-
-def _add_params(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        '-p',
-        '--param',
-        metavar='BINDING',
-        action='append',
-        default=[],
-        help='override a value of the config, e.g. -p NUM_STEPS=100 or -p siren.width=32; repeatable',
-    )
-
-
-def _add_run(command: argparse.ArgumentParser) -> None:
-    command.add_argument('--run', metavar='DIR', required=True, help='run directory of `hyperinr train`')
-
-
-def _add_store(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        '--store',
-        metavar='DIR',
-        required=True,
-        type=lambda name: str(Path(os.environ.get('NEF_PATH', '')) / name),
-        help='folder of the neural dataset; below $NEF_PATH where that is set and DIR is relative',
-    )
-
-
-def _add_exchange(command: argparse.ArgumentParser, what: str) -> None:
-    command.add_argument('path', metavar='PATH', help=what)
-    command.add_argument('--format', required=True, help='fit-a-nef, dwsnets, nfn, npz or safetensors')
-
-
 def _add_files(command: argparse.ArgumentParser) -> None:
-    _add_run(command)
+    add_run(command)
     command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
     command.add_argument('--out', metavar='DIR', default='weights', help='output folder (default: weights)')
     command.add_argument('--format', default='npz', help='npz, safetensors or pt (default: npz)')
@@ -313,55 +241,6 @@ def _finetune(options: argparse.Namespace) -> None:
         fold_omega=options.fold_omega,
     )
     neural_datasets.print_results(results)
-
-
-def _fit(options: argparse.Namespace) -> None:
-    from hyperinr import store_commands
-
-    if options.worker:
-        store_commands.work(options.store, options.worker, start=options.start, end=options.end)
-        return
-    store_commands.fit_store(
-        options.config,
-        options.param,
-        options.store,
-        start=options.start,
-        end=options.end,
-        num_workers=options.workers,
-        launcher=options.launcher,
-        slurm_options=dict(option.partition('=')[::2] for option in options.slurm),
-    )
-
-
-def _verify(options: argparse.Namespace) -> None:
-    from hyperinr import store_commands
-
-    store_commands.verify_store(options.store, repair=options.repair, num_samples=options.samples)
-
-
-def _inspect(options: argparse.Namespace) -> None:
-    from hyperinr import store_commands
-
-    store_commands.inspect_store(options.store, options.out)
-
-
-def _export(options: argparse.Namespace) -> None:
-    from hyperinr.neural_datasets.exchange import export_store
-
-    print(export_store(options.store, options.path, format=options.format, fold_omega=options.fold_omega))
-
-
-def _import(options: argparse.Namespace) -> None:
-    from hyperinr.neural_datasets.exchange import import_store
-
-    low, high = options.data_range
-    print(import_store(options.path, options.store, format=options.format, data_range=(low, high)))
-
-
-def _tune(options: argparse.Namespace) -> None:
-    from hyperinr.tuning_commands import tune
-
-    tune(options.config, options.param, options.study, storage=options.storage, trials=options.trials)
 
 
 def _fit_one(options: argparse.Namespace) -> None:

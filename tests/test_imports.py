@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
-    ('coordinates', 'files', 'metrics', 'sharding', 'weights'),
+    ('arguments', 'coordinates', 'files', 'metrics', 'sharding', 'weights'),
     ('compilation_cache',),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
@@ -18,6 +18,7 @@ LAYERS = (
     ('config',),
     ('library',),
     ('store_commands', 'tuning_commands'),
+    ('store_verbs',),
     ('__init__', '__main__', 'cli'),
 )
 """A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""
