@@ -20,9 +20,10 @@ import numpy as np
 import optax
 
 from experiments.initialisation_report import draw
-from experiments.study import Rows, machine, photograph, set_environment, steps_to
+from experiments.study import Rows, machine, photograph, steps_to
 from hyperinr import coordinates, fitting, inrs
 from hyperinr import weights as weights_lib
+from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
 from hyperinr.files import write_json
 from hyperinr.fitting.freezing import frozen_mask

@@ -17,9 +17,10 @@ import jax
 import numpy as np
 import optax
 
-from experiments.study import Rows, format_table, machine, photograph, set_environment
+from experiments.study import Rows, format_table, machine, photograph
 from hyperinr import coordinates, fitting, inrs
 from hyperinr import weights as weights_lib
+from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
 from hyperinr.files import write_json
 from hyperinr.types import Datapoint, Inr

@@ -1,4 +1,4 @@
-"""What the studies share: the environment before jax starts, rows that survive a kill, signals, and the final JSON."""
+"""What the studies share: rows that survive a kill, signals, and the final JSON."""
 
 import json
 import os
@@ -8,16 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ['Rows', 'format_table', 'machine', 'photograph', 'set_environment', 'steps_to']
-
-
-def set_environment() -> None:
-    """Before jax starts: one CPU device for each core, each with one thread, as ``hyperinr`` does."""
-    os.environ.setdefault('NPROC', '1')
-    flags = os.environ.get('XLA_FLAGS', '')
-    if '--xla_force_host_platform_device_count' not in flags:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={cores}'.strip()
+__all__ = ['Rows', 'format_table', 'machine', 'photograph', 'steps_to']
 
 
 class Rows:

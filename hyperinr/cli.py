@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import hyperinr
 from hyperinr.arguments import add_config, add_params, add_run
+from hyperinr.environment import set_environment
 from hyperinr.errors import InputError, RunError
 from hyperinr.store_verbs import add_store_verbs
 
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       The exit status: 0, 1 for a run that failed, 2 for a wrong call or input, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    _set_environment()
+    set_environment()
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     sys.path.append(os.getcwd())
     plain = warnings.formatwarning
     if not options.debug:
@@ -79,21 +81,6 @@ def _fail(error: BaseException | str, status: int, *, debug: bool) -> int:
 def _first_line(error: BaseException | str) -> str:
     """Without the lines that gin adds about who called whom."""
     return (str(error).strip() or type(error).__name__).split('\n  In call to')[0].replace('\n', ' ')
-
-
-def _set_environment() -> None:
-    """Before jax starts: one CPU device for each core, each with one thread.
-
-    With more threads (``NPROC``) XLA cuts every small loop of an INR's step into pieces for its pool, which doubles the
-    time of the step; that several devices deadlock in collectives does not matter, since training has none
-    (docs/decisions.md).
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    os.environ.setdefault('NPROC', '1')
-    flags = os.environ.get('XLA_FLAGS', '')
-    if '--xla_force_host_platform_device_count' not in flags:
-        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={cores}'.strip()
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 
 def _keep_compiled() -> None:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
-    ('arguments', 'coordinates', 'files', 'metrics', 'sharding', 'weights'),
+    ('arguments', 'coordinates', 'environment', 'files', 'metrics', 'sharding', 'weights'),
     ('compilation_cache',),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
