@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import fitting_problem as problem
-from benchmarks.fitting_problem import CHANNELS, LEARNING_RATE, OMEGA, Cell
+from benchmarks.fitting_problem import CHANNELS, OMEGA, Cell
 
 System = Callable[[Cell], tuple[Callable[[], object], Callable[[], np.ndarray]]]
 
@@ -46,7 +46,7 @@ def hyperinr(cell: Cell):
         np.ones((cell.inrs, cell.points), np.float32),
         np.arange(cell.inrs, dtype=np.int32),
     )
-    optimizer, last = optax.adam(LEARNING_RATE), []
+    optimizer, last = optax.adam(cell.learning_rate), []
 
     def run():
         last[:] = [fitting.fit(inr, weights, datapoints, optimizer=optimizer, num_steps=cell.steps)]
@@ -60,7 +60,7 @@ def usual_jax(cell: Cell):
     import jax.numpy as jnp
     import optax
 
-    coords, values, optimizer = problem.grid(cell.points), problem.targets(cell), optax.adam(LEARNING_RATE)
+    coords, values, optimizer = problem.grid(cell.points), problem.targets(cell), optax.adam(cell.learning_rate)
 
     def loss(layers, values):
         hidden = coords
@@ -118,7 +118,7 @@ def torch_system(cell: Cell, *, compiled: bool):
                 for w, b in start
             ]
             flat = [leaf for layer in layers for leaf in layer]
-            optimizer = torch.optim.Adam(flat, lr=LEARNING_RATE, fused=compiled)
+            optimizer = torch.optim.Adam(flat, lr=cell.learning_rate, fused=compiled)
             for _ in range(cell.steps):
                 optimizer.zero_grad(set_to_none=True)
                 evaluate(layers, batch).sum().backward()

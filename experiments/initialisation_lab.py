@@ -4,8 +4,9 @@
 photograph, values in [-1, 1], by AdamW on all pixels. Marks in mean squared error: 0.08 (low frequencies), 0.02 (most
 structure), 0.0008 (looks like the original). The best rate of a start is the one with the lowest error, averaged over
 steps on a logarithmic scale, in short fits of the first photograph with the first seed. Held-out: a fit to every second
-row and column at that rate, tested on all other pixels. ``--run`` adds starts from trained runs of the same INR shape;
-their adaptation steps are counted.
+row and column at that rate, tested on all other pixels. ``--run`` adds starts from trained runs of the same INR shape:
+their adaptation steps are counted, and AdamW goes on as `meta_learning.finetune` does, with a warm-up and the metric of
+the learned rates.
 """
 
 import argparse
@@ -20,8 +21,8 @@ import numpy as np
 import optax
 
 from experiments.initialisation_report import draw
-from experiments.study import Rows, machine, photograph, steps_to
-from hyperinr import coordinates, fitting, inrs
+from experiments.study import Rows, device_seconds, machine, photograph, steps_to
+from hyperinr import coordinates, fitting, inrs, meta_learning
 from hyperinr import weights as weights_lib
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
@@ -85,8 +86,23 @@ class Fit(NamedTuple):
     rate: float
 
 
-Starts = dict[str, tuple[SirenVariant, Callable[[str, int], Any] | None]]
-"""Name -> variant, and for a learned start ``(photograph, seed) -> weights``."""
+class LearnedStart(NamedTuple):
+    """What a trained run makes of a photograph.
+
+    Attributes:
+      weights: of the SIREN, whose output is in [-1, 1].
+      step_scale: ``[P]``, of `meta_learning.learned_metric`.
+    """
+
+    weights: Any
+    step_scale: np.ndarray
+
+
+Starts = dict[str, tuple[SirenVariant, Callable[[np.ndarray], LearnedStart] | None]]
+"""Name -> variant, and for a learned start ``[H, W, 3]`` in [-1, 1] -> `LearnedStart`."""
+
+LEARNED_WARMUP = 20
+"""Steps in which the rate of a learned start grows, as in `meta_learning.gentle_adam`."""
 
 
 def run(scale: Scale, out: Path, *, runs: Sequence[str] = (), variants: Sequence[str] | None = None) -> Path:
@@ -220,9 +236,9 @@ def _fitted(
                 *[_arguments(scale, starts, fit, half) for fit in padded],
             )
             call = call or jax.pmap(_program(inr, scale, num_steps)).lower(*arguments).compile()
-            began = time.perf_counter()
+            began = device_seconds()
             mse, rebuilt = jax.device_get(call(*arguments))
-            seconds = (time.perf_counter() - began) / scale.chunk
+            seconds = (device_seconds() - began) / scale.chunk
             pictures = np.asarray(rebuilt).reshape(size, scale.size, scale.size, 3)
             for fit, errors, picture in zip(part, np.asarray(mse).reshape(size, -1), pictures, strict=False):
                 yield fit, errors, picture, seconds
@@ -231,12 +247,14 @@ def _fitted(
 def _program(inr: Inr, scale: Scale, num_steps: int) -> Callable[..., Any]:
     coords = coordinates.grid((scale.size, scale.size))
 
-    def one(weights: Any, free: jax.Array, rate: jax.Array, datapoint: Datapoint) -> tuple[jax.Array, jax.Array]:
-        inner = optax.adamw(rate)
+    def one(
+        weights: Any, scale: jax.Array, rate: jax.Array, warmup: jax.Array, datapoint: Datapoint
+    ) -> tuple[jax.Array, jax.Array]:
+        inner = optax.adamw(lambda count: rate * jnp.minimum(1, (count + 1) / warmup))
 
         def update(gradient, state, params=None):
-            updates, state = inner.update(gradient * free, state, params)
-            return updates * free, state
+            updates, state = inner.update(gradient * (scale > 0), state, params)
+            return updates * scale, state
 
         optimizer = optax.GradientTransformation(inner.init, update)
         fitted = fitting.fit_one(inr, weights, datapoint, optimizer=optimizer, num_steps=num_steps)
@@ -246,38 +264,49 @@ def _program(inr: Inr, scale: Scale, num_steps: int) -> Callable[..., Any]:
 
 
 def _arguments(scale: Scale, starts: Starts, fit: Fit, half: bool) -> tuple[Any, ...]:
-    """Weights, what is free of them, the rate and the datapoint of one fit."""
+    """Weights, the factor of each one's steps (0: frozen), the rate, its warm-up and the datapoint of one fit."""
     variant, learned = starts[fit.variant]
-    key = jax.random.fold_in(jax.random.key(fit.seed), 0)
-    weights = learned(fit.photograph, fit.seed) if learned else _inr(scale, variant).init(key, 2)
-    spec = weights_lib.spec_of(weights)
-    free = 1 - frozen_mask(variant.frozen, spec).astype(np.float32)
     image, coords = photograph(fit.photograph, scale.size), coordinates.grid((scale.size, scale.size))
+    every = 2 if half else 1
+    if learned:
+        # Of the half that is fitted: its 32 x 32 pixels resampled, half a pixel of the whole off.
+        weights, factor = learned(image[::every, ::every])
+    else:
+        weights = _inr(scale, variant).init(jax.random.fold_in(jax.random.key(fit.seed), 0), 2)
+        factor = 1 - frozen_mask(variant.frozen, weights_lib.spec_of(weights)).astype(np.float32)
     kept = np.zeros((scale.size, scale.size), bool)
-    kept[:: 2 if half else 1, :: 2 if half else 1] = True
+    kept[::every, ::every] = True
     values, points = image.reshape(-1, 3)[kept.ravel()], coords[kept.ravel()]
     datapoint = Datapoint(points, values, np.ones(len(points), np.float32), np.zeros((), np.int32))
-    return jax.device_get(weights), free, np.float32(fit.rate), datapoint
+    warmup = np.float32(LEARNED_WARMUP if learned else 1)
+    return jax.device_get(weights), factor, np.float32(fit.rate), warmup, datapoint
 
 
-def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable[[str, int], Any]], int]:
+def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable[[np.ndarray], LearnedStart]], int]:
     """The start of a trained run, its output in [-1, 1] instead of the run's range, and its adaptation steps."""
     import hyperinr
-    from hyperinr.neural_datasets import start_from_model
+    from hyperinr.neural_datasets import datapoint_of, start_from_model
 
     model = hyperinr.load(directory)
     inr = _inr(scale, SIREN_VARIANTS['paper'])
     low, high = model.spec.data_range
     last = f'layer_{scale.depth}'
 
-    def start(name: str, seed: int) -> Any:
-        del seed
-        weights = start_from_model(inr, model, (photograph(name, scale.size) + 1) / 2)
+    def start(image: np.ndarray) -> LearnedStart:
+        image = (image + 1) / 2
+        weights = start_from_model(inr, model, image)
         factor = 2 / (high - low)
         output = {'w': factor * weights[last]['w'], 'b': factor * (weights[last]['b'] - low) - 1}
-        return {**weights, last: output}
+        batch = jax.tree.map(lambda leaf: leaf[None], datapoint_of(model, image))
+        metric = meta_learning.learned_metric(model.learner, model.params, batch)
+        spec = weights_lib.spec_of(weights)
+        if metric is None:
+            scales = np.ones(weights_lib.count(spec), np.float32)
+        else:
+            scales = np.asarray(weights_lib.flatten(jax.tree.map(lambda leaf: leaf[0], metric), spec))
+        return LearnedStart({**weights, last: output}, scales)
 
-    start(scale.photographs[0], 0)
+    start(photograph(scale.photographs[0], scale.size))
     return (SIREN_VARIANTS['paper'], start), model.learner.num_steps
 
 

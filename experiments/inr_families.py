@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import optax
 
-from experiments.study import Rows, format_table, machine, photograph
+from experiments.study import Rows, device_seconds, format_table, machine, photograph
 from hyperinr import coordinates, fitting, inrs
 from hyperinr import weights as weights_lib
 from hyperinr.environment import set_environment
@@ -158,9 +158,9 @@ def _fits(scale: Scale, kind: str, datapoint: Datapoint, dims: int, channels: in
     optimizer = optax.adam(rate)
     fit = lambda: jax.block_until_ready(fitting.fit(inr, starts, batch, optimizer=optimizer, num_steps=scale.num_steps))
     fit()
-    began = time.perf_counter()
+    began = device_seconds()
     errors = np.asarray(fit().mse)
-    seconds = (time.perf_counter() - began) / scale.seeds
+    seconds = (device_seconds() - began) * jax.local_device_count() / scale.seeds
     finite = lambda value: float(value) if np.isfinite(value) else None
     return [
         {'parameters': parameters, 'rate': rate, 'seconds': seconds, 'mse': [finite(value) for value in row]}

@@ -4,11 +4,12 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ['Rows', 'format_table', 'machine', 'photograph', 'steps_to']
+__all__ = ['Rows', 'device_seconds', 'format_table', 'machine', 'photograph', 'steps_to']
 
 
 class Rows:
@@ -66,6 +67,19 @@ def machine() -> dict[str, Any]:
         'optax': optax.__version__,
         'numpy': np.__version__,
     }
+
+
+def device_seconds() -> float:
+    """A clock of the work of one device while all are busy.
+
+    On a CPU, where each device is one thread, the processor time of the process over their number: other programs of
+    the machine do not count. Elsewhere the time of day.
+    """
+    import jax
+
+    if jax.default_backend() == 'cpu':
+        return time.process_time() / jax.local_device_count()
+    return time.perf_counter()
 
 
 def photograph(name: str, size: int) -> Any:

@@ -13,7 +13,7 @@ is fitted is `hyperinr.fitting`'s business.
 from hyperinr.neural_datasets.generation import FileResult, finetune_files, generate_files, print_results
 from hyperinr.neural_datasets.plan import Plan, neural_dataset
 from hyperinr.neural_datasets.single_fit import SingleFit, fit_image
-from hyperinr.neural_datasets.single_starts import start_from_file, start_from_model
+from hyperinr.neural_datasets.single_starts import datapoint_of, start_from_file, start_from_model
 from hyperinr.neural_datasets.store import NeuralDataset, open_store
 from hyperinr.neural_datasets.verification import verify
 from hyperinr.neural_datasets.weight_files import FORMATS, fold_omega, read_weights, torch_state_dict, write_weights
@@ -27,6 +27,7 @@ __all__ = [
     'Plan',
     'SingleFit',
     'WeightSource',
+    'datapoint_of',
     'finetune_files',
     'fit_image',
     'fold_omega',

@@ -17,7 +17,7 @@ from hyperinr.neural_datasets.weight_files import read_weights
 from hyperinr.training.model import Model
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['start_from_file', 'start_from_model']
+__all__ = ['datapoint_of', 'start_from_file', 'start_from_model']
 
 
 def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> InrWeights:
@@ -60,9 +60,17 @@ def start_from_model(inr: Inr, model: Model, image: np.ndarray) -> InrWeights:
             f'the model emits weights of {dict(model.inr.metadata)}, and the fit is of {dict(inr.metadata)}; set the '
             'same values with -p.'
         )
+    return jax.tree.map(np.asarray, model.generate(datapoint_of(model, image)))
+
+
+def datapoint_of(model: Model, image: np.ndarray) -> Datapoint:
+    """An image ``[H, W, C]`` in [0, 1] as the model reads it: resampled to its own size, in its own range.
+
+    Raises:
+      InputError: the model takes no images.
+    """
     shape = model_grid(model)
     low, high = model.spec.data_range
     coords = coordinates.grid(shape)
     values = low + (high - low) * resize(image, shape).reshape(len(coords), -1)
-    datapoint = Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32))
-    return jax.tree.map(np.asarray, model.generate(datapoint))
+    return Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32))
