@@ -47,7 +47,8 @@ class Mesh:
         """By the winding number, 1 inside and 0 outside, which small cracks only smear.
 
         Jacobson, Kavan and Sorkine-Hornung, "Robust inside-outside segmentation using generalized winding numbers"
-        (2013), eq. 5 and 6.
+        (2013): the solid angles of all triangles over 4 pi; of one by Van Oosterom and Strackee, "The solid angle of a
+        plane triangle" (1983).
         """
         return self._over_points(points, self._winding) > 0.5
 

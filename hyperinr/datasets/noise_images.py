@@ -28,10 +28,10 @@ def noise_images(
 ) -> Dataset:
     """Images drawn from a random number generator alone, with a spectrum that falls as ``1 / frequency ** exponent``.
 
-    Baradad, Wulff, Wang, Isola and Torralba, "Learning to see by looking at noise" (2021), section 3, show that such
-    images train features for real ones; an exponent of 1 is the amplitude spectrum of photographs (Field, "Relations
-    between the statistics of natural images and the response properties of cortical cells" (1987)). An exponent of 0 is
-    white and drawn uniformly from [0, 1] instead.
+    Baradad, Wulff, Wang, Isola and Torralba, "Learning to see by looking at noise" (2021), show that such images train
+    features for real ones; an exponent of 1 is the amplitude spectrum of photographs (Field, "Relations between the
+    statistics of natural images and the response properties of cortical cells" (1987)). An exponent of 0 is white and
+    drawn uniformly from [0, 1] instead.
 
     Args:
       resolution: ``(height, width)``, pixels.

@@ -1,7 +1,8 @@
 """Solids as datapoints: points in the cube and near the surface, with occupancy or signed distance.
 
 A shape says where it is; `ShapeSource` draws its points once and keeps them. Mescheder et al., "Occupancy networks"
-(2019), section 4.1, for mixing uniform points with points near the surface.
+(2019), take uniform points, the best of the ways that their section 4.6 compares; Park et al., "DeepSDF" (2019), points
+near the surface; here both are mixed.
 """
 
 import functools

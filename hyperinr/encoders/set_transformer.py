@@ -21,10 +21,10 @@ def set_transformer(
 ) -> Encoder:
     """``num_tokens`` learned tokens attend to the observed points, then ``depth`` times to each other.
 
-    Jaegle et al., "Perceiver: general perception with iterative attention" (2021), section 3.1: a cost that is linear
-    in the points. Lee et al., "Set transformer" (2019), eq. 11, for pooling by learned queries: the embedding does not
-    depend on the order of the points. Points of weight 0 are not looked at; what other weights are does not matter.
-    Each token gives ``E / num_tokens`` numbers of the embedding.
+    Jaegle et al., "Perceiver: general perception with iterative attention" (2021): a cost that is linear in the points.
+    Lee et al., "Set transformer" (2019), for pooling by learned queries: the embedding does not depend on the order of
+    the points. Points of weight 0 are not looked at; what other weights are does not matter. Each token
+    gives ``E / num_tokens`` numbers of the embedding.
 
     Args:
       spec: of the dataset; only its data range and dimensions matter.

@@ -12,9 +12,9 @@ def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float
     """The embedding is the row ``datapoint.index``, learned by the outer optimiser; the values are not looked at.
 
     Park, Florence, Straub, Newcombe and Lovegrove, "DeepSDF: learning continuous signed distance functions for shape
-    representation" (2019), section 4, eq. 9. A datapoint without a row, of an index below 0 or beyond the table, gets
-    the mean of all rows: where its own code starts from, to be found by adaptation or fine-tuning. Validation and
-    evaluation give datapoints of other splits than ``train`` such an index.
+    representation" (2019), the auto-decoder, without their prior on the rows. A datapoint without a row, of an index
+    below 0 or beyond the table, gets the mean of all rows: where its own code starts from, to be found by adaptation or
+    fine-tuning. Validation and evaluation give datapoints of other splits than ``train`` such an index.
 
     Args:
       spec: of the dataset; it must say how many datapoints the training split has.

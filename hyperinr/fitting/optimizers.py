@@ -59,9 +59,9 @@ def limited_memory(
 ) -> optax.GradientTransformation:
     """L-BFGS without a line search: the quasi-Newton direction, cut to a length, times the rate.
 
-    Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (1989), algorithm 2.1. A step
-    costs one gradient, as with every other optimiser here, so that steps compare; what a line search guards against is
-    left to the rate and the cut.
+    Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (1989). A step costs one gradient,
+    as with every other optimiser here, so that steps compare; what a line search guards against is left to the rate and
+    the cut.
 
     Args:
       rate: factor of the direction, at most 1; may be traced.
@@ -90,9 +90,10 @@ def diagonal_curvature(
     """A damped diagonal quasi-Newton method: the curvature of each weight from successive gradients.
 
     The diagonal B is that of Ma, "Apollo: an adaptive parameter-wise diagonal quasi-Newton method for nonconvex
-    stochastic optimization" (2020), section 3: changed as little as ``s^T B s = s^T y`` allows, for the last step s and
-    the change y of the mean gradient. The step is ``rate * mean / max(|B|, floor)``, its length at most
-    ``largest_step``; unlike there, s is the step taken, so that the rate only damps.
+    stochastic optimization" (2020): changed as little as the weak secant condition (eq. 6) ``s^T B s = s^T y`` allows,
+    for the last step s and the change y of the mean gradient. The step is ``rate * mean / max(|B|, floor)``, its length
+    at most ``largest_step``. Unlike there, s is the step taken, so that the rate only damps, and one condition holds
+    for the whole weight vector instead of one for each tensor.
 
     Args:
       rate: at most 1; may be traced.

@@ -25,9 +25,9 @@ def chunked(
 ) -> Hypernetwork:
     """``delta_j = G(embedding, c_j)`` for every chunk ``j`` of the flat weights; ``W = W_base + s delta``.
 
-    von Oswald, Henning, Grewe and Sacramento, "Continual learning with hypernetworks" (2020), section 2: the generator
-    ``G`` is shared by all chunks and told by a learned embedding ``c_j`` which of them it makes. ``s`` is each tensor's
-    standard deviation in a fresh INR. The code is the weights themselves.
+    von Oswald, Henning, Grewe and Sacramento, "Continual learning with hypernetworks" (2020), section 2.2: the
+    generator ``G`` is shared by all chunks and told by a learned embedding ``c_j`` which of them it makes. ``s`` is
+    each tensor's standard deviation in a fresh INR. The code is the weights themselves.
 
     Besides the base (P numbers), the encoder and the rates there are, for ``J = ceil(P / chunk_size)`` chunks, ``J
     chunk_dims`` numbers and one MLP of widths ``hidden`` from ``E + chunk_dims`` to ``chunk_size``, whatever P: a head

@@ -24,10 +24,10 @@ def instance_pattern_composers(
 ) -> Hypernetwork:
     """``W_layer = (V_base + V) U``: the datapoint's ``V [in, r]`` composes patterns, the rule ``U [r, out]`` is shared.
 
-    Kim, Lee, Kim, Cho and Han, "Generalizable implicit neural representations via instance pattern composers" (2023),
-    eq. 4: the weights of one early layer are a product of which one factor belongs to the instance; all other layers
-    are the same for all. The code is ``V``, around a learned ``V_base``. A fresh product has the standard deviation of
-    the layer's weights in a fresh INR.
+    Kim, Lee, Kim, Cho and Han, "Generalizable implicit neural representations via instance pattern composers" (2023):
+    the weights of one early layer are a product of which one factor, the instance pattern composer, belongs to the
+    instance; all other layers are the same for all. The code is ``V``, around a learned ``V_base``. A fresh product has
+    the standard deviation of the layer's weights in a fresh INR.
 
     Besides the encoder and the rates: the P numbers of an INR, less ``in out`` of the layer and plus ``r (in + out)``
     for ``V_base`` and ``U``; the trunk, and ``(H + 1) r in`` with H its last width. Decoding costs ``2 r in out``

@@ -25,11 +25,12 @@ def low_rank(
 ) -> Hypernetwork:
     """The code is ``U [in, r]`` and ``V [r, out]`` of every matrix, and a shift of every bias.
 
-    - ``'multiplicative'``: ``W = W_base * (1 + U V)``.
+    - ``'multiplicative'``: ``W = W_base * (1 + U V)``: Peis et al., "Hyper-transforming latent diffusion models" (LDMI,
+      2025), scale learned templates by 1 plus a change; theirs is no product, but a transformer's output for groups of
+      columns (see `weight_tokens`).
     - ``'sigmoid'``: ``W = W_base * 2 sigma(U V)``: Schwarz, Tack, Teh, Lee and Shin, "Modality-agnostic variational
-      compression of implicit neural representations" (VC-INR, 2023), section 3.2, where a sigmoid of a low-rank matrix
-      gates the shared weights; Peis et al., "Hyper-transforming latent diffusion models" (LDMI, 2025), generate such
-      weights with a transformer. The factor 2 gives the base itself at ``U V = 0``.
+      compression of implicit neural representations" (VC-INR, 2023), where a sigmoid of a low-rank matrix gates the
+      shared weights. The factor 2, which is not theirs, gives the base itself at ``U V = 0``.
     - ``'additive'``: ``W = W_base + s U V``, with ``s`` the tensor's standard deviation in a fresh INR: Hu et al.,
       "LoRA: low-rank adaptation of large language models" (2022), section 4.1, on a shared base.
 

@@ -29,18 +29,18 @@ def modulations(
     layers.
 
     - ``'shift'``: ``b = b_base + m_b(z)``. A hidden unit of a SIREN is then ``sin(omega (W h + b_base + m_b(z)))``:
-      Dupont, Kim, Eslami, Rezende and Rosenbaum, "From data to functa" (2022), section 3, and Dupont, Loya, Alizadeh,
-      Golinski, Teh and Doucet, "COIN++: neural compression across modalities" (2022), section 2.
+      Dupont, Kim, Eslami, Rezende and Rosenbaum, "From data to functa" (2022), and Dupont, Loya, Alizadeh, Golinski,
+      Teh and Doucet, "COIN++: neural compression across modalities" (2022).
     - ``'film'``: units are scaled too, ``W = W_base (1 + m_g(z))``, ``b = b_base (1 + m_g(z)) + m_b(z)``, the columns
       of ``W`` being the units: Perez, Strub, de Vries, Dumoulin and Courville, "FiLM: visual reasoning with a general
-      conditioning layer" (2018), eq. 2, before the activation.
+      conditioning layer" (2018), section 2.1, eq. 2, before the activation.
 
     Whatever is modulated ends in the weights, so that the result is a plain INR. The map is linear, without an offset
     that the base would only repeat, or an MLP.
 
     With `encoders.constant` the latent starts at zero and is found by the adaptation alone (functa, COIN++; CAVIA:
-    Zintgraf, Shiarlis, Kurin, Hofmann and Whiteson, "Fast context adaptation via meta-learning" (2019), eq. 3). Any
-    other encoder predicts where it starts; a table of codes makes it an auto-decoder.
+    Zintgraf, Shiarlis, Kurin, Hofmann and Whiteson, "Fast context adaptation via meta-learning" (2019)). Any other
+    encoder predicts where it starts; a table of codes makes it an auto-decoder.
 
     Besides the base (P numbers), the encoder and the rates: ``latent_dims`` times the number of modulations (one or two
     for every hidden unit), and ``(E + 1) latent_dims`` with an encoder. Decoding costs twice as many operations as the

@@ -20,11 +20,10 @@ def private_layers(
     """The code is the last ``num_private`` layers; the others are parameters.
 
     Vyas, Humayun, Dashpute, Baraniuk, Veeraraghavan and Balakrishnan, "Learning transferable features for implicit
-    neural representations" (STRAINER, 2024), section 3.1: the first layers are trained on a few signals together, each
-    of which has a last layer of its own, and then begin the fit of a new signal. With `encoders.table` and no
-    adaptation steps the outer optimiser trains both, and a new signal starts from the mean of the last layers. With
-    `encoders.constant` and adaptation steps it is "almost no inner loop" (ANIL: Raghu et al., 2020) on a learned last
-    layer.
+    neural representations" (STRAINER, 2024): the first layers are trained on a few signals together, each of which has
+    a last layer of its own, and then begin the fit of a new signal. With `encoders.table` and no adaptation steps the
+    outer optimiser trains both, and a new signal starts from the mean of the last layers. With `encoders.constant` and
+    adaptation steps it is "almost no inner loop" (ANIL: Raghu et al., 2020) on a learned last layer.
 
     Besides the encoder and the rates: the P numbers of an INR, and ``E`` numbers for each of the private weights, that
     is ``E (width + 1) C`` for one layer. Decoding costs nothing.

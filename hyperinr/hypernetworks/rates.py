@@ -37,8 +37,9 @@ def learned_rates(
 ) -> Rates:
     """``initial * exp(gain * parameter)``, the same for every datapoint.
 
-    Li, Zhou, Chen and Li, "Meta-SGD" (2017), eq. 1, for one rate per number of the code; Antoniou, Edwards and Storkey,
-    "How to train your MAML" (2019), section 4, for one per leaf and step. The exponential keeps them positive.
+    Li, Zhou, Chen and Li, "Meta-SGD" (2017), for one rate per number of the code; Antoniou, Edwards and Storkey, "How
+    to train your MAML" (2019), for one per leaf and step. There rates may become negative; the exponential keeps them
+    positive.
 
     Args:
       shared_by: what has one rate together: the whole code, each of its leaves, or nothing.
@@ -73,10 +74,10 @@ def predicted_rates(
 ) -> Rates:
     """`learned_rates` times ``exp(prediction_gain * A e)``: the datapoint's embedding ``e`` decides how far to go.
 
-    Baik, Choi, Choi, Kim and Lee, "Meta-learning with adaptive hyperparameters" (2020), eq. 3, predict the rates of
-    each step from the state of the learner; here they come from the hypernetwork's own embedding, so that start and
-    step sizes are predicted together. ``A`` is zero at first: training begins with the constant rates. It has E numbers
-    for each predicted factor.
+    Baik, Choi, Choi, Kim and Lee, "Meta-learning with adaptive hyperparameters" (ALFA, 2020), predict rates and weight
+    decays of each step and layer from the means of its weights and gradients; here the rates come from the
+    hypernetwork's own embedding, so that start and step sizes are predicted together. ``A`` is zero at first: training
+    begins with the constant rates. It has E numbers for each predicted factor.
 
     Args:
       shared_by: of the constant rates, as in `learned_rates`.

@@ -31,14 +31,16 @@ def weight_heads(
 
     Additive: ``W = W_base + scale * delta``, where ``scale`` is the standard deviation of the tensor in a fresh INR
     (more in the output layer, see `assembly.Target`).
-    Multiplicative: ``W = W_base * (1 + delta)``. The base is an independently initialised INR that is learned along
-    (Sitzmann et al., "Implicit neural representations with periodic activation functions" (2020), section 4.4, predict
-    weights by such heads, without a base), and a fresh head emits deltas of standard deviation ``initial_delta``: at
-    step 0 every datapoint gets a valid INR with its family's activation statistics.
+    Multiplicative: ``W = W_base * (1 + delta)``.
+
+    The base is an independently initialised INR that is learned along; Sitzmann et al., "Implicit neural
+    representations with periodic activation functions" (2020), "Learning a space of implicit functions", predict
+    weights by a hypernetwork without one. A fresh head emits deltas of standard deviation ``initial_delta``: at step 0
+    every datapoint gets a valid INR with its family's activation statistics.
 
     Step sizes are learned along, one per step and ``rates`` group: ``initial_rate * exp(rate_gain * parameter)``, so
-    that they stay positive (Li, Zhou, Chen and Li, "Meta-SGD" (2017), eq. 1, for one rate per parameter; Antoniou,
-    Edwards and Storkey, "How to train your MAML" (2019), section 4, for one per layer and step).
+    that they stay positive (Li, Zhou, Chen and Li, "Meta-SGD" (2017), for one rate per parameter; Antoniou, Edwards and
+    Storkey, "How to train your MAML" (2019), for one per layer and step).
 
     With an encoder of no dimensions (`encoders.constant`) there are no heads: the base and the rates are all there is.
 

@@ -25,12 +25,12 @@ def weight_tokens(
 ) -> Hypernetwork:
     """``w_i = |v_i| normalise(v_i * (1 + u_g(i)))``: columns of a base matrix, stretched by a token of their group.
 
-    Chen and Wang, "Transformers as meta-learners for implicit neural representations" (Trans-INR, 2022), section 3.3
-    and eq. 4: a transformer encoder takes the datapoint's tokens and learned tokens of the weights; a linear layer
-    turns each weight token into a vector ``u`` for a group of columns, and a column is the normalised product of ``u``
-    with a shared vector ``v_i``. Here ``u`` is a change around 1 and the column keeps the length of ``v_i``, so that
-    any family of INRs keeps its statistics and the base is what ``u = 0`` gives. Biases are shared, as there. The code
-    is the weights.
+    Chen and Wang, "Transformers as meta-learners for implicit neural representations" (Trans-INR, 2022): a transformer
+    encoder takes the datapoint's tokens and learned tokens of the weights; a linear layer turns each weight token into
+    a vector ``u`` for a group of columns, and a column is the normalised product of ``u`` with a shared vector ``v_i``.
+    Here ``u`` is a change around 1, as in Peis et al., "Hyper-transforming latent diffusion models" (LDMI, 2025), and
+    the column keeps the length of ``v_i``, so that any family of INRs keeps its statistics and the base is what
+    ``u = 0`` gives. Biases are shared, as there. The code is the weights.
 
     The embedding is read as ``E / token_dims`` tokens, in order; `encoders.patch_transformer` and
     `encoders.set_transformer` emit the numbers of each of their tokens side by side.

@@ -1,7 +1,7 @@
 """AdaHOSC: `hosc` whose sharpness is learned, one number for each layer.
 
 Serrano, Szymkowiak and Musialski, "HOSC: a periodic activation function for preserving sharp features in implicit
-neural representations" (2024), eq. 3 and section 3.
+neural representations" (2024).
 """
 
 import jax.numpy as jnp

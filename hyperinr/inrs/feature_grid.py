@@ -1,7 +1,7 @@
 """A plain grid of values, multilinearly interpolated: the reference that needs no network.
 
 A linear layer in the basis of hat functions. Its nearest published relative: Fridovich-Keil, Yu, Tancik et al.,
-"Plenoxels: radiance fields without neural networks" (2022), section 3.
+"Plenoxels: radiance fields without neural networks" (2022), which interpolate a sparse voxel grid.
 """
 
 import jax

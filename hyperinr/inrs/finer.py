@@ -1,7 +1,7 @@
 """FINER: sines whose frequency grows with their argument, so that the bias chooses the frequency.
 
 Liu et al., "FINER: flexible spectral-bias tuning in implicit neural representation by variable-periodic activation
-functions" (2024), eq. 5.
+functions" (2024).
 """
 
 import math
@@ -30,8 +30,11 @@ def finer(
 ) -> Inr:
     """Layers ``sin(omega (|x| + 1) x)``, ``x = w h + b``.
 
-    Initialisation: weights as SIREN's; first-layer biases U(-k, k) (section 3.3: the larger k, the higher the
-    frequencies in use), the others U(-1/sqrt(fan_in), +).
+    The derivative is that of the whole function; the authors' code takes the factor ``|x| + 1`` for a constant unless
+    told otherwise.
+
+    Initialisation: weights as SIREN's; first-layer biases U(-k, k) (the larger k, the higher the frequencies in use),
+    the others U(-1/sqrt(fan_in), +).
 
     Args:
       channels: C.

@@ -1,7 +1,7 @@
 """A ReLU MLP on random Fourier features of the coordinates.
 
 Tancik et al., "Fourier features let networks learn high frequency functions in low dimensional domains" (2020), eq. 5
-with all amplitudes 1 and frequencies from a normal distribution (section 5, "Gaussian").
+with all amplitudes 1 and frequencies from a normal distribution (section 6.1, "Gaussian").
 """
 
 import jax

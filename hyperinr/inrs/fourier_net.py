@@ -1,6 +1,6 @@
 """FourierNet: a multiplicative filter network with sine filters, a sum of exponentially many sines.
 
-Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021), section 3.1.
+Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021).
 """
 
 import math

@@ -1,6 +1,6 @@
 """GaborNet: a multiplicative filter network whose filters are sines under a Gaussian window.
 
-Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021), section 3.2.
+Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021).
 """
 
 import math

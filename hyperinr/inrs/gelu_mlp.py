@@ -1,7 +1,7 @@
 """A GELU MLP on NeRF's sinusoidal features of the coordinates.
 
-Hendrycks and Gimpel, "Gaussian error linear units (GELUs)" (2016), section 2, for the activation; the features are
-those of `hyperinr.inrs.relu_mlp`.
+Hendrycks and Gimpel, "Gaussian error linear units (GELUs)" (2016), for the activation; the features are those of
+`hyperinr.inrs.relu_mlp`.
 """
 
 import jax

@@ -21,7 +21,7 @@ PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437, 21652197
 """One for each axis: the paper's three, and the next of its authors' code."""
 
 SPREAD = 1e-4
-"""Bound of fresh features (section 4, "Initialization")."""
+"""Bound of fresh features, the paper's."""
 
 
 def level_resolutions(num_levels: int, coarsest: int, finest: int) -> tuple[int, ...]:
@@ -52,8 +52,8 @@ def hash_grid(
 ) -> Inr:
     """Features of every level's surrounding vertices, interpolated, then a ReLU MLP.
 
-    A level whose vertices fit its table has a row for each, without hashing. Initialisation (section 4): features
-    U(-1e-4, 1e-4); the MLP's as in `relu_mlp`.
+    A level whose vertices fit its table has a row for each, without hashing. Initialisation: features U(-1e-4, 1e-4) as
+    in the paper; the MLP's as in `relu_mlp`, where the paper takes Glorot and Bengio's.
 
     Args:
       channels: C.

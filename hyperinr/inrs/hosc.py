@@ -1,9 +1,8 @@
 """HOSC: a sine squared off by a hyperbolic tangent.
 
 Serrano, Szymkowiak and Musialski, "HOSC: a periodic activation function for preserving sharp features in implicit
-neural representations" (2024), eq. 3; with
-a frequency factor as in Wlodarczyk, Serrano and Musialski, "HOSC: a periodic activation with saturation control for
-high-fidelity implicit neural representations" (2026).
+neural representations" (2024); with a frequency factor as in Wlodarczyk, Serrano and Musialski, "HOSC: a periodic
+activation with saturation control for high-fidelity implicit neural representations" (2026).
 """
 
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
 """What the multiplicative filter networks have in common: a product of filters, linear in between.
 
-Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021), eq. 3.
+Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021).
 
 Letters: ``H`` units of a filter.
 """

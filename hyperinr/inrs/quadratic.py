@@ -1,7 +1,6 @@
 """MLP with (inverse) quadratic activations.
 
-Ramasinghe and Lucey, "Beyond periodicity: towards a unifying framework for activations in coordinate-MLPs" (2022),
-table 1.
+Ramasinghe and Lucey, "Beyond periodicity: towards a unifying framework for activations in coordinate-MLPs" (2022).
 """
 
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
 """WIRE with real wavelets: cosines under a Gaussian window.
 
-Saragadam et al., "WIRE: wavelet implicit neural representations" (2023), eq. 4, its real part.
+Saragadam et al., "WIRE: wavelet implicit neural representations" (2023): its Gabor wavelet, the real part.
 """
 
 import jax.numpy as jnp
@@ -25,6 +25,9 @@ def real_wire(
     initialisation: Initialisation | None = None,
 ) -> Inr:
     """Layers ``cos(omega x) exp(-(s x)^2)``, ``x = w h + b``.
+
+    Cosine and window see the same x, as in the complex wavelet; in the authors' code of the real one each has a linear
+    map of its own.
 
     Initialisation, as in the authors' code: PyTorch's default, weights and biases U(-1/sqrt(fan_in), +).
 

@@ -1,7 +1,8 @@
 """A ReLU MLP on sinusoidal features of the coordinates.
 
-Mildenhall et al., "NeRF: representing scenes as neural radiance fields for view synthesis" (2020), eq. 4, for the
-features; He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015), eq. 10, for the initialisation.
+Mildenhall et al., "NeRF: representing scenes as neural radiance fields for view synthesis" (2020), section 5.1,
+eq. 4, for the features, here with the coordinates themselves before them; He, Zhang, Ren and Sun, "Delving deep into
+rectifiers" (2015), eq. 10, for the initialisation.
 """
 
 import jax

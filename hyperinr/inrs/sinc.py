@@ -1,7 +1,7 @@
 """MLP with sinc activations.
 
 Saratchandran, Ramasinghe, Shevchenko, Long and Lucey, "A sampling theory perspective on activations for implicit neural
-representations" (2024), section 3: of the usual activations the one whose shifts rebuild band-limited signals.
+representations" (2024): of the usual activations the one whose shifts rebuild band-limited signals.
 """
 
 import jax.numpy as jnp

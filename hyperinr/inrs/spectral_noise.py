@@ -1,6 +1,7 @@
 """SIREN weights with noise that grows with the frequencies of the signal.
 
-Chandravamsi et al., "Spectral bottleneck in sinusoidal representation networks: noise is all you need" (2025).
+Chandravamsi et al., "Spectral bottleneck in sinusoidal representation networks: noise is all you need" (2025), where
+the scheme is called WINNER and the network SIREN^2.
 """
 
 import math
@@ -17,6 +18,9 @@ __all__ = ['spectral_centroid', 'spectral_noise_weights']
 
 def spectral_centroid(values: Array, grid_shape: Sequence[int]) -> float:
     """Mean frequency of a signal on a grid, weighted by its amplitudes, over its Nyquist frequency.
+
+    Of the radius in all D dimensions, and over all channels together. The authors' code transforms along the last axis
+    alone, keeps the mean, and averages the centroids of rows and channels.
 
     Args:
       values: ``[prod(grid_shape), C]``, row-major; each channel's mean is left out.
@@ -39,8 +43,8 @@ def spectral_noise_weights(
 ) -> Rule:
     """`sine_weights` with Gaussian noise of deviations ``s_0 / omega`` and ``s_1 / omega`` on the first two layers.
 
-    ``s_0 = first_noise (1 - exp(-saturation c))`` and ``s_1 = second_noise c``, as in the paper; the constants that
-    suit a signal depend on its kind and length.
+    ``s_0 = first_noise (1 - exp(-saturation c))`` and ``s_1 = second_noise c``. The defaults are the authors' for
+    images; for audio they take 3500, 3 and 7. In their code c is also divided by a power of the number of channels.
 
     Args:
       centroid: c in [0, 1], see `spectral_centroid`.

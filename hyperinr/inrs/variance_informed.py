@@ -1,7 +1,7 @@
 """Weights that keep the variance of pre-activations from layer to layer, whatever the activation.
 
 Hewa Koneputugodage, Ben-Shabat, Ramasinghe and Gould, "VI3NR: variance informed initialization for implicit neural
-representations" (2025), section 3. The expectations are Monte Carlo estimates: no activation needs a derivation.
+representations" (2025). The expectations are Monte Carlo estimates, as there: no activation needs a derivation.
 """
 
 import functools
@@ -46,7 +46,8 @@ def activation_moments(activation: Callable[[Array], Array], deviation: float) -
 def balanced_deviation(activation: Callable[[Array], Array]) -> float:
     """The deviation of pre-activations at which gradients, too, keep their variance: ``s^2 E[a'^2] = E[a^2]``.
 
-    Found by bisection between neighbours of a grid from 1e-3 to 1e2, from below.
+    The paper's condition on the backward pass, which its authors solve on a grid; here by bisection between neighbours
+    of a grid from 1e-3 to 1e2, from below.
 
     Raises:
       ValueError: there is none, as for a sine, whose gradients grow at any deviation.
@@ -125,7 +126,7 @@ def variance_informed(
     input_square: float = 1 / 3,
     distribution: Distribution = 'uniform',
 ) -> Initialisation:
-    """`variance_informed_weights` without biases, as in the paper.
+    """`variance_informed_weights` without biases, as in the paper's pre-activations.
 
     Args:
       preactivation_deviation, output_deviation, input_square, distribution: of `variance_informed_weights`.

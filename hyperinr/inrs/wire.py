@@ -1,7 +1,7 @@
 """WIRE: complex Gabor wavelets. Complex weights are stored as pairs of real tensors.
 
 Saragadam, LeJeune, Tan, Balakrishnan, Veeraraghavan and Baraniuk, "WIRE: wavelet implicit neural representations"
-(2023), eq. 4.
+(2023): the complex Gabor wavelet.
 """
 
 from collections.abc import Mapping

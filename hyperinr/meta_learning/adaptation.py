@@ -35,8 +35,8 @@ def adapt(
 ) -> Code:
     """The code after ``num_steps`` steps ``code <- code - rate * d error(decode(code)) / d code``.
 
-    Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks" (2017), eq. 1, with the
-    step sizes of ``start.rates``; a step beyond the last rate uses the last rate.
+    Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks" (2017), section 2.2,
+    with the step sizes of ``start.rates``; a step beyond the last rate uses the last rate.
 
     Args:
       inr: evaluator.

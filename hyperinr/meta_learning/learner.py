@@ -74,7 +74,7 @@ def meta_learner(
       loss: the outer loss of a datapoint: its mean squared error, or the logarithm of it (mean PSNR up to a constant,
         so that easy signals count as much as hard ones).
       loss_steps: measured after the last step, or averaged over the start and every step (Antoniou, Edwards and
-        Storkey, "How to train your MAML" (2019), section 4, with equal weights).
+        Storkey, "How to train your MAML" (2019): its multi-step loss with equal weights).
       average_decay: of the exponential moving average of the parameters that generation uses, warmed up as
         ``min(decay, (1 + t) / (10 + t))``; ``None`` uses the parameters themselves.
       group_size: datapoints that run together on one device; ``None`` chooses by platform. No effect on results beyond

@@ -11,9 +11,9 @@ __all__ = ['toward']
 def toward(start: Code, adapted: Code) -> jax.Array:
     """``[]``, a term of value 0 whose gradient with respect to ``start`` is ``start - adapted``.
 
-    Nichol, Achiam and Schulman, "On first-order meta-learning algorithms" (Reptile, 2018), algorithm 2: the outer
-    optimiser takes ``start - adapted``, averaged over the batch, for the gradient. What produced ``start`` gets it by
-    the chain rule, so that a hypernetwork is drawn to where its weights went.
+    Nichol, Achiam and Schulman, "On first-order meta-learning algorithms" (Reptile, 2018), its batched version: the
+    outer optimiser takes ``start - adapted``, averaged over the batch, for the gradient. What produced ``start`` gets
+    it by the chain rule, so that a hypernetwork is drawn to where its weights went.
 
     Args:
       start: code, differentiated.

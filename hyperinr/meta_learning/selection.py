@@ -16,10 +16,10 @@ def largest_errors(
     """``(code, points) -> points``: the ``num_points`` that the code gets most wrong, anew in every step.
 
     Tack, Kim, Yu, Lee, Shin and Schwarz, "Learning large-scale neural fields via context pruned meta-learning"
-    (GradNCP, 2023), section 3.1: points are ranked by the norm of the last layer's gradient of their own error. That
-    norm is ``|error| sqrt(1 + |h|^2)`` with ``h`` the last features; for a SIREN ``|h|^2`` is nearly the same at all
-    points (half the width), so here the weighted error alone ranks them, which takes any family of INRs. The choice is
-    a constant in the outer derivative. The bootstrapped target of that paper is left out.
+    (GradNCP, 2023): points are ranked by the norm of the last layer's gradient of their own error. That norm is
+    ``|error| sqrt(1 + |h|^2)`` with ``h`` the last features; for a SIREN ``|h|^2`` is nearly the same at all points
+    (half the width), so here the weighted error alone ranks them, which takes any family of INRs. The choice is a
+    constant in the outer derivative. The bootstrapped target of that paper is left out.
 
     Args:
       inr: evaluator.

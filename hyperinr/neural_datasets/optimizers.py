@@ -60,7 +60,9 @@ def adam(
 def amsgrad(
     *, schedule: optax.Schedule, learning_rate: float = 1e-3, b1: float = 0.9, b2: float = 0.999
 ) -> optax.GradientTransformation:
-    """AMSGrad, which never forgets a large gradient. Reddi, Kale and Kumar, "On the convergence of Adam" (2018).
+    """AMSGrad, which never forgets a large gradient.
+
+    Reddi, Kale and Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2.
 
     Args:
       schedule: factor of the learning rate.

@@ -135,7 +135,7 @@ def chamfer_distance(points: np.ndarray, others: np.ndarray) -> float:
     """Mean distance from each point to the nearest of the other set, averaged over both directions.
 
     Fan, Su and Guibas, "A point set generation network for 3D object reconstruction from a single image" (2017),
-    section 3.1, with distances instead of their squares.
+    section 4.3, with distances instead of their squares.
 
     Args:
       points: ``[n, 3]`` on one surface.

@@ -42,7 +42,7 @@ def test_layers_have_the_sizes_that_were_asked_for():
     ('omega_0', 'hidden_omega_0', 'coord_dims'), [(30.0, 30.0, 2), (30.0, 30.0, 1), (10.0, 3.0, 3)]
 )
 def test_activations_keep_their_distribution_at_every_depth(omega_0, hidden_omega_0, coord_dims):
-    """Sitzmann et al. (2020), theorem 1.8: hidden pre-activations of unit variance, activations of mean square 1/2.
+    """Sitzmann et al. (2020), supplement: hidden pre-activations of unit variance, activations of mean square 1/2.
 
     The first layer spreads coordinates U(-1, 1) by ``omega_0 / (3 sqrt(D))``, far beyond a period. From there
     ``var(omega W h) = 2 E[h^2]`` and, for a normal pre-activation, ``E[h^2] = (1 - exp(-2 var(omega (W h + b)))) / 2``,
