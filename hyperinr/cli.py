@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = add('train', _train, 'meta-train; goes on where the run directory has a checkpoint')
     add_config(train)
-    train.add_argument('--run', metavar='DIR', help='run directory (default: runs/ and the name of the config)')
+    train.add_argument('--run', metavar='DIR', help='run directory (default: the name of the config, below runs/)')
     train.add_argument('--profile', type=int, default=0, metavar='N', help='trace N steps into DIR/profile')
     add_params(train)
 

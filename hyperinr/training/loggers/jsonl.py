@@ -19,7 +19,7 @@ FILE = 'metrics.jsonl'
 
 def jsonl() -> Logger:
     """Every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
-    return Logger('jsonl', lambda facts: MetricsFile(facts.run_dir / FILE, after_step=facts.start))
+    return Logger('jsonl', lambda facts: _Lines(MetricsFile(facts.run_dir / FILE, after_step=facts.start)))
 
 
 def read_metrics(path: str | os.PathLike, *, until_step: int) -> list[dict[str, Any]]:
@@ -49,15 +49,13 @@ class MetricsFile:
         with disk_errors(self._path):
             self._file = self._path.open('a', encoding='utf-8')
 
-    def write(self, record: Record) -> None:
-        """Appends one line; numbers that are not finite become null.
+    def write(self, step: int, record: Mapping[str, Any]) -> None:
+        """Appends ``{'step': step, **record}``; numbers that are not finite become null.
 
         Raises:
           RunError: the disk is full.
         """
-        figures, curves = record.findings.figures, record.findings.curves
-        content = {'step': record.step, 'kind': record.kind, **figures, **curves, 'seconds': record.seconds}
-        line = json.dumps(_plain(content), allow_nan=False)
+        line = json.dumps(_plain({'step': step, **record}), allow_nan=False)
         with disk_errors(self._path):
             self._file.write(f'{line}\n')
             self._file.flush()
@@ -65,6 +63,18 @@ class MetricsFile:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+class _Lines:
+    def __init__(self, file: MetricsFile):
+        self._file = file
+
+    def write(self, record: Record) -> None:
+        figures, curves = record.findings.figures, record.findings.curves
+        self._file.write(record.step, {'kind': record.kind, **figures, **curves, 'seconds': record.seconds})
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _step(line: str) -> float:
