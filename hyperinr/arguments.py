@@ -2,7 +2,7 @@
 
 import argparse
 
-__all__ = ['add_config', 'add_params', 'add_run']
+__all__ = ['add_best', 'add_config', 'add_params', 'add_run']
 
 
 def add_config(command: argparse.ArgumentParser) -> None:
@@ -22,3 +22,7 @@ def add_params(command: argparse.ArgumentParser) -> None:
 
 def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument('--run', metavar='DIR', required=True, help='run directory of `hyperinr train`')
+
+
+def add_best(command: argparse.ArgumentParser) -> None:
+    command.add_argument('--best', action='store_true', help='use the best checkpoint that the run kept')

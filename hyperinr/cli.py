@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import hyperinr
-from hyperinr.arguments import add_config, add_params, add_run
-from hyperinr.environment import set_environment
+from hyperinr.arguments import add_best, add_config, add_params, add_run
+from hyperinr.device_choice import add_device, device_configs, on_machine
 from hyperinr.errors import InputError, RunError
 from hyperinr.store_verbs import add_store_verbs
 
@@ -40,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
       The exit status: 0, 1 for a run that failed, 2 for a wrong call or input, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    set_environment()
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     sys.path.append(os.getcwd())
     plain = warnings.formatwarning
@@ -48,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.formatwarning = lambda message, *_: f'hyperinr: {message}\n'
         _quieten()
     try:
-        if options.keep_compiled:
-            _keep_compiled()
-        options.verb(options)
+        with on_machine(options) as options.machine:
+            if options.keep_compiled:
+                _keep_compiled()
+            options.verb(options)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt as error:
@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         command = verbs.add_parser(name, help=summary, description=f'{summary}.')
         command.set_defaults(verb=verb)
         command.add_argument('--debug', action='store_true', help='show tracebacks')
+        add_device(command)
         command.add_argument(
             '--keep-compiled', action='store_true', help='keep compiled functions on disk: the next start is faster'
         )
@@ -113,11 +114,13 @@ def _parser() -> argparse.ArgumentParser:
 
     train = add('train', _train, 'meta-train; goes on where the run directory has a checkpoint')
     add_config(train)
-    train.add_argument('--run', metavar='DIR', help='run directory (default: runs/ and the name of the config)')
+    train.add_argument('--run', metavar='DIR', help='run directory (default: the name of the config, below runs/)')
+    train.add_argument('--profile', type=int, default=0, metavar='N', help='trace N steps into DIR/profile')
     add_params(train)
 
     evaluate = add('evaluate', _evaluate, 'held-out PSNR against fine-tuning steps and seconds, with the baselines')
     add_run(evaluate)
+    add_best(evaluate)
     evaluate.add_argument('--json', metavar='FILE', help='where to write the figures (default: DIR/evaluation.json)')
     add_params(evaluate)
 
@@ -167,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     add_run(command)
+    add_best(command)
     command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
     command.add_argument('--out', metavar='DIR', default='weights', help='output folder (default: weights)')
     command.add_argument('--format', default='npz', help='npz, safetensors or pt (default: npz)')
@@ -179,10 +183,11 @@ def _train(options: argparse.Namespace) -> None:
     from hyperinr.library import compose
     from hyperinr.training import loop
 
-    config = load_config(options.config, options.param)
-    run_dir = Path(options.run or Path('runs') / config.source.stem)
+    config = load_config(options.config, options.param, also=device_configs(options))
+    run_dir = Path(options.run or options.machine.run_root / config.source.stem)
+    profile = {'profile_steps': options.profile} if options.profile else {}
     with applied(config):
-        configured(loop.train)(compose(), run_dir, config_text=config.text)
+        configured(loop.train)(compose(), run_dir, machine=options.machine, config_text=config.text, **profile)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -193,7 +198,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from hyperinr.training import evaluation
 
     config = run_config(options.run, options.param)
-    model = load(options.run)
+    model = load(options.run, best=options.best)
     with applied(config):
         result = configured(evaluation.evaluate)(model, compose().dataset())
     path = Path(options.json or Path(options.run) / 'evaluation.json')
@@ -205,7 +210,7 @@ def _generate(options: argparse.Namespace) -> None:
     from hyperinr import neural_datasets
 
     results = neural_datasets.generate_files(
-        hyperinr.load(options.run),
+        hyperinr.load(options.run, best=options.best),
         options.files,
         out=options.out,
         format=options.format,
@@ -219,7 +224,7 @@ def _finetune(options: argparse.Namespace) -> None:
     from hyperinr import neural_datasets
 
     results = neural_datasets.finetune_files(
-        hyperinr.load(options.run),
+        hyperinr.load(options.run, best=options.best),
         options.files,
         out=options.out,
         num_steps=options.num_steps,

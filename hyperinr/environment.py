@@ -5,15 +5,18 @@ import os
 __all__ = ['set_environment']
 
 
-def set_environment() -> None:
-    """One CPU device for each core, each with one thread; what is set already stays.
+def set_environment(devices: int | None = None) -> None:
+    """CPU devices with one thread each; what is set already stays.
 
     With more threads (``NPROC``) XLA cuts every small loop of an INR's step into pieces for its pool, which doubles the
     time of the step; that several devices deadlock in collectives does not matter, since training has none
     (docs/decisions.md).
+
+    Args:
+      devices: how many; ``None``: one for each core.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     os.environ.setdefault('NPROC', '1')
     flags = os.environ.get('XLA_FLAGS', '')
     if '--xla_force_host_platform_device_count' not in flags:
-        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={cores}'.strip()
+        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={devices or cores}'.strip()

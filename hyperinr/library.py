@@ -19,6 +19,7 @@ from hyperinr.inrs.initialisation import Initialisation
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.tuning import Search, search
+from hyperinr.training.best_checkpoint import BEST
 from hyperinr.training.checkpoints import restore_newest
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.model import Model
@@ -28,19 +29,21 @@ from hyperinr.types import Datapoint, DatasetSpec, Inr
 __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']
 
 
-def load(run_dir: str | os.PathLike) -> Model:
+def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
     """The model of a run, finished or not, from its newest sound checkpoint. The run's data are not needed.
 
     Gin is left as it was, so a program with a gin configuration of its own can call this.
 
     Args:
       run_dir: that ``hyperinr train`` wrote.
+      best: whether to take the best checkpoint instead, which a run with `training.best_checkpoint` keeps.
 
     Returns:
       A `Model` with the moving average of the parameters.
 
     Raises:
-      InputError: no run there, no sound checkpoint, or a run of another model than its config says.
+      InputError: no run there, no sound checkpoint, a run that keeps no best one, or a run of another model than its
+        config says.
 
     Example:
       >>> model = hyperinr.load('runs/demo')  # doctest: +SKIP
@@ -51,7 +54,9 @@ def load(run_dir: str | os.PathLike) -> Model:
     with config.applied(resolved):
         learner = compose().build(spec)
     like = jax.eval_shape(learner.init, jax.random.key(0), _blank(spec))
-    restored = restore_newest(Path(run_dir) / 'checkpoints', like)
+    restored = restore_newest(Path(run_dir) / (BEST if best else 'checkpoints'), like)
+    if restored is None and best:
+        raise InputError(f'{run_dir} keeps no best checkpoint; take the newest, or train with run/early_stopping.gin.')
     if restored is None:
         raise InputError(f'{run_dir} has no checkpoint yet; train it first: hyperinr train CONFIG --run {run_dir}.')
     for note in restored.notes:
@@ -72,7 +77,7 @@ def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> conf
             f'{run_dir} holds no run with a config ({path.name} is missing); '
             'give the folder of --run in `hyperinr train`.'
         )
-    return config.load_config(str(path.absolute()), bindings)
+    return config.load_config(str(path.absolute()), bindings, stored=True)
 
 
 def compose() -> Experiment:

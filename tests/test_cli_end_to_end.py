@@ -34,7 +34,7 @@ def own_data(name, folder):
 
 @pytest.mark.parametrize('name', [name for name in available() if name.startswith('experiment/')])
 def test_every_experiment_runs_two_steps(name, tmp_path):
-    bindings = [*overrides(name), *own_data(name, tmp_path), 'loop.train.tensorboard=False']
+    bindings = [*overrides(name), *own_data(name, tmp_path), 'loop.train.loggers=[]']
     run('train', name, '--run', tmp_path / 'run', *params(bindings))
     lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
     assert max(json.loads(line)['step'] for line in lines) == 2

@@ -61,6 +61,13 @@ def test_includes_are_overridden_by_what_comes_after_and_the_command_line_wins(w
     assert where['inrs.siren.omega_0'] == (30.0, 'default')
 
 
+def test_a_second_file_comes_after_the_first_and_before_the_command_line(write):
+    write(f'{HEADER}experiment.experiment.inr = @inrs.siren\ninrs.siren.width = 8\ninrs.siren.depth = 2\n', 'base.gin')
+    write(f'{HEADER}inrs.siren.width = 9\ninrs.siren.depth = 3\n', 'second.gin')
+    read = config.load_config('base.gin', ['siren.depth=4'], also=['second.gin'])
+    assert (read.value('inrs.siren.width'), read.value('inrs.siren.depth')) == (9, 4)
+
+
 def test_values_resolve_through_macros(write):
     name = write(f'{HEADER}WIDTH = 12\nexperiment.experiment.inr = @inrs.siren\ninrs.siren.width = %WIDTH\n')
     assert config.load_config(name, ['WIDTH = 24']).value('inrs.siren.width') == 24
@@ -119,6 +126,7 @@ def test_two_modules_of_one_name_keep_apart(write):
         ('NUM_STEPS', 'write NAME=VALUE'),
         ('import os', 'only bindings'),
         ('SEED=%gin.REQUIRED', 'SEED must be set'),
+        ('loop.train.validate_every=5', "no parameter 'validate_every' any more; set held_out_psnr.every"),
     ],
 )
 def test_a_wrong_override_is_one_line_that_names_it(binding, message):

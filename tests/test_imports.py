@@ -9,14 +9,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
-    ('arguments', 'coordinates', 'environment', 'files', 'metrics', 'sharding', 'weights'),
+    ('arguments', 'coordinates', 'environment', 'files', 'machine', 'metrics', 'sharding', 'weights'),
     ('compilation_cache',),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
     ('neural_datasets', 'training'),
     ('inspection',),
     ('config',),
-    ('library',),
+    ('device_choice', 'library'),
     ('store_commands', 'tuning_commands'),
     ('store_verbs',),
     ('__init__', '__main__', 'cli'),

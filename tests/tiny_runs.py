@@ -59,7 +59,7 @@ def overrides(name: str, *, num_steps: int = 2) -> list[str]:
     bindings = [f'NUM_STEPS={num_steps}', 'BATCH_SIZE=2', 'siren.width=8', 'siren.depth=2']
     if config.value('meta_learning.meta_learner.num_steps'):
         bindings += ['meta_learner.num_steps=1']
-    bindings += ['loop.train.num_validation=2', 'evaluate.num_datapoints=2', 'evaluate.steps=(0, 1, 3)']
+    bindings += ['held_out_psnr.num_datapoints=2', 'evaluate.num_datapoints=2', 'evaluate.steps=(0, 1, 3)']
     bindings += ['evaluate.num_search_datapoints=1', 'evaluate.num_timing_datapoints=1']
     if config.value('meta_learning.meta_learner.num_context_points'):
         bindings += ['meta_learner.num_context_points=64']

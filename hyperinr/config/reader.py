@@ -35,28 +35,40 @@ ENTRY_POINTS = (
     'hyperinr.training.experiment.experiment',
     'hyperinr.training.loop.train',
     'hyperinr.training.evaluation.evaluate',
+    'hyperinr.machine.machine',
     'hyperinr.neural_datasets.plan.neural_dataset',
     'hyperinr.neural_datasets.tuning.search',
 )
 """What hyperinr itself calls. A binding that belongs neither to one of these nor to what they refer to does nothing."""
+RETIRED = {
+    'hyperinr.training.loop.train': {
+        'validate_every': "set held_out_psnr.every, e.g. '200 steps'",
+        'num_validation': 'set held_out_psnr.num_datapoints',
+        'tensorboard': 'list the loggers in loop.train.loggers',
+    },
+}
+"""Parameters of earlier versions by function, and what to do instead."""
 COMMAND_LINE = '-p'
 
 
-def load_config(name: str, bindings: Sequence[str] = ()) -> Config:
+def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = (), stored: bool = False) -> Config:
     """Read a config with its includes, override it, and check every name in it. Gin's state is not touched.
 
     Args:
       name: see `find`.
       bindings: ``'siren.width = 32'`` or ``'NUM_STEPS=100'``; they come last. A target's leading module names may be
         left out where it stays unique.
+      also: configs that are read after it, before the bindings.
+      stored: whether a run of an earlier version may have written it; what it sets of `RETIRED` is passed over.
 
     Raises:
       InputError: an unknown file, module, function, parameter or macro (the nearest is named), a syntax error, a
         binding that has no effect, or a value that must be set and is not.
     """
     path = find(name)
-    reader = _Reader()
-    reader.read_file(path, ())
+    reader = _Reader(stored)
+    for each in (path, *(find(name) for name in also)):
+        reader.read_file(each, ())
     for binding in bindings:
         reader.read_override(binding)
     return reader.resolve(path)
@@ -79,7 +91,8 @@ class _Delegate(config_parser.ParserDelegate):
 class _Reader:
     """Collects the statements of files and overrides, then resolves them."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: bool = False) -> None:
+        self.stored = stored
         self.targets: dict[int, Target] = {}
         self.modules: dict[str, ModuleType] = {}
         self.bindings: dict[tuple[str, Target, str], tuple[Any, str]] = {}
@@ -180,6 +193,11 @@ class _Reader:
         parameters = inspect.signature(target.function).parameters
         open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
         if statement.arg_name not in parameters and not open_ended:
+            successor = RETIRED.get(f'{target.module}.{target.name}', {}).get(statement.arg_name)
+            if successor is not None and self.stored:
+                return
+            if successor is not None:
+                raise InputError(f'{where}: {target!r} has no parameter {statement.arg_name!r} any more; {successor}.')
             remedy = nearest(
                 statement.arg_name, list(parameters), fallback=f'; it has {", ".join(parameters) or "none"}.'
             )

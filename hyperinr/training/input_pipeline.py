@@ -1,13 +1,15 @@
 """Which datapoints a step sees, and having them on the devices before the step asks for them.
 
 A batch is a function of the seed and the number of the step alone, so a resumed run needs no state of its data: it asks
-for the next number. One background thread keeps a few batches ready; it works while the main thread waits for a step.
+for the next number. Background threads keep a few batches ready; they work while the main thread waits for a step.
 """
 
+import collections
 import contextlib
-import queue
-import threading
+import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +36,11 @@ class Positions:
     def __init__(self, length: int, batch_size: int, seed: int):
         self._length, self._batch_size, self._seed = length, batch_size, seed
         self._orders: dict[int, np.ndarray] = {}
+
+    @property
+    def epochs_per_step(self) -> Fraction:
+        """How much of the source an update sees."""
+        return Fraction(self._batch_size, self._length)
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions in the source and their epochs, both ``[B]`` int64, of the batch of update ``step`` (from 0)."""
@@ -107,52 +114,37 @@ class Batches(NamedTuple):
         return batch
 
 
-class _Failure(NamedTuple):
-    error: BaseException
-
-
 @contextlib.contextmanager
-def prefetched(make: Callable[[int], Any], first: int, last: int, *, depth: int = 2) -> Iterator[Iterator[Any]]:
-    """``make(first) ... make(last - 1)`` in order, made by a thread that stays ``depth`` ahead.
+def prefetched(
+    make: Callable[[int], Any], first: int, last: int, *, depth: int = 2, workers: int = 1
+) -> Iterator[Iterator[Any]]:
+    """``make(first) ... make(last - 1)`` in order, made by threads that stay ahead.
 
     Args:
-      make: called in one background thread.
+      make: called in the threads, by more than one of them at a time where there are more.
       first: number of the first item.
       last: one after the last.
-      depth: items that wait to be taken.
+      depth: items that wait to be taken, beside those that are being made.
+      workers: threads.
 
     Yields:
-      The items; an exception of ``make`` is raised where its item would come. The thread ends with the context.
+      The items; an exception of ``make`` is raised where its item would come. The threads end with the context.
     """
-    items: queue.Queue[Any] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
+    numbers = iter(range(first, last))
+    ahead: collections.deque[Future[Any]] = collections.deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix='hyperinr-input')
 
-    def put(item: Any) -> bool:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                items.put(item, timeout=0.1)
-                return True
-        return False
-
-    def work() -> None:
-        try:
-            for number in range(first, last):
-                if not put(make(number)):
-                    return
-        except BaseException as error:
-            put(_Failure(error))
+    def submit(count: int) -> None:
+        ahead.extend(pool.submit(make, number) for number in itertools.islice(numbers, count))
 
     def take() -> Iterator[Any]:
-        for _ in range(first, last):
-            item = items.get()
-            if isinstance(item, _Failure):
-                raise item.error
+        while ahead:
+            item = ahead.popleft().result()
+            submit(1)
             yield item
 
-    thread = threading.Thread(target=work, name='hyperinr-input', daemon=True)
-    thread.start()
     try:
+        submit(depth + workers)
         yield take()
     finally:
-        stop.set()
-        thread.join()
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -3,55 +3,36 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.files import check_writable_folder, write_json
+from hyperinr.files import check_writable_folder
+from hyperinr.machine import Machine
 from hyperinr.training import devices as seam
+from hyperinr.training.best_checkpoint import BestCheckpoint, KeptBest
 from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest
-from hyperinr.training.divergence import FallGuard, locate, not_finite
+from hyperinr.training.clock import Clock, compilation_apart
+from hyperinr.training.closing import summarise
+from hyperinr.training.evaluators.base import Evaluator, Subject
 from hyperinr.training.experiment import Experiment
-from hyperinr.training.input_pipeline import Batches, Positions, prefetched
-from hyperinr.training.interruption import interruptible
-from hyperinr.training.logs import MetricsFile, ProgressReport, TensorBoard, duration, print_table
-from hyperinr.training.run_directory import RunFiles, check_same_run, locked, write_run_files
-from hyperinr.training.throughput import Stopwatch, matrix_product_gflops
-from hyperinr.training.validation import Validated, validator
-from hyperinr.types import MetaLearner, TrainState
+from hyperinr.training.input_pipeline import Batches, Positions
+from hyperinr.training.loggers import Logger, LoggerGroup, RunFacts, jsonl
+from hyperinr.training.loggers.jsonl import FILE, read_metrics
+from hyperinr.training.logs import ProgressReport
+from hyperinr.training.profiling import StepTrace
+from hyperinr.training.run_directory import RunFiles, check_same_run, hyperparameters, locked, write_run_files
+from hyperinr.training.session import Outputs, Schedule, Session
+from hyperinr.training.spans import Moment
+from hyperinr.training.stop_rules import StopRule, StopRules
+from hyperinr.training.watching import Evaluation, evaluations_of, figures_of, prepare
+from hyperinr.types import TrainState
 
 __all__ = ['train']
 
-
-class _Schedule(NamedTuple):
-    """When things happen, in steps; everything also happens after the last step."""
-
-    num_steps: int
-    log_every: int
-    validate_every: int
-    checkpoint_every: int
-
-    def due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.num_steps
-
-
-class _Pending(NamedTuple):
-    """An update that was dispatched and not yet looked at: the state before it, its number and its metrics."""
-
-    state: TrainState
-    step: int
-    metrics: Any
-
-
-class _Outputs(NamedTuple):
-    checkpoints: Checkpoints
-    metrics: MetricsFile
-    tensorboard: TensorBoard
-    progress: ProgressReport
+ANY_MACHINE = Machine()
 
 
 def train(
@@ -59,11 +40,14 @@ def train(
     run_dir: str | os.PathLike,
     *,
     log_every: int = 20,
-    validate_every: int = 200,
     checkpoint_every: int = 200,
     keep_checkpoints: int = 2,
-    num_validation: int = 64,
-    tensorboard: bool = True,
+    evaluators: Sequence[Evaluator] = (),
+    loggers: Sequence[Logger] = (),
+    stop_rules: Sequence[StopRule] = (),
+    best: BestCheckpoint | None = None,
+    profile_steps: int = 0,
+    machine: Machine = ANY_MACHINE,
     config_text: str | None = None,
 ) -> TrainState:
     """Meta-trains, or goes on with, the run in ``run_dir``.
@@ -74,13 +58,16 @@ def train(
     Args:
       experiment: what to train, on what, for how long.
       run_dir: new, empty, or of the same run; gets ``config.gin``, ``run.json``, ``spec.json``, ``versions.json``,
-        ``metrics.jsonl``, ``summary.json``, ``checkpoints/`` and ``tensorboard/``.
+        ``metrics.jsonl``, ``summary.json``, ``checkpoints/`` and what loggers, ``best`` and ``profile_steps`` add.
       log_every: steps between two reports.
-      validate_every: steps between two validations; their time counts in no throughput.
       checkpoint_every: steps between two checkpoints.
       keep_checkpoints: how many of the newest stay.
-      num_validation: datapoints of the validation split to use.
-      tensorboard: whether to write TensorBoard events.
+      evaluators: each measures on its own cadence, and after the last step; their time counts in no throughput.
+      loggers: are told of every report and evaluation, beside ``metrics.jsonl``.
+      stop_rules: that may end the run before the experiment's last step; the first reason counts.
+      best: which state to keep in ``best/``, if any.
+      profile_steps: steps to trace into ``profile/``, after a few others; 0 traces none.
+      machine: where this process runs.
       config_text: operative config, stored beside the run and compared on resuming.
 
     Returns:
@@ -92,10 +79,13 @@ def train(
       KeyboardInterrupt: after SIGINT, when the state is saved.
       SystemExit: 143, after SIGTERM, when the state is saved.
     """
-    intervals = {'log_every': log_every, 'validate_every': validate_every, 'checkpoint_every': checkpoint_every}
-    for name, value in {**intervals, 'keep_checkpoints': keep_checkpoints}.items():
+    clock = Clock()
+    at_least_one = {'log_every': log_every, 'checkpoint_every': checkpoint_every, 'keep_checkpoints': keep_checkpoints}
+    for name, value in at_least_one.items():
         if value < 1:
             raise InputError(f'{name} is {value}; it must be at least 1.')
+    if profile_steps < 0:
+        raise InputError(f'profile_steps is {profile_steps}; it must be at least 0.')
     run_dir = Path(run_dir)
     run = {'num_steps': experiment.num_steps, 'batch_size': experiment.batch_size, 'seed': experiment.seed}
     files = RunFiles(config_text, run, None)
@@ -108,45 +98,58 @@ def train(
     source = dataset.splits['train']
     if len(source) < 1:
         raise InputError(f'the training split of {spec.name!r} is empty.')
-    batches = Batches(source, spec, Positions(len(source), experiment.batch_size, experiment.seed))
+    positions = Positions(len(source), experiment.batch_size, experiment.seed)
+    batches = Batches(source, spec, positions)
     with _memory_errors(experiment.batch_size, InputError):
         example = batches(0)
-    devices, idle = seam.choose(experiment.batch_size)
+    devices, idle = seam.choose(experiment.batch_size, jax.local_devices()[: machine.devices])
     init = jax.jit(learner.init)
     first = jax.tree.map(lambda leaf: leaf[0], example)
     like = jax.eval_shape(init, jax.random.key(experiment.seed), first)
+    rules = StopRules(stop_rules)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(compilation_apart(clock))
         restored: Restored | None = None
+        records: list[dict] = []
         if resuming:
             stack.enter_context(locked(run_dir))
             restored = restore_newest(run_dir / 'checkpoints', like)
-            if restored is not None and restored.step >= experiment.num_steps:
-                print(f'{run_dir} is finished: {restored.step} of {experiment.num_steps} steps are done.')
+        if restored is not None:
+            records = read_metrics(run_dir / FILE, until_step=restored.step)
+            clock.resume(restored.seconds)
+            ended = _ended(restored, evaluations_of(records), rules, positions)
+            if restored.step >= experiment.num_steps or ended is not None:
+                reason = f' ({ended})' if ended else ''
+                print(f'{run_dir} is finished: {restored.step} of {experiment.num_steps} steps are done{reason}.')
                 return restored.state
+        prepared = prepare(
+            evaluators,
+            Subject(learner, dataset, batches, devices, like),
+            wanted=[*(rule.figure for rule in stop_rules), best.figure if best else None],
+        )
         began = time.perf_counter()
-        with _memory_errors(experiment.batch_size, InputError):
+        with clock.part('compile'), _memory_errors(experiment.batch_size, InputError):
             update = seam.compile_update(learner, like, example, devices)
         compile_seconds = time.perf_counter() - began
         seam.check_memory(update, devices, experiment.batch_size)
-        validate = validator(
-            learner, dataset.splits['validation'], spec, num_datapoints=num_validation, devices=devices
-        )
         if not resuming:
             check_writable_folder(run_dir)
             stack.enter_context(locked(run_dir))
         write_run_files(run_dir, files)
 
-        start, seconds = (restored.step, restored.seconds) if restored else (0, 0.0)
+        start = restored.step if restored else 0
         state = restored.state if restored else init(jax.random.key(experiment.seed), first)
         checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
         stack.callback(checkpoints.close)
         checkpoints.discard_after(start)
-        log = MetricsFile(run_dir / 'metrics.jsonl', after_step=start)
-        stack.callback(log.close)
-        board = TensorBoard(run_dir / 'tensorboard' if tensorboard else None, after_step=start)
-        stack.callback(board.close)
+        kept = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records)) if best else None
+        if kept is not None:
+            stack.callback(kept.close)
         progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps))
+        facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
+        group = LoggerGroup([jsonl(), *loggers], facts, progress.say)
+        stack.callback(group.close)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)
         if restored:
@@ -155,139 +158,44 @@ def train(
             f'{experiment.num_steps} steps of {experiment.batch_size} datapoints on {len(devices)} '
             f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}; compiled in {compile_seconds:.1f} s'
         )
-        session = _Session(
+        session = Session(
             learner=learner,
             batches=batches,
             devices=devices,
+            workers=machine.workers,
             update=update,
-            validate=validate,
-            schedule=_Schedule(experiment.num_steps, log_every, validate_every, checkpoint_every),
-            outputs=_Outputs(checkpoints, log, board, progress),
-            watch=Stopwatch(seconds),
+            schedule=Schedule(experiment.num_steps, log_every, checkpoint_every),
+            evaluators=prepared,
+            rules=rules,
+            outputs=Outputs(checkpoints, kept, group, progress),
+            clock=clock,
+            trace=StepTrace(run_dir, profile_steps, start=start, end=experiment.num_steps, clock=clock),
         )
         with _memory_errors(experiment.batch_size, RunError):
             final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
-    _summarise(run_dir, session, num_steps=experiment.num_steps - start, flops=learner.flops(example), devices=devices)
+    summarise(
+        run_dir,
+        num_steps=int(final.step) - start,
+        ended_by=session.ended_by,
+        seconds=clock.trained,
+        spent=clock.spent(),
+        records=records,
+        latest=session.latest,
+        best=kept.best if kept else None,
+        failed_loggers=group.failed,
+        flops=learner.flops(example),
+        devices=devices,
+    )
     return seam.unpack(final)
 
 
-class _Session:
-    """One process's share of a run."""
-
-    def __init__(
-        self,
-        *,
-        learner: MetaLearner,
-        batches: Batches,
-        devices: list[jax.Device],
-        update: seam.CompiledUpdate,
-        validate: Callable[[Any], Validated],
-        schedule: _Schedule,
-        outputs: _Outputs,
-        watch: Stopwatch,
-    ):
-        self._learner, self._batches, self._devices = learner, batches, devices
-        self._update, self._validate, self._schedule, self._outputs = update, validate, schedule, outputs
-        self.watch = watch
-        self.seconds_before = watch.total
-        self.validated: Validated | None = None
-        self._interval: list[dict[str, float]] = []
-        self._interval_seconds = 0.0
-        self._guard = FallGuard()
-
-    def run(self, state: TrainState, start: int) -> TrainState:
-        """Updates ``start`` to the last; ``state`` is packed and placed, and so is the result."""
-        schedule, outputs = self._schedule, self._outputs
-        with (
-            interruptible() as interruption,
-            prefetched(lambda step: seam.shard(self._batches(step), self._devices), start, schedule.num_steps) as items,
-        ):
-            pending: _Pending | None = None
-            self.watch.start()
-            for step in range(start, schedule.num_steps):
-                try:
-                    batch = next(items)
-                except InputError as error:
-                    raise RunError(f'training stopped before step {step + 1}: {error}') from error
-                after, metrics = self._update.call(state, batch)
-                self._settle(pending)
-                pending, state, done = _Pending(state, step, metrics), after, step + 1
-                outputs.progress.advance(step)
-                logs = schedule.due(done, schedule.log_every)
-                validates = schedule.due(done, schedule.validate_every)
-                stops = interruption.signal is not None and done < schedule.num_steps
-                saves = schedule.due(done, schedule.checkpoint_every) or stops
-                if logs or validates or saves:
-                    self._settle(pending)
-                    pending = None
-                    self._interval_seconds += self.watch.pause()
-                    if logs:
-                        self._report(done)
-                    if validates:
-                        self._measure(state, done)
-                    if saves:
-                        outputs.checkpoints.save(seam.fetch(state), seconds=self.watch.total)
-                    if stops:
-                        outputs.checkpoints.wait()
-                        message = f'interrupted: saved at step {done}; the same command goes on from there'
-                        outputs.progress.say(message)
-                        interruption.raise_if_any(message)
-                    self.watch.start()
-            self.watch.pause()
-            outputs.checkpoints.wait()
-        return state
-
-    def _settle(self, pending: _Pending | None) -> None:
-        """Waits for an update and looks at its metrics.
-
-        One update later than it was dispatched, so that the devices never wait for the host. No update overwrites the
-        state it starts from, hence the state before a bad one is still there to look at.
-        """
-        if pending is None:
-            return
-        metrics = {name: float(leaf) for name, leaf in pending.metrics.items()}
-        if not_finite(metrics):
-            state = seam.unpack(seam.fetch(pending.state))
-            found = locate(self._learner, state, self._batches(pending.step), metrics)
-            raise RunError(
-                f'training diverged at step {pending.step + 1}: {found}; lower the learning rate or clip the gradient, '
-                'and start a new run.'
-            )
-        self._interval.append(metrics)
-
-    def _report(self, done: int) -> None:
-        outputs, number = self._outputs, len(self._interval)
-        means = {name: float(np.mean([each[name] for each in self._interval])) for name in self._interval[0]}
-        step_seconds = self._interval_seconds / number
-        self._interval, self._interval_seconds = [], 0.0
-        outputs.metrics.write(
-            done, {'kind': 'train', **means, 'step_seconds': step_seconds, 'seconds': self.watch.total}
-        )
-        scalars = {**means, 'step_seconds': step_seconds}
-        outputs.tensorboard.scalars(done, {f'train/{name}': value for name, value in scalars.items()})
-        outputs.progress.report(done, step_seconds=step_seconds, metrics=means)
-        self._guard.check(done, means.get('psnr_db'))
-
-    def _measure(self, state: TrainState, done: int) -> None:
-        outputs = self._outputs
-        began = time.perf_counter()
-        self.validated = self._validate(state.average)
-        psnr, elapsed = self.validated.psnr_db, time.perf_counter() - began
-        if np.isnan(psnr).any():
-            raise RunError(
-                f'validation after step {done} gave a PSNR that is not a number after {int(np.isnan(psnr).argmax())} '
-                'adaptation steps; lower the learning rate or the inner rates, and start a new run.'
-            )
-        outputs.metrics.write(
-            done,
-            {'kind': 'validation', 'psnr_db': psnr, 'validation_seconds': elapsed, 'seconds': self.watch.total},
-        )
-        named = {f'validation/psnr_db_after_{step}_steps': float(value) for step, value in enumerate(psnr)}
-        outputs.tensorboard.scalars(done, named)
-        if self.validated.pictures is not None:
-            outputs.tensorboard.pictures(done, 'validation/original_0_K', self.validated.pictures)
-        curve = ', '.join(f'{value:.2f}' for value in psnr)
-        outputs.progress.say(f'step {done}  validation PSNR after 0..{len(psnr) - 1} steps: {curve} dB')
+def _ended(restored: Restored, evaluations: Sequence[Evaluation], rules: StopRules, positions: Positions) -> str | None:
+    """Tells the rules what they would have been told without an interruption; why the run has ended, if it has."""
+    past = [*evaluations, Evaluation(restored.step, restored.seconds, {})]
+    reasons = [
+        rules.ends(Moment(step, seconds, step * positions.epochs_per_step), figures) for step, seconds, figures in past
+    ]
+    return next(filter(None, reasons), None)
 
 
 @contextlib.contextmanager
@@ -302,23 +210,3 @@ def _memory_errors(batch_size: int, kind: type[InputError] | type[RunError]) -> 
                 f'out of memory: lower BATCH_SIZE (now {batch_size}), the resolution or the model size.'
             ) from error
         raise
-
-
-def _summarise(run_dir: Path, session: _Session, *, num_steps: int, flops: float, devices: list[jax.Device]) -> None:
-    seconds = session.watch.total - session.seconds_before
-    step_seconds = seconds / num_steps
-    summary: dict[str, Any] = {'seconds': session.watch.total, 'step_seconds': step_seconds}
-    rows = [
-        ('training time', duration(session.watch.total)),
-        ('mean step', f'{1000 * step_seconds:.1f} ms'),
-    ]
-    if session.validated is not None:
-        psnr = session.validated.psnr_db
-        summary['validation_psnr_db'] = [float(value) if np.isfinite(value) else None for value in psnr]
-        rows += [(f'validation PSNR, {step} steps', f'{psnr[step]:.2f} dB') for step in sorted({0, len(psnr) - 1})]
-    if step_seconds > 0:
-        reached, ceiling = flops / step_seconds / 1e9, matrix_product_gflops(devices)
-        summary |= {'gflops': reached, 'matrix_product_gflops': ceiling, 'fraction': reached / ceiling}
-        rows.append(('arithmetic', f'{reached:.0f} GFLOP/s, {reached / ceiling:.0%} of a matrix product'))
-    write_json(run_dir / 'summary.json', summary)
-    print_table(str(run_dir), rows)

@@ -1,5 +1,6 @@
 """The folder of one run: what it was started with, and the guard against mixing two runs in one folder."""
 
+import ast
 import contextlib
 import fcntl
 import json
@@ -15,11 +16,24 @@ from hyperinr.errors import InputError
 from hyperinr.files import check_writable_folder, disk_errors, replacing, write_json
 from hyperinr.types import DatasetSpec
 
-__all__ = ['RunFiles', 'changed_bindings', 'check_same_run', 'locked', 'read_spec', 'versions', 'write_run_files']
+__all__ = [
+    'RunFiles',
+    'changed_bindings',
+    'check_same_run',
+    'hyperparameters',
+    'locked',
+    'read_spec',
+    'versions',
+    'write_run_files',
+]
 
 CONFIG, SPEC, RUN, VERSIONS = 'config.gin', 'spec.json', 'run.json', 'versions.json'
 LOCK = '.lock'
 MAX_CHANGES_SHOWN = 6
+WATCHING = re.compile(
+    r'(\w+/)*(evaluators|loggers|stop_rules|best_checkpoint|machine)\d*\.|loop\.train\.|(from|import) '
+)
+"""Names of bindings that no parameter of the run depends on, and imports, which say nothing that bindings do not."""
 
 
 class RunFiles(NamedTuple):
@@ -64,8 +78,30 @@ def _bindings(text: str) -> dict[str, str]:
     return found
 
 
+def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
+    """Bindings of a canonical config by name; whatever is no number stays text.
+
+    Example:
+      >>> hyperparameters("siren.width = 64\\nexperiment.inr = @siren")
+      {'siren.width': 64, 'experiment.inr': '@siren'}
+    """
+    found: dict[str, bool | int | float | str] = {}
+    for name, text in _bindings(config_text).items():
+        if not text:
+            continue
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        found[name] = value if isinstance(value, bool | int | float | str) else text
+    return found
+
+
 def changed_bindings(before: str, after: str) -> list[str]:
-    """What differs between two configs, apart from comments, spacing and order.
+    """What differs between two configs, apart from comments, spacing, order, and what only watches a run.
+
+    A run may go on with other evaluators, loggers, intervals and stop rules, and on another machine: its parameters are
+    the same.
 
     Returns:
       One entry for each binding: ``'NUM_STEPS was 100, is now 200'``.
@@ -74,7 +110,9 @@ def changed_bindings(before: str, after: str) -> list[str]:
       >>> changed_bindings('siren.width = 64', '# wider\\nsiren.width = 128')
       ['siren.width was 64, is now 128']
     """
-    old, new = _bindings(before), _bindings(after)
+    old, new = (
+        {name: value for name, value in _bindings(text).items() if not WATCHING.match(name)} for text in (before, after)
+    )
     changes = []
     for name in [*old, *(name for name in new if name not in old)]:
         if name not in new:
@@ -177,13 +215,16 @@ def versions() -> dict[str, str]:
 def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
     """Writes what is missing, each file whole or not at all; what makes the folder a run comes first.
 
+    The config is that of the newest session: it may differ from the first one's in what `changed_bindings` passes over.
+
     Raises:
       InputError, RunError: as `hyperinr.files.disk_errors`.
     """
     run_dir = check_writable_folder(run_dir)
     if not (run_dir / RUN).exists():
         write_json(run_dir / RUN, dict(files.run))
-    if files.config_text is not None and not (run_dir / CONFIG).exists():
+    stored = (run_dir / CONFIG).read_text(encoding='utf-8') if (run_dir / CONFIG).exists() else None
+    if files.config_text is not None and files.config_text != stored:
         with replacing(run_dir / CONFIG) as temporary:
             temporary.write_text(files.config_text, encoding='utf-8')
     if files.spec is not None and not (run_dir / SPEC).exists():

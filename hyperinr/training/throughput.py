@@ -1,4 +1,4 @@
-"""Time spent on training alone, and the arithmetic it does against what the machine can do."""
+"""What the machine can do at best, for the arithmetic of training to be compared with."""
 
 import time
 from collections.abc import Sequence
@@ -7,33 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ['Stopwatch', 'matrix_product_gflops']
-
-
-class Stopwatch:
-    """Seconds of training, without the pauses for validation and saving.
-
-    Args:
-      seconds: of earlier sessions of the run.
-    """
-
-    def __init__(self, seconds: float = 0.0):
-        self.total = seconds
-        self._since: float | None = None
-
-    def start(self) -> None:
-        """Begins, or goes on after a pause."""
-        if self._since is None:
-            self._since = time.perf_counter()
-
-    def pause(self) -> float:
-        """Stops; returns the seconds since `start`, 0 if it was paused already."""
-        if self._since is None:
-            return 0.0
-        elapsed = time.perf_counter() - self._since
-        self.total += elapsed
-        self._since = None
-        return elapsed
+__all__ = ['matrix_product_gflops']
 
 
 def matrix_product_gflops(devices: Sequence[jax.Device], *, size: int = 2048, repetitions: int = 5) -> float:

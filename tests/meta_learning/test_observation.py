@@ -11,9 +11,10 @@ from hyperinr import metrics
 from hyperinr.meta_learning.observation import observe_fraction
 from hyperinr.meta_learning.selection import largest_errors
 from hyperinr.training import evaluation
+from hyperinr.training.evaluators.reconstruction import reconstructor
 from hyperinr.training.model import Model
-from hyperinr.training.validation import validator
 from tests import parts, tiny
+from tests.training.subjects import make_subject
 
 KEY = jax.random.key(0)
 
@@ -74,8 +75,9 @@ def partial_model():
 def test_validation_shows_a_part_and_judges_the_whole():
     model = partial_model()
     source = tiny.Batched(model.spec, 3)
-    validate = validator(model.learner, source, model.spec, num_datapoints=3, devices=jax.devices()[:1])
-    found = [validate(model.params).psnr_db for _ in range(2)]
+    subject = make_subject(model.learner, SimpleNamespace(spec=model.spec, splits={'validation': source}))
+    reconstruct = reconstructor(subject, split='validation', num_datapoints=3, num_steps=2, keep_steps=(2,))
+    found = [reconstruct(model.params).psnr_db.mean(axis=0) for _ in range(2)]
     np.testing.assert_array_equal(*found)
     expected = []
     for position in range(3):

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import jax
 import pytest
 
+from hyperinr.training import closing
+
 
 @pytest.fixture
 def file_size_limit() -> Callable[[int], contextlib.AbstractContextManager[None]]:
@@ -36,3 +38,12 @@ def eight_devices() -> list[jax.Device]:
     devices = jax.devices()
     assert len(devices) == 8, 'tests/conftest.py asks for eight CPU devices before jax starts'
     return devices
+
+
+@pytest.fixture(scope='session', autouse=True)
+def small_matrix_product() -> Iterator[None]:
+    """What every finished run is compared with takes seconds on eight devices of a small machine."""
+    real = closing.matrix_product_gflops
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closing, 'matrix_product_gflops', lambda devices: real(devices, size=64, repetitions=1))
+        yield

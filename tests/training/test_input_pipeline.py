@@ -110,6 +110,17 @@ def test_prefetched_raises_where_the_item_would_come():
             next(items)
 
 
+def test_several_threads_keep_the_order():
+    together = threading.Barrier(3, timeout=30)
+
+    def make(number):
+        together.wait()
+        return number
+
+    with prefetched(make, 0, 9, workers=3) as items:
+        assert list(items) == list(range(9)), 'three at a time, or the barrier breaks'
+
+
 def test_prefetched_ends_its_thread_when_left_early():
     before = threading.active_count()
     with prefetched(lambda number: number, 0, 1000) as items:

@@ -12,6 +12,7 @@ from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError, RunError
 from hyperinr.training import devices as seam
 from hyperinr.training.checkpoints import steps_in
+from hyperinr.training.evaluators import held_out_psnr
 from hyperinr.training.loop import train
 from hyperinr.training.run_directory import locked
 from tests.training.tiny_run import tiny_dataset
@@ -19,7 +20,11 @@ from tests.training.toy import toy_experiment
 
 CONFIG = 'SEED = 0\nsiren.width = 64\n'
 train_quickly = functools.partial(
-    train, log_every=2, validate_every=3, checkpoint_every=2, num_validation=2, tensorboard=False, config_text=CONFIG
+    train,
+    log_every=2,
+    checkpoint_every=2,
+    evaluators=[held_out_psnr(every='3 steps', num_datapoints=2)],
+    config_text=CONFIG,
 )
 
 
@@ -169,7 +174,7 @@ def test_a_run_in_progress_is_left_alone(finished):
         train_quickly(toy_experiment(), run_dir)
 
 
-@pytest.mark.parametrize('name', ['log_every', 'validate_every', 'checkpoint_every', 'keep_checkpoints'])
+@pytest.mark.parametrize('name', ['log_every', 'checkpoint_every', 'keep_checkpoints'])
 def test_an_interval_below_one_is_refused(tmp_path, name):
     with pytest.raises(InputError, match=f'{name} is 0'):
         train(toy_experiment(), tmp_path / 'run', **{name: 0})
@@ -243,20 +248,3 @@ def test_arithmetic_is_reported_against_a_matrix_product(tmp_path, capsys):
     assert summary['fraction'] == pytest.approx(summary['gflops'] / summary['matrix_product_gflops'])
     assert summary['gflops'] == pytest.approx(1e-3 / summary['step_seconds'])
     assert 'of a matrix product' in capsys.readouterr().out
-
-
-def test_validation_and_saving_do_not_count_as_training_time(tmp_path, monkeypatch):
-    from hyperinr.training import validation
-
-    clock = [0.0]
-    monkeypatch.setattr('time.perf_counter', lambda: clock[0])
-    pictures = validation._pictures
-
-    def slow_pictures(*arguments):
-        clock[0] += 1000.0
-        return pictures(*arguments)
-
-    monkeypatch.setattr(validation, '_pictures', slow_pictures)
-    train_quickly(toy_experiment(), tmp_path / 'run')
-    assert records(tmp_path / 'run', 'validation')[0]['validation_seconds'] == 1000.0
-    assert records(tmp_path / 'run', 'train')[-1]['seconds'] == 0.0

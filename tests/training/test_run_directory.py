@@ -7,6 +7,7 @@ from hyperinr.training.run_directory import (
     RunFiles,
     changed_bindings,
     check_same_run,
+    hyperparameters,
     locked,
     read_spec,
     write_run_files,
@@ -29,6 +30,33 @@ def test_changed_bindings_names_what_changed_came_and_went():
         'c = 2 is gone',
         'd.e = 4 is new',
     ]
+
+
+WATCHED = {
+    'loop.train.log_every': '5',
+    'loop.train.loggers': '[@loggers.tensorboard()]',
+    'evaluators.held_out_psnr.every': "'30 seconds'",
+    'seen/evaluators.held_out_psnr.split': "'train'",
+    'stop_rules.after.limit': "'1 hour'",
+    'best_checkpoint.best_checkpoint.mode': "'max'",
+    'machine.machine.workers': '4',
+}
+
+
+@pytest.mark.parametrize('name', WATCHED)
+def test_what_only_watches_a_run_may_change(tmp_path, name):
+    write_run_files(tmp_path, FILES)
+    text = f'from hyperinr import anything\n{FILES.config_text}{name} = {WATCHED[name]}\n'
+    assert changed_bindings(FILES.config_text, text) == changed_bindings(text, FILES.config_text) == []
+    newer = FILES._replace(config_text=text)
+    assert check_same_run(tmp_path, newer)
+    write_run_files(tmp_path, newer)
+    assert (tmp_path / 'config.gin').read_text() == text
+
+
+def test_hyperparameters_are_numbers_where_they_can_be():
+    text = "from a import b\n\nNUM_STEPS = 5\nb.c = (1,\n    2)\nb.d = @f()\nb.e = True\nb.g = 'text'\n"
+    assert hyperparameters(text) == {'NUM_STEPS': 5, 'b.c': '(1, 2)', 'b.d': '@f()', 'b.e': True, 'b.g': 'text'}
 
 
 def test_a_new_folder_becomes_the_run_and_reads_back(tmp_path):

@@ -12,6 +12,7 @@ import optax
 from hyperinr import encoders, hypernetworks, inrs, meta_learning
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.image_source import ImageRecords, ImageSource
+from hyperinr.training.evaluators import held_out_psnr
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.loop import train
 from hyperinr.types import Datapoint, DatasetSpec
@@ -78,10 +79,8 @@ def main() -> None:
         tiny_experiment(num_steps=args.num_steps, delay=args.delay),
         args.run_dir,
         log_every=1,
-        validate_every=5,
         checkpoint_every=args.checkpoint_every,
-        num_validation=2,
-        tensorboard=False,
+        evaluators=[held_out_psnr(every='5 steps', num_datapoints=2)],
     )
 
 

@@ -1,0 +1,62 @@
+"""Which machine file a command runs under: ``--device NAME``, else the environment's ``HYPERINR_DEVICE``, else none."""
+
+import argparse
+import contextlib
+import os
+from collections.abc import Iterator
+
+from hyperinr.environment import set_environment
+from hyperinr.machine import Machine, machine
+
+__all__ = ['VARIABLE', 'add_device', 'device_configs', 'on_machine']
+
+VARIABLE = 'HYPERINR_DEVICE'
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        '--device',
+        metavar='NAME',
+        help='facts of this machine: gin_configs/device/NAME.gin, or a file of your own that ends in .gin '
+        f'(default: ${VARIABLE})',
+    )
+
+
+def device_configs(options: argparse.Namespace) -> list[str]:
+    """The config of the chosen machine, to be read after an experiment's; none where nothing is chosen."""
+    name = options.device or os.environ.get(VARIABLE)
+    if not name:
+        return []
+    return [name if name.endswith('.gin') else f'device/{name}']
+
+
+@contextlib.contextmanager
+def on_machine(options: argparse.Namespace) -> Iterator[Machine]:
+    """Puts the chosen machine into the environment before jax starts, its name and data root for the block alone.
+
+    Args:
+      options: with ``device``, and ``param`` if the command has it, whose bindings of ``machine`` count.
+
+    Raises:
+      InputError: no such file, or a wrong value in it.
+    """
+    found = Machine()
+    bindings = [binding for binding in getattr(options, 'param', []) if binding.startswith('machine.')]
+    configs = device_configs(options)
+    if configs or bindings:
+        from hyperinr.config import applied, configured, load_config
+
+        with applied(load_config(configs[0] if configs else 'device/default', bindings)):
+            found = configured(machine)()
+    set_environment(found.devices)
+    inside = {VARIABLE: options.device, 'DATA_PATH': None if found.data_root is None else str(found.data_root)}
+    before = {name: os.environ.get(name) for name in inside}
+    os.environ.update({name: value for name, value in inside.items() if value is not None})
+    try:
+        yield found
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

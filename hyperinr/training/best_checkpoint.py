@@ -1,0 +1,106 @@
+"""Keeping the state that an evaluator liked best, beside the newest ones that a run goes on from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hyperinr.errors import InputError
+from hyperinr.training.checkpoints import Checkpoints, steps_in
+from hyperinr.training.stop_rules import better, check_mode
+from hyperinr.training.watching import Evaluation
+from hyperinr.types import TrainState
+
+__all__ = ['BEST', 'Best', 'BestCheckpoint', 'KeptBest', 'best_checkpoint']
+
+BEST = 'best'
+"""Folder of a run."""
+
+
+class BestCheckpoint(NamedTuple):
+    """What is best.
+
+    Attributes:
+      figure: ``'evaluator/figure'``.
+      mode: ``'max'`` or ``'min'``.
+      keep: how many of the best so far stay, >= 1.
+    """
+
+    figure: str
+    mode: str
+    keep: int
+
+
+class Best(NamedTuple):
+    """The best so far."""
+
+    step: int
+    value: float
+
+
+def best_checkpoint(*, figure: str = 'validation/adapted_psnr_db', mode: str = 'max', keep: int = 1) -> BestCheckpoint:
+    """The state with the best figure stays in the run's ``best/``; ``hyperinr evaluate --best`` and the like use it.
+
+    Args:
+      figure: ``'evaluator/figure'``.
+      mode: ``'max'`` where more is better, else ``'min'``.
+      keep: states that stay, the newest of those that each were the best when they were saved.
+
+    Raises:
+      InputError: a value outside its range.
+    """
+    check_mode(mode)
+    if keep < 1:
+        raise InputError(f'best_checkpoint.keep is {keep}; it must be at least 1.')
+    return BestCheckpoint(figure, mode, keep)
+
+
+class KeptBest:
+    """Writes the best states of one run.
+
+    A best state has to be among the ordinary checkpoints as well before anything newer is, so that a run that is killed
+    does not go on from before its best one: `consider` says when.
+
+    Args:
+      wanted: what is best.
+      run_dir: of the run.
+      after_step: where this session begins; best states beyond it are of no run and go.
+      earlier: the run's evaluations up to there.
+    """
+
+    def __init__(
+        self,
+        wanted: BestCheckpoint,
+        run_dir: Path,
+        *,
+        after_step: int,
+        earlier: Sequence[Evaluation],
+    ):
+        self._wanted = wanted
+        self._checkpoints = Checkpoints(run_dir / BEST, keep=wanted.keep)
+        self._checkpoints.discard_after(after_step)
+        kept = steps_in(run_dir / BEST)
+        self.best: Best | None = None
+        for step, _, figures in earlier:
+            if step in kept:
+                self.consider(step, figures)
+
+    def consider(self, step: int, figures: Mapping[str, float]) -> bool:
+        """Whether the state after ``step`` is the best so far, and so to be saved."""
+        value = figures.get(self._wanted.figure)
+        best = None if self.best is None else self.best.value
+        if value is None or not better(value, best, mode=self._wanted.mode):
+            return False
+        self.best = Best(step, value)
+        return True
+
+    def save(self, state: TrainState, *, seconds: float) -> None:
+        """As `Checkpoints.save`."""
+        self._checkpoints.save(state, seconds=seconds)
+
+    def wait(self) -> None:
+        """As `Checkpoints.wait`."""
+        self._checkpoints.wait()
+
+    def close(self) -> None:
+        """As `Checkpoints.close`."""
+        self._checkpoints.close()

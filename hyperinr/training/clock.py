@@ -1,0 +1,87 @@
+"""Where the time of a process goes: every moment of it belongs to exactly one part."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+import jax
+
+__all__ = ['PARTS', 'TRAINING', 'Clock', 'compilation_apart']
+
+TRAINING = ('input', 'step')
+"""What counts as training: waiting for a batch, and working on it."""
+PARTS = ('input', 'compile', 'step', 'evaluation', 'checkpoint', 'logging', 'other')
+
+COMPILED = '/jax/core/compile/backend_compile_duration'
+"""Jax's own event at the end of every compilation."""
+
+
+class Clock:
+    """Seconds spent in each of `PARTS` since it was made; what is in no other part is ``'other'``.
+
+    Args:
+      trained: seconds of training in earlier sessions of the run.
+    """
+
+    def __init__(self, trained: float = 0.0):
+        self._earlier = trained
+        self._spent = dict.fromkeys(PARTS, 0.0)
+        self._current = 'other'
+        self._since = time.perf_counter()
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Inside the block time belongs to ``name``; a block within a block takes its time out of the outer one."""
+        outer = self._current
+        self._enter(name)
+        try:
+            yield
+        finally:
+            self._enter(outer)
+
+    def move(self, seconds: float, name: str) -> None:
+        """Gives seconds of the part that the clock is in to ``name``."""
+        self._spent[self._current] -= seconds
+        self._spent[name] += seconds
+
+    def spent(self) -> Mapping[str, float]:
+        """Seconds of each part until now."""
+        self._enter(self._current)
+        return dict(self._spent)
+
+    @property
+    def session(self) -> float:
+        """Seconds of training in this process."""
+        spent = self.spent()
+        return sum(spent[name] for name in TRAINING)
+
+    @property
+    def trained(self) -> float:
+        """Seconds of training of the whole run."""
+        return self._earlier + self.session
+
+    def resume(self, trained: float) -> None:
+        """States the seconds of training in earlier sessions."""
+        self._earlier = trained
+
+    def _enter(self, name: str) -> None:
+        now = time.perf_counter()
+        self._spent[self._current] += now - self._since
+        self._current, self._since = name, now
+
+
+@contextlib.contextmanager
+def compilation_apart(clock: Clock) -> Iterator[None]:
+    """Inside the block whatever this thread compiles, wherever it does, is taken out of its part into ``'compile'``."""
+    thread = threading.get_ident()
+
+    def heard(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == COMPILED and threading.get_ident() == thread:
+            clock.move(duration_secs, 'compile')
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        yield
+    finally:
+        jax.monitoring.unregister_event_duration_listener(heard)

@@ -1,0 +1,95 @@
+"""``metrics.jsonl``: one JSON object a line, on the disk at once. Every run has it, and resuming reads it."""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperinr.files import disk_errors, replacing
+from hyperinr.training.loggers.base import Logger, Record
+
+__all__ = ['FILE', 'MetricsFile', 'jsonl', 'read_metrics']
+
+FILE = 'metrics.jsonl'
+
+
+def jsonl() -> Logger:
+    """Every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
+    return Logger('jsonl', lambda facts: _Lines(MetricsFile(facts.run_dir / FILE, after_step=facts.start)))
+
+
+def read_metrics(path: str | os.PathLike, *, until_step: int) -> list[dict[str, Any]]:
+    """Records up to a step, in order; empty where there is no file. Lines that were cut short are passed over."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding='utf-8').splitlines()
+    return [json.loads(line) for line in lines if _step(line) <= until_step]
+
+
+class MetricsFile:
+    """Appends to a file.
+
+    Args:
+      path: continued if it exists.
+      after_step: records beyond it, written by a process that was killed before its next checkpoint, are dropped, as
+        is a last line that was cut short.
+    """
+
+    def __init__(self, path: str | os.PathLike, *, after_step: int):
+        self._path = Path(path)
+        if self._path.exists():
+            kept = [line for line in self._path.read_text(encoding='utf-8').splitlines() if _step(line) <= after_step]
+            with replacing(self._path) as temporary:
+                temporary.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
+        with disk_errors(self._path):
+            self._file = self._path.open('a', encoding='utf-8')
+
+    def write(self, step: int, record: Mapping[str, Any]) -> None:
+        """Appends ``{'step': step, **record}``; numbers that are not finite become null.
+
+        Raises:
+          RunError: the disk is full.
+        """
+        line = json.dumps(_plain({'step': step, **record}), allow_nan=False)
+        with disk_errors(self._path):
+            self._file.write(f'{line}\n')
+            self._file.flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+class _Lines:
+    def __init__(self, file: MetricsFile):
+        self._file = file
+
+    def write(self, record: Record) -> None:
+        figures, curves = record.findings.figures, record.findings.curves
+        self._file.write(record.step, {'kind': record.kind, **figures, **curves, 'seconds': record.seconds})
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _step(line: str) -> float:
+    """Of a record; infinite for a line that is none."""
+    try:
+        return json.loads(line)['step']
+    except (ValueError, KeyError, TypeError):
+        return float('inf')
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,31 @@
+"""Pictures of evaluators as PNG files."""
+
+import numpy as np
+from PIL import Image
+
+from hyperinr.files import replacing
+from hyperinr.training.loggers.base import Logger, Record, RunFacts
+
+__all__ = ['picture_files']
+
+
+def picture_files() -> Logger:
+    """Writes the run's ``pictures/EVALUATOR_IMAGE_STEP.png``; the step has eight digits, so that names sort."""
+    return Logger('picture_files', _Folder)
+
+
+class _Folder:
+    def __init__(self, facts: RunFacts):
+        self._folder = facts.run_dir / 'pictures'
+        for path in self._folder.glob('*_*.png'):
+            step = path.stem.rpartition('_')[2]
+            if step.isdigit() and int(step) > facts.start:
+                path.unlink()
+
+    def write(self, record: Record) -> None:
+        for name, picture in record.findings.images.items():
+            with replacing(self._folder / f'{record.kind}_{name}_{record.step:08}.png') as temporary:
+                Image.fromarray(np.uint8(np.round(255 * picture))).save(temporary)
+
+    def close(self) -> None:
+        pass

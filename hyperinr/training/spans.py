@@ -1,0 +1,79 @@
+"""Lengths of training: so many steps, seconds or epochs, for what happens now and then and for where a run ends."""
+
+import math
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+from hyperinr.errors import InputError
+
+__all__ = ['Moment', 'Span', 'span']
+
+UNITS = {
+    'step': ('step', 1),
+    'second': ('seconds', 1),
+    'minute': ('seconds', 60),
+    'hour': ('seconds', 3600),
+    'epoch': ('epochs', 1),
+}
+
+
+class Moment(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+      step: updates done.
+      seconds: of training, over all sessions of the run: no compilation, evaluation, logging or saving.
+      epochs: datapoints seen by the size of the training split.
+    """
+
+    step: int
+    seconds: float
+    epochs: Fraction
+
+
+class Span(NamedTuple):
+    """A length of training.
+
+    Attributes:
+      amount: > 0.
+      unit: a field of `Moment`.
+    """
+
+    amount: Fraction
+    unit: str
+
+    def _of(self, moment: Moment) -> float | Fraction:
+        quantity: float | Fraction = getattr(moment, self.unit)
+        return quantity / self.amount
+
+    def passes(self, before: Moment, now: Moment) -> bool:
+        """Whether a whole number of spans, counted from the start of the run, ends after ``before`` and by ``now``."""
+        return math.floor(self._of(now)) > math.floor(self._of(before))
+
+    def reached(self, now: Moment) -> bool:
+        """Whether the run is as long as the span."""
+        return self._of(now) >= 1
+
+
+def span(text: str) -> Span:
+    """``'200 steps'``, ``'30 seconds'``, ``'1.5 hours'``, ``'2 epochs'`` -> `Span`.
+
+    Raises:
+      InputError: anything else.
+
+    Example:
+      >>> span('2 minutes')
+      Span(amount=Fraction(120, 1), unit='seconds')
+    """
+    found = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s*', text) if isinstance(text, str) else None
+    amount = Fraction(found[1]) if found else Fraction(0)
+    if found is None or found[2] not in UNITS or amount <= 0:
+        raise InputError(
+            f'{text!r} is no length of training; write a positive number and a unit, one of {", ".join(UNITS)}: '
+            "'200 steps', '30 seconds', '0.5 epochs'."
+        )
+    unit, factor = UNITS[found[2]]
+    if unit == 'step' and amount.denominator != 1:
+        raise InputError(f'{text!r}: steps are whole; write a whole number of them.')
+    return Span(amount * factor, unit)
