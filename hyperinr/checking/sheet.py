@@ -48,13 +48,11 @@ def sheet(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
       ``[height, width, 3]`` uint8.
     """
     columns = []
+    grid = spec.grid_shape if spec.grid_shape is not None and len(spec.grid_shape) == 2 else None
     for datapoint in datapoints:
         colours = _colours(datapoint, spec)
-        grid = spec.grid_shape
-        cells = [
-            _placed(colours, np.asarray(datapoint.coords), grid if grid is not None and len(grid) == 2 else SCATTERED)
-        ]
-        if grid is not None and len(grid) == 2 and len(colours) == grid[0] * grid[1]:
+        cells = [_placed(colours, np.asarray(datapoint.coords), grid or SCATTERED)]
+        if grid is not None and len(colours) == grid[0] * grid[1]:
             cells.insert(0, colours.reshape(*grid, 3))
         columns.append([_enlarged(cell) for cell in cells])
     rows = [np.concatenate([_framed(cell) for cell in row], axis=1) for row in zip(*columns, strict=True)]

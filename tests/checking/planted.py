@@ -102,7 +102,7 @@ def faulty_images(*, fault='none', data_range=(0.0, 1.0), repeats=False):
 
 
 def dead_encoder(*, spec, kind='zeros'):
-    """Dead in its output (``'zeros'``: saturated units say the same of everything) or in its gradient (``'stopped'``)."""
+    """Dead in its output (``'zeros'``) or in its gradient (``'stopped'``)."""
     living = encoders.convolutional(spec=spec, embedding_dims=8, base_channels=4, num_stages=1)
     dead = jnp.zeros_like if kind == 'zeros' else jax.lax.stop_gradient
     return living._replace(apply=lambda params, datapoint: dead(living.apply(params, datapoint)))

@@ -1,21 +1,13 @@
 """The upper rungs, on small real configs: the clean ones pass, the planted mistakes are named."""
 
-import functools
-import json
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 
-from hyperinr import checking, cli
-from hyperinr.checking import ladder, report
-from hyperinr.checking.alone import mean_psnr
-from hyperinr.checking.findings import CODES, Finding, Rung, note, problem
+from hyperinr import checking
+from hyperinr.checking.findings import Rung
 from hyperinr.config import applied, load_config
-from hyperinr.errors import InputError, RunError
 from hyperinr.library import compose
-from hyperinr.types import Datapoint
-from tests.tiny_runs import overrides
 
 CONFIG = """
 from __gin__ import dynamic_registration
@@ -104,7 +96,7 @@ TEN = {
     'empty mask': ('data.empty_mask', {'lines': FAULT.format('empty mask')}),
     'memory too small': ('memory.too_small', {'memory_gib': 1e-4, 'rungs': (4,)}),
 }
-"""Mistake -> the code that must name it, and how it is planted. Where no rungs are given the whole ladder is climbed."""
+"""Mistake -> the code that must name it, and how it is planted. Without ``rungs`` the whole ladder is climbed."""
 
 
 @pytest.mark.parametrize('mistake', TEN)
