@@ -43,17 +43,17 @@ class Named(NamedTuple):
     Attributes:
       split: ``'train'`` or ``'validation'``.
       position: in the split.
-      name: its source's.
+      source: of the split.
       datapoint: arrays of NumPy.
     """
 
     split: str
     position: int
-    name: str
+    source: Source
     datapoint: Datapoint
 
     def __str__(self) -> str:
-        return f'datapoint {self.position} of {self.split!r} ({self.name})'
+        return f'datapoint {self.position} of {self.split!r} ({self.source.names(self.position)})'
 
 
 class DataLook(NamedTuple):
@@ -111,8 +111,7 @@ def _read(source: Source, split: str, most: int) -> list[Named]:
     count = min(len(source), most)
     positions = np.linspace(0, len(source) - 1, count).round().astype(int).tolist() if count else []
     return [
-        Named(split, position, source.names(position), Datapoint(*map(_array, source.sample(position, 0))))
-        for position in positions
+        Named(split, position, source, Datapoint(*map(_array, source.sample(position, 0)))) for position in positions
     ]
 
 

@@ -169,21 +169,26 @@ class _Climb:
         if trial is None or finding is not None:
             return _rung(3, '', [finding] if finding else [], {})
         spec, chosen = self._dataset.spec, self._chosen()
-        if self._alone is None:
-            points = some_points(chosen.datapoint)
-            start = self._learner.inr.init(jax.random.key(self._experiment.seed), spec.coord_dims)
-            self._alone = fit_alone(self._learner.inr, start, points, data_range=spec.data_range)
-        look = look_at_single(trial, chosen.datapoint, data_range=spec.data_range, alone=self._alone)
-        summary = (
-            f'{look.numbers["first_psnr_db"]:.1f} to {look.numbers["psnr_db"]:.1f} dB in '
-            f'{trial.experiment.num_steps} updates'
-        )
-        if 'onwards_psnr_db' in look.numbers:
-            summary += (
-                f'; from what it emits the INR alone reaches {look.numbers["onwards_psnr_db"]:.1f} dB, from a random '
-                f'start {self._alone.reached_db:.1f} dB'
+
+        def random_fit() -> Fit:
+            if self._alone is None:
+                start = self._learner.inr.init(jax.random.key(self._experiment.seed), spec.coord_dims)
+                points = some_points(chosen.datapoint)
+                self._alone = fit_alone(self._learner.inr, start, points, data_range=spec.data_range)
+            return self._alone
+
+        look = look_at_single(trial, chosen.datapoint, data_range=spec.data_range, alone=random_fit)
+        numbers, parts = look.numbers, []
+        if 'psnr_db' in numbers:
+            parts.append(
+                f'{numbers["first_psnr_db"]:.1f} to {numbers["psnr_db"]:.1f} dB in {numbers["num_updates"]} updates'
             )
-        return _rung(3, summary, look.findings, look.numbers)
+        if 'onwards_psnr_db' in numbers:
+            parts.append(
+                f'from what it emits the INR alone reaches {numbers["onwards_psnr_db"]:.1f} dB, from a random start '
+                f'{numbers["alone_psnr_db"]:.1f} dB'
+            )
+        return _rung(3, '; '.join(parts), look.findings, numbers)
 
     def short_run(self) -> Rung:
         trial, finding = self._prepared()

@@ -8,9 +8,9 @@ import numpy as np
 
 from hyperinr.checking.findings import Finding, note, problem
 from hyperinr.checking.single import name_cause
-from hyperinr.checking.trial import GRADIENT, Course, Trial, modules, run
+from hyperinr.checking.trial import GRADIENT, Course, Trial, module_of, modules, run
 from hyperinr.training import devices as seam
-from hyperinr.types import Code, Datapoint, Params, Start
+from hyperinr.types import Code, Datapoint, InrWeights, Params, Start
 
 __all__ = ['ShortLook', 'look_at_short_run']
 
@@ -138,20 +138,32 @@ def _judge_modules(
     numbers['gradient_share'] = {name: value / whole if whole else 0.0 for name, value in largest.items()}
     without = [name for name, value in largest.items() if value <= DEAD_GRADIENT * whole]
     frozen = [name for name in largest if name not in without and not moved[name]]
-    encode = _encoder_of(trial, datapoints)
-    codes, rates = encode(course.state.params)
-    findings = _judge_encoder(course.state.params, codes, without, numbers)
+    emit = _emitter(trial, datapoints)
+    emitted = emit(course.state.params)
+    findings = _judge_encoder(course.state.params, emitted.start.code, without, numbers)
     dead_encoder = bool(findings)
-    if trial.learner.num_steps and jax.tree.leaves(trial.fresh.params.get('rates', ())):
-        findings += _judge_rates(encode(trial.fresh.params)[1], rates, without, numbers)
+    if trial.learner.num_steps and any(_of(name, 'rates') for name in largest):
+        findings += _judge_rates(emit(trial.fresh.params).start.rates, emitted.start.rates, without, numbers)
     rest = [name for name in without if not _of(name, 'rates') and not (dead_encoder and _of(name, 'encoder'))]
-    if rest:
+    used = [name for name in rest if not _same(emitted, emit(_shifted(course.state.params, name)))]
+    unused = [name for name in rest if name not in used]
+    if used:
         findings.append(
             problem(
                 'training.no_gradient',
-                f'no gradient reaches {", ".join(rest)} in {len(course.update_seconds)} updates',
-                'the loss does not depend on it: look for stop_gradient, zeros, saturated units, or leave it out',
-                modules=rest,
+                f'no gradient reaches {", ".join(used)} in {len(course.update_seconds)} updates, though the emitted '
+                'weights depend on it',
+                'look for stop_gradient, rounding, or steps without a derivative on its way to the loss',
+                modules=used,
+            )
+        )
+    if unused:
+        findings.append(
+            note(
+                'training.unused_module',
+                f'{", ".join(unused)} has no effect on what is emitted for these data, and gets no gradient',
+                'right for what marks hidden points where none are hidden; else look for zeros and saturated units',
+                modules=unused,
             )
         )
     if frozen:
@@ -170,11 +182,32 @@ def _of(name: str, part: str) -> bool:
     return name == part or name.startswith(f'{part}/')
 
 
-def _encoder_of(trial: Trial, datapoints: Sequence[Datapoint]) -> Callable[[Params], Start]:
-    """``params -> Start`` of all the datapoints, leaves ``[M, ...]`` of NumPy."""
+class _Emitted(NamedTuple):
+    """What a hypernetwork emits for several datapoints, leaves ``[M, ...]`` of NumPy."""
+
+    start: Start
+    weights: InrWeights
+
+
+def _emitter(trial: Trial, datapoints: Sequence[Datapoint]) -> Callable[[Params], _Emitted]:
+    hypernetwork = trial.learner.hypernetwork
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *datapoints)
-    encode = jax.jit(jax.vmap(trial.learner.hypernetwork.encode, (None, 0)))
-    return lambda params: jax.tree.map(np.asarray, encode(params, stacked))
+
+    def one(params: Params, datapoint: Datapoint) -> _Emitted:
+        start = hypernetwork.encode(params, datapoint)
+        return _Emitted(start, hypernetwork.decode(params, start.code))
+
+    emit = jax.jit(jax.vmap(one, (None, 0)))
+    return lambda params: jax.tree.map(np.asarray, emit(params, stacked))
+
+
+def _shifted(params: Params, module: str) -> Params:
+    """The parameters with 1 added to all of one module: far more than any module is in balance with."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: leaf + (module_of(path) == module), params)
+
+
+def _same(first: Any, second: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
 
 
 def _judge_encoder(params: Params, codes: Code, without: Sequence[str], numbers: dict[str, Any]) -> list[Finding]:
@@ -182,6 +215,8 @@ def _judge_encoder(params: Params, codes: Code, without: Sequence[str], numbers:
     if not own:
         return []
     leaves = jax.tree.leaves(codes)
+    if len(leaves[0]) < 2:
+        return []
     sizes = [np.sqrt(np.mean(np.square(leaf))) for leaf in leaves]
     spreads = [leaf.std(axis=0).max() / max(size, 1e-30) for leaf, size in zip(leaves, sizes, strict=True)]
     spread = numbers['code_spread'] = float(max(spreads))

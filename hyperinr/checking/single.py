@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import metrics
-from hyperinr.checking.alone import Fit, fit_alone, some_points
+from hyperinr.checking.alone import SHARP_DB, Fit, fit_alone, some_points
 from hyperinr.checking.findings import Finding, problem
 from hyperinr.checking.trial import Course, Trial, repeated, run, score
 from hyperinr.meta_learning.adaptation import gradient_step, rates_at
@@ -32,7 +32,8 @@ ADAPTATION_LOSS_DB = 1.0
 hundred times too far loses everything."""
 START_LOSS_DB = 3.0
 """By which a fit from the emitted weights may end below one from a random start: as much as two random starts differ.
-Weights with dead or saturated units, which no optimiser brings back, end tens of decibels below."""
+Beyond `alone.SHARP_DB` both are fitted, and which is ahead says nothing. Weights with dead or saturated units, which no
+optimiser brings back, end tens of decibels below."""
 
 
 class Adapted(NamedTuple):
@@ -116,46 +117,50 @@ def name_cause(first_db: float, usual: Course, course_at: Callable[[float], Cour
     return ('rate_too_low' if scores[LONGER] >= first_db + least_gain_db else 'stuck'), scores
 
 
-def look_at_single(trial: Trial, datapoint: Datapoint, *, data_range: tuple[float, float], alone: Fit) -> SingleLook:
+def look_at_single(
+    trial: Trial, datapoint: Datapoint, *, data_range: tuple[float, float], alone: Callable[[], Fit]
+) -> SingleLook:
     """Trains on one datapoint alone, at three lengths of step, and fits its INR on from what is then emitted.
 
     Args:
       trial: prepared; its program gets batches of copies of the datapoint.
       datapoint: of the training split.
       data_range: of the values.
-      alone: the fit from a random start, of the same datapoint.
+      alone: fits the same datapoint from a random start; called where the courses are fine.
     """
     batch = repeated(datapoint, trial.experiment.batch_size)
     adapt = adapter(trial.learner, datapoint, data_range)
     fresh = {factor: adapt(trial.fresh.params, factor).psnr_db for factor in (1.0, *SHORTER)}
+    numbers: dict[str, Any] = {'fresh_psnr_db_after_steps': fresh[1.0].tolist()}
     inner = _inner_rates(fresh)
+    if inner is not None:
+        return SingleLook((inner,), numbers)
     usual = run(trial, lambda _: batch)
     first = float(usual.metrics['psnr_db'][0])
     course_at = lambda factor: run(trial, lambda _: batch, step_factor=factor)
     cause, scores = name_cause(first, usual, course_at, LEAST_GAIN_DB)
-    numbers: dict[str, Any] = {
+    numbers |= {
         'num_updates': trial.experiment.num_steps,
         'first_psnr_db': first,
         'psnr_db': scores[1.0],
         'psnr_db_at_steps_times': {f'{factor:g}': value for factor, value in scores.items()},
-        'fresh_psnr_db_after_steps': fresh[1.0].tolist(),
     }
-    if inner is not None:
-        return SingleLook((inner,), numbers)
     finding = _outer_finding(cause, first, scores, trial.experiment.num_steps)
     if finding is not None:
         return SingleLook((finding,), numbers)
     emitted = adapt(usual.state.average, 1.0)
     onwards = fit_alone(trial.learner.inr, emitted.weights, some_points(datapoint), data_range=data_range)
+    random = alone()
     numbers |= {
         'emitted_psnr_db_after_steps': emitted.psnr_db.tolist(),
         'onwards_psnr_db': onwards.reached_db,
         'onwards_rate': onwards.rate,
-        'alone_psnr_db': alone.reached_db,
+        'alone_psnr_db': random.reached_db,
     }
-    if onwards.reached_db >= alone.reached_db - START_LOSS_DB:
+    needed = np.nan_to_num(min(random.reached_db, SHARP_DB), nan=-np.inf) - START_LOSS_DB
+    if onwards.reached_db >= needed:
         return SingleLook((), numbers)
-    return SingleLook((_not_trainable(emitted, onwards, alone),), numbers)
+    return SingleLook((_not_trainable(emitted, onwards, random),), numbers)
 
 
 def _inner_rates(fresh: dict[float, np.ndarray]) -> Finding | None:

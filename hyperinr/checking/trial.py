@@ -4,7 +4,7 @@ Letters: ``B`` datapoints of a batch, ``U`` updates.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,7 @@ from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.types import Array, Datapoint, MetaLearner, Params, TrainState
 
-__all__ = ['Course', 'Trial', 'modules', 'prepare', 'repeated', 'run', 'score']
+__all__ = ['Course', 'Trial', 'module_of', 'modules', 'prepare', 'repeated', 'run', 'score']
 
 GRADIENT = 'gradient/'
 LAST_UPDATES = 5
@@ -71,9 +71,14 @@ def modules(params: Params) -> dict[str, list[Array]]:
     """``{'encoder/stage_0': [w, b], ...}``: the leaves of the parameters by the module that holds them."""
     found: dict[str, list[Array]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        names = [str(getattr(key, 'key', getattr(key, 'name', getattr(key, 'idx', key)))) for key in path]
-        found.setdefault('/'.join(names[:-1] or names), []).append(leaf)
+        found.setdefault(module_of(path), []).append(leaf)
     return found
+
+
+def module_of(path: Sequence[Any]) -> str:
+    """The module that holds the leaf of this path; a leaf on its own is one."""
+    names = [str(getattr(key, 'key', getattr(key, 'name', getattr(key, 'idx', key)))) for key in path]
+    return '/'.join(names[:-1] or names)
 
 
 def _probing(learner: MetaLearner) -> MetaLearner:

@@ -54,6 +54,7 @@ def climb(tmp_path_factory):
                 experiment.dataset(),
                 lambda num_steps: compose(num_steps=num_steps),
                 options=checking.Options(**{'num_updates': 40, **options}),
+                say=lambda rung: print('\n'.join(checking.lines(rung))),
             )
 
     return climb
@@ -88,7 +89,10 @@ TEN = {
     'data scaled twice': ('data.scaled_twice', {'lines': FAULT.format('scaled twice')}),
     'transposed grid': ('data.transposed_grid', {'lines': FAULT.format('transposed grid')}),
     'omega 1': ('fit.too_smooth', {'bindings': ['siren.omega_0=1.0', 'siren.hidden_omega_0=1.0']}),
-    'rate 100 times too high': ('training.rate_too_high', {'bindings': ['adam_cosine.learning_rate=0.03']}),
+    'rate 100 times too high': (
+        'training.rate_too_high',
+        {'bindings': ['adam_cosine.learning_rate=0.03'], 'rungs': (3,)},
+    ),
     'dead encoder': ('training.dead_encoder', {'lines': DEAD, 'encoder': (), 'rungs': (4,)}),
     'frozen head': ('training.frozen_module', {'lines': FROZEN, 'rungs': (4,)}),
     'NaN pixel': ('data.not_finite', {'lines': FAULT.format('NaN pixel')}),
@@ -107,3 +111,14 @@ def test_a_planted_mistake_is_named_and_nothing_else(climb, mistake):
     failed = next(rung for rung in rungs if not rung.passed)
     assert failed.reached
     assert not any(rung.reached for rung in rungs if rung.number > failed.number)
+
+
+def test_an_encoder_without_a_gradient_is_dead_too(climb):
+    lines = f"{DEAD}\nplanted.dead_encoder.kind = 'stopped'"
+    rungs = climb(lines=lines, encoder=(), rungs=(4,))
+    assert codes(rungs) == ['training.dead_encoder']
+    assert 'no gradient reaches the encoder' in rungs[0].findings[0].message
+
+
+def test_inner_steps_a_hundred_times_too_long_are_named(climb):
+    assert codes(climb(['weight_heads.initial_rate=10.0'], rungs=(3,))) == ['start.inner_rate_too_high']

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hyperinr import checking, cli
 from hyperinr.checking import alone, ladder, single, trial
@@ -197,3 +198,34 @@ def test_longer_updates_make_shorter_courses():
     assert ladder.course_length(heavy, dataset, 4) == wanted
     assert ladder.course_length(heavy, dataset, 400) == ladder.MIN_UPDATES
     assert operations < ladder.COURSE_FLOPS / ladder.MAX_UPDATES
+
+
+PLANTED = """
+from __gin__ import dynamic_registration
+from hyperinr.training import experiment
+from tests.checking import planted
+
+include 'experiment/noise_images_siren.gin'
+experiment.experiment.dataset = @planted.faulty_images
+planted.faulty_images.fault = '{fault}'
+"""
+
+
+@pytest.mark.parametrize(
+    ('fault', 'status', 'codes'), [('none', 0, []), ('NaN pixel', 1, ['data.not_finite']), ('grey', 0, [])]
+)
+def test_the_command_writes_its_findings_and_its_status_says_whether_all_passed(
+    fault, status, codes, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    Path('mine.gin').write_text(PLANTED.format(fault=fault), encoding='utf-8')
+    assert cli.main(['check', 'mine.gin', '--rungs', '1', '--json', 'found.json']) == status
+    told = json.loads(Path('found.json').read_text(encoding='utf-8'))
+    assert told['codes'] == codes
+    assert [rung['rung'] for rung in told['rungs']] == [1]
+    with Image.open('checks/mine/data.png') as picture:
+        assert picture.format == 'PNG'
+    out, err = capfd.readouterr()
+    assert ('1  pass' in out) == (status == 0)
+    assert ('data.equal_channels' in out) == (fault == 'grey')
+    assert err == ('hyperinr: error: rung 1, the data, fails: data.not_finite.\n' if codes else '')
