@@ -23,9 +23,9 @@ is given. 10 dB are 90 % of the variance, which such an INR passes within tens o
 decibels in proportion: eight units for a patch of noise reach 4 dB at any rate and frequency."""
 SMOOTH_FACTORS = (4.0, 16.0)
 """Of the coordinates, which is the same as of the first layer's frequencies."""
-SMOOTH_GAIN_DB = 10.0
-"""Of PSNR by higher frequencies: nine tenths of the squared error that the INR leaves are then a matter of frequencies.
-A SIREN at omega_0 1 gains 20 dB and more, one at 30 loses or gains up to 7 dB (docs/checking.md)."""
+SMOOTH_GAIN_DB = 4.0
+"""Of PSNR by higher frequencies. Below `SHARP_DB` INRs at the usual frequencies, which are there because they are
+small, gain less than 1 dB; SIRENs at omega_0 1 gain 6 to 26 dB (docs/checking.md)."""
 SHARP_DB = 40.0
 """PSNR above which frequencies are not questioned: at 40 dB they are there, and how fast they are fitted is left."""
 

@@ -82,6 +82,7 @@ def test_a_clean_config_passes_and_says_what_it_will_cost(climb):
     assert short['rates_change'] > 1e-3
 
 
+PLAIN = 'meta_learner.num_steps=0'
 FAULT = "planted.faulty_images.fault = '{}'"
 DEAD = 'experiment.experiment.encoder = @planted.dead_encoder'
 FROZEN = 'experiment.experiment.optimizer = @planted.partly_frozen'
@@ -93,12 +94,12 @@ TEN = {
         'training.rate_too_high',
         {'bindings': ['adam_cosine.learning_rate=0.03'], 'rungs': (3,)},
     ),
-    'dead encoder': ('training.dead_encoder', {'lines': DEAD, 'encoder': (), 'rungs': (4,)}),
-    'frozen head': ('training.frozen_module', {'lines': FROZEN, 'rungs': (4,)}),
+    'dead encoder': ('training.dead_encoder', {'bindings': [PLAIN], 'lines': DEAD, 'encoder': (), 'rungs': (4,)}),
+    'frozen head': ('training.frozen_module', {'bindings': [PLAIN], 'lines': FROZEN, 'rungs': (4,)}),
     'NaN pixel': ('data.not_finite', {'lines': FAULT.format('NaN pixel')}),
     'wrong channels': ('data.wrong_channels', {'lines': FAULT.format('one channel')}),
     'empty mask': ('data.empty_mask', {'lines': FAULT.format('empty mask')}),
-    'memory too small': ('memory.too_small', {'memory_gib': 1e-4, 'rungs': (4,)}),
+    'memory too small': ('memory.too_small', {'bindings': [PLAIN], 'memory_gib': 1e-4, 'rungs': (4,)}),
 }
 """Mistake -> the code that must name it, and how it is planted. Without ``rungs`` the whole ladder is climbed."""
 
@@ -115,7 +116,7 @@ def test_a_planted_mistake_is_named_and_nothing_else(climb, mistake):
 
 def test_an_encoder_without_a_gradient_is_dead_too(climb):
     lines = f"{DEAD}\nplanted.dead_encoder.kind = 'stopped'"
-    rungs = climb(lines=lines, encoder=(), rungs=(4,))
+    rungs = climb([PLAIN], lines, encoder=(), rungs=(4,))
     assert codes(rungs) == ['training.dead_encoder']
     assert 'no gradient reaches the encoder' in rungs[0].findings[0].message
 
