@@ -1,6 +1,6 @@
 """The console script ``hyperinr``: parse, bind gin, call one function.
 
-Each verb is one function, below or, those of neural datasets, in `hyperinr.store_verbs`. What is wrong with a call, a
+Each verb is one function, below or in `hyperinr.store_verbs` and `hyperinr.check_verb`. What is wrong with a call, a
 config or a file is said in one line (exit status 2), as is what made a run fail midway (1); ``--debug`` shows the
 traceback. Heavy modules are imported by the verb that needs them.
 """
@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import hyperinr
 from hyperinr.arguments import add_best, add_config, add_params, add_run
+from hyperinr.check_verb import add_check_verb
 from hyperinr.device_choice import add_device, device_configs, on_machine
 from hyperinr.errors import InputError, RunError
 from hyperinr.store_verbs import add_store_verbs
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument('--run', metavar='DIR', help='run directory (default: the name of the config, below runs/)')
     train.add_argument('--profile', type=int, default=0, metavar='N', help='trace N steps into DIR/profile')
     add_params(train)
+    add_check_verb(add)
 
     evaluate = add('evaluate', _evaluate, 'held-out PSNR against fine-tuning steps and seconds, with the baselines')
     add_run(evaluate)

@@ -14,11 +14,12 @@ LAYERS = (
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
     ('neural_datasets', 'training'),
-    ('inspection',),
+    ('checking', 'inspection'),
     ('config',),
     ('device_choice', 'library'),
     ('store_commands', 'tuning_commands'),
     ('store_verbs',),
+    ('check_verb',),
     ('__init__', '__main__', 'cli'),
 )
 """A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""

@@ -1,0 +1,52 @@
+"""The verb of ``hyperinr`` that looks at a run before it is trained."""
+
+import argparse
+from pathlib import Path
+
+from hyperinr.arguments import add_config, add_params
+from hyperinr.store_verbs import AddVerb
+
+__all__ = ['add_check_verb']
+
+
+def add_check_verb(add: AddVerb) -> None:
+    """Declares ``check``."""
+    check = add('check', _check, 'what is wrong with a run before it is trained: data, INR, hypernetwork, short run')
+    add_config(check)
+    check.add_argument('--run', metavar='DIR', help='folder of the picture and the findings (default: checks/NAME)')
+    check.add_argument('--json', metavar='FILE', help='where to write the findings (default: DIR/check.json)')
+    check.add_argument(
+        '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='which to climb (default: 1 2 3 4)'
+    )
+    check.add_argument('--target', metavar='DB', type=float, help='PSNR of one INR alone (default: its mean + 10 dB)')
+    check.add_argument('--memory', metavar='GIB', type=float, help='that a step may take (default: what is free)')
+    check.add_argument('--updates', metavar='N', type=int, help='of a short course (default: 24 to 60, by their cost)')
+    add_params(check)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from hyperinr import checking
+    from hyperinr.config import applied, load_config
+    from hyperinr.files import check_writable_folder, write_json
+    from hyperinr.library import compose
+
+    asked = checking.Options(tuple(options.rungs), options.target, options.memory, options.updates).checked()
+    config = load_config(options.config, options.param)
+    with applied(config):
+        experiment = compose()
+        dataset = experiment.dataset()
+        experiment.build(dataset.spec)
+        folder = check_writable_folder(options.run or Path('checks') / config.source.stem)
+        picture, findings = folder / 'data.png', Path(options.json or folder / 'check.json')
+        rungs = checking.check(
+            experiment,
+            dataset,
+            lambda num_steps: compose(num_steps=num_steps),
+            options=asked,
+            picture=picture if 1 in asked.rungs else None,
+            say=lambda rung: print('\n'.join(checking.lines(rung)), flush=True),
+        )
+    write_json(findings, checking.as_json(rungs))
+    for path in ([picture] if 1 in asked.rungs else []) + [findings]:
+        print(path)
+    checking.raise_if_any(rungs)

@@ -1,0 +1,115 @@
+"""Whether values and coordinates mean the same picture: the order of axes and channels.
+
+Letters: ``M`` pictures, ``H`` rows, ``W`` columns, ``C`` channels, ``N = H W`` points.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from hyperinr import coordinates
+from hyperinr.checking.findings import Finding, problem
+
+__all__ = ['check_coordinates', 'check_values', 'roughness']
+
+COORDINATE_TOLERANCE = 1e-4
+"""Neighbours in a grid of 200 a side are a hundred times farther apart; float32 rounds a hundred times finer."""
+
+ROUGHNESS_RATIO = 1.2
+"""How much smoother another reading of the same numbers must be. Noise is as rough in every order, to 1 %. In a wrong
+order pictures with a spectrum of 1 / frequency are 1.3 times as rough as in the right one, photographs 1.7 times and
+more (docs/checking.md)."""
+
+
+def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int]) -> Finding | None:
+    """Compares one datapoint's coordinates with the pixel centres of its grid.
+
+    Args:
+      coords: ``[N, D]``, finite.
+      grid_shape: D sizes whose product is N.
+    """
+    expected = coordinates.grid(grid_shape)
+    if _equal(coords, expected):
+        return None
+    axes = range(len(grid_shape))
+    for order in itertools.permutations(axes):
+        if order == tuple(axes):
+            continue
+        turned = coordinates.grid([grid_shape[axis] for axis in order])
+        if _equal(coords[:, order], expected) or _equal(coords, turned):
+            return problem(
+                'data.transposed_grid',
+                f'coordinates run along the axes {order} of the grid {tuple(grid_shape)} instead of {tuple(axes)}',
+                f'take coordinates.grid({tuple(grid_shape)}): the first coordinate points down the rows',
+                order=list(order),
+            )
+    offset = float(np.max(np.abs(coords - expected)))
+    spans = [f'[{low:.3g}, {high:.3g}]' for low, high in zip(coords.min(axis=0), coords.max(axis=0), strict=True)]
+    return problem(
+        'data.wrong_grid',
+        f'coordinates differ by up to {offset:.3g} from the pixel centres of the grid {tuple(grid_shape)}; they span '
+        f'{" x ".join(spans)}',
+        f'take coordinates.grid({tuple(grid_shape)}), or state no grid_shape',
+        largest_difference=offset,
+    )
+
+
+def _equal(first: np.ndarray, second: np.ndarray) -> bool:
+    return first.shape == second.shape and bool(np.max(np.abs(first - second)) < COORDINATE_TOLERANCE)
+
+
+def roughness(pictures: np.ndarray) -> np.ndarray:
+    """Mean difference of neighbouring pixels over that of pixels in random order: about 1 where there is no structure.
+
+    Args:
+      pictures: ``[M, H, W, C]``.
+
+    Returns:
+      ``[M]`` >= 0; NaN for a constant picture.
+    """
+    pictures = np.asarray(pictures, np.float64)
+    count = len(pictures)
+    neighbours = [np.abs(np.diff(pictures, axis=axis)).reshape(count, -1) for axis in (1, 2)]
+    points = pictures.reshape(count, -1, pictures.shape[-1])
+    shuffled = np.random.default_rng(0).permutation(points.shape[1])
+    apart = np.abs(points - points[:, shuffled]).mean(axis=(1, 2))
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.concatenate(neighbours, axis=1).mean(axis=1) / np.where(apart > 0, apart, np.nan)
+
+
+def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | None:
+    """Looks for a reading of the same numbers that is far smoother than rows, columns, channels.
+
+    Args:
+      values: ``[M, N, C]``, finite.
+      grid_shape: ``(H, W)``; other grids are not looked at.
+    """
+    if len(grid_shape) != 2 or not len(values):
+        return None
+    (height, width), channels = grid_shape, values.shape[-1]
+    flat = values.reshape(len(values), -1)
+    readings: dict[str, np.ndarray] = {}
+    if height != width:
+        readings['data.transposed_grid'] = flat.reshape(-1, width, height, channels)
+    # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
+    if channels > 1 and not np.allclose(values, values[..., :1]):
+        readings['data.channel_order'] = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+    stated = roughness(values.reshape(-1, height, width, channels))
+    others = {code: roughness(pictures) for code, pictures in readings.items()}
+    known = np.isfinite(stated) & np.all([np.isfinite(other) for other in others.values()], axis=0)
+    if not others or not known.any():
+        return None
+    usual = float(np.median(stated[known]))
+    better, code = min((float(np.median(other[known])), code) for code, other in others.items())
+    if usual <= ROUGHNESS_RATIO * better:
+        return None
+    shape = (width, height, channels) if code == 'data.transposed_grid' else (channels, height, width)
+    return problem(
+        code,
+        f'read as {shape} the same numbers are {usual / max(better, 1e-9):.1f} times as smooth as read as '
+        f'{(height, width, channels)}, the order that the grid states',
+        'transpose the pictures to rows, columns, channels before they are flattened',
+        roughness=usual,
+        roughness_in_other_order=better,
+    )

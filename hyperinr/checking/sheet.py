@@ -1,0 +1,101 @@
+"""A picture of the data: each datapoint as an encoder reads it and as an INR sees it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hyperinr.files import replacing
+from hyperinr.types import Datapoint, DatasetSpec
+
+__all__ = ['draw_sheet', 'sheet']
+
+CELL = 128
+"""Pixels of a side of a picture, at least."""
+GAP = 8
+SCATTERED = (64, 64)
+"""Rows and columns on which scattered points are drawn."""
+NOT_FINITE, BELOW, ABOVE, HIDDEN, PAPER = (255, 0, 255), (0, 64, 255), (255, 64, 0), (96, 128, 96), (255, 255, 255)
+
+
+def draw_sheet(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> Path:
+    """Writes `sheet` as a PNG.
+
+    Raises:
+      InputError: no permission to write.
+      RunError: the disk is full.
+    """
+    picture = Image.fromarray(sheet(datapoints, spec))
+    with replacing(path) as temporary:
+        picture.save(temporary, 'png')
+    return Path(path)
+
+
+def sheet(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
+    """A column for each datapoint: above, its values in rows of the stated grid; below, each at its coordinates.
+
+    Where both differ, grid and coordinates contradict each other. Magenta is not finite, blue below the stated range,
+    orange above it, dull green a point of weight 0. Of points in more than two dimensions those within a quarter of
+    the middle of the further axes are drawn. Where there is no two-dimensional grid the upper row is missing.
+
+    Args:
+      datapoints: at least one; ``[N, D]``, ``[N, C]``, ``[N]``.
+      spec: states grid and range.
+
+    Returns:
+      ``[height, width, 3]`` uint8.
+    """
+    columns = []
+    grid = spec.grid_shape if spec.grid_shape is not None and len(spec.grid_shape) == 2 else None
+    for datapoint in datapoints:
+        colours = _colours(datapoint, spec)
+        cells = [_placed(colours, np.asarray(datapoint.coords), grid or SCATTERED)]
+        if grid is not None and len(colours) == grid[0] * grid[1]:
+            cells.insert(0, colours.reshape(*grid, 3))
+        columns.append([_enlarged(cell) for cell in cells])
+    rows = [np.concatenate([_framed(cell) for cell in row], axis=1) for row in zip(*columns, strict=True)]
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
+
+
+def _colours(datapoint: Datapoint, spec: DatasetSpec) -> np.ndarray:
+    """``[N, 3]`` uint8; one channel, or other than three, is shown grey."""
+    low, high = spec.data_range
+    values = np.asarray(datapoint.values, np.float64)
+    slack = 1e-4 * (high - low)
+    unit = np.clip(np.nan_to_num((values - low) / (high - low), nan=0, posinf=1, neginf=0), 0, 1)
+    rgb = unit if values.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
+    colours = np.round(255 * rgb).astype(np.uint8)
+    marks = (
+        (np.asarray(datapoint.weight) <= 0, HIDDEN),
+        ((values < low - slack).any(axis=-1), BELOW),
+        ((values > high + slack).any(axis=-1), ABOVE),
+        (~np.isfinite(values).all(axis=-1), NOT_FINITE),
+    )
+    for where, colour in marks:
+        if where.shape == (len(colours),):
+            colours[where] = colour
+    return colours
+
+
+def _placed(colours: np.ndarray, coords: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Each point on the pixel of ``shape`` that its first two coordinates lie in; paper where there is none."""
+    canvas = np.full((*shape, 3), PAPER, np.uint8)
+    coords = np.nan_to_num(np.asarray(coords, np.float64).reshape(len(colours), -1))
+    flat = np.zeros((len(colours), 2))
+    flat[:, : min(2, coords.shape[1])] = coords[:, :2]
+    inside = (np.abs(coords[:, 2:]) <= 0.25).all(axis=1)
+    places = np.clip(np.floor((flat + 1) / 2 * np.array(shape)), 0, np.array(shape) - 1).astype(int)[inside]
+    canvas[places[:, 0], places[:, 1]] = colours[inside]
+    return canvas
+
+
+def _enlarged(cell: np.ndarray) -> np.ndarray:
+    factor = max(1, CELL // max(cell.shape[:2]))
+    return cell.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _framed(cell: np.ndarray) -> np.ndarray:
+    return np.pad(cell, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=32)

@@ -1,0 +1,125 @@
+"""The upper rungs, on small real configs: the clean ones pass, the planted mistakes are named."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from hyperinr import checking
+from hyperinr.checking.findings import Rung
+from hyperinr.config import applied, load_config
+from hyperinr.library import compose
+
+CONFIG = """
+from __gin__ import dynamic_registration
+from hyperinr.training import experiment
+from tests.checking import planted
+
+include 'experiment/noise_images_siren.gin'
+experiment.experiment.dataset = @planted.faulty_images
+{lines}
+"""
+SMALL = (
+    'NUM_STEPS=400',
+    'BATCH_SIZE=4',
+    'siren.width=24',
+    'siren.depth=2',
+    'meta_learner.num_steps=1',
+    'weight_heads.num_rate_steps=1',
+    'weight_heads.trunk=(8,)',
+)
+TINY_ENCODER = ('convolutional.embedding_dims=8', 'convolutional.base_channels=4', 'convolutional.num_stages=1')
+
+
+@pytest.fixture(scope='module')
+def climb(tmp_path_factory):
+    """``climb(bindings, lines, rungs=..., ...) -> rungs`` of the config above with these gin lines and overrides."""
+    folder = tmp_path_factory.mktemp('configs')
+
+    def climb(
+        bindings: Sequence[str] = (),
+        lines: str = '',
+        *,
+        encoder: Sequence[str] = TINY_ENCODER,
+        name: str = '',
+        **options,
+    ) -> tuple[Rung, ...]:
+        if not name:
+            path = folder / 'mine.gin'
+            path.write_text(CONFIG.format(lines=lines), encoding='utf-8')
+            bindings = [*SMALL, *encoder, *bindings]
+        with applied(load_config(name or str(path), bindings)):
+            experiment = compose()
+            return checking.check(
+                experiment,
+                experiment.dataset(),
+                lambda num_steps: compose(num_steps=num_steps),
+                options=checking.Options(**{'num_updates': 40, **options}),
+                say=lambda rung: print('\n'.join(checking.lines(rung))),
+            )
+
+    return climb
+
+
+def codes(rungs):
+    return [finding.code for rung in rungs for finding in rung.findings if finding.is_problem]
+
+
+def test_a_clean_config_passes_and_says_what_it_will_cost(climb):
+    rungs = climb()
+    assert codes(rungs) == []
+    assert [(rung.number, rung.passed, rung.reached) for rung in rungs] == [(n, True, True) for n in (1, 2, 3, 4)]
+    _, alone, single, short = (rung.numbers for rung in rungs)
+    assert alone['psnr_db'] > alone['target_psnr_db'] > alone['mean_psnr_db']
+    assert single['psnr_db'] > single['first_psnr_db'] + 1
+    assert single['alone_psnr_db'] == alone['psnr_db']
+    assert short['psnr_db'] > short['first_psnr_db']
+    assert short['expected_seconds'] == pytest.approx(400 * max(short['update_seconds'], short['input_seconds']))
+    assert short['bytes_needed'] > 4 * 4 * 12 * 16 * 3
+    # Everything that learns is listed, and the shares are those of one gradient.
+    shares = short['gradient_share']
+    assert {name.partition('/')[0] for name in shares} == {'base', 'encoder', 'heads', 'rates'}
+    assert all(0 < share <= 1.0001 for share in shares.values())
+    assert short['rates_change'] > 1e-3
+
+
+PLAIN = 'meta_learner.num_steps=0'
+FAULT = "planted.faulty_images.fault = '{}'"
+DEAD = 'experiment.experiment.encoder = @planted.dead_encoder'
+FROZEN = 'experiment.experiment.optimizer = @planted.partly_frozen'
+TEN = {
+    'data scaled twice': ('data.scaled_twice', {'lines': FAULT.format('scaled twice')}),
+    'transposed grid': ('data.transposed_grid', {'lines': FAULT.format('transposed grid')}),
+    'omega 1': ('fit.too_smooth', {'bindings': ['siren.omega_0=1.0', 'siren.hidden_omega_0=1.0']}),
+    'rate 100 times too high': (
+        'training.rate_too_high',
+        {'bindings': ['adam_cosine.learning_rate=0.03'], 'rungs': (3,)},
+    ),
+    'dead encoder': ('training.dead_encoder', {'bindings': [PLAIN], 'lines': DEAD, 'encoder': (), 'rungs': (4,)}),
+    'frozen head': ('training.frozen_module', {'bindings': [PLAIN], 'lines': FROZEN, 'rungs': (4,)}),
+    'NaN pixel': ('data.not_finite', {'lines': FAULT.format('NaN pixel')}),
+    'wrong channels': ('data.wrong_channels', {'lines': FAULT.format('one channel')}),
+    'empty mask': ('data.empty_mask', {'lines': FAULT.format('empty mask')}),
+    'memory too small': ('memory.too_small', {'bindings': [PLAIN], 'memory_gib': 1e-4, 'rungs': (4,)}),
+}
+"""Mistake -> the code that must name it, and how it is planted. Without ``rungs`` the whole ladder is climbed."""
+
+
+@pytest.mark.parametrize('mistake', TEN)
+def test_a_planted_mistake_is_named_and_nothing_else(climb, mistake):
+    code, planted = TEN[mistake]
+    rungs = climb(**planted)
+    assert codes(rungs) == [code]
+    failed = next(rung for rung in rungs if not rung.passed)
+    assert failed.reached
+    assert not any(rung.reached for rung in rungs if rung.number > failed.number)
+
+
+def test_an_encoder_without_a_gradient_is_dead_too(climb):
+    lines = f"{DEAD}\nplanted.dead_encoder.kind = 'stopped'"
+    rungs = climb([PLAIN], lines, encoder=(), rungs=(4,))
+    assert codes(rungs) == ['training.dead_encoder']
+    assert 'no gradient reaches the encoder' in rungs[0].findings[0].message
+
+
+def test_inner_steps_a_hundred_times_too_long_are_named(climb):
+    assert codes(climb(['weight_heads.initial_rate=10.0'], rungs=(3,))) == ['start.inner_rate_too_high']

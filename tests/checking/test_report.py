@@ -1,0 +1,231 @@
+"""What the ladder says, to people and to programs, and how it is called."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hyperinr import checking, cli
+from hyperinr.checking import alone, ladder, single, trial
+from hyperinr.checking.findings import CODES, Rung, note, problem
+from hyperinr.checking.report import as_json, lines, raise_if_any
+from hyperinr.checking.short_run import _judge_rates
+from hyperinr.errors import InputError, RunError
+from hyperinr.types import Datapoint
+from tests import tiny
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAN = float('nan')
+FOUND = Rung(1, 'the data', '12 points', (problem('data.empty', 'no train', 'give it some', at=np.float32(NAN)),))
+FINE = Rung(2, 'one INR alone', '30 dB', (note('data.constant', 'a few', 'leave them'),), {'psnr_db': np.float32(30)})
+UNREACHED = Rung(3, 'one datapoint', '', reached=False)
+
+
+def test_lines_tell_problems_from_notes_and_what_was_not_reached():
+    assert lines(FOUND)[0] == '1  FAIL  the data: 12 points (0 s)'
+    assert lines(FOUND)[1].split(maxsplit=1) == ['data.empty', 'no train. Give it some.']
+    assert lines(FINE)[0].startswith('2  pass  ')
+    assert 'note: a few. Leave them.' in lines(FINE)[1]
+    assert lines(UNREACHED) == ['3  ----  one datapoint: not reached']
+
+
+def test_json_is_plain_and_lists_the_codes_of_problems():
+    told = as_json([FOUND, FINE, UNREACHED])
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert told['codes'] == ['data.empty']
+    assert told['passed'] is False
+    assert [rung['outcome'] for rung in told['rungs']] == ['fail', 'pass', 'not reached']
+    assert told['rungs'][0]['findings'][0]['numbers'] == {'at': None}
+    assert told['rungs'][1]['numbers'] == {'psnr_db': 30.0}
+
+
+def test_a_failed_rung_is_an_error_and_a_note_is_none():
+    raise_if_any([FINE])
+    with pytest.raises(RunError, match=r'rung 1, the data, fails: data\.empty'):
+        raise_if_any([FOUND, UNREACHED])
+
+
+def test_every_code_is_said_somewhere_and_every_one_said_is_known():
+    source = ''.join(
+        path.read_text(encoding='utf-8')
+        for path in (ROOT / 'hyperinr' / 'checking').glob('*.py')
+        if path.name != 'findings.py'
+    )
+    said = set(re.findall(r"'((?:data|fit|start|memory|training)\.[a-z_]+)'", source))
+    causes = {'training.rate_too_high', 'training.rate_too_low', 'training.diverged', 'training.stuck'}
+    assert said | causes == set(CODES)
+    documented = (ROOT / 'docs' / 'checking.md').read_text(encoding='utf-8')
+    assert [code for code in CODES if f'`{code}`' not in documented] == []
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'rungs': ()},
+        {'rungs': (2, 1)},
+        {'rungs': (1, 5)},
+        {'rungs': (1, 1)},
+        {'target_psnr_db': NAN},
+        {'memory_gib': 0.0},
+        {'memory_gib': NAN},
+        {'num_updates': 1},
+    ],
+)
+def test_options_that_cannot_be_are_refused(options):
+    with pytest.raises(InputError, match=r'rungs|target|memory|updates'):
+        checking.Options(**options).checked()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'part'),
+    [
+        (('experiment/photo_patches_siren.gin', '--rungs', '2', '7'), 'rungs'),
+        (('experiment/photo_patches_siren.gin', '--memory', '-3'), 'memory'),
+        (('experiment/photo_patches_siren.gin', '--target', 'high'), "'high'"),
+        (('experiment/image_folder_siren.gin', '-p', "image_folder.path='nowhere'"), 'nowhere'),
+        (('nothing.gin',), 'no config'),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_writes_nothing(arguments, part, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = cli.main(['check', *arguments])
+    except SystemExit as stop:
+        status = stop.code
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert status == 2
+    assert part in line
+    assert not list(tmp_path.iterdir())
+
+
+def course(psnr_db, *, gradient_norm=1.0):
+    """A course with this PSNR in each update."""
+    values = np.asarray(psnr_db, np.float64)
+    metrics = {'psnr_db': values, 'gradient_norm': np.full(len(values), gradient_norm)}
+    return trial.Course(None, metrics, np.zeros(len(values)), np.zeros(len(values)))
+
+
+def test_the_score_of_a_course_is_its_last_updates_or_nothing():
+    assert trial.score(course([0, 0, 10, 11, 12, 13, 14])) == 12
+    assert trial.score(course([10, 20, NAN])) == -np.inf
+    assert trial.score(course([10, 20], gradient_norm=np.inf)) == -np.inf
+
+
+@pytest.mark.parametrize(
+    ('ends', 'cause'),
+    [
+        ({1.0: 25, 0.1: 20, 0.01: 15}, None),
+        ({1.0: 20, 0.1: 22, 0.01: 15}, None),
+        ({1.0: 20, 0.1: 24, 0.01: 15}, 'rate_too_high'),
+        ({1.0: 16, 0.1: 17, 0.01: 24}, 'rate_too_high'),
+        ({1.0: NAN, 0.1: 24, 0.01: 15}, 'rate_too_high'),
+        ({1.0: NAN, 0.1: NAN, 0.01: NAN}, 'diverged'),
+        ({1.0: 15.2, 0.1: 15, 0.01: 15, 10.0: 18}, 'rate_too_low'),
+        ({1.0: 15.2, 0.1: 15, 0.01: 15, 10.0: 15}, 'stuck'),
+    ],
+)
+def test_the_cause_follows_from_courses_at_other_steps(ends, cause):
+    asked = []
+
+    def course_at(factor):
+        asked.append(factor)
+        return course([ends[factor]] * 5)
+
+    found, scores = single.name_cause(15.0, course([ends[1.0]] * 5), course_at, 1.0)
+    assert found == cause
+    assert set(scores) == {1.0, *asked}
+    # Longer steps cost a course more, and are tried only where nothing is learned.
+    assert (10.0 in asked) == (10.0 in ends)
+
+
+@pytest.mark.parametrize(
+    ('ends', 'found'),
+    [
+        ({1.0: 12.0, 0.1: 11.0, 0.01: 10.0}, False),
+        ({1.0: 9.5, 0.1: 20.0, 0.01: 10.0}, False),
+        ({1.0: 6.0, 0.1: 12.0, 0.01: 10.0}, True),
+        ({1.0: NAN, 0.1: 12.0, 0.01: 10.0}, True),
+        ({1.0: 6.0, 0.1: 6.5, 0.01: 7.0}, False),
+    ],
+)
+def test_steps_that_go_too_far_are_told_from_steps_that_only_do_not_help(ends, found):
+    finding = single._inner_rates({factor: np.array([10.0, end]) for factor, end in ends.items()})
+    assert (finding is not None) == found
+    if found:
+        assert finding.code == 'start.inner_rate_too_high'
+    assert single._inner_rates({factor: np.array([10.0]) for factor in ends}) is None
+
+
+@pytest.mark.parametrize(
+    ('after', 'without', 'found'),
+    [(0.2, [], []), (0.1, ['rates'], ['training.rates_constant']), (0.1, [], ['training.rates_frozen'])],
+)
+def test_step_sizes_that_stay(after, without, found):
+    rates = lambda value: {'layer_0': {'w': np.full((1, 2, 3), value), 'b': np.zeros((1, 3))}}
+    assert [each.code for each in _judge_rates(rates(0.1), rates(after), without, {})] == found
+
+
+def test_the_mean_as_a_prediction():
+    values = np.array([[0.0], [1.0], [7.0]])
+    datapoint = Datapoint(np.zeros((3, 2)), values, np.array([1.0, 1.0, 0.0]), np.int32(0))
+    assert alone.mean_psnr(datapoint, (0.0, 1.0)) == pytest.approx(-10 * np.log10(0.25))
+    assert alone.mean_psnr(datapoint._replace(values=np.ones((3, 1))), (0.0, 1.0)) == np.inf
+
+
+def test_a_large_datapoint_is_thinned_to_points_that_count():
+    points = 3 * alone.MAX_POINTS
+    weight = (np.arange(points) % 2).astype(np.float32)
+    values = np.arange(points, dtype=np.float32)[:, None]
+    large = Datapoint(np.zeros((points, 2), np.float32), values, weight, np.int32(0))
+    few = alone.some_points(large)
+    assert few.values.shape == (alone.MAX_POINTS, 1)
+    assert (few.weight > 0).all()
+    assert len(set(few.values[:, 0].tolist())) == alone.MAX_POINTS
+    small = large._replace(coords=large.coords[:9], values=values[:9], weight=weight[:9])
+    assert alone.some_points(small) is small
+
+
+def test_longer_updates_make_shorter_courses():
+    dataset = type('Small', (), {'spec': tiny.make_spec()})
+    learner = tiny.make_learner(dataset.spec)
+    operations = learner.flops(tiny.Waves(dataset.spec, 1)[0]._replace(coords=np.zeros((4, 192, 2))))
+    assert ladder.course_length(learner, dataset, 4) == ladder.MAX_UPDATES
+    wanted = 40
+    heavy = learner._replace(flops=lambda batch: ladder.COURSE_FLOPS / wanted * len(batch.coords) / 4)
+    assert ladder.course_length(heavy, dataset, 4) == wanted
+    assert ladder.course_length(heavy, dataset, 400) == ladder.MIN_UPDATES
+    assert operations < ladder.COURSE_FLOPS / ladder.MAX_UPDATES
+
+
+PLANTED = """
+from __gin__ import dynamic_registration
+from hyperinr.training import experiment
+from tests.checking import planted
+
+include 'experiment/noise_images_siren.gin'
+experiment.experiment.dataset = @planted.faulty_images
+planted.faulty_images.fault = '{fault}'
+"""
+
+
+@pytest.mark.parametrize(
+    ('fault', 'status', 'codes'), [('none', 0, []), ('NaN pixel', 1, ['data.not_finite']), ('grey', 0, [])]
+)
+def test_the_command_writes_its_findings_and_its_status_says_whether_all_passed(
+    fault, status, codes, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    Path('mine.gin').write_text(PLANTED.format(fault=fault), encoding='utf-8')
+    assert cli.main(['check', 'mine.gin', '--rungs', '1', '--json', 'found.json']) == status
+    told = json.loads(Path('found.json').read_text(encoding='utf-8'))
+    assert told['codes'] == codes
+    assert [rung['rung'] for rung in told['rungs']] == [1]
+    with Image.open('checks/mine/data.png') as picture:
+        assert picture.format == 'PNG'
+    out, err = capfd.readouterr()
+    assert ('1  pass' in out) == (status == 0)
+    assert ('data.equal_channels' in out) == (fault == 'grey')
+    assert err == ('hyperinr: error: rung 1, the data, fails: data.not_finite.\n' if codes else '')
