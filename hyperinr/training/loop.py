@@ -35,9 +35,6 @@ class _Schedule(NamedTuple):
     validate_every: int
     checkpoint_every: int
 
-    def due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.num_steps
-
 
 class _Pending(NamedTuple):
     """An update that was dispatched and not yet looked at: the state before it, its number and its metrics."""
@@ -63,6 +60,7 @@ def train(
     checkpoint_every: int = 200,
     keep_checkpoints: int = 2,
     num_validation: int = 64,
+    max_seconds: float | None = None,
     tensorboard: bool = True,
     config_text: str | None = None,
 ) -> TrainState:
@@ -80,6 +78,8 @@ def train(
       checkpoint_every: steps between two checkpoints.
       keep_checkpoints: how many of the newest stay.
       num_validation: datapoints of the validation split to use.
+      max_seconds: of training, validation and saving not counted, after which the run ends as after its last step; how
+        many steps that were depends on the machine. ``None``: all steps.
       tensorboard: whether to write TensorBoard events.
       config_text: operative config, stored beside the run and compared on resuming.
 
@@ -96,6 +96,8 @@ def train(
     for name, value in {**intervals, 'keep_checkpoints': keep_checkpoints}.items():
         if value < 1:
             raise InputError(f'{name} is {value}; it must be at least 1.')
+    if max_seconds is not None and not max_seconds > 0:
+        raise InputError(f'max_seconds is {max_seconds}; it must be positive, or None for all steps.')
     run_dir = Path(run_dir)
     run = {'num_steps': experiment.num_steps, 'batch_size': experiment.batch_size, 'seed': experiment.seed}
     files = RunFiles(config_text, run, None)
@@ -123,6 +125,9 @@ def train(
             restored = restore_newest(run_dir / 'checkpoints', like)
             if restored is not None and restored.step >= experiment.num_steps:
                 print(f'{run_dir} is finished: {restored.step} of {experiment.num_steps} steps are done.')
+                return restored.state
+            if restored is not None and max_seconds is not None and restored.seconds >= max_seconds:
+                print(f'{run_dir} is finished: {restored.step} steps in {restored.seconds:.0f} of {max_seconds:g} s.')
                 return restored.state
         began = time.perf_counter()
         with _memory_errors(experiment.batch_size, InputError):
@@ -164,10 +169,11 @@ def train(
             schedule=_Schedule(experiment.num_steps, log_every, validate_every, checkpoint_every),
             outputs=_Outputs(checkpoints, log, board, progress),
             watch=Stopwatch(seconds),
+            max_seconds=max_seconds,
         )
         with _memory_errors(experiment.batch_size, RunError):
             final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
-    _summarise(run_dir, session, num_steps=experiment.num_steps - start, flops=learner.flops(example), devices=devices)
+    _summarise(run_dir, session, num_steps=int(final.step) - start, flops=learner.flops(example), devices=devices)
     return seam.unpack(final)
 
 
@@ -185,10 +191,12 @@ class _Session:
         schedule: _Schedule,
         outputs: _Outputs,
         watch: Stopwatch,
+        max_seconds: float | None,
     ):
         self._learner, self._batches, self._devices = learner, batches, devices
         self._update, self._validate, self._schedule, self._outputs = update, validate, schedule, outputs
         self.watch = watch
+        self._max_seconds = np.inf if max_seconds is None else max_seconds
         self.seconds_before = watch.total
         self.validated: Validated | None = None
         self._interval: list[dict[str, float]] = []
@@ -196,7 +204,7 @@ class _Session:
         self._guard = FallGuard()
 
     def run(self, state: TrainState, start: int) -> TrainState:
-        """Updates ``start`` to the last; ``state`` is packed and placed, and so is the result."""
+        """Updates ``start`` to the last, or until the time is up; ``state`` is packed and placed, and so is the result."""
         schedule, outputs = self._schedule, self._outputs
         with (
             interruptible() as interruption,
@@ -213,10 +221,11 @@ class _Session:
                 self._settle(pending)
                 pending, state, done = _Pending(state, step, metrics), after, step + 1
                 outputs.progress.advance(step)
-                logs = schedule.due(done, schedule.log_every)
-                validates = schedule.due(done, schedule.validate_every)
-                stops = interruption.signal is not None and done < schedule.num_steps
-                saves = schedule.due(done, schedule.checkpoint_every) or stops
+                ends = done == schedule.num_steps or self.watch.seconds >= self._max_seconds
+                logs = ends or done % schedule.log_every == 0
+                validates = ends or done % schedule.validate_every == 0
+                stops = interruption.signal is not None and not ends
+                saves = ends or stops or done % schedule.checkpoint_every == 0
                 if logs or validates or saves:
                     self._settle(pending)
                     pending = None
@@ -232,6 +241,8 @@ class _Session:
                         message = f'interrupted: saved at step {done}; the same command goes on from there'
                         outputs.progress.say(message)
                         interruption.raise_if_any(message)
+                    if ends:
+                        break
                     self.watch.start()
             self.watch.pause()
             outputs.checkpoints.wait()

@@ -26,6 +26,11 @@ class Stopwatch:
         if self._since is None:
             self._since = time.perf_counter()
 
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return self.total + (0.0 if self._since is None else time.perf_counter() - self._since)
+
     def pause(self) -> float:
         """Stops; returns the seconds since `start`, 0 if it was paused already."""
         if self._since is None:
