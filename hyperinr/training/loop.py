@@ -204,7 +204,7 @@ class _Session:
         self._guard = FallGuard()
 
     def run(self, state: TrainState, start: int) -> TrainState:
-        """Updates ``start`` to the last, or until the time is up; ``state`` is packed and placed, and so is the result."""
+        """Updates from ``start`` on, all or while there is time; ``state`` is packed and placed, as is the result."""
         schedule, outputs = self._schedule, self._outputs
         with (
             interruptible() as interruption,
