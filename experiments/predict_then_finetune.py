@@ -68,7 +68,7 @@ SCALES = {
     'small': Scale(
         (('photo_patches_32', 2, 1), ('photo_patches_32', 1, 3), ('photo_patches_64', 1, 1), ('mnist_5k', 1, 1),
          ('solids', 1, 1)),
-        64, 60.0, 500, 200, 16, 4,
+        64, 45.0, 500, 200, 16, 4,
     ),
     'full': Scale(tuple((data, 3, 3) for data in table.DATA), 64, 600.0, 500, 500, 64, 16),
 }  # fmt: skip
@@ -147,8 +147,8 @@ def estimate(scale: Scale, cells: Iterable[Cell], gflops: float) -> dict[str, fl
     for cell in cells:
         options = table.data_of(cell.data, small=scale.small_data).options
         points = options.get('num_points') or int(np.prod(options['resolution']))
-        # A step of a SIREN of depth 3 is 3 products of its matrices for each point, at about half of the ceiling.
-        step = 3 * 2 * points * (3 * scale.width**2) / (0.5e9 * gflops)
+        # A step of a SIREN of depth 3 is 3 products of its two wide matrices for each point, at half of the ceiling.
+        step = 3 * 2 * points * (2 * scale.width**2) / (0.5e9 * gflops)
         fits = 3 * scale.num_test * scale.num_steps * step
         compiling = COMPILE_SECONDS if cell.start in table.LEARNED else COMPILE_SECONDS / 2
         if cell.group not in searched:
@@ -159,7 +159,7 @@ def estimate(scale: Scale, cells: Iterable[Cell], gflops: float) -> dict[str, fl
     return minutes
 
 
-COMPILE_SECONDS, NUM_TRIALS = 12.0, 20
+COMPILE_SECONDS, NUM_TRIALS = 20.0, 24
 """Of a start whose compiled functions are on the disk already; rules that a search tries."""
 
 

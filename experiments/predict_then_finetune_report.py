@@ -11,180 +11,23 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.finetuning_summary import Group, Row, Summary, claims, format_number, groups, leading_table, summarise
 from experiments.starts import LEARNED
 from experiments.study import format_table
 from hyperinr.errors import InputError
 from hyperinr.files import replacing
 
-__all__ = ['Group', 'Summary', 'claims', 'draw', 'fill_methods', 'fill_readme', 'groups', 'summarise']
+__all__ = ['draw', 'fill_methods', 'fill_readme', 'main']
 
 SHOWN_STEPS = (0, 1, 3, 10, 30, 100, 500)
 UNSEEN_STEPS = (10, 500)
 MARKS_DB = (30.0, 35.0)
-RESAMPLES = 1000
 MARKS = ('<!-- predict_then_finetune: begin -->', '<!-- predict_then_finetune: end -->')
 MEASURED = 'measured: dB after 0 / 3 / 100 steps'
 NOT_RUN = 'not run'
-
-Row = Mapping[str, Any]
-
-
-class Group(NamedTuple):
-    """What one table compares."""
-
-    dataset: str
-    budget: str
-    seconds: float
-
-    @property
-    def title(self) -> str:
-        common = 'sizes of the configs' if self.budget == 'seconds' else 'a common number of parameters'
-        return f'{self.dataset}, {self.seconds:g} s of training, {common}'
-
-
-class Summary(NamedTuple):
-    """A start over all its seeds and datapoints.
-
-    Attributes:
-      rows: of its seeds.
-      steps: recorded.
-      psnr_db: mean at each.
-      low, high: of its 95 % interval.
-      seconds: of one datapoint at each.
-    """
-
-    rows: list[Row]
-    steps: np.ndarray
-    psnr_db: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    seconds: np.ndarray
-
-    def at(self, step: int) -> float:
-        """Mean PSNR at a recorded step; NaN at any other."""
-        found = np.flatnonzero(self.steps == step)
-        return float(self.psnr_db[found[0]]) if found.size else float('nan')
-
-    def reach(self, psnr_db: float) -> tuple[float, float] | None:
-        """Steps and seconds after which the mean is at ``psnr_db`` first, linear between those recorded."""
-        above = np.flatnonzero(self.psnr_db >= psnr_db)
-        if not above.size:
-            return None
-        last = int(above[0])
-        if last == 0:
-            return 0.0, float(self.seconds[0])
-        span = self.psnr_db[last - 1 : last + 1]
-        between = lambda values: float(np.interp(psnr_db, span, values[last - 1 : last + 1]))
-        return float(np.ceil(between(self.steps) - 1e-9)), between(self.seconds)
-
-
-def groups(rows: Sequence[Row]) -> dict[Group, dict[str, list[Row]]]:
-    """The tables: random starts are in all of a dataset, starts without a size to choose under both budgets."""
-    wanted = sorted({(row['dataset'], row['budget'], row['asked_seconds']) for row in rows if row['asked_seconds']})
-    wanted = wanted or sorted({(row['dataset'], row['budget'], 0.0) for row in rows})
-    found: dict[Group, dict[str, list[Row]]] = {}
-    for dataset, budget, seconds in wanted:
-        members = found.setdefault(Group(dataset, budget, seconds), {})
-        for row in rows:
-            learned = LEARNED.get(row['start'])
-            fixed = learned is None or learned.size is None
-            here = row['dataset'] == dataset and row['asked_seconds'] in (0.0, seconds)
-            if here and (row['budget'] == budget or fixed):
-                members.setdefault(row['start'], []).append(row)
-    return found
-
-
-def _interval(psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap over seeds and datapoints, of ``[seeds, B, ...]``: a mean over few of either is less certain."""
-    rng, (seeds, count) = np.random.default_rng(0), psnr_db.shape[:2]
-    chosen = rng.integers(0, seeds, (RESAMPLES, seeds)), rng.integers(0, count, (RESAMPLES, count))
-    means = [psnr_db[np.ix_(some, points)].mean(axis=(0, 1)) for some, points in zip(*chosen, strict=True)]
-    low, high = np.percentile(means, (2.5, 97.5), axis=0)
-    return low, high
-
-
-def summarise(rows: Sequence[Row]) -> Summary | None:
-    """The seeds of one start together; ``None`` where all failed."""
-    sound = [row for row in rows if 'failed' not in row]
-    if not sound:
-        return None
-    to_number = lambda value: np.nan if value is None else value
-    psnr = np.array([[list(map(to_number, each)) for each in row['psnr_db_per_datapoint']] for row in sound])
-    seconds = np.median([row['seconds'] for row in sound], axis=0)
-    return Summary(sound, np.array(sound[0]['steps']), psnr.mean(axis=(0, 1)), *_interval(psnr), seconds)
-
-
-def claims(found: Mapping[str, Summary]) -> list[tuple[str, str, str]]:
-    """(claim, ``'reached'``, ``'not reached'`` or ``'not measured'``, the numbers)."""
-    kinds = {name: each.rows[0]['kind'] for name, each in found.items()}
-    own = {name: each.rows[0]['adaptation_steps'] for name, each in found.items()}
-    results = []
-
-    def judge(claim: str, holds: bool | None, numbers: str) -> None:
-        verdict = 'not measured' if holds is None else 'reached' if holds else 'not reached'
-        results.append((claim, verdict, numbers))
-
-    def best(names: Sequence[str]) -> str | None:
-        return max(names, key=lambda name: found[name].at(3), default=None)
-
-    predicted = best([name for name, kind in kinds.items() if kind == 'hypernetwork' and own[name] == 3])
-    constant = best([name for name in ('maml', 'meta_sgd') if name in found])
-    margin = found[predicted].at(3) - found[constant].at(3) if predicted and constant else None
-    judge('the best hypernetwork with 3 steps is 1.0 dB above MAML and Meta-SGD at 3 steps',
-          None if margin is None else margin >= 1.0,
-          f'`{predicted}` against `{constant}`: {_number(margin, "+.2f")} dB')  # fmt: skip
-
-    pair = [found[name].at(3) if name in found else None for name in ('predicted_rates_k3', 'heads_k3')]
-    margin = pair[0] - pair[1] if None not in pair else None
-    judge('predicted step sizes are better than learned constant ones at 3 steps',
-          None if margin is None else margin > 0, f'{_number(margin, "+.2f")} dB')  # fmt: skip
-
-    learned = [name for name, kind in kinds.items() if kind != 'random']
-    random = [name for name, kind in kinds.items() if kind == 'random']
-    leader = best(learned)
-    if leader and random:
-        target = found[leader].at(3)
-        mine = found[leader].reach(target)
-        others = {name: found[name].reach(target) for name in random}
-        reached = {name: value for name, value in others.items() if value is not None}
-        fewest = min(reached, key=lambda name: reached[name][0], default=None)
-        fastest = min(reached, key=lambda name: reached[name][1], default=None)
-        ratio = reached[fastest][1] / mine[1] if fastest and mine else None
-        numbers = f'`{leader}` is at {target:.1f} dB after {_number(mine and 1e3 * mine[1], ".2f")} ms; '
-        numbers += (
-            f'`{fewest}` after {reached[fewest][0]:.0f} steps, `{fastest}` after {1e3 * reached[fastest][1]:.2f} ms, '
-            f'ratio {_number(ratio, ".1f")}'
-            if fewest and fastest
-            else 'no random start gets there'
-        )
-        holds = True if not reached else ratio is not None and ratio >= 8
-        judge(
-            'what the best learned start has after 3 steps takes the best random start 8 times as long', holds, numbers
-        )
-        judge('35 dB within 3 steps', target >= 35, f'`{leader}`: {target:.1f} dB')
-    functa = found.get('functa')
-    steps = [functa.at(step) for step in (0, 1, 2, 3)] if functa else []
-    judge('functa is at 26 dB after 3 steps and rises with every step',
-          bool(steps[3] >= 26 and np.all(np.diff(steps) > 0)) if steps else None,
-          ', '.join(f'{value:.1f}' for value in steps) + ' dB after 0, 1, 2, 3 steps' if steps else '')  # fmt: skip
-    falls = {name: _least_margin(found[name], own[name]) for name in learned}
-    worst = min(falls, key=lambda name: falls[name], default=None)
-    judge('fine-tuning never falls below what it starts from', None if worst is None else falls[worst] >= 0,
-          '' if worst is None else f'least margin {falls[worst]:+.2f} dB, of `{worst}`')  # fmt: skip
-    return results
-
-
-def _least_margin(summary: Summary, own_steps: int) -> float:
-    later = summary.psnr_db[summary.steps >= own_steps]
-    return float(np.min(later - later[0]))
-
-
-def _number(value: float | None, spec: str) -> str:
-    return '-' if value is None or not np.isfinite(value) else format(value, spec)
 
 
 def _line(name: str, summary: Summary) -> list[str]:
@@ -287,16 +130,6 @@ def _picture(path: Path, found: Mapping[str, Summary], ranked: Sequence[str]) ->
     figure.savefig(path)
 
 
-def _leading(rows: Sequence[Row]) -> tuple[Group, dict[str, Summary]] | None:
-    """The table with the most starts, of the longest training among equals, at the configs' own sizes."""
-    own = {group: members for group, members in groups(rows).items() if group.budget == 'seconds'}
-    if not own:
-        return None
-    group = max(own, key=lambda each: (each.dataset == 'photo_patches_32', len(own[each]), each.seconds))
-    found = {name: summarise(mine) for name, mine in own[group].items()}
-    return group, {name: each for name, each in found.items() if each is not None}
-
-
 def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
     """Fills, or adds, the last column of the table that has a column ``config``: the best start of each row.
 
@@ -305,7 +138,7 @@ def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
     Raises:
       InputError: the file has no such table.
     """
-    leading = _leading(rows)
+    leading = leading_table(rows)
     found = leading[1] if leading else {}
     lines = methods.read_text(encoding='utf-8').split('\n')
     heads = [number for number, line in enumerate(lines) if line.startswith('|') and ' config |' in line]
@@ -330,19 +163,17 @@ def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
 def _measured(config: str, found: Mapping[str, Summary]) -> str:
     spans = re.findall(r'`([^`]+)`', config)
     names = {span for span in spans if not span.startswith('-p')}
-    shown = {span.removeprefix('-p').strip(' "').replace(' ', '') for span in spans if span.startswith('-p')}
-    mine = [
-        name
-        for name in found
-        if name in LEARNED
-        and LEARNED[name].config in names
-        and {each.replace(' ', '').removeprefix('meta_learning.') for each in LEARNED[name].shown}
-        == {each.removeprefix('meta_learning.') for each in shown}
-    ]
+    shown = {span.removeprefix('-p').strip(' "') for span in spans if span.startswith('-p')}
+
+    def belongs(name: str) -> bool:
+        start = LEARNED.get(name)
+        return start is not None and start.config in names and {each.replace(' ', '') for each in start.shown} == shown
+
+    mine = [name for name in found if belongs(name)]
     if not mine:
         return NOT_RUN
     best = max(mine, key=lambda name: found[name].at(3))
-    return f'{" / ".join(_number(found[best].at(step), ".1f") for step in (0, 3, 100))} (`{best}`)'
+    return f'{" / ".join(format_number(found[best].at(step), ".1f") for step in (0, 3, 100))} (`{best}`)'
 
 
 def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
@@ -355,24 +186,21 @@ def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
     begin, end = (text.find(mark) for mark in MARKS)
     if begin < 0 or end < begin:
         raise InputError(f'{readme} lacks the marks {MARKS[0]} and {MARKS[1]}.')
-    leading = _leading(rows)
-    block = ''
-    if leading:
-        group, found = leading
-        ranked = sorted(found, key=lambda name: -found[name].at(3))
-        learned = [name for name in ranked if found[name].rows[0]['kind'] != 'random']
-        chosen = [*learned[:3], *(name for name in ('meta_sgd', 'functa') if name in learned[3:])]
-        chosen += [name for name in ranked if name not in learned]
-        lines = [[f'`{name}`', *(_number(found[name].at(step), '.1f') for step in SHOWN_STEPS)] for name in chosen]
-        header = ['start', *(f'{step} steps' for step in SHOWN_STEPS)]
-        block = (
-            f'{group.title}; PSNR in dB, all starts in [{Path(link).name}]({link}).\n\n{format_table(header, lines)}\n'
-        )
-    filled = (
-        f'{text[:begin]}{MARKS[0]}\n\n{block}\n{text[end:]}' if block else f'{text[:begin]}{MARKS[0]}\n{text[end:]}'
-    )
+    leading = leading_table(rows)
+    block = f'\n{_leading_block(*leading, link=link)}\n' if leading else ''
+    filled = f'{text[:begin]}{MARKS[0]}\n{block}{text[end:]}'
     with replacing(readme) as temporary:
         temporary.write_text(filled, encoding='utf-8')
+
+
+def _leading_block(group: Group, found: Mapping[str, Summary], *, link: str) -> str:
+    ranked = sorted(found, key=lambda name: -found[name].at(3))
+    learned = [name for name in ranked if found[name].rows[0]['kind'] != 'random']
+    chosen = [*learned[:3], *(name for name in ('meta_sgd', 'functa') if name in learned[3:])]
+    chosen += [name for name in ranked if name not in learned]
+    lines = [[f'`{name}`', *(format_number(found[name].at(step), '.1f') for step in SHOWN_STEPS)] for name in chosen]
+    table = format_table(['start', *(f'{step} steps' for step in SHOWN_STEPS)], lines)
+    return f'{group.title}; PSNR in dB, all starts in [{Path(link).name}]({link}).\n\n{table}\n'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
