@@ -68,7 +68,7 @@ SCALES = {
     'small': Scale(
         (('photo_patches_32', 2, 1), ('photo_patches_32', 1, 3), ('photo_patches_64', 1, 1), ('mnist_5k', 1, 1),
          ('solids', 1, 1)),
-        64, 45.0, 500, 200, 16, 4,
+        64, 40.0, 500, 200, 12, 3,
     ),
     'full': Scale(tuple((data, 3, 3) for data in table.DATA), 64, 600.0, 500, 500, 64, 16),
 }  # fmt: skip

@@ -121,7 +121,7 @@ LEARNED: Mapping[str, Learned] = {
     'long_k16': Learned('photo_patches_long', 'hypernetwork', 3, 16, size='weight_heads.trunk = ({},)'),
     'noise_1f_k3': Learned('noise_images_siren', 'pretrained', 2, 3, ('noise_images.exponent = 1.0',), needs='images'),
     'noise_uniform_k3': Learned(
-        'noise_images_siren', 'pretrained', 2, 3, ('noise_images.exponent = 0.0',), needs='images'
+        'noise_images_siren', 'pretrained', 3, 3, ('noise_images.exponent = 0.0',), needs='images'
     ),
 }  # fmt: skip
 """Name -> start. ``_k3``: trained through three steps."""

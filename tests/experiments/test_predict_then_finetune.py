@@ -37,7 +37,7 @@ def test_every_start_is_a_config_of_its_data_and_steps(data):
             assert repr(resolved.value('experiment.experiment.encoder')).rpartition('.')[2] not in images_only
 
 
-@pytest.mark.parametrize('name', ['functa', 'chunked_k1', 'trans_inr_k1'])
+@pytest.mark.parametrize('name', ['functa', 'chunked_k1'])
 def test_a_size_is_the_largest_that_the_count_allows(name):
     data, start = starts.data_of('photo_patches_32', small=True), starts.LEARNED[name]
     dataset, bindings = data.open(), starts.bindings_of(starts.LEARNED[name], data, width=8)
@@ -82,11 +82,12 @@ def test_a_wrong_plan_is_refused(wrong):
 
 @pytest.fixture(name='finished', scope='module')
 def _finished(tmp_path_factory):
-    """A study of three starts that was interrupted while it measured the second, and then completed."""
+    """A study of three starts, one of which diverges, that was interrupted while it measured the last, and completed."""
     out, patch = tmp_path_factory.mktemp('study'), pytest.MonkeyPatch()
     patch.setattr(study, 'use_compilation_cache', lambda folder: folder)
     patch.setattr(study, 'updates_within', lambda *arguments: 4)
-    cells = study.plan(TINY, only=['random_paper', 'functa', 'maml'], datasets=['photo_patches_32'])
+    # Time enough for four updates on any machine.
+    cells = study.plan(TINY, only=['random_paper', 'functa', 'maml'], datasets=['photo_patches_32'], seconds=600)
     measure, calls = curves.measure, []
 
     def interrupted(*arguments, **options):
@@ -114,7 +115,7 @@ def _finished(tmp_path_factory):
 
 def test_an_interrupted_study_goes_on_with_what_it_has(finished):
     path, before, trained = finished
-    assert before.count('"row ') == 1
+    assert before.count('"row ') == 2
     assert path.with_suffix('.rows.jsonl').read_text().startswith(before)
     assert trained
     assert all(file.read_bytes() == content for file, content in trained.items())
