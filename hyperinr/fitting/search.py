@@ -87,11 +87,12 @@ def fit_at_rate(
     rate: float | Array,
     num_steps: int,
     record_steps: Sequence[int] = (),
+    step_scale: InrWeights | None = None,
 ) -> FitResult:
     """`fit` by one optimiser of a family; compiled once for all its rates.
 
     Args:
-      inr, weights, datapoints, num_steps, record_steps: as for `fit`.
+      inr, weights, datapoints, num_steps, record_steps, step_scale: as for `fit`.
       make: of a `Family`.
       rate: learning rate.
 
@@ -99,7 +100,8 @@ def fit_at_rate(
       A `FitResult`.
     """
     rules = FitRules(num_steps, tuple(record_steps))
-    return fit_by(inr, weights, datapoints, make=make, rules=rules, knobs=Knobs(rate, NEVER, 0))
+    knobs = Knobs(rate, NEVER, 0)
+    return fit_by(inr, weights, datapoints, make=make, rules=rules, knobs=knobs, step_scale=step_scale)
 
 
 def best_rate(
@@ -112,6 +114,7 @@ def best_rate(
     score_steps: Sequence[int] | None = None,
     families: Mapping[str, Family] = FAMILIES,
     max_extensions: int = 6,
+    step_scale: InrWeights | None = None,
 ) -> SearchResult:
     """The optimiser and rate with the highest mean PSNR over ``score_steps``.
 
@@ -128,6 +131,7 @@ def best_rate(
       score_steps: step counts in [1, num_steps] that the score averages over; ``None``: the last only.
       families: name -> `Family`.
       max_extensions: how many times the range of rates of a family may grow.
+      step_scale: of every trial, as for `fit`.
 
     Returns:
       A `SearchResult`. A trial that diverged counts as minus infinity; the choice is one that did not.
@@ -148,7 +152,8 @@ def best_rate(
         return value if math.isfinite(value) else -math.inf
 
     def attempt(name: str, rate: float) -> Trial:
-        fitted = fit_at_rate(inr, weights, datapoints, make=families[name].make, rate=rate, num_steps=num_steps)
+        make = families[name].make
+        fitted = fit_at_rate(inr, weights, datapoints, make=make, rate=rate, num_steps=num_steps, step_scale=step_scale)
         psnr = np.asarray(metrics.psnr_from_mse(fitted.mse, data_range)).mean(axis=0)
         trials.append(Trial(name, rate, psnr))
         return trials[-1]

@@ -1,0 +1,229 @@
+"""How a fit goes on from a start: its best rule, found on validation data, and its curve on test data.
+
+A `Beginning` is all that tells one start from another here: the weights on the way through the start's own K steps
+(K = 0 for a random one), and the metric that its learned rates make. Letters: ``B`` datapoints, ``S`` recorded steps.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hyperinr import fitting, meta_learning, metrics
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.fitting import optimizers
+from hyperinr.training.model import Model
+from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
+
+__all__ = ['Beginning', 'Curve', 'Rule', 'best_rule', 'generated', 'measure', 'random', 'shown_part']
+
+REPEATS = 3
+"""Of the timing of a start; of the long fits after it one is enough."""
+
+
+class Beginning(NamedTuple):
+    """Where fits start.
+
+    Attributes:
+      inr: evaluates the weights.
+      num_steps: K, the start's own steps.
+      weights: ``(datapoints [B], num_steps) -> weights [B, num_steps + 1, ...]`` after 0, 1, ... own steps.
+      metric: ``datapoints [B] -> factors [B, ...]`` of the updates of a later step; ``None``: there are none.
+      families: optimisers that may go on, by name.
+    """
+
+    inr: Inr
+    num_steps: int
+    weights: Callable[[Datapoint, int], InrWeights]
+    metric: Callable[[Datapoint], InrWeights | None]
+    families: Mapping[str, fitting.Family]
+
+
+class Rule(NamedTuple):
+    """How a fit goes on.
+
+    Attributes:
+      optimizer: a family of the beginning.
+      rate: of it.
+      in_metric: whether the learned rates shape its steps.
+    """
+
+    optimizer: str
+    rate: float
+    in_metric: bool
+
+
+class Curve(NamedTuple):
+    """What came of it.
+
+    Attributes:
+      psnr_db: ``[B, num_steps + 1]``.
+      unseen_psnr_db: ``[B, S]`` at the recorded steps, of fits to a part of the points on all others.
+      seconds: ``[num_steps + 1]`` of one datapoint since its start, encoding included.
+    """
+
+    psnr_db: np.ndarray
+    unseen_psnr_db: np.ndarray
+    seconds: np.ndarray
+
+
+def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
+    """Fresh weights for every datapoint, under all optimisers that suit the INR."""
+
+    @jax.jit
+    def fresh(index: Array) -> InrWeights:
+        each = lambda one: inr.init(jax.random.fold_in(jax.random.key(seed), one), spec.coord_dims)
+        return jax.tree.map(lambda leaf: leaf[:, None], jax.vmap(each)(jnp.maximum(index, -1 - index)))
+
+    shapes = jax.eval_shape(lambda: inr.init(jax.random.key(0), spec.coord_dims))
+    weight_spec = weights_lib.spec_of(shapes)
+    names = ['adam', 'muon', 'lbfgs', 'diagonal_curvature'] if len(shapes) > 2 else ['adam', 'lbfgs']
+    families = {name: optimizers.family(name, weight_spec) for name in names}
+    return Beginning(inr, 0, lambda datapoints, num_steps: fresh(datapoints.index), lambda datapoints: None, families)
+
+
+def generated(model: Model) -> Beginning:
+    """The learner's own steps, then Adam or the warmed-up AMSGrad, also in the metric of the learned rates."""
+    learner, params = model.learner, model.params
+    along = jax.jit(
+        lambda datapoints, num_steps: fitting.map_datapoints(
+            lambda each: learner.adapt(params, each, num_steps), datapoints
+        ),
+        static_argnums=1,
+    )
+    metric = lambda datapoints: meta_learning.learned_metric(learner, params, datapoints) if learner.num_steps else None
+    return Beginning(model.inr, learner.num_steps, along, metric, TRAINED_FAMILIES)
+
+
+def _gentle(rate: float | Array) -> optax.GradientTransformation:
+    return meta_learning.gentle_adam(learning_rate=rate)
+
+
+TRAINED_FAMILIES = {
+    'gentle_adam': fitting.Family(_gentle, (5e-4, 1e-3, 2e-3)),
+    'adam': fitting.Family(optax.adam, (5e-4, 1e-3, 2e-3)),
+}
+
+
+def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, num_steps: int) -> Rule:
+    """The rule with the highest PSNR, averaged over datapoints and over steps on a logarithmic scale.
+
+    Args:
+      beginning: to go on from.
+      searched: leaves ``[B, ...]``; not those that the rule is judged on.
+      spec: of the data.
+      num_steps: in all, own ones included.
+
+    Raises:
+      InputError: every rule diverged.
+    """
+    later = num_steps - beginning.num_steps
+    scored = sorted(set(np.geomspace(1, later, 24).astype(int).tolist()))
+    start = _last(beginning.weights(searched, beginning.num_steps))
+    metric = beginning.metric(searched)
+    found: list[tuple[float, Rule]] = []
+    for scale in (None,) if metric is None else (None, metric):
+        result = fitting.best_rate(
+            beginning.inr, start, searched, num_steps=later, data_range=spec.data_range, score_steps=scored,
+            families=beginning.families, step_scale=scale,
+        )  # fmt: skip
+        for trial in result.trials:
+            score = float(np.mean(trial.psnr_db[scored]))
+            found.append(
+                (score if math.isfinite(score) else -math.inf, Rule(trial.name, trial.rate, scale is not None))
+            )
+    return max(found)[1]
+
+
+def shown_part(datapoints: Datapoint) -> tuple[Datapoint, Datapoint]:
+    """A random half of every datapoint's points, and the other half: weight 0 on what is not in it.
+
+    The halves depend on the position of a datapoint in the batch alone.
+    """
+    rng = np.random.default_rng(0)
+    weight = np.asarray(datapoints.weight)
+    shown = np.stack([rng.permutation(weight.shape[1]) < weight.shape[1] // 2 for _ in weight])
+    return tuple(datapoints._replace(weight=np.where(part, weight, 0)) for part in (shown, ~shown))
+
+
+def measure(
+    beginning: Beginning,
+    rule: Rule,
+    datapoints: Datapoint,
+    spec: DatasetSpec,
+    *,
+    num_steps: int,
+    record_steps: Sequence[int],
+) -> Curve:
+    """Fits ``datapoints``, and halves of them, by ``rule``.
+
+    Args:
+      beginning: to go on from.
+      rule: of the steps after the own ones.
+      datapoints: leaves ``[B, ...]``, of the test split.
+      spec: of the data.
+      num_steps: in all, more than the own ones.
+      record_steps: S increasing steps in [0, num_steps] at which halves are judged on the rest of their datapoint.
+
+    Raises:
+      InputError: no step is left after the start's own.
+    """
+    own = beginning.num_steps
+    if num_steps <= own:
+        raise InputError(f'a start with {own} steps of its own needs more than {num_steps} steps in all.')
+    later_record = [step - own for step in record_steps if step >= own]
+
+    def run(shown: Datapoint) -> tuple[InrWeights, fitting.FitResult]:
+        path = jax.device_get(beginning.weights(shown, own))
+        return path, fitting.fit_at_rate(
+            beginning.inr, _last(path), shown, make=beginning.families[rule.optimizer].make, rate=rule.rate,
+            num_steps=num_steps - own, record_steps=later_record,
+            step_scale=beginning.metric(shown) if rule.in_metric else None,
+        )  # fmt: skip
+
+    path, result = run(datapoints)
+    mse = np.concatenate([_errors(beginning.inr, path, datapoints)[:, :-1], result.mse], axis=1)
+
+    seen, unseen = shown_part(datapoints)
+    path, fitted = run(seen)
+    early = [step for step in record_steps if step < own]
+    before = jax.tree.map(lambda leaf: leaf[:, np.array(early, int)], path)
+    kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), before, fitted.snapshots)
+
+    count = len(datapoints.coords)
+    first, last = (_median_seconds(lambda n=n: beginning.weights(datapoints, n)) / count for n in (0, own))
+    whole = _seconds(lambda: run(datapoints)) / count
+    seconds = np.interp(np.arange(num_steps + 1), [0, own, num_steps], [first, max(first, last), max(last, whole)])
+    to_psnr = lambda errors: np.asarray(metrics.psnr_from_mse(errors, spec.data_range))
+    return Curve(to_psnr(mse), to_psnr(_errors(beginning.inr, kept, unseen)), seconds)
+
+
+def _last(path: InrWeights) -> InrWeights:
+    return jax.tree.map(lambda leaf: np.asarray(leaf[:, -1]), path)
+
+
+def _errors(inr: Inr, path: InrWeights, datapoints: Datapoint) -> np.ndarray:
+    """Mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
+
+    def one(weights: InrWeights, judged: Datapoint) -> Array:
+        values = jax.lax.map(lambda each: inr.apply(each, judged.coords), weights)
+        return metrics.mean_squared_error(values, judged.values[None], judged.weight[None])
+
+    return np.asarray(jax.jit(lambda *both: fitting.map_datapoints(one, *both))(path, datapoints))
+
+
+def _median_seconds(call: Callable[[], object]) -> float:
+    jax.block_until_ready(call())
+    return float(np.median([_seconds(call) for _ in range(REPEATS)]))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - began

@@ -1,0 +1,104 @@
+"""`hyperinr train` for a given time: the schedule of the learning rate ends with it.
+
+A run that is merely cut off ends in the middle of its cosine, and worse than it could. So a few updates are timed
+first, as many as fit are asked for, and the clock only ends what was slowed down by other work.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+import hyperinr
+from hyperinr import config, library
+from hyperinr.training import devices as seam
+from hyperinr.training import loop
+from hyperinr.training.input_pipeline import Batches, Positions
+from hyperinr.training.model import Model
+
+__all__ = ['Trained', 'train_for', 'updates_within']
+
+SHARE = 0.95
+"""Of the time, what the updates are planned for."""
+TIMED_UPDATES, TIMED_SECONDS = 8, 2.0
+"""An update is timed as the mean of at least so many, for at least so long."""
+
+
+class Trained(NamedTuple):
+    """A finished run.
+
+    Attributes:
+      model: with the moving average of its parameters.
+      seconds: of training, compilation, validation and saving not counted.
+      updates: done.
+      validation: ``(seconds, PSNR after K steps)`` of every validation on the way.
+    """
+
+    model: Model
+    seconds: float
+    updates: int
+    validation: list[tuple[float, float]]
+
+
+def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
+    """How many updates of a config fit into a time on this machine, at least one.
+
+    Args:
+      name: of the config.
+      bindings: overrides.
+      seconds: of training.
+    """
+    with config.applied(config.load_config(name, bindings)):
+        experiment = library.compose()
+        dataset = experiment.dataset()
+        learner = experiment.build(dataset.spec)
+    source = dataset.splits['train']
+    batch = Batches(source, dataset.spec, Positions(len(source), experiment.batch_size, experiment.seed))(0)
+    devices, _ = seam.choose(experiment.batch_size)
+    state = jax.jit(learner.init)(jax.random.key(experiment.seed), jax.tree.map(lambda leaf: leaf[0], batch))
+    update = seam.compile_update(learner, state, batch, devices)
+    placed, shards = seam.place(seam.pack(state), devices), seam.shard(batch, devices)
+    placed, _ = jax.block_until_ready(update.call(placed, shards))
+    began, count = time.perf_counter(), 0
+    while count < TIMED_UPDATES or time.perf_counter() - began < min(TIMED_SECONDS, seconds):
+        placed, _ = jax.block_until_ready(update.call(placed, shards))
+        count += 1
+    return max(1, int(SHARE * seconds * count / (time.perf_counter() - began)))
+
+
+def train_for(name: str, bindings: Sequence[str], run_dir: Path, *, seconds: float, updates: int, seed: int) -> Trained:
+    """Trains, or goes on with, a run.
+
+    Args:
+      name: of the config.
+      bindings: overrides.
+      run_dir: of `hyperinr train`.
+      seconds: after which it ends.
+      updates: that the schedule is for.
+      seed: of everything in it.
+
+    Raises:
+      InputError, RunError: as `hyperinr.training.loop.train`.
+    """
+    extra = [f'NUM_STEPS = {updates}', f'SEED = {seed}', 'loop.train.loggers = []']
+    extra += ['loop.train.stop_rules = [@stop_rules.after()]', f"stop_rules.after.limit = '{seconds:g} seconds'"]
+    extra += ['evaluators.held_out_psnr.num_datapoints = 16']
+    resolved = config.load_config(name, [*bindings, *extra])
+    with config.applied(resolved):
+        config.configured(loop.train)(library.compose(), run_dir, config_text=resolved.text)
+    records = [json.loads(line) for line in (run_dir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()]
+    of_kind = lambda kind: [record for record in records if record['kind'] == kind]
+    model = hyperinr.load(run_dir)
+    return Trained(
+        model=model,
+        seconds=_last(of_kind('train'))['seconds'],
+        updates=int(model.metadata['step']),
+        validation=[(record['seconds'], record['psnr_db'][-1]) for record in of_kind('validation')],
+    )
+
+
+def _last(records: list[dict[str, Any]]) -> dict[str, Any]:
+    return max(records, key=lambda record: record['step'])

@@ -1,0 +1,135 @@
+"""What is said about rows of known content."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import finetuning_summary as summary
+from experiments import predict_then_finetune_report as report
+from hyperinr.errors import InputError
+
+STEPS = [0, 1, 2, 3, 10, 30, 100]
+
+
+def row(start, kind, psnr_db, *, own=3, seed=0, asked=60.0, budget='seconds', spread=0.0, dataset='photo_patches_32'):
+    """Four datapoints, ``spread`` dB apart; a step takes a millisecond."""
+    curves = [[value + spread * (point - 1.5) for value in psnr_db] for point in range(4)]
+    return {
+        'dataset': dataset, 'resolution': [32, 32], 'start': start, 'kind': kind, 'budget': budget, 'seed': seed,
+        'asked_seconds': 0.0 if kind == 'random' else asked, 'parameters': 10, 'weights': 5, 'updates': 7,
+        'training_seconds': asked, 'adaptation_steps': own,
+        'rule': {'optimizer': 'adam', 'rate': 1e-3, 'in_metric': False},
+        'steps': STEPS, 'psnr_db': psnr_db, 'psnr_db_per_datapoint': curves,
+        'seconds': [step / 1000 for step in STEPS], 'validation': [[1.0, 20.0], [2.0, 30.0]],
+        'unseen': {'steps': [10, 100], 'psnr_db_per_datapoint': [[24.0, 22.0]] * 4},
+    }  # fmt: skip
+
+
+RANDOM = row('random_paper', 'random', [10, 12, 13, 14, 20, 30, 42], own=0)
+HEADS = row('heads_k3', 'hypernetwork', [15, 25, 30, 36, 37, 38, 40])
+META_SGD = row('meta_sgd', 'constant', [12, 20, 28, 34.5, 34, 36, 39])
+FUNCTA = row('functa', 'constant', [12, 20, 19, 27, 28, 30, 33])
+ROWS = [RANDOM, HEADS, META_SGD, FUNCTA]
+
+
+def found(*rows):
+    return {each['start']: summary.summarise([each]) for each in rows}
+
+
+def test_a_mean_is_over_seeds_and_datapoints_and_its_interval_around_it():
+    rows = [
+        row('heads_k3', 'hypernetwork', [value + seed for value in STEPS], seed=seed, spread=1.0) for seed in (0, 1)
+    ]
+    mine = summary.summarise(rows)
+    np.testing.assert_allclose(mine.psnr_db, np.array(STEPS) + 0.5)
+    assert np.all(mine.low < mine.psnr_db - 0.5)
+    assert np.all(mine.high > mine.psnr_db + 0.5)
+    alike = summary.summarise([row('heads_k3', 'hypernetwork', [float(step) for step in STEPS])])
+    np.testing.assert_allclose(alike.high, alike.low)
+    assert summary.summarise([{'start': 'heads_k3', 'failed': 'diverged'}]) is None
+
+
+def test_a_mark_is_reached_between_recorded_steps():
+    mine = summary.summarise([RANDOM])
+    steps, seconds = mine.reach(25.0)
+    assert steps == 20
+    np.testing.assert_allclose(seconds, 0.02)
+    assert mine.reach(10.0) == (0.0, 0.0)
+    assert mine.reach(50.0) is None
+
+
+def test_claims_follow_the_numbers():
+    said = {claim: (verdict, numbers) for claim, verdict, numbers in summary.claims(found(*ROWS))}
+    verdict = lambda words: next(value for claim, value in said.items() if words in claim)
+    assert verdict('1.0 dB above')[0] == 'reached'
+    assert '+1.50 dB' in verdict('1.0 dB above')[1]
+    assert verdict('predicted step sizes')[0] == 'not measured'
+    # 36 dB: 3 ms against 30 + 70 * 6 / 12 = 65 ms.
+    assert verdict('8 times as long')[0] == 'reached'
+    assert 'ratio 21.7' in verdict('8 times as long')[1]
+    assert verdict('35 dB within 3 steps')[0] == 'reached'
+    assert verdict('functa')[0] == 'not reached'  # It falls from 20 to 19.
+    assert verdict('never falls below') == ('not reached', 'least margin -0.50 dB, of `meta_sgd`')
+    slow = summary.claims(found(HEADS, row('random_paper', 'random', [10, 12, 13, 14, 36.5, 40, 42], own=0)))
+    assert [verdict for claim, verdict, _ in slow if '8 times as long' in claim] == ['not reached']
+
+
+def test_tables_of_the_other_budget_hold_what_has_no_size_to_choose():
+    small = row('heads_k3', 'hypernetwork', [14, 24, 29, 35, 36, 37, 39], budget='parameters')
+    tables = summary.groups([*ROWS, small])
+    own, common = (summary.Group('photo_patches_32', budget, 60.0) for budget in ('seconds', 'parameters'))
+    assert set(tables) == {own, common}
+    assert set(tables[common]) == {'random_paper', 'meta_sgd', 'heads_k3'}  # A size could be chosen for functa.
+    assert tables[common]['heads_k3'] == [small]
+    assert tables[own]['heads_k3'] == [HEADS]
+
+
+METHODS = """# Methods
+
+| method | config | paper |
+|---|---|---|
+| MAML, Meta-SGD | `photo_patches_maml` | A |
+| first-order MAML | `photo_patches_maml` with `-p meta_learner.first_order=True` | B |
+| hypernetwork | `photo_patches_siren`, `mnist_5k_siren` | C |
+
+After.
+"""
+
+
+def test_the_documents_are_filled_again_and_again(tmp_path):
+    methods, readme, path = tmp_path / 'methods.md', tmp_path / 'README.md', tmp_path / 'predict_then_finetune.json'
+    methods.write_text(METHODS)
+    begin, end = report.MARKS
+    readme.write_text(f'# Title\n{begin}\nold\n{end}\nAfter.\n')
+    protocol = {'width': 64, 'num_test': 4}
+    machine = {'devices': 2, 'platform': 'cpu', 'device': 'cpu', 'python': '3', 'jax': '0'}
+    path.write_text(json.dumps({'machine': machine, 'protocol': protocol, 'rows': ROWS}))
+    arguments = [str(path), '--to', str(tmp_path / 'to'), '--methods', str(methods), '--readme', str(readme)]
+    report.main(arguments)
+    once = methods.read_text(), readme.read_text()
+    report.main(arguments)
+    assert (methods.read_text(), readme.read_text()) == once
+    lines = once[0].splitlines()
+    assert lines[4] == '| MAML, Meta-SGD | `photo_patches_maml` | A | 12.0 / 34.5 / 39.0 (`meta_sgd`) |'
+    assert lines[5].endswith(f'| B | {report.NOT_RUN} |')
+    assert lines[6].endswith('| C | 15.0 / 36.0 / 40.0 (`heads_k3`) |')
+    assert (lines[3], lines[-1]) == ('|---|---|---|---|', 'After.')
+    assert 'old' not in once[1]
+    assert once[1].index('`heads_k3`') < once[1].index('`meta_sgd`') < once[1].index('`random_paper`')
+    drawn = (tmp_path / 'to' / 'predict_then_finetune.md').read_text()
+    assert '| `heads_k3` | 10 | 5 | 7 | 60 | 1 | adam 0.001 | 15.0 ± 0.0 |' in drawn
+    assert (tmp_path / 'to' / 'predict_then_finetune_photo_patches_32_seconds_60.png').stat().st_size > 10_000
+
+
+def test_files_without_a_place_for_it_are_refused(tmp_path, capsys):
+    (tmp_path / 'empty.md').write_text('nothing\n')
+    with pytest.raises(InputError, match='no table'):
+        report.fill_methods(tmp_path / 'empty.md', ROWS)
+    with pytest.raises(InputError, match='lacks the marks'):
+        report.fill_readme(tmp_path / 'empty.md', ROWS, link='x.md')
+    assert (tmp_path / 'empty.md').read_text() == 'nothing\n'
+    with pytest.raises(SystemExit) as error:
+        report.main([str(tmp_path / 'none.json')])
+    assert error.value.code == 2
+    assert 'is no file' in capsys.readouterr().err
