@@ -10,9 +10,14 @@ import os
 # collectives of eight devices deadlock; training itself has none.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['NPROC'] = '8'
-for flag, value in (('--xla_force_host_platform_device_count', 8), ('--xla_backend_optimization_level', 0)):
-    if flag not in os.environ.get('XLA_FLAGS', ''):
-        os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flag}={value}'.strip()
+os.environ['XLA_FLAGS'] = ' '.join(
+    [os.environ.get('XLA_FLAGS', '')]
+    + [
+        f'{flag}={value}'
+        for flag, value in (('--xla_force_host_platform_device_count', 8), ('--xla_backend_optimization_level', 0))
+        if flag not in os.environ.get('XLA_FLAGS', '')
+    ]
+).strip()
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
 import tempfile
