@@ -21,12 +21,11 @@ import numpy as np
 import optax
 
 from experiments.initialisation_report import draw
-from experiments.study import Rows, device_seconds, machine, photograph, steps_to
+from experiments.study import Rows, device_seconds, machine, photograph, rounded, steps_to, write_study
 from hyperinr import coordinates, fitting, inrs, meta_learning
 from hyperinr import weights as weights_lib
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
-from hyperinr.files import write_json
 from hyperinr.fitting.freezing import frozen_mask
 from hyperinr.inrs.initialisation import compose, fan_in_biases, sine_weights
 from hyperinr.inrs.siren_variants import SIREN_VARIANTS, SirenVariant
@@ -149,7 +148,6 @@ def run(scale: Scale, out: Path, *, runs: Sequence[str] = (), variants: Sequence
     for fit, mse, rebuilt, seconds in _fitted(scale, starts, wanted, rows, 'fit', scale.num_steps, half=False):
         extra = adaptation.get(fit.variant, 0)
         reached = {str(mark): steps_to(mse, mark) for mark in MARKS}
-        shown = np.unique(np.geomspace(1, scale.num_steps, 60).astype(int))
         centred = rebuilt - rebuilt.mean(axis=(0, 1))
         odd = (centred - centred[::-1, ::-1]) / 2
         rows.add(_key('fit', fit), {
@@ -163,8 +161,7 @@ def run(scale: Scale, out: Path, *, runs: Sequence[str] = (), variants: Sequence
             'final_mse': float(mse[-1]) if np.isfinite(mse[-1]) else None,
             'odd_share': float(np.sum(odd**2) / max(np.sum(centred**2), 1e-12)),
             'adaptation_steps': extra,
-            'curve_steps': [0, *shown.tolist()],
-            'curve': [float(mse[step]) if np.isfinite(mse[step]) else None for step in (0, *shown)],
+            'curve': rounded(mse[[*_curve_steps(scale.num_steps)]]),
             'wall_seconds': seconds,
         })  # fmt: skip
 
@@ -178,15 +175,25 @@ def run(scale: Scale, out: Path, *, runs: Sequence[str] = (), variants: Sequence
     return _finish(out, protocol, rows, {'seconds': time.perf_counter() - began, 'seconds_before': seconds_before})
 
 
+def _curve_steps(num_steps: int) -> list[int]:
+    return [0, *np.unique(np.geomspace(1, num_steps, 60).astype(int)).tolist()]
+
+
 def _finish(out: Path, protocol: dict[str, Any], rows: Rows, timing: dict[str, float]) -> Path:
     heldout = {(r['photograph'], r['variant'], r['seed']): r['heldout_psnr_db'] for r in rows if 'heldout_psnr_db' in r}
     final = []
     for row in rows:
         if 'protocol' in row:
             held = heldout.get((row['photograph'], row['variant'], row['seed'])) if 'best' in row['protocol'] else None
-            final.append({**row, 'heldout_psnr_db': held})
+            final.append({name: value for name, value in row.items() if name != 'key'} | {'heldout_psnr_db': held})
     path = out / 'initialisation_lab.json'
-    write_json(path, {'machine': machine(), 'protocol': protocol, 'timing': timing, 'rows': final})
+    about = {
+        'machine': machine(),
+        'protocol': protocol,
+        'timing': timing,
+        'curve_steps': _curve_steps(protocol['num_steps']),
+    }
+    write_study(path, about, final)
     return path
 
 

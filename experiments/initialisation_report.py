@@ -138,10 +138,10 @@ def draw(path: Path) -> None:
         header += [f'reached {LAST}', 'final MSE', 'held-out dB']
         text += ['', f'## Each start at {title}', '', format_table(header, lines)]
     path.with_suffix('.md').write_text('\n'.join(text) + '\n', encoding='utf-8')
-    _picture(path.with_suffix('.png'), rows, best)
+    _picture(path.with_suffix('.png'), content, best)
 
 
-def _picture(path: Path, rows: Sequence[Mapping[str, Any]], best: Mapping[str, Mapping[str, Any]]) -> None:
+def _picture(path: Path, content: Mapping[str, Any], best: Mapping[str, Mapping[str, Any]]) -> None:
     """Error against steps: the best, the published and the learned starts in colour, all others grey."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -152,9 +152,9 @@ def _picture(path: Path, rows: Sequence[Mapping[str, Any]], best: Mapping[str, M
     ranked = sorted(best, key=lambda name: best[name]['final_mse'] or np.inf)
     named = {*ranked[:3], 'paper', REPORTED, *(name for name in best if name.startswith('run:'))}
     for name in best:
-        curves = [row for row in rows if row['variant'] == name and 'best' in row['protocol']]
+        curves = [row for row in content['rows'] if row['variant'] == name and 'best' in row['protocol']]
         values = np.array([[np.nan if value is None else value for value in row['curve']] for row in curves])
-        steps = np.array(curves[0]['curve_steps']) + curves[0]['adaptation_steps']
+        steps = np.array(content['curve_steps']) + curves[0]['adaptation_steps']
         style = {'label': name, 'zorder': 3} if name in named else {'color': 'lightgrey', 'linewidth': 0.8}
         axes.plot(np.maximum(steps, 0.7), np.exp(np.log(np.maximum(values, 1e-12)).mean(axis=0)), **style)
     for mark in (0.08, 0.02, 0.0008):

@@ -3,7 +3,7 @@
 ``python -m experiments.inr_families --scale small``. Every family has about as many parameters as the scale's SIREN:
 its width (a grid's resolution, a hash grid's tables) is chosen for that. The rate is searched for each family and
 signal by short fits. A fit takes ``num_steps`` steps; *equal seconds* are those that the SIREN takes for them, and a
-family's error there is that of the last step that it had finished by then, or of its last if it was faster.
+family's error there is that of the last fifth step that it had finished by then, or of its last if it was faster.
 """
 
 import argparse
@@ -17,12 +17,11 @@ import jax
 import numpy as np
 import optax
 
-from experiments.study import Rows, device_seconds, format_table, machine, photograph
+from experiments.study import Rows, device_seconds, format_table, machine, photograph, rounded, write_study
 from hyperinr import coordinates, fitting, inrs
 from hyperinr import weights as weights_lib
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
-from hyperinr.files import write_json
 from hyperinr.types import Datapoint, Inr
 
 __all__ = ['SCALES', 'Scale', 'draw', 'main', 'run', 'sized', 'sound', 'torus']
@@ -55,6 +54,9 @@ SCALES = {
     'full': Scale(256, 65536, 48, 256, 2000, 200, 3),
     'tiny': Scale(12, 128, 6, 8, 30, 10, 1),
 }
+
+CURVE_EVERY = 5
+"""Steps between two errors in the JSON."""
 
 SIZES: Mapping[str, Callable[[int], dict[str, int]]] = {
     'feature_grid': lambda size: {'resolution': size + 1},
@@ -140,7 +142,8 @@ def run(scale: Scale, out: Path, *, kinds: Sequence[str] | None = None) -> Path:
                 rows.add(f'{signal} {kind} {seed}', {'signal': signal, 'kind': kind, 'seed': seed, **row})
     path = out / 'inr_families.json'
     timing = {'seconds': time.perf_counter() - began}
-    write_json(path, {'machine': machine(), 'protocol': protocol, 'timing': timing, 'rows': list(rows)})
+    about = {'machine': machine(), 'protocol': protocol, 'curve_every': CURVE_EVERY, 'timing': timing}
+    write_study(path, about, ({**row, 'mse': rounded(row['mse'][::CURVE_EVERY])} for row in rows))
     return path
 
 
@@ -174,7 +177,7 @@ def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     from matplotlib.figure import Figure
 
     content = json.loads(path.read_text(encoding='utf-8'))
-    rows, protocol, about = content['rows'], content['protocol'], content['machine']
+    rows, protocol, about, every = content['rows'], content['protocol'], content['machine'], content['curve_every']
     names, kinds = list(dict.fromkeys(row['signal'] for row in rows)), protocol['kinds']
     psnr = lambda value: float('nan') if value is None else float(10 * np.log10(4 / max(value, 1e-12)))
     figure = Figure(figsize=(4 * len(names), 4), dpi=100, layout='constrained')
@@ -196,11 +199,18 @@ def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
             fits = [row for row in mine if row['kind'] == kind]
             step = min(protocol['num_steps'], int(protocol['num_steps'] * budget / fits[0]['seconds']))
             at = lambda index, fits=fits: float(np.mean([psnr(row['mse'][index]) for row in fits]))
-            found[name][kind] = (at(-1), at(step))
+            found[name][kind] = (at(-1), at(step // every))
             lines.append(
-                [kind, str(fits[0]['parameters']), f'{fits[0]["rate"]:.2g}', f'{at(-1):.2f}', f'{at(step):.2f}']
+                [
+                    kind,
+                    str(fits[0]['parameters']),
+                    f'{fits[0]["rate"]:.2g}',
+                    f'{at(-1):.2f}',
+                    f'{at(step // every):.2f}',
+                ]
             )
-            axes.plot([psnr(value) for value in fits[0]['mse']], label=kind, linewidth=0.9)
+            shown = [psnr(value) for value in fits[0]['mse']]
+            axes.plot(every * np.arange(len(shown)), shown, label=kind, linewidth=0.9)
         lines.sort(key=lambda line: -float(line[3]) if line[3] != 'nan' else np.inf)
         header = ['family', 'parameters', 'rate', 'dB at equal steps', 'dB at equal seconds']
         text += ['', f'## {name}', '', format_table(header, lines)]

@@ -1,15 +1,16 @@
 """What the studies share: rows that survive a kill, signals, and the final JSON."""
 
 import json
+import math
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ['Rows', 'device_seconds', 'format_table', 'machine', 'photograph', 'steps_to']
+__all__ = ['Rows', 'device_seconds', 'format_table', 'machine', 'photograph', 'rounded', 'steps_to', 'write_study']
 
 
 class Rows:
@@ -49,6 +50,22 @@ class Rows:
             file.flush()
             os.fsync(file.fileno())
         print(key, file=sys.stderr, flush=True)
+
+
+def write_study(path: Path, about: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes ``{**about, 'rows': rows}`` as JSON, one row a line."""
+    from hyperinr.files import replacing
+
+    dump = lambda value: json.dumps(value, allow_nan=False)
+    parts = [f'{dump(name)}: {dump(value)}' for name, value in about.items()]
+    parts.append('"rows": [\n' + ',\n'.join(dump(row) for row in rows) + '\n]')
+    with replacing(path) as temporary:
+        temporary.write_text('{\n' + ',\n'.join(parts) + '\n}\n', encoding='utf-8')
+
+
+def rounded(values: Iterable[float | None]) -> list[float | None]:
+    """To four significant digits; ``None`` where a value is not finite."""
+    return [float(f'{value:.4g}') if value is not None and math.isfinite(value) else None for value in values]
 
 
 def machine() -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_table_and_picture_are_drawn_from_the_json(lab):
     assert {(row['variant'], row['seed']) for row in rows} == {(name, seed) for name in NAMES for seed in (0, 1)}
     for row in rows:
         assert np.isfinite(row['curve']).all()
-        np.testing.assert_allclose(row['curve'][-1], row['final_mse'])
+        np.testing.assert_allclose(row['curve'][-1], row['final_mse'], rtol=1e-3)
 
 
 def test_a_finished_study_computes_nothing_again(lab, monkeypatch):
