@@ -239,6 +239,7 @@ def test_the_machine_says_how_many_devices_and_threads(tmp_path, capsys, eight_d
         ({'evaluators': [scripted(float), scripted(float)]}, "'score' of an evaluator is used twice"),
         ({'evaluators': [scripted(float, name='train')]}, "'train' of an evaluator is taken"),
         ({'profile_steps': -1}, 'profile_steps is -1'),
+        ({'machine': Machine(devices=9)}, 'machine.devices is 9; this process has 8'),
     ],
 )
 def test_what_cannot_be_watched_is_refused_before_anything_is_written(tmp_path, options, message):
