@@ -100,7 +100,9 @@ def test_every_run_says_where_its_time_went(tmp_path, capsys):
     watched(toy_experiment(), tmp_path / 'run', evaluators=[held_out_psnr(num_datapoints=2)])
     (record,) = records(tmp_path / 'run', 'time')
     time = summary(tmp_path / 'run')['time']
-    assert set(time) == set(PARTS) <= set(record)
+    assert set(time) == set(PARTS)
+    assert record['step'] == 7
+    assert record['step_seconds'] == pytest.approx(time['step'])
     assert all(seconds >= 0 for seconds in time.values())
     assert min(time[part] for part in ('compile', 'step', 'evaluation', 'checkpoint')) > 0
     shown = capsys.readouterr().out
@@ -140,7 +142,8 @@ def test_an_interrupted_run_ends_where_an_undisturbed_one_does(tmp_path):
     parts = summary(tmp_path / 'parts')['time']
     told = records(tmp_path / 'parts', 'time')
     assert len(told) == 2
-    assert parts['step'] == pytest.approx(sum(record['step'] for record in told), rel=0.5)
+    assert [record['step'] for record in told] == [3, 5]
+    assert parts['step'] == pytest.approx(sum(record['step_seconds'] for record in told))
 
 
 @pytest.mark.parametrize(('limit', 'step'), [('4 steps', 4), ('1 epoch', 3)])
@@ -238,6 +241,7 @@ def test_the_machine_says_how_many_devices_and_threads(tmp_path, capsys, eight_d
         ({'best': best_checkpoint(figure='other/value')}, "finds 'other/value'"),
         ({'evaluators': [scripted(float), scripted(float)]}, "'score' of an evaluator is used twice"),
         ({'evaluators': [scripted(float, name='train')]}, "'train' of an evaluator is taken"),
+        ({'evaluators': [scripted(float, figure='seconds')]}, 'figure score/seconds has a name that every record uses'),
         ({'profile_steps': -1}, 'profile_steps is -1'),
         ({'machine': Machine(devices=9)}, 'machine.devices is 9; this process has 8'),
     ],
