@@ -57,8 +57,8 @@ def prepare(evaluators: Sequence[Evaluator], subject: Subject, *, wanted: Iterab
     prepared = [Prepared(each.name, each.every, each.prepare(subject)) for each in evaluators]
     figures = figures_of(prepared)
     for each in prepared:
-        for figure in set(each.measurement.figures).intersection(OWN_FIELDS):
-            raise InputError(f'the figure {each.name}/{figure} has a name that every record uses: rename it.')
+        for own in set(each.measurement.figures).intersection(OWN_FIELDS):
+            raise InputError(f'the figure {each.name}/{own} has a name that every record uses: rename it.')
     for figure in wanted:
         if figure is not None and figure not in figures:
             raise InputError(f'no evaluator of this run finds {figure!r}; they find {", ".join(figures) or "nothing"}.')
