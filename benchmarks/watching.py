@@ -3,8 +3,8 @@
 ``python -m benchmarks.watching [--config NAME] [--steps N] [--rounds N] [--json FILE]``: runs with everything on and
 with everything off take turns in one process, each with the same updates. Two figures, both without compilation:
 ``throughput_ratio``, how many updates a second a watched run makes, its evaluations, reports and saves included,
-against those of an unwatched one, and ``share_beside_training`` of the watched run's own time. The first also sees
-what slows the updates themselves, the second is steadier on a busy machine.
+against those of an unwatched one, and ``share_beside_training`` of the watched run's own time. The first also sees what
+slows the updates themselves, the second is steadier on a busy machine.
 """
 
 import argparse

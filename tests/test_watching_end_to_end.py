@@ -52,7 +52,7 @@ def test_every_evaluator_has_found_something(run_dir):
 
 
 def test_pictures_trace_and_best_state_are_there(run_dir):
-    names = sorted(path.name for path in (run_dir / 'pictures').iterdir())
+    names = sorted(path.name for path in (run_dir / 'training_pictures').iterdir())
     assert names == ['reconstructions_grid_00000002.png', 'seen_original_0_K_00000002.png'] + [
         'validation_original_0_K_00000002.png'
     ]

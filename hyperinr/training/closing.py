@@ -78,7 +78,7 @@ def summarise(
 def _time_of_all_sessions(spent: Mapping[str, float], records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Seconds of each part; a session that was killed has left none behind."""
     earlier = [record for record in records if record['kind'] == 'time']
-    return {part: spent[part] + sum(record.get(part, 0.0) for record in earlier) for part in PARTS}
+    return {part: spent[part] + sum(record.get(f'{part}_seconds', 0.0) for record in earlier) for part in PARTS}
 
 
 def _or_none(value: float) -> float | None:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -102,7 +103,10 @@ def train(
     batches = Batches(source, spec, positions)
     with _memory_errors(experiment.batch_size, InputError):
         example = batches(0)
-    devices, idle = seam.choose(experiment.batch_size, jax.local_devices()[: machine.devices])
+    local = jax.local_devices()
+    if machine.devices is not None and machine.devices > len(local):
+        raise InputError(f'machine.devices is {machine.devices}; this process has {len(local)}: lower it.')
+    devices, idle = seam.choose(experiment.batch_size, local[: machine.devices])
     init = jax.jit(learner.init)
     first = jax.tree.map(lambda leaf: leaf[0], example)
     like = jax.eval_shape(init, jax.random.key(experiment.seed), first)
@@ -111,7 +115,7 @@ def train(
     with contextlib.ExitStack() as stack:
         stack.enter_context(compilation_apart(clock))
         restored: Restored | None = None
-        records: list[dict] = []
+        records: list[dict[str, Any]] = []
         if resuming:
             stack.enter_context(locked(run_dir))
             restored = restore_newest(run_dir / 'checkpoints', like)
@@ -148,8 +152,8 @@ def train(
             stack.callback(kept.close)
         progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps))
         facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
-        group = LoggerGroup([jsonl(), *loggers], facts, progress.say)
-        stack.callback(group.close)
+        log = LoggerGroup([jsonl(), *loggers], facts, progress.say)
+        stack.callback(log.close)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)
         if restored:
@@ -158,6 +162,8 @@ def train(
             f'{experiment.num_steps} steps of {experiment.batch_size} datapoints on {len(devices)} '
             f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}; compiled in {compile_seconds:.1f} s'
         )
+        trace = StepTrace(run_dir, profile_steps, start=start, end=experiment.num_steps, clock=clock)
+        stack.callback(trace.finish, progress.say)
         session = Session(
             learner=learner,
             batches=batches,
@@ -167,9 +173,9 @@ def train(
             schedule=Schedule(experiment.num_steps, log_every, checkpoint_every),
             evaluators=prepared,
             rules=rules,
-            outputs=Outputs(checkpoints, kept, group, progress),
+            outputs=Outputs(checkpoints, kept, log, progress),
             clock=clock,
-            trace=StepTrace(run_dir, profile_steps, start=start, end=experiment.num_steps, clock=clock),
+            trace=trace,
         )
         with _memory_errors(experiment.batch_size, RunError):
             final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
@@ -182,7 +188,7 @@ def train(
         records=records,
         latest=session.latest,
         best=kept.best if kept else None,
-        failed_loggers=group.failed,
+        failed_loggers=log.failed,
         flops=learner.flops(example),
         devices=devices,
     )

@@ -234,4 +234,5 @@ class Session:
             self._outputs.checkpoints.wait()
             if self._outputs.best is not None:
                 self._outputs.best.wait()
-        self._log(Record(now.step, self._clock.trained, 'time', Findings(dict(self._clock.spent()))))
+        spent = {f'{part}_seconds': seconds for part, seconds in self._clock.spent().items()}
+        self._log(Record(now.step, self._clock.trained, 'time', Findings(spent)))

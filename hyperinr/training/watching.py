@@ -16,6 +16,10 @@ OWN_KINDS = ('train', 'time')
 """Of records that no evaluator writes."""
 
 
+OWN_FIELDS = ('step', 'kind', 'seconds', 'evaluation_seconds')
+"""Of every record."""
+
+
 class Prepared(NamedTuple):
     """An evaluator that knows its run."""
 
@@ -42,8 +46,8 @@ def prepare(evaluators: Sequence[Evaluator], subject: Subject, *, wanted: Iterab
     """Prepares evaluators, and checks that the figures that others count on are among theirs. Writes nothing.
 
     Raises:
-      InputError: two evaluators of one name, an evaluator with nothing to measure, a ``wanted`` figure that none
-        finds.
+      InputError: two evaluators of one name, a figure named like a field of every record, an evaluator with nothing to
+        measure, a ``wanted`` figure that none finds.
     """
     names = [each.name for each in evaluators]
     for name in names:
@@ -52,6 +56,9 @@ def prepare(evaluators: Sequence[Evaluator], subject: Subject, *, wanted: Iterab
             raise InputError(f'the name {name!r} of an evaluator {taken}; give it another one (its parameter `name`).')
     prepared = [Prepared(each.name, each.every, each.prepare(subject)) for each in evaluators]
     figures = figures_of(prepared)
+    for each in prepared:
+        for own in set(each.measurement.figures).intersection(OWN_FIELDS):
+            raise InputError(f'the figure {each.name}/{own} has a name that every record uses: rename it.')
     for figure in wanted:
         if figure is not None and figure not in figures:
             raise InputError(f'no evaluator of this run finds {figure!r}; they find {", ".join(figures) or "nothing"}.')
@@ -71,6 +78,6 @@ def evaluations_of(records: Iterable[Mapping[str, Any]]) -> list[Evaluation]:
             continue
         _, figures = found.setdefault(record['step'], (record['seconds'], {}))
         for name, value in record.items():
-            if name not in ('step', 'kind', 'seconds') and not isinstance(value, list):
+            if name not in OWN_FIELDS and not isinstance(value, list):
                 figures[f'{record["kind"]}/{name}'] = float('nan') if value is None else value
     return [Evaluation(step, seconds, figures) for step, (seconds, figures) in found.items()]

@@ -8,15 +8,17 @@ from hyperinr.training.loggers.base import Logger, Record, RunFacts
 
 __all__ = ['picture_files']
 
+FOLDER = 'training_pictures'
+
 
 def picture_files() -> Logger:
-    """Writes the run's ``pictures/EVALUATOR_IMAGE_STEP.png``; the step has eight digits, so that names sort."""
+    """Writes the run's ``training_pictures/EVALUATOR_IMAGE_STEP.png``; the step has eight digits."""
     return Logger('picture_files', _Folder)
 
 
 class _Folder:
     def __init__(self, facts: RunFacts):
-        self._folder = facts.run_dir / 'pictures'
+        self._folder = facts.run_dir / FOLDER
         for path in self._folder.glob('*_*.png'):
             step = path.stem.rpartition('_')[2]
             if step.isdigit() and int(step) > facts.start:

@@ -54,7 +54,7 @@ def test_pictures_are_files_and_those_of_a_killed_session_go(tmp_path):
         for step in steps:
             files.write(make_record(step))
         files.close()
-    found = sorted(path.name for path in (tmp_path / 'pictures').iterdir())
+    found = sorted(path.name for path in (tmp_path / 'training_pictures').iterdir())
     assert found == ['validation_grid_00000004.png', 'validation_grid_00000012.png']
-    pixels = np.asarray(Image.open(tmp_path / 'pictures' / found[0]))
+    pixels = np.asarray(Image.open(tmp_path / 'training_pictures' / found[0]))
     np.testing.assert_allclose(pixels / 255, FINDINGS.images['grid'], atol=0.5 / 255 + 1e-9)
