@@ -21,11 +21,12 @@ LEAST_GAIN_DB = 10.0
 """Above the datapoint's mean as a prediction: the target of an INR with as many weights as there are values, where none
 is given. 10 dB are 90 % of the variance, which such an INR passes within tens of steps. With fewer weights it is fewer
 decibels in proportion: eight units for a patch of noise reach 4 dB at any rate and frequency."""
-SMOOTH_FACTORS = (4.0, 16.0)
-"""Of the coordinates, which is the same as of the first layer's frequencies."""
+SMOOTH_FACTOR = 16.0
+"""Of the coordinates, which is the same as of the first layer's frequencies. Four times the usual ones may help;
+sixteen times are too high for all but an INR whose own are far too low."""
 SMOOTH_GAIN_DB = 4.0
-"""Of PSNR by higher frequencies. Below `SHARP_DB` INRs at the usual frequencies, which are there because they are
-small, gain less than 1 dB; SIRENs at omega_0 1 gain 6 to 26 dB (docs/checking.md)."""
+"""Of PSNR by `SMOOTH_FACTOR`. Below `SHARP_DB` INRs at usual frequencies gain 1.5 dB or lose; SIRENs at omega_0 1 gain
+6 to 26 dB (docs/checking.md)."""
 SHARP_DB = 40.0
 """PSNR above which frequencies are not questioned: at 40 dB they are there, and how fast they are fitted is left."""
 
@@ -112,7 +113,7 @@ def look_at_inr(
     """Fits one INR from a random start, and asks why where it does badly.
 
     The cause that can be told apart is a lack of frequencies: below `SHARP_DB` the same start is also fitted on
-    coordinates multiplied by `SMOOTH_FACTORS`, where such an INR reaches more by `SMOOTH_GAIN_DB` at least.
+    coordinates multiplied by `SMOOTH_FACTOR`, where such an INR reaches more by `SMOOTH_GAIN_DB` at least.
 
     Args:
       inr: evaluates the weights.
@@ -150,20 +151,17 @@ def look_at_inr(
     if fit.reached_db >= max(target, SHARP_DB):
         return AloneLook((), numbers, fit)
     reached = f'one INR alone reaches {fit.reached_db:.1f} dB in {NUM_STEPS} steps at its best rate, {fit.rate:.2g}'
-    sharper = {}
-    for factor in SMOOTH_FACTORS:
-        scaled = points._replace(coords=np.float32(factor) * points.coords)
-        sharper[factor] = fit_alone(inr, start, scaled, data_range=data_range).reached_db
-    numbers['psnr_db_at_frequencies_times'] = {f'{factor:g}': value for factor, value in sharper.items()}
-    factor = max(sharper, key=lambda each: np.nan_to_num(sharper[each], nan=-np.inf))
-    if sharper[factor] >= fit.reached_db + SMOOTH_GAIN_DB:
+    scaled = points._replace(coords=np.float32(SMOOTH_FACTOR) * points.coords)
+    sharper = fit_alone(inr, start, scaled, data_range=data_range).reached_db
+    numbers['psnr_db_at_higher_frequencies'] = sharper
+    if sharper >= fit.reached_db + SMOOTH_GAIN_DB:
         finding = problem(
             'fit.too_smooth',
-            f'{reached}, and {sharper[factor]:.1f} dB with frequencies {factor:g} times as high',
-            f'raise the frequencies of the first layer about {factor:g} times (omega_0, where the family has one)',
+            f'{reached}, and {sharper:.1f} dB with frequencies {SMOOTH_FACTOR:g} times as high',
+            'raise the frequencies of the first layer (omega_0, where the family has one)',
             psnr_db=fit.reached_db,
-            psnr_db_at_higher_frequencies=sharper[factor],
-            factor=factor,
+            psnr_db_at_higher_frequencies=sharper,
+            factor=SMOOTH_FACTOR,
         )
         return AloneLook((finding,), numbers, fit)
     if fit.reached_db >= target:

@@ -8,6 +8,7 @@ from hyperinr import checking
 from hyperinr.checking.findings import Rung
 from hyperinr.config import applied, load_config
 from hyperinr.library import compose
+from tests.tiny_runs import overrides
 
 CONFIG = """
 from __gin__ import dynamic_registration
@@ -82,7 +83,18 @@ def test_a_clean_config_passes_and_says_what_it_will_cost(climb):
     assert short['rates_change'] > 1e-3
 
 
+@pytest.mark.parametrize(
+    ('name', 'notes'), [('photo_patches_auto_decoder', []), ('photo_patches_reptile', ['training.rates_constant'])]
+)
+def test_clean_configs_of_other_methods_pass(climb, name, notes):
+    name = f'experiment/{name}.gin'
+    rungs = climb(overrides(name, num_steps=500), name=name, rungs=(3, 4), num_updates=60)
+    assert codes(rungs) == []
+    assert [finding.code for rung in rungs for finding in rung.findings] == notes
+
+
 PLAIN = 'meta_learner.num_steps=0'
+TABLE = 'from hyperinr import encoders\nexperiment.experiment.encoder = @encoders.table\n'
 FAULT = "planted.faulty_images.fault = '{}'"
 DEAD = 'experiment.experiment.encoder = @planted.dead_encoder'
 FROZEN = 'experiment.experiment.optimizer = @planted.partly_frozen'
@@ -95,11 +107,17 @@ TEN = {
         {'bindings': ['adam_cosine.learning_rate=0.03'], 'rungs': (3,)},
     ),
     'dead encoder': ('training.dead_encoder', {'bindings': [PLAIN], 'lines': DEAD, 'encoder': (), 'rungs': (4,)}),
-    'frozen head': ('training.frozen_module', {'bindings': [PLAIN], 'lines': FROZEN, 'rungs': (4,)}),
+    'frozen head': (
+        'training.frozen_module',
+        {'bindings': [PLAIN], 'lines': TABLE + FROZEN, 'encoder': (), 'rungs': (4,)},
+    ),
     'NaN pixel': ('data.not_finite', {'lines': FAULT.format('NaN pixel')}),
     'wrong channels': ('data.wrong_channels', {'lines': FAULT.format('one channel')}),
     'empty mask': ('data.empty_mask', {'lines': FAULT.format('empty mask')}),
-    'memory too small': ('memory.too_small', {'bindings': [PLAIN], 'memory_gib': 1e-4, 'rungs': (4,)}),
+    'memory too small': (
+        'memory.too_small',
+        {'bindings': [PLAIN], 'lines': TABLE, 'encoder': (), 'memory_gib': 1e-5, 'rungs': (4,)},
+    ),
 }
 """Mistake -> the code that must name it, and how it is planted. Without ``rungs`` the whole ladder is climbed."""
 

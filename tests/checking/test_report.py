@@ -12,7 +12,7 @@ from hyperinr import checking, cli
 from hyperinr.checking import alone, ladder, single, trial
 from hyperinr.checking.findings import CODES, Rung, note, problem
 from hyperinr.checking.report import as_json, lines, raise_if_any
-from hyperinr.checking.short_run import _judge_rates
+from hyperinr.checking.short_run import _judge_rates, _same, _shifted
 from hyperinr.errors import InputError, RunError
 from hyperinr.types import Datapoint
 from tests import tiny
@@ -166,6 +166,24 @@ def test_steps_that_go_too_far_are_told_from_steps_that_only_do_not_help(ends, f
 def test_step_sizes_that_stay(after, without, found):
     rates = lambda value: {'layer_0': {'w': np.full((1, 2, 3), value), 'b': np.zeros((1, 3))}}
     assert [each.code for each in _judge_rates(rates(0.1), rates(after), without, {})] == found
+
+
+def test_modules_are_named_by_their_paths_and_shifted_one_by_one():
+    params = {'heads': {'head_0': {'w': np.zeros((2, 3)), 'b': np.zeros(3)}, 'head_1': {'w': np.zeros(4)}}}
+    params['rates'] = np.zeros(2)
+    assert {name: len(leaves) for name, leaves in trial.modules(params).items()} == {
+        'heads/head_0': 2,
+        'heads/head_1': 1,
+        'rates': 1,
+    }
+    shifted = _shifted(params, 'heads/head_0')
+    assert {name: float(np.mean(leaves[0])) for name, leaves in trial.modules(shifted).items()} == {
+        'heads/head_0': 1,
+        'heads/head_1': 0,
+        'rates': 0,
+    }
+    assert _same(params, _shifted(params, 'heads/head_2'))
+    assert not _same(params, shifted)
 
 
 def test_the_mean_as_a_prediction():
