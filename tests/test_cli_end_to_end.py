@@ -1,4 +1,4 @@
-"""Every experiment config runs two steps; one run goes all the way from training to the user's own files."""
+"""Every experiment config trains as recorded; one run goes all the way from training to the user's own files."""
 
 import json
 
@@ -22,8 +22,7 @@ def params(bindings):
 
 @pytest.mark.parametrize('name', golden_curves.experiments())
 def test_every_experiment_trains_along_its_recorded_curve(name, tmp_path):
-    """Rounding differs between machines, and more in what Adam makes of it: 1 % is room for that. A wrong sign of the
-    steps or of the updates, or a rate 1.5 times as large, is further off (see the test below)."""
+    """Rounding differs between machines, and Adam turns the sign of a rounded zero into a step: hence 1 %."""
     curves = golden_curves.train_tiny(name, tmp_path)
     assert name in golden_curves.recorded(), f'record it: python -m tests.golden_curves {name}'
     for key, values in golden_curves.recorded()[name].items():

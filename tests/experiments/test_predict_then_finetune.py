@@ -82,7 +82,7 @@ def test_a_wrong_plan_is_refused(wrong):
 
 @pytest.fixture(name='finished', scope='module')
 def _finished(tmp_path_factory):
-    """A study of three starts, one of which diverges, interrupted while it measured the last, and completed."""
+    """A study of three starts, one of which diverges, that was interrupted in measuring the last, and completed."""
     out, patch = tmp_path_factory.mktemp('study'), pytest.MonkeyPatch()
     patch.setattr(study, 'use_compilation_cache', lambda folder: folder)
     patch.setattr(study, 'updates_within', lambda *arguments: 4)
