@@ -178,7 +178,8 @@ class _Climb:
             return self._alone
 
         look = look_at_single(trial, chosen.datapoint, data_range=spec.data_range, alone=random_fit)
-        numbers, parts = look.numbers, []
+        numbers = look.numbers
+        parts: list[str] = []
         if 'psnr_db' in numbers:
             parts.append(
                 f'{numbers["first_psnr_db"]:.1f} to {numbers["psnr_db"]:.1f} dB in {numbers["num_updates"]} updates'

@@ -22,6 +22,11 @@ order pictures with a spectrum of 1 / frequency are 1.3 times as rough as in the
 more (docs/checking.md)."""
 
 
+STRIPE_SHARE = 0.05
+"""Of the change along one axis in that along the other. Below it a picture has stripes along a stated axis, which
+speaks for that order though another may break them less often; such pictures are left out."""
+
+
 def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int]) -> Finding | None:
     """Compares one datapoint's coordinates with the pixel centres of its grid.
 
@@ -95,8 +100,13 @@ def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | Non
     # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
     if channels > 1 and not np.allclose(values, values[..., :1]):
         readings['data.channel_order'] = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    stated = roughness(values.reshape(-1, height, width, channels))
-    others = {code: roughness(pictures) for code, pictures in readings.items()}
+    pictures = values.reshape(-1, height, width, channels)
+    along = np.stack([np.abs(np.diff(pictures, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)])
+    varied = along.min(axis=0) > STRIPE_SHARE * along.max(axis=0)
+    if not varied.any():
+        return None
+    stated = roughness(pictures[varied])
+    others = {code: roughness(reading[varied]) for code, reading in readings.items()}
     known = np.isfinite(stated) & np.all([np.isfinite(other) for other in others.values()], axis=0)
     if not others or not known.any():
         return None
