@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +14,14 @@ import numpy as np
 from hyperinr.errors import InputError, RunError
 from hyperinr.files import check_writable_folder, write_json
 from hyperinr.training import devices as seam
-from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest
+from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest, shared
+from hyperinr.training.distributed import ALONE, Group
 from hyperinr.training.divergence import FallGuard, locate, not_finite
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions, prefetched
-from hyperinr.training.interruption import interruptible
+from hyperinr.training.interruption import Interruption, ending_at_once, interruptible
 from hyperinr.training.logs import MetricsFile, ProgressReport, TensorBoard, duration, print_table
-from hyperinr.training.run_directory import RunFiles, check_same_run, locked, write_run_files
+from hyperinr.training.run_directory import RunFiles, check_nothing_lost, check_same_run, locked, write_run_files
 from hyperinr.training.throughput import Stopwatch, matrix_product_gflops
 from hyperinr.training.validation import Validated, validator
 from hyperinr.types import MetaLearner, TrainState
@@ -48,9 +50,11 @@ class _Pending(NamedTuple):
 
 
 class _Outputs(NamedTuple):
-    checkpoints: Checkpoints
-    metrics: MetricsFile
-    tensorboard: TensorBoard
+    """What a run writes; ``Any`` stands for ``None`` in a process that does not lead."""
+
+    checkpoints: Checkpoints | Any
+    metrics: MetricsFile | Any
+    tensorboard: TensorBoard | Any
     progress: ProgressReport
 
 
@@ -65,11 +69,12 @@ def train(
     num_validation: int = 64,
     tensorboard: bool = True,
     config_text: str | None = None,
+    group: Group = ALONE,
 ) -> TrainState:
     """Meta-trains, or goes on with, the run in ``run_dir``.
 
-    The same call after any end, a kill included, leads to the same final parameters, bit for bit on one machine. SIGINT
-    and SIGTERM save before they end the process.
+    The same call after any end, a kill included, leads to the same final parameters, bit for bit on one machine.
+    SIGINT, SIGTERM and SIGUSR1 save before they end the process.
 
     Args:
       experiment: what to train, on what, for how long.
@@ -78,10 +83,11 @@ def train(
       log_every: steps between two reports.
       validate_every: steps between two validations; their time counts in no throughput.
       checkpoint_every: steps between two checkpoints.
-      keep_checkpoints: how many of the newest stay.
+      keep_checkpoints: how many of the newest stay, at least 2.
       num_validation: datapoints of the validation split to use.
       tensorboard: whether to write TensorBoard events.
       config_text: operative config, stored beside the run and compared on resuming.
+      group: of the processes that train together, each calling this. Process 0 alone touches ``run_dir`` and validates.
 
     Returns:
       The final state: single arrays, a typed key.
@@ -90,70 +96,87 @@ def train(
       InputError: a wrong argument, run directory, dataset or too little memory; before anything is written.
       RunError: training diverged, the disk is full, data or memory failed midway.
       KeyboardInterrupt: after SIGINT, when the state is saved.
-      SystemExit: 143, after SIGTERM, when the state is saved.
+      InterruptedRunError: after SIGTERM or SIGUSR1, or a signal to another process, when the state is saved.
     """
     intervals = {'log_every': log_every, 'validate_every': validate_every, 'checkpoint_every': checkpoint_every}
     for name, value in {**intervals, 'keep_checkpoints': keep_checkpoints}.items():
-        if value < 1:
-            raise InputError(f'{name} is {value}; it must be at least 1.')
+        least = 2 if name == 'keep_checkpoints' else 1
+        if value < least:
+            raise InputError(f'{name} is {value}; it must be at least {least}.')
+    share = group.share(experiment.batch_size)
     run_dir = Path(run_dir)
     run = {'num_steps': experiment.num_steps, 'batch_size': experiment.batch_size, 'seed': experiment.seed}
     files = RunFiles(config_text, run, None)
-    check_same_run(run_dir, files)
+    if group.leads:
+        check_same_run(run_dir, files)
     dataset = experiment.dataset()
     spec = dataset.spec
     files = files._replace(spec=spec)
-    resuming = check_same_run(run_dir, files)
+    resuming = group.leads and check_same_run(run_dir, files)
     learner = experiment.build(spec)
     source = dataset.splits['train']
     if len(source) < 1:
         raise InputError(f'the training split of {spec.name!r} is empty.')
-    batches = Batches(source, spec, Positions(len(source), experiment.batch_size, experiment.seed))
+    positions = Positions(len(source), experiment.batch_size, experiment.seed)
+    batches = Batches(source, spec, positions, share)
     with _memory_errors(experiment.batch_size, InputError):
         example = batches(0)
-    devices, idle = seam.choose(experiment.batch_size)
+    devices, idle = seam.choose(experiment.batch_size // group.count)
     init = jax.jit(learner.init)
-    first = jax.tree.map(lambda leaf: leaf[0], example)
+    first = jax.tree.map(lambda leaf: leaf[0], example if group.leads else batches._replace(share=slice(1))(0))
     like = jax.eval_shape(init, jax.random.key(experiment.seed), first)
 
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as setup:
+        setup.enter_context(ending_at_once('interrupted before the first step; the same command goes on.'))
         restored: Restored | None = None
         if resuming:
             stack.enter_context(locked(run_dir))
             restored = restore_newest(run_dir / 'checkpoints', like)
-            if restored is not None and restored.step >= experiment.num_steps:
+            if restored is None:
+                check_nothing_lost(run_dir, checkpoint_every)
+        restored = shared(restored, like, group)
+        if restored is not None and restored.step >= experiment.num_steps:
+            if group.leads:
                 print(f'{run_dir} is finished: {restored.step} of {experiment.num_steps} steps are done.')
-                return restored.state
+            return restored.state
         began = time.perf_counter()
         with _memory_errors(experiment.batch_size, InputError):
-            update = seam.compile_update(learner, like, example, devices)
+            update = seam.compile_update(learner, like, example, devices, group)
         compile_seconds = time.perf_counter() - began
         seam.check_memory(update, devices, experiment.batch_size)
-        validate = validator(
-            learner, dataset.splits['validation'], spec, num_datapoints=num_validation, devices=devices
-        )
-        if not resuming:
+        validate = None
+        if group.leads:
+            held_out = dataset.splits['validation']
+            validate = validator(learner, held_out, spec, num_datapoints=num_validation, devices=devices)
+        if group.leads and not resuming:
             check_writable_folder(run_dir)
             stack.enter_context(locked(run_dir))
-        write_run_files(run_dir, files)
+        if group.leads:
+            write_run_files(run_dir, files)
 
         start, seconds = (restored.step, restored.seconds) if restored else (0, 0.0)
         state = restored.state if restored else init(jax.random.key(experiment.seed), first)
-        checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
-        stack.callback(checkpoints.close)
-        checkpoints.discard_after(start)
-        log = MetricsFile(run_dir / 'metrics.jsonl', after_step=start)
-        stack.callback(log.close)
-        board = TensorBoard(run_dir / 'tensorboard' if tensorboard else None, after_step=start)
-        stack.callback(board.close)
-        progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps))
+        progress = ProgressReport(start=start, total=experiment.num_steps, quiet=not group.leads)
+        outputs = _Outputs(None, None, None, stack.enter_context(progress))
+        if group.leads:
+            checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
+            stack.callback(checkpoints.close)
+            checkpoints.discard_after(start)
+            log = MetricsFile(run_dir / 'metrics.jsonl', after_step=start)
+            stack.callback(log.close)
+            board = TensorBoard(run_dir / 'tensorboard' if tensorboard else None, after_step=start)
+            stack.callback(board.close)
+            outputs = _Outputs(checkpoints, log, board, progress)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)
         if restored:
             progress.say(f'resuming {run_dir} at step {start}')
+        elif resuming:
+            progress.say(f'{run_dir} ended before its first checkpoint: training begins at step 0 again')
+        each = f' in each of {group.count} processes' if group.count > 1 else ''
         progress.say(
             f'{experiment.num_steps} steps of {experiment.batch_size} datapoints on {len(devices)} '
-            f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}; compiled in {compile_seconds:.1f} s'
+            f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}{each}; compiled in {compile_seconds:.1f} s'
         )
         session = _Session(
             learner=learner,
@@ -162,12 +185,16 @@ def train(
             update=update,
             validate=validate,
             schedule=_Schedule(experiment.num_steps, log_every, validate_every, checkpoint_every),
-            outputs=_Outputs(checkpoints, log, board, progress),
+            outputs=outputs,
             watch=Stopwatch(seconds),
+            group=group,
         )
+        setup.close()
         with _memory_errors(experiment.batch_size, RunError):
             final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
-    _summarise(run_dir, session, num_steps=experiment.num_steps - start, flops=learner.flops(example), devices=devices)
+    if group.leads:
+        flops = learner.flops(example)
+        _summarise(run_dir, session, num_steps=experiment.num_steps - start, flops=flops, devices=devices)
     return seam.unpack(final)
 
 
@@ -181,19 +208,21 @@ class _Session:
         batches: Batches,
         devices: list[jax.Device],
         update: seam.CompiledUpdate,
-        validate: Callable[[Any], Validated],
+        validate: Callable[[Any], Validated] | Any,
         schedule: _Schedule,
         outputs: _Outputs,
         watch: Stopwatch,
+        group: Group,
     ):
         self._learner, self._batches, self._devices = learner, batches, devices
         self._update, self._validate, self._schedule, self._outputs = update, validate, schedule, outputs
-        self.watch = watch
+        self.watch, self._group = watch, group
         self.seconds_before = watch.total
         self.validated: Validated | None = None
         self._interval: list[dict[str, float]] = []
         self._interval_seconds = 0.0
         self._guard = FallGuard()
+        self._others_stop = False
 
     def run(self, state: TrainState, start: int) -> TrainState:
         """Updates ``start`` to the last; ``state`` is packed and placed, and so is the result."""
@@ -209,33 +238,51 @@ class _Session:
                     batch = next(items)
                 except InputError as error:
                     raise RunError(f'training stopped before step {step + 1}: {error}') from error
-                after, metrics = self._update.call(state, batch)
+                after, metrics = self._update.call(state, batch, interruption.signal is not None)
                 self._settle(pending)
                 pending, state, done = _Pending(state, step, metrics), after, step + 1
                 outputs.progress.advance(step)
                 logs = schedule.due(done, schedule.log_every)
                 validates = schedule.due(done, schedule.validate_every)
-                stops = interruption.signal is not None and done < schedule.num_steps
+                stops = self._stops(interruption) and done < schedule.num_steps
                 saves = schedule.due(done, schedule.checkpoint_every) or stops
                 if logs or validates or saves:
                     self._settle(pending)
                     pending = None
                     self._interval_seconds += self.watch.pause()
-                    if logs:
+                    if stops:
+                        self._save(state, wait=True)
+                    if self._group.leads and logs:
                         self._report(done)
-                    if validates:
+                    if self._group.leads and validates:
                         self._measure(state, done)
                     if saves:
-                        outputs.checkpoints.save(seam.fetch(state), seconds=self.watch.total)
+                        self._save(state, wait=False)
                     if stops:
-                        outputs.checkpoints.wait()
-                        message = f'interrupted: saved at step {done}; the same command goes on from there'
-                        outputs.progress.say(message)
-                        interruption.raise_if_any(message)
+                        interruption.raise_if_any(
+                            f'interrupted: saved at step {done}; the same command goes on from there'
+                        )
                     self.watch.start()
             self.watch.pause()
-            outputs.checkpoints.wait()
+            self._save(state, wait=True)
         return state
+
+    def _stops(self, interruption: Interruption) -> bool:
+        """Whether to stop after this step. Several processes do so when all of them have learnt it, a step later."""
+        if self._group.count == 1:
+            return interruption.signal is not None
+        if self._others_stop and interruption.signal is None:
+            interruption.signal = signal.SIGTERM
+        return self._others_stop
+
+    def _save(self, state: TrainState, *, wait: bool) -> None:
+        """Writes the state if it is not written yet; with ``wait``, returns when it is safe, in every process."""
+        if self._group.leads:
+            self._outputs.checkpoints.save(seam.fetch(state), seconds=self.watch.total)
+            if wait:
+                self._outputs.checkpoints.wait()
+        if wait:
+            self._group.wait_for_all()
 
     def _settle(self, pending: _Pending | None) -> None:
         """Waits for an update and looks at its metrics.
@@ -246,6 +293,7 @@ class _Session:
         if pending is None:
             return
         metrics = {name: float(leaf) for name, leaf in pending.metrics.items()}
+        self._others_stop |= metrics.pop(seam.STOP, 0.0) > 0
         if not_finite(metrics):
             state = seam.unpack(seam.fetch(pending.state))
             found = locate(self._learner, state, self._batches(pending.step), metrics)
@@ -253,7 +301,8 @@ class _Session:
                 f'training diverged at step {pending.step + 1}: {found}; lower the learning rate or clip the gradient, '
                 'and start a new run.'
             )
-        self._interval.append(metrics)
+        if self._group.leads:
+            self._interval.append(metrics)
 
     def _report(self, done: int) -> None:
         outputs, number = self._outputs, len(self._interval)
