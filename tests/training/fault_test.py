@@ -5,7 +5,7 @@ SIGKILL at random moments, with the newest checkpoint cut short, changed in one 
 full disk, a run folder that cannot be written to, a preemption notice, and checkpoints that are all damaged or gone.
 Trains ``FOLDER/undisturbed`` without. A fault counts as survived when training went on from the newest sound one,
 or said in one line why not; as lost when it began again at step 0, went on from anything else, or left a traceback. In
-the end both runs must hold the same bits.
+the end both runs must hold the same bits. ``toy`` instead of a config trains the learner of `tests.training.toy`.
 """
 
 import argparse
@@ -224,7 +224,7 @@ def _trained(out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
-    parser.add_argument('config')
+    parser.add_argument('config', help='of `hyperinr train`, or toy')
     parser.add_argument('-p', '--param', action='append', default=[])
     parser.add_argument('--kills', type=int, default=10)
     parser.add_argument('--num-steps', type=int, default=400)
@@ -237,6 +237,9 @@ def main():
     words = [word for binding in options.param + bindings for word in ('-p', binding)]
     train = [sys.executable, '-m', 'hyperinr', 'train', options.config, '--keep-compiled', *words]
     command = lambda run_dir: [*train, '--run', str(run_dir)]
+    if options.config == 'toy':
+        toy = [sys.executable, '-m', 'tests.training.toy_run', '--num-steps', str(options.num_steps), '--delay', '0.01']
+        command = lambda run_dir: [*toy, '--checkpoint-every', str(options.checkpoint_every), str(run_dir)]
     faults = Faults(command, options.folder / 'faulty', num_steps=options.num_steps, seed=options.seed)
     for _ in range(options.kills):
         faults.kill(max_wait_seconds=options.max_wait)
