@@ -241,7 +241,7 @@ def test_memory_that_runs_out_midway_names_the_knob(tmp_path, monkeypatch):
     compile_update = seam.compile_update
 
     def exhausted(*arguments):
-        def call(state, batch):
+        def call(state, batch, stop):
             raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 68719476736 bytes.')
 
         return compile_update(*arguments)._replace(call=call)
