@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: without the program's name; ``None`` takes those of the process.
 
     Returns:
-      The exit status: 0, 1 for a run that failed, 2 for a wrong call or input, 130 after Ctrl-C.
+      The exit status: 0, 1 for a run that failed, 2 for a wrong call or input, 75 for a run that was interrupted and
+      goes on with the same command, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _fail(error, 2, debug=options.debug)
     except RunError as error:
-        return _fail(error, 1, debug=options.debug)
+        return _fail(error, error.exit_status, debug=options.debug)
     except Exception as error:
         message = f'unexpected {type(error).__name__}: {_first_line(error)} (--debug shows the traceback)'
         return _fail(message if not options.debug else error, 1, debug=options.debug)
@@ -118,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument('--run', metavar='DIR', help='run directory (default: the name of the config, below runs/)')
     train.add_argument('--profile', type=int, default=0, metavar='N', help='trace N steps into DIR/profile')
     add_params(train)
+    processes = train.add_argument_group('several processes', 'flags, else JAX_... in the environment, else Slurm')
+    processes.add_argument('--distributed', action='store_true', help='this process is one of several of the run')
+    processes.add_argument('--coordinator', metavar='HOST:PORT', help='where process 0 listens')
+    processes.add_argument('--num-processes', type=int, metavar='N', help='of the run')
+    processes.add_argument('--process', type=int, metavar='I', help='number of this one, from 0')
     add_check_verb(add)
 
     evaluate = add('evaluate', _evaluate, 'held-out PSNR against fine-tuning steps and seconds, with the baselines')
@@ -183,13 +189,18 @@ def _add_files(command: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace) -> None:
     from hyperinr.config import applied, configured, load_config
     from hyperinr.library import compose
-    from hyperinr.training import loop
+    from hyperinr.training import distributed, loop
 
     config = load_config(options.config, options.param, also=device_configs(options))
     run_dir = Path(options.run or options.machine.run_root / config.source.stem)
     profile = {'profile_steps': options.profile} if options.profile else {}
-    with applied(config):
-        configured(loop.train)(compose(), run_dir, machine=options.machine, config_text=config.text, **profile)
+    place = distributed.find_place(
+        options.distributed, options.coordinator, options.num_processes, options.process, os.environ
+    )
+    with distributed.joined(place) as group, applied(config):
+        configured(loop.train)(
+            compose(), run_dir, machine=options.machine, config_text=config.text, group=group, **profile
+        )
 
 
 def _evaluate(options: argparse.Namespace) -> None:

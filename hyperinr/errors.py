@@ -1,9 +1,9 @@
-"""The two errors that a user can cause; every other exception is a defect of hyperinr.
+"""The errors that a user or a scheduler can cause; every other exception is a defect of hyperinr.
 
-The command line prints either as one line without a traceback (``--debug`` shows it) and exits with its status.
+The command line prints each as one line without a traceback (``--debug`` shows it) and exits with its status.
 """
 
-__all__ = ['InputError', 'RunError']
+__all__ = ['InputError', 'InterruptedRunError', 'RunError']
 
 
 class InputError(ValueError):
@@ -12,6 +12,19 @@ class InputError(ValueError):
     Raised before anything is written. Exit status 2.
     """
 
+    exit_status = 2
+
 
 class RunError(RuntimeError):
     """A run that started well and failed midway (divergence, full disk). One line; exit status 1."""
+
+    exit_status = 1
+
+
+class InterruptedRunError(RunError):
+    """A run that was stopped from outside: the same command goes on. Exit status 75, which a scheduler may requeue.
+
+    75 is ``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again.
+    """
+
+    exit_status = 75

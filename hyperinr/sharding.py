@@ -44,14 +44,23 @@ def shard(batch: Tree, devices: Sequence[jax.Device]) -> Tree:
     return jax.tree.map(shards, batch)
 
 
-def map_on_devices(
-    function: Callable[..., Any], devices: Sequence[jax.Device], *, donate: Sequence[int] = ()
-) -> Callable[..., Any]:
+def map_on_devices(function: Callable[..., Any], devices: Sequence[jax.Device], *, donate: Sequence[int] = ()) -> Any:
     """``function(*shards)`` on every device, compiled once per shape; all leaves ``[devices, ...]``.
+
+    In a run of several processes `jax.pmap` means the devices of all of them, so there what it is made of is used.
 
     Args:
       function: of one device's shards.
-      devices: to run on.
+      devices: of this process, to run on.
       donate: positions of arguments whose memory the results may take over; they are gone afterwards.
     """
-    return jax.pmap(function, devices=devices, donate_argnums=tuple(donate))
+    if jax.process_count() == 1:
+        return jax.pmap(function, devices=devices, donate_argnums=tuple(donate))
+
+    def on_one(*shards: Any) -> Any:
+        found = function(*jax.tree.map(lambda leaf: leaf[0], shards))
+        return jax.tree.map(lambda leaf: leaf[None], found)
+
+    sharding = sharding_over(devices)
+    mapped = jax.shard_map(on_one, mesh=sharding.mesh, in_specs=sharding.spec, out_specs=sharding.spec, check_vma=False)
+    return jax.jit(mapped, donate_argnums=tuple(donate))

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import fitting_systems
+from benchmarks import communication, fitting_systems
 from benchmarks.fitting_problem import Cell, grid, psnr_db, targets
 from hyperinr import coordinates
 
@@ -29,6 +29,12 @@ def test_every_system_reaches_the_same_errors(system, expected, monkeypatch):
         run()
     np.testing.assert_allclose(mse(), expected, rtol=1e-2)
     assert abs(psnr_db(mse()) - psnr_db(expected)) < 0.1
+
+
+def test_a_ring_takes_what_its_messages_take():
+    assert communication.ring_ms(1000, 1, 1e6, 1.0) == 0
+    # Four processes: six messages of 250 floats, each 1 ms of transfer and 2 ms of latency.
+    assert communication.ring_ms(1000, 4, 1e6, 2e-3) == pytest.approx(6 * (1 + 2))
 
 
 def test_the_problem_is_what_it_says():

@@ -74,6 +74,8 @@ def test_version_and_help(run):
         (('train', SIREN, '-p', 'siren.widht=3'), ('-p siren.widht=3', "did you mean 'width'")),
         (('train', SIREN, '-p', 'NUM_STPES=3'), ("did you mean 'NUM_STEPS'",)),
         (('train', SIREN, '-p', 'NUM_STEPS=0'), ('num_steps >= 1',)),
+        (('train', SIREN, '--num-processes', '2'), ('--num-processes', 'add --distributed')),
+        (('train', SIREN, '--distributed', '--process', '0'), ('--coordinator (or JAX_COORDINATOR_ADDRESS)',)),
         (('describe', SIREN, '-p', 'siren.widht=3'), ("did you mean 'width'",)),
         (('evaluate',), ('--run',)),
         (('evaluate', '--run', 'nowhere'), ('nowhere', 'hyperinr train')),

@@ -130,7 +130,8 @@ def meta_learner(
     def batch_loss(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Array, Metrics]:
         context_key, target_key = jax.random.split(key)
         if observed_fraction < 1:
-            observe_keys = jax.random.split(jax.random.fold_in(key, 1), context.coords.shape[0])
+            # By datapoint, not by its place in the batch, which depends on the number of devices.
+            observe_keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, 1), context.index)
             context = jax.vmap(observe)(observe_keys, context)
         starts = jax.vmap(hypernetwork.encode, (None, 0))(params, context)
         example = jax.tree.map(lambda leaf: leaf[0], starts.code)

@@ -4,6 +4,9 @@ A state is stored as the bytes of all its leaves in order, beside the list of th
 array is faster to write than hundreds of small ones, and the empty leaves of some optimisers need no special case. A
 checksum tells a damaged checkpoint from a sound one. Orbax writes into a temporary folder and renames it, so a process
 killed in the middle of a save leaves the earlier checkpoints as they were.
+
+In a run of several processes process 0 alone reads and writes, since the state is the same in all of them: any number
+of processes and devices can go on from it, and only process 0 needs to see the run directory.
 """
 
 import contextlib
@@ -21,10 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.training.devices import pack, unpack
+from hyperinr.training.devices import fetch, pack, unpack
+from hyperinr.training.distributed import Group
 from hyperinr.types import TrainState
 
-__all__ = ['Checkpoints', 'Restored', 'restore_newest', 'steps_in']
+__all__ = ['Checkpoints', 'Restored', 'restore_newest', 'shared', 'steps_in']
 
 SCHEMA = 1
 """Of the layout below; a reader refuses any other."""
@@ -96,22 +100,31 @@ def _write_errors(directory: Path) -> Iterator[None]:
         raise RunError(f'the checkpoint in {directory} was not written: {text[:300]}') from error
 
 
+def _only_this_process() -> Any:
+    """Keeps orbax from waiting for the other processes of a run."""
+    from orbax.checkpoint.options import MultiprocessingOptions
+
+    return MultiprocessingOptions(primary_host=0, active_processes={0})
+
+
 class Checkpoints:
     """Writes checkpoints of one run into ``directory/<step>``, the newest ``keep`` of them.
 
     Args:
       directory: made if need be.
-      keep: >= 1; with 2 there is one to fall back to.
+      keep: >= 2, so that there is one to fall back to.
     """
 
     def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
         import orbax.checkpoint as ocp
 
         self._directory = Path(directory).absolute()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=False, multiprocessing_options=_only_this_process()
+        )
         with _write_errors(self._directory):
-            self._manager = ocp.CheckpointManager(
-                self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-            )
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, state: TrainState, *, seconds: float) -> None:
         """Copies the state and writes it in the background, after the save before has ended.
@@ -183,8 +196,10 @@ def _read(directory: Path, step: int, like: TrainState) -> Restored:
     """One checkpoint; any exception but InputError means that it is damaged."""
     import orbax.checkpoint as ocp
 
-    folder = directory / str(step)
-    metadata = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / 'metadata')
+    folder, alone = directory / str(step), _only_this_process()
+    json_handler = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
+    state_handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    metadata = ocp.Checkpointer(json_handler, multiprocessing_options=alone).restore(folder / 'metadata')
     if metadata['schema'] != SCHEMA:
         raise InputError(f'{folder} has checkpoint schema {metadata["schema"]}; this version reads schema {SCHEMA}.')
     expected = _describe(like)
@@ -197,11 +212,27 @@ def _read(directory: Path, step: int, like: TrainState) -> Restored:
             f'{folder} was written for another model: state{first} is {stored.get(first)} there and '
             f'{wanted.get(first)} in this config; use the config and version of the run.'
         )
-    content = np.asarray(ocp.Checkpointer(ocp.StandardCheckpointHandler()).restore(folder / 'state')['bytes'])
+    reader = ocp.Checkpointer(state_handler, multiprocessing_options=alone)
+    content = np.asarray(reader.restore(folder / 'state')['bytes'])
     if zlib.crc32(content.data) != metadata['checksum']:
         raise ValueError('its checksum does not match')
     state = unpack(_from_bytes(content, like))
     return Restored(state, int(metadata['step']), float(metadata['seconds']), [])
+
+
+def shared(restored: Restored | None, like: TrainState, group: Group) -> Restored | None:
+    """What process 0 has restored, in every process of a run; all of them call it."""
+    if group.count == 1:
+        return restored
+    about, content = None, b''
+    if restored is not None:
+        about = {'step': restored.step, 'seconds': restored.seconds, 'notes': restored.notes}
+        content = _to_bytes(fetch(pack(restored.state))).tobytes()
+    about = json.loads(group.broadcast(json.dumps(about).encode()))
+    if about is None:
+        return None
+    stored = np.frombuffer(group.broadcast(content), np.uint8)
+    return Restored(state=unpack(_from_bytes(stored, jax.eval_shape(pack, like))), **about)
 
 
 def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored | None:

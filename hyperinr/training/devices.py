@@ -6,7 +6,8 @@ shard (`jax.pmap`); the first one averages the gradients and applies them. The r
 devices up to rounding, because the mean of the means of equal shards is the mean of the batch.
 
 The average is no collective inside the mapped function: several CPU devices of one process deadlock in collectives, and
-the large thread pool that makes this rarer halves the speed of everything else (docs/decisions.md).
+the large thread pool that makes this rarer halves the speed of everything else (docs/decisions.md). In a run of several
+processes the averages of their first devices are summed by one collective, see `hyperinr.training.distributed`.
 """
 
 import os
@@ -21,9 +22,11 @@ from jax.flatten_util import ravel_pytree
 
 from hyperinr.errors import InputError
 from hyperinr.sharding import broadcast, fetch, map_on_devices, shard, sharding_over
+from hyperinr.training.distributed import ALONE, Group
 from hyperinr.types import Array, Datapoint, MetaLearner, Metrics, TrainState
 
 __all__ = [
+    'STOP',
     'CompiledUpdate',
     'available_memory',
     'broadcast',
@@ -40,6 +43,8 @@ __all__ = [
 
 Tree = TypeVar('Tree')
 GIBIBYTE = 2.0**30
+STOP = 'stop'
+"""A metric of runs of several processes: above 0 when one of them wants to stop, learnt by all in the same step."""
 
 
 def choose(batch_size: int, devices: Sequence[jax.Device] | None = None) -> tuple[list[jax.Device], str | None]:
@@ -79,25 +84,28 @@ class CompiledUpdate(NamedTuple):
     """A step, compiled for one shape of batch; it cannot be traced again.
 
     Attributes:
-      call: ``(placed state, sharded batch) -> (placed state, metrics [])``. The state given stays valid.
+      call: ``(placed state, sharded batch, stop=False) -> (placed state, metrics [])``. The state given stays valid.
+        ``stop``, whether this process wants to end the run early, comes back as the metric `STOP` of several processes.
       bytes_needed: on all devices together, its arguments, results and workspace; ``None`` where the compiler does not
         say.
     """
 
-    call: Callable[[TrainState, Datapoint], tuple[TrainState, Metrics]]
+    call: Callable[..., tuple[TrainState, Metrics]]
     bytes_needed: int | None
 
 
 def compile_update(
-    learner: MetaLearner, state: TrainState, batch: Datapoint, devices: Sequence[jax.Device]
+    learner: MetaLearner, state: TrainState, batch: Datapoint, devices: Sequence[jax.Device], group: Group = ALONE
 ) -> CompiledUpdate:
     """Compiles the learner's update for ``devices``, without any data.
 
     Args:
       learner: its ``gradient`` and ``apply_gradient`` are traced once.
       state: unpacked; arrays or only shapes.
-      batch: leaves ``[B, ...]``, both context and target; arrays or only shapes. B is a multiple of the devices.
-      devices: to run on.
+      batch: leaves ``[B, ...]``, both context and target, this process's share; arrays or only shapes. B is a multiple
+        of the devices.
+      devices: of this process to run on.
+      group: the processes of the run, each with a share of the same size.
 
     Returns:
       The compiled step.
@@ -116,10 +124,20 @@ def compile_update(
         found, metrics = learner.gradient(unpack(TrainState(step, unravel(flat), None, None, key)), batch, batch)
         return ravel_pytree(found)[0], metrics
 
-    def apply_mean(state: TrainState, parts: Sequence[tuple[jax.Array, Metrics]]) -> tuple[TrainState, Metrics]:
-        flat, metrics = jax.tree.map(lambda *leaves: sum(leaves) / count, *parts)
+    def local_mean(parts: Sequence[tuple[jax.Array, Metrics]]) -> tuple[jax.Array, Metrics]:
+        return jax.tree.map(lambda *leaves: sum(leaves) / count, *parts)
+
+    def apply_mean(state: TrainState, mean: tuple[jax.Array, Metrics]) -> tuple[TrainState, Metrics]:
+        flat, metrics = mean
         state, applied = learner.apply_gradient(unpack(state), unravel(flat))
         return pack(state), {**metrics, **applied}
+
+    def to_row(parts: Sequence[tuple[jax.Array, Metrics]], stop: Array) -> jax.Array:
+        return ravel_pytree((*local_mean(parts), {STOP: stop}))[0][None]
+
+    def from_total(total: jax.Array) -> tuple[jax.Array, Metrics]:
+        flat, metrics, stop = unravel_row(total / group.count)
+        return flat, {**metrics, **stop}
 
     def shape(leaf: Any, *axes: int, on: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(axes, leaf.dtype, sharding=on)
@@ -129,16 +147,34 @@ def compile_update(
 
     read = jax.tree.map(lambda leaf: shape(leaf, count, *leaf.shape, on=sharding), jax.eval_shape(travelling, packed))
     parts = jax.tree.map(lambda leaf: shape(leaf, count, leaf.shape[0] // count, *leaf.shape[1:], on=sharding), batch)
-    lowered = jax.pmap(gradient, devices=devices).lower(read, parts)
+    lowered = map_on_devices(gradient, devices).lower(read, parts)
     found = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape[1:], on=lead), lowered.out_info)
     placed = jax.tree.map(on_lead, packed)
     compiled_gradient = lowered.compile()
-    compiled_apply = jax.jit(apply_mean).lower(placed, [found] * count).compile()
     compiled_travelling = jax.jit(travelling).lower(placed).compile()
 
-    def call(state: TrainState, batch: Datapoint) -> tuple[TrainState, Metrics]:
+    def parts_of(state: TrainState, batch: Datapoint) -> list[tuple[jax.Array, Metrics]]:
         found = compiled_gradient(broadcast(compiled_travelling(state), devices), batch)
-        return compiled_apply(state, [_to_lead(found, index, devices[0]) for index in range(count)])
+        return [_to_lead(found, index, devices[0]) for index in range(count)]
+
+    if group.count == 1:
+        apply = lambda state, parts: apply_mean(state, local_mean(parts))
+        compiled_apply = jax.jit(apply).lower(placed, [found] * count).compile()
+
+        def call(state: TrainState, batch: Datapoint, stop: bool = False) -> tuple[TrainState, Metrics]:
+            return compiled_apply(state, parts_of(state, batch))
+    else:
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
+        no = np.zeros((), np.float32)
+        _, unravel_row = ravel_pytree((*zeros, {STOP: no}))
+        compiled_row = jax.jit(to_row).lower([found] * count, no).compile()
+        row = jax.eval_shape(to_row, [found] * count, no)
+        apply = lambda state, total: apply_mean(state, from_total(total))
+        compiled_apply = jax.jit(apply).lower(placed, shape(row, row.shape[1], on=lead)).compile()
+
+        def call(state: TrainState, batch: Datapoint, stop: bool = False) -> tuple[TrainState, Metrics]:
+            total = group.total(compiled_row(parts_of(state, batch), np.float32(stop)))
+            return compiled_apply(state, jax.device_put(total, devices[0]))
 
     needed = [_bytes_needed(compiled_gradient, count), _bytes_needed(compiled_apply, 1)]
     return CompiledUpdate(call, None if None in needed else sum(size for size in needed if size))

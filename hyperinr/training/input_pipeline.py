@@ -96,19 +96,21 @@ class Batches(NamedTuple):
       source: read at random.
       spec: of its datapoints.
       positions: step -> positions and epochs.
+      share: of each batch, what is read here: that of one process among several.
     """
 
     source: Source
     spec: DatasetSpec
     positions: Positions
+    share: slice = slice(None)
 
     def __call__(self, step: int) -> Datapoint:
-        """The batch ``[B, ...]`` of update ``step`` (from 0), checked.
+        """The share of the batch of update ``step`` (from 0), leaves ``[B, ...]``, checked.
 
         Raises:
           InputError: see `check_batch`.
         """
-        indices, epochs = self.positions(step)
+        indices, epochs = (array[self.share] for array in self.positions(step))
         batch = self.source.batch(indices, epochs)
         check_batch(batch, self.spec, self.source.names)
         return batch

@@ -1,12 +1,22 @@
-"""Ctrl-C and SIGTERM as a wish that a loop looks up between two steps."""
+"""Ctrl-C and the notices of a scheduler, as a wish that a loop looks up between two steps.
+
+A scheduler announces with SIGTERM, or with SIGUSR1 where it is asked to, that it will take the machine away.
+"""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ['Interruption', 'interruptible']
+from hyperinr.errors import InterruptedRunError
+
+__all__ = ['Interruption', 'ending_at_once', 'interruptible']
+
+NOTICES = (signal.SIGTERM, signal.SIGUSR1)
+"""Of a scheduler."""
 
 
 class Interruption:
@@ -16,21 +26,21 @@ class Interruption:
         self.signal: int | None = None
 
     def raise_if_any(self, message: str) -> None:
-        """Ends the process the way the signal would have.
+        """Ends the run the way the signal would have.
 
         Raises:
           KeyboardInterrupt: with ``message``, after SIGINT.
-          SystemExit: with status 143, after SIGTERM.
+          InterruptedRunError: with ``message``, after any other.
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt(message)
         if self.signal is not None:
-            raise SystemExit(128 + self.signal)
+            raise InterruptedRunError(message)
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Within the context the first SIGINT or SIGTERM is only noted; the second acts as it did before.
+    """Within the context the first SIGINT, SIGTERM or SIGUSR1 is only noted; the second acts as it did before.
 
     Outside the main thread, where Python lets nobody handle signals, nothing is ever noted.
     """
@@ -38,7 +48,7 @@ def interruptible() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield found
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *NOTICES)}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -55,3 +65,41 @@ def interruptible() -> Iterator[Interruption]:
         yield found
     finally:
         restore()
+
+
+@contextlib.contextmanager
+def ending_at_once(message: str) -> Iterator[None]:
+    """Within the context a scheduler's notice ends the process with status 75, even in mid-compilation.
+
+    For the time before there is anything to save. Python handles a signal only when its main thread comes back from
+    compiled code, which may take minutes; so a second thread hears of it and ends the process.
+
+    Args:
+      message: the line that it leaves.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = {number: signal.signal(number, lambda *_: None) for number in NOTICES}
+    descriptor = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def work() -> None:
+        while heard := os.read(reader, 1):
+            if heard[0] in NOTICES:
+                print(f'hyperinr: {message}', file=sys.stderr, flush=True)
+                sys.stdout.flush()
+                os._exit(InterruptedRunError.exit_status)
+
+    thread = threading.Thread(target=work, name='hyperinr-signals', daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writer)
+        thread.join()
+        os.close(reader)

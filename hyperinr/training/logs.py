@@ -25,14 +25,15 @@ class ProgressReport:
       start: steps done before.
       total: steps of the run.
       console: where to; ``None``: standard output.
+      quiet: say nothing at all, as all processes of a run but one.
     """
 
-    def __init__(self, *, start: int, total: int, console: Console | None = None):
-        self.console = console or Console()
+    def __init__(self, *, start: int, total: int, console: Console | None = None, quiet: bool = False):
+        self.console = console or Console(quiet=quiet)
         self._start, self._total = start, total
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        if self.console.is_terminal:
+        if self.console.is_terminal and not quiet:
             self._bar = Progress(
                 TextColumn('training'),
                 BarColumn(),

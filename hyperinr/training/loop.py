@@ -14,17 +14,25 @@ from hyperinr.files import check_writable_folder
 from hyperinr.machine import Machine
 from hyperinr.training import devices as seam
 from hyperinr.training.best_checkpoint import BestCheckpoint, KeptBest
-from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest
+from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest, shared
 from hyperinr.training.clock import Clock, compilation_apart
 from hyperinr.training.closing import summarise
+from hyperinr.training.distributed import ALONE, Group
 from hyperinr.training.evaluators.base import Evaluator, Subject
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
+from hyperinr.training.interruption import ending_at_once
 from hyperinr.training.loggers import Logger, LoggerGroup, RunFacts, jsonl
 from hyperinr.training.loggers.jsonl import FILE, read_metrics
 from hyperinr.training.logs import ProgressReport
-from hyperinr.training.profiling import StepTrace
-from hyperinr.training.run_directory import RunFiles, check_same_run, hyperparameters, locked, write_run_files
+from hyperinr.training.run_directory import (
+    RunFiles,
+    check_nothing_lost,
+    check_same_run,
+    hyperparameters,
+    locked,
+    write_run_files,
+)
 from hyperinr.training.session import Outputs, Schedule, Session
 from hyperinr.training.spans import Moment
 from hyperinr.training.stop_rules import StopRule, StopRules
@@ -50,11 +58,12 @@ def train(
     profile_steps: int = 0,
     machine: Machine = ANY_MACHINE,
     config_text: str | None = None,
+    group: Group = ALONE,
 ) -> TrainState:
     """Meta-trains, or goes on with, the run in ``run_dir``.
 
-    The same call after any end, a kill included, leads to the same final parameters, bit for bit on one machine. SIGINT
-    and SIGTERM save before they end the process.
+    The same call after any end, a kill included, leads to the same final parameters, bit for bit on one machine.
+    SIGINT, SIGTERM and SIGUSR1 save before they end the process.
 
     Args:
       experiment: what to train, on what, for how long.
@@ -62,7 +71,7 @@ def train(
         ``metrics.jsonl``, ``summary.json``, ``checkpoints/`` and what loggers, ``best`` and ``profile_steps`` add.
       log_every: steps between two reports.
       checkpoint_every: steps between two checkpoints.
-      keep_checkpoints: how many of the newest stay.
+      keep_checkpoints: how many of the newest stay, at least 2.
       evaluators: each measures on its own cadence, and after the last step; their time counts in no throughput.
       loggers: are told of every report and evaluation, beside ``metrics.jsonl``.
       stop_rules: that may end the run before the experiment's last step; the first reason counts.
@@ -70,6 +79,8 @@ def train(
       profile_steps: steps to trace into ``profile/``, after a few others; 0 traces none.
       machine: where this process runs.
       config_text: operative config, stored beside the run and compared on resuming.
+      group: of the processes that train together, each calling this. Process 0 alone touches ``run_dir``, evaluates and
+        logs.
 
     Returns:
       The final state: single arrays, a typed key.
@@ -78,91 +89,109 @@ def train(
       InputError: a wrong argument, run directory, dataset or too little memory; before anything is written.
       RunError: training diverged, the disk is full, data or memory failed midway.
       KeyboardInterrupt: after SIGINT, when the state is saved.
-      SystemExit: 143, after SIGTERM, when the state is saved.
+      InterruptedRunError: after SIGTERM or SIGUSR1, or a signal to another process, when the state is saved.
     """
     clock = Clock()
-    at_least_one = {'log_every': log_every, 'checkpoint_every': checkpoint_every, 'keep_checkpoints': keep_checkpoints}
-    for name, value in at_least_one.items():
-        if value < 1:
-            raise InputError(f'{name} is {value}; it must be at least 1.')
+    least = {'log_every': (log_every, 1), 'checkpoint_every': (checkpoint_every, 1)}
+    for name, (value, lowest) in {**least, 'keep_checkpoints': (keep_checkpoints, 2)}.items():
+        if value < lowest:
+            raise InputError(f'{name} is {value}; it must be at least {lowest}.')
     if profile_steps < 0:
         raise InputError(f'profile_steps is {profile_steps}; it must be at least 0.')
+    if stop_rules and group.count > 1:
+        raise InputError('loop.train.stop_rules end a run of one process; leave them out with --distributed.')
+    share = group.share(experiment.batch_size)
     run_dir = Path(run_dir)
     run = {'num_steps': experiment.num_steps, 'batch_size': experiment.batch_size, 'seed': experiment.seed}
     files = RunFiles(config_text, run, None)
-    check_same_run(run_dir, files)
+    if group.leads:
+        check_same_run(run_dir, files)
     dataset = experiment.dataset()
     spec = dataset.spec
     files = files._replace(spec=spec)
-    resuming = check_same_run(run_dir, files)
+    resuming = group.leads and check_same_run(run_dir, files)
     learner = experiment.build(spec)
     source = dataset.splits['train']
     if len(source) < 1:
         raise InputError(f'the training split of {spec.name!r} is empty.')
     positions = Positions(len(source), experiment.batch_size, experiment.seed)
-    batches = Batches(source, spec, positions)
+    batches = Batches(source, spec, positions, share)
     with _memory_errors(experiment.batch_size, InputError):
         example = batches(0)
     local = jax.local_devices()
     if machine.devices is not None and machine.devices > len(local):
         raise InputError(f'machine.devices is {machine.devices}; this process has {len(local)}: lower it.')
-    devices, idle = seam.choose(experiment.batch_size, local[: machine.devices])
+    devices, idle = seam.choose(experiment.batch_size // group.count, local[: machine.devices])
     init = jax.jit(learner.init)
-    first = jax.tree.map(lambda leaf: leaf[0], example)
+    first = jax.tree.map(lambda leaf: leaf[0], example if group.leads else batches._replace(share=slice(1))(0))
     like = jax.eval_shape(init, jax.random.key(experiment.seed), first)
     rules = StopRules(stop_rules)
 
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as setup:
+        setup.enter_context(ending_at_once('interrupted before the first step; the same command goes on.'))
         stack.enter_context(compilation_apart(clock))
         restored: Restored | None = None
         records: list[dict[str, Any]] = []
         if resuming:
             stack.enter_context(locked(run_dir))
             restored = restore_newest(run_dir / 'checkpoints', like)
+            if restored is None:
+                check_nothing_lost(run_dir, checkpoint_every)
+        restored = shared(restored, like, group)
         if restored is not None:
-            records = read_metrics(run_dir / FILE, until_step=restored.step)
+            records = read_metrics(run_dir / FILE, until_step=restored.step) if group.leads else []
             clock.resume(restored.seconds)
             ended = _ended(restored, evaluations_of(records), rules, positions)
             if restored.step >= experiment.num_steps or ended is not None:
                 reason = f' ({ended})' if ended else ''
-                print(f'{run_dir} is finished: {restored.step} of {experiment.num_steps} steps are done{reason}.')
+                if group.leads:
+                    print(f'{run_dir} is finished: {restored.step} of {experiment.num_steps} steps are done{reason}.')
                 return restored.state
         prepared = prepare(
-            evaluators,
+            evaluators if group.leads else (),
             Subject(learner, dataset, batches, devices, like),
-            wanted=[*(rule.figure for rule in stop_rules), best.figure if best else None],
+            wanted=[*(rule.figure for rule in stop_rules), best.figure if best else None] if group.leads else (),
         )
         began = time.perf_counter()
         with clock.part('compile'), _memory_errors(experiment.batch_size, InputError):
-            update = seam.compile_update(learner, like, example, devices)
+            update = seam.compile_update(learner, like, example, devices, group)
         compile_seconds = time.perf_counter() - began
         seam.check_memory(update, devices, experiment.batch_size)
-        if not resuming:
-            check_writable_folder(run_dir)
-            stack.enter_context(locked(run_dir))
-        write_run_files(run_dir, files)
+        if group.leads:
+            if not resuming:
+                check_writable_folder(run_dir)
+                stack.enter_context(locked(run_dir))
+            write_run_files(run_dir, files)
 
         start = restored.step if restored else 0
         state = restored.state if restored else init(jax.random.key(experiment.seed), first)
-        checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
-        stack.callback(checkpoints.close)
-        checkpoints.discard_after(start)
-        kept = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records)) if best else None
-        if kept is not None:
-            stack.callback(kept.close)
-        progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps))
-        facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
-        log = LoggerGroup([jsonl(), *loggers], facts, progress.say)
-        stack.callback(log.close)
+        progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps, quiet=not group.leads))
+        outputs = Outputs(progress)
+        if group.leads:
+            checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
+            stack.callback(checkpoints.close)
+            checkpoints.discard_after(start)
+            kept = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records)) if best else None
+            if kept is not None:
+                stack.callback(kept.close)
+            facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
+            logger_group = LoggerGroup([jsonl(), *loggers], facts, progress.say)
+            stack.callback(logger_group.close)
+            outputs = Outputs(progress, checkpoints, kept, logger_group)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)
         if restored:
             progress.say(f'resuming {run_dir} at step {start}')
+        elif resuming:
+            progress.say(f'{run_dir} ended before its first checkpoint: training begins at step 0 again')
+        each = f' in each of {group.count} processes' if group.count > 1 else ''
         progress.say(
             f'{experiment.num_steps} steps of {experiment.batch_size} datapoints on {len(devices)} '
-            f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}; compiled in {compile_seconds:.1f} s'
+            f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}{each}; compiled in {compile_seconds:.1f} s'
         )
-        trace = StepTrace(run_dir, profile_steps, start=start, end=experiment.num_steps, clock=clock)
+        trace = StepTrace(
+            run_dir, profile_steps if group.leads else 0, start=start, end=experiment.num_steps, clock=clock
+        )
         stack.callback(trace.finish, progress.say)
         session = Session(
             learner=learner,
@@ -173,25 +202,28 @@ def train(
             schedule=Schedule(experiment.num_steps, log_every, checkpoint_every),
             evaluators=prepared,
             rules=rules,
-            outputs=Outputs(checkpoints, kept, log, progress),
+            outputs=outputs,
             clock=clock,
             trace=trace,
+            group=group,
         )
+        setup.close()
         with _memory_errors(experiment.batch_size, RunError):
             final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
-    summarise(
-        run_dir,
-        num_steps=int(final.step) - start,
-        ended_by=session.ended_by,
-        seconds=clock.trained,
-        spent=clock.spent(),
-        records=records,
-        latest=session.latest,
-        best=kept.best if kept else None,
-        failed_loggers=log.failed,
-        flops=learner.flops(example),
-        devices=devices,
-    )
+    if group.leads:
+        summarise(
+            run_dir,
+            num_steps=int(final.step) - start,
+            ended_by=session.ended_by,
+            seconds=clock.trained,
+            spent=clock.spent(),
+            records=records,
+            latest=session.latest,
+            best=kept.best if kept else None,
+            failed_loggers=logger_group.failed,
+            flops=learner.flops(example),
+            devices=devices,
+        )
     return seam.unpack(final)
 
 

@@ -19,6 +19,7 @@ from hyperinr.types import DatasetSpec
 __all__ = [
     'RunFiles',
     'changed_bindings',
+    'check_nothing_lost',
     'check_same_run',
     'hyperparameters',
     'locked',
@@ -201,6 +202,30 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
             'config of that run.'
         )
     return True
+
+
+def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> None:
+    """Refuses a run without checkpoints that must have had some, rather than to train it from the start again.
+
+    The second save waits for the first, so a run that has logged beyond it has written one.
+
+    Args:
+      run_dir: of a run that has no checkpoint.
+      checkpoint_every: steps between two.
+
+    Raises:
+      InputError: its metrics go on beyond the second checkpoint.
+    """
+    try:
+        lines = (Path(run_dir) / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return
+    steps = [int(found.group(1)) for line in lines if (found := re.match(r'\{"step": (\d+)\b', line))]
+    if max(steps, default=0) > 2 * checkpoint_every:
+        raise InputError(
+            f'{run_dir} was trained to step {max(steps)}, and its checkpoints are gone: restore {run_dir}/checkpoints, '
+            'or give a new folder to train from the start.'
+        )
 
 
 def versions() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """One process's share of a run: update after update, and between two of them whatever is due."""
 
+import signal
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from hyperinr.training import devices as seam
 from hyperinr.training.best_checkpoint import KeptBest
 from hyperinr.training.checkpoints import Checkpoints
 from hyperinr.training.clock import Clock
+from hyperinr.training.distributed import Group
 from hyperinr.training.divergence import FallGuard, locate, not_finite
 from hyperinr.training.evaluators.base import Findings
 from hyperinr.training.input_pipeline import Batches, prefetched
@@ -39,12 +41,12 @@ class Schedule(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Where a session writes to."""
+    """Where a session writes to; of several processes only the first writes."""
 
-    checkpoints: Checkpoints
-    best: KeptBest | None
-    loggers: LoggerGroup
     progress: ProgressReport
+    checkpoints: Checkpoints | None = None
+    best: KeptBest | None = None
+    loggers: LoggerGroup | None = None
 
 
 class _Pending(NamedTuple):
@@ -70,6 +72,7 @@ class Session:
       outputs: opened.
       clock: of the process.
       trace: of some steps.
+      group: of the processes of the run.
 
     Attributes:
       ended_by: why the run ended; `ALL_STEPS`, or a rule's reason.
@@ -90,16 +93,18 @@ class Session:
         outputs: Outputs,
         clock: Clock,
         trace: StepTrace,
+        group: Group,
     ):
         self._learner, self._batches, self._devices, self._workers = learner, batches, devices, workers
         self._update, self._schedule, self._evaluators, self._rules = update, schedule, evaluators, rules
-        self._outputs, self._clock, self._trace = outputs, clock, trace
+        self._outputs, self._clock, self._trace, self._group = outputs, clock, trace, group
         self.ended_by = ALL_STEPS
         self.latest: dict[str, Findings] = {}
         self._pending: _Pending | None = None
         self._interval: list[dict[str, float]] = []
         self._reported = clock.trained
         self._guard = FallGuard()
+        self._others_stop = False
 
     def run(self, state: TrainState, start: int) -> TrainState:
         """Updates ``start`` to the last; ``state`` is packed and placed, and so is the result."""
@@ -118,7 +123,7 @@ class Session:
                     except InputError as error:
                         raise RunError(f'training stopped before step {step + 1}: {error}') from error
                 with clock.part('step'), self._trace.step(step):
-                    after, metrics = self._update.call(state, batch)
+                    after, metrics = self._update.call(state, batch, interruption.signal is not None)
                     self._settle()
                 self._pending, state, now = _Pending(state, step, metrics), after, self._moment(step + 1)
                 self._outputs.progress.advance(step)
@@ -140,7 +145,7 @@ class Session:
 
     def _attend(self, state: TrainState, before: Moment, now: Moment, interruption: Interruption) -> str | None:
         """Reports, evaluates and saves what is due after an update; returns why the run ends there, if it does."""
-        schedule, stops = self._schedule, interruption.signal is not None
+        schedule, stops = self._schedule, self._stops(interruption)
         ended = ALL_STEPS if now.step == schedule.num_steps else self._rules.ends(now, {})
         logs = ended is not None or now.step % schedule.log_every == 0
         due = [each for each in self._evaluators if ended is not None or each.every.passes(before, now)]
@@ -148,6 +153,10 @@ class Session:
         if not (logs or due or saves):
             return None
         self._settle()
+        if stops:
+            # First of all: a scheduler leaves a few seconds.
+            self._save(state, {}, wanted=True)
+            self._wait()
         if logs:
             self._report(now)
         figures = self._evaluate(due, state, now)
@@ -160,10 +169,16 @@ class Session:
         self._save(state, figures, wanted=saves or ended is not None)
         if stops and ended is None:
             self._finish(now)
-            message = f'interrupted: saved at step {now.step}; the same command goes on from there'
-            self._outputs.progress.say(message)
-            interruption.raise_if_any(message)
+            interruption.raise_if_any(f'interrupted: saved at step {now.step}; the same command goes on from there')
         return ended
+
+    def _stops(self, interruption: Interruption) -> bool:
+        """Whether to stop after this step. Several processes do so when all of them have learnt it, a step later."""
+        if self._group.count == 1:
+            return interruption.signal is not None
+        if self._others_stop and interruption.signal is None:
+            interruption.signal = signal.SIGTERM
+        return self._others_stop
 
     def _settle(self) -> None:
         """Waits for the update dispatched last, if nobody has, and looks at its metrics.
@@ -176,6 +191,7 @@ class Session:
             return
         with self._clock.part('step'):
             metrics = {name: float(leaf) for name, leaf in pending.metrics.items()}
+        self._others_stop |= metrics.pop(seam.STOP, 0.0) > 0
         if not_finite(metrics):
             state = seam.unpack(seam.fetch(pending.state))
             found = locate(self._learner, state, self._batches(pending.step), metrics)
@@ -214,6 +230,8 @@ class Session:
     def _save(self, state: TrainState, figures: dict[str, float], *, wanted: bool) -> None:
         """A best state is an ordinary checkpoint first, so that no run goes on from before its best state."""
         checkpoints, best = self._outputs.checkpoints, self._outputs.best
+        if checkpoints is None:
+            return
         with self._clock.part('checkpoint'):
             is_best = best is not None and best.consider(int(state.step), figures)
             if wanted or is_best:
@@ -224,15 +242,21 @@ class Session:
                     best.save(fetched, seconds=seconds)
 
     def _log(self, record: Record) -> None:
-        with self._clock.part('logging'):
-            self._outputs.loggers.write(record)
+        if self._outputs.loggers is not None:
+            with self._clock.part('logging'):
+                self._outputs.loggers.write(record)
 
     def _finish(self, now: Moment) -> None:
         """Brings everything to the disk, and records where the time went."""
         self._trace.finish(self._outputs.progress.say)
-        with self._clock.part('checkpoint'):
-            self._outputs.checkpoints.wait()
-            if self._outputs.best is not None:
-                self._outputs.best.wait()
+        self._wait()
         spent = {f'{part}_seconds': seconds for part, seconds in self._clock.spent().items()}
         self._log(Record(now.step, self._clock.trained, 'time', Findings(spent)))
+
+    def _wait(self) -> None:
+        """Until what was saved is safe, in every process."""
+        with self._clock.part('checkpoint'):
+            for each in (self._outputs.checkpoints, self._outputs.best):
+                if each is not None:
+                    each.wait()
+            self._group.wait_for_all()

@@ -3,10 +3,18 @@ import signal
 
 import pytest
 
+from hyperinr.errors import InterruptedRunError
 from hyperinr.training.interruption import interruptible
 
 
-@pytest.mark.parametrize(('number', 'raised'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize(
+    ('number', 'raised'),
+    [
+        (signal.SIGINT, KeyboardInterrupt),
+        (signal.SIGTERM, InterruptedRunError),
+        (signal.SIGUSR1, InterruptedRunError),
+    ],
+)
 def test_the_first_signal_is_noted_and_raised_when_asked(number, raised):
     before = signal.getsignal(number)
     with interruptible() as found:
@@ -16,7 +24,7 @@ def test_the_first_signal_is_noted_and_raised_when_asked(number, raised):
         with pytest.raises(raised) as error:
             found.raise_if_any('saved')
     assert signal.getsignal(number) is before
-    assert str(error.value) == ('saved' if raised is KeyboardInterrupt else '143')
+    assert str(error.value) == 'saved'
 
 
 def test_the_second_signal_acts_as_it_did_before():
@@ -29,3 +37,26 @@ def test_the_second_signal_acts_as_it_did_before():
                 os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+NOTICE = """
+import signal, sys, time
+from hyperinr.training.interruption import ending_at_once, interruptible
+with ending_at_once('nothing to save'):
+    if sys.argv[1] == 'before':
+        signal.raise_signal(signal.SIGUSR1)
+        time.sleep(30)
+with interruptible() as found:
+    signal.raise_signal(signal.SIGTERM)
+    assert found.signal == signal.SIGTERM
+    signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_a_notice_before_there_is_anything_to_save_ends_the_process_with_the_status_of_a_requeue(run_python):
+    ended = run_python(NOTICE, 'before')
+    assert (ended.returncode, ended.stderr) == (75, 'hyperinr: nothing to save\n')
+
+
+def test_after_that_the_first_notice_is_noted_and_the_second_kills(run_python):
+    assert run_python(NOTICE, 'after').returncode == -signal.SIGTERM

@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from hyperinr.datasets.base import Dataset
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.training import devices as seam
 from hyperinr.training.checkpoints import steps_in
 from hyperinr.training.evaluators import held_out_psnr
@@ -117,20 +118,22 @@ def test_a_finished_run_is_not_run_again(finished, capsys):
     assert (run_dir / 'metrics.jsonl').read_bytes() == before
 
 
-@pytest.mark.parametrize(('number', 'raised'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
-def test_a_signal_saves_and_the_same_call_ends_bit_equal(tmp_path, finished, capsys, number, raised):
+@pytest.mark.parametrize(
+    ('number', 'raised'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGUSR1, InterruptedRunError)]
+)
+def test_a_signal_saves_and_the_same_call_ends_bit_equal(tmp_path, finished, number, raised):
     def before(call, batch):
         if call == 5:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(raised):
+    with pytest.raises(raised) as error:
         train_quickly(
             toy_experiment(dataset=lambda: intercepted_dataset(before)), tmp_path / 'run', checkpoint_every=100
         )
     saved = steps_in(tmp_path / 'run' / 'checkpoints')
     assert len(saved) == 1
     assert 0 < saved[0] < 7
-    assert f'saved at step {saved[0]}' in capsys.readouterr().out
+    assert f'saved at step {saved[0]}' in str(error.value)
     assert_equal_states(train_quickly(toy_experiment(), tmp_path / 'run'), finished[1])
     assert [line['step'] for line in records(tmp_path / 'run', 'validation')] == [3, 6, 7]
 
@@ -172,6 +175,25 @@ def test_a_run_in_progress_is_left_alone(finished):
     run_dir, _ = finished
     with locked(run_dir), pytest.raises(InputError, match='another process is training'):
         train_quickly(toy_experiment(), run_dir)
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_silently_trained_again(tmp_path, finished, capsys):
+    def before(call, batch):
+        if call == limit:
+            raise RuntimeError('power cut')
+
+    def cut():
+        with pytest.raises(RuntimeError, match='power cut'):
+            train_quickly(toy_experiment(dataset=lambda: intercepted_dataset(before)), tmp_path / 'run', log_every=1)
+        shutil.rmtree(tmp_path / 'run' / 'checkpoints')
+
+    limit = 5
+    cut()
+    limit = 8
+    cut()
+    assert 'ended before its first checkpoint: training begins at step 0 again' in capsys.readouterr().out
+    with pytest.raises(InputError, match=r'was trained to step [56], and its checkpoints are gone: restore'):
+        train_quickly(toy_experiment(), tmp_path / 'run')
 
 
 @pytest.mark.parametrize('name', ['log_every', 'checkpoint_every', 'keep_checkpoints'])
@@ -224,7 +246,7 @@ def test_memory_that_runs_out_midway_names_the_knob(tmp_path, monkeypatch):
     compile_update = seam.compile_update
 
     def exhausted(*arguments):
-        def call(state, batch):
+        def call(state, batch, stop):
             raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 68719476736 bytes.')
 
         return compile_update(*arguments)._replace(call=call)
