@@ -25,6 +25,7 @@ from hyperinr.training.interruption import ending_at_once
 from hyperinr.training.loggers import Logger, LoggerGroup, RunFacts, jsonl
 from hyperinr.training.loggers.jsonl import FILE, read_metrics
 from hyperinr.training.logs import ProgressReport
+from hyperinr.training.profiling import StepTrace
 from hyperinr.training.run_directory import (
     RunFiles,
     check_nothing_lost,
