@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +65,7 @@ def train(
     num_validation: int = 64,
     tensorboard: bool = True,
     config_text: str | None = None,
+    report: Callable[[int, Mapping[str, Any]], None] = lambda step, record: None,
 ) -> TrainState:
     """Meta-trains, or goes on with, the run in ``run_dir``.
 
@@ -82,6 +83,8 @@ def train(
       num_validation: datapoints of the validation split to use.
       tensorboard: whether to write TensorBoard events.
       config_text: operative config, stored beside the run and compared on resuming.
+      report: ``(step, record)``, called with each validation record that ``metrics.jsonl`` gets; what it raises ends
+        the run.
 
     Returns:
       The final state: single arrays, a typed key.
@@ -164,6 +167,7 @@ def train(
             schedule=_Schedule(experiment.num_steps, log_every, validate_every, checkpoint_every),
             outputs=_Outputs(checkpoints, log, board, progress),
             watch=Stopwatch(seconds),
+            report=report,
         )
         with _memory_errors(experiment.batch_size, RunError):
             final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
@@ -185,10 +189,11 @@ class _Session:
         schedule: _Schedule,
         outputs: _Outputs,
         watch: Stopwatch,
+        report: Callable[[int, Mapping[str, Any]], None],
     ):
         self._learner, self._batches, self._devices = learner, batches, devices
         self._update, self._validate, self._schedule, self._outputs = update, validate, schedule, outputs
-        self.watch = watch
+        self.watch, self._tell = watch, report
         self.seconds_before = watch.total
         self.validated: Validated | None = None
         self._interval: list[dict[str, float]] = []
@@ -278,16 +283,15 @@ class _Session:
                 f'validation after step {done} gave a PSNR that is not a number after {int(np.isnan(psnr).argmax())} '
                 'adaptation steps; lower the learning rate or the inner rates, and start a new run.'
             )
-        outputs.metrics.write(
-            done,
-            {'kind': 'validation', 'psnr_db': psnr, 'validation_seconds': elapsed, 'seconds': self.watch.total},
-        )
+        record = {'kind': 'validation', 'psnr_db': psnr, 'validation_seconds': elapsed, 'seconds': self.watch.total}
+        outputs.metrics.write(done, record)
         named = {f'validation/psnr_db_after_{step}_steps': float(value) for step, value in enumerate(psnr)}
         outputs.tensorboard.scalars(done, named)
         if self.validated.pictures is not None:
             outputs.tensorboard.pictures(done, 'validation/original_0_K', self.validated.pictures)
         curve = ', '.join(f'{value:.2f}' for value in psnr)
         outputs.progress.say(f'step {done}  validation PSNR after 0..{len(psnr) - 1} steps: {curve} dB')
+        self._tell(done, record)
 
 
 @contextlib.contextmanager
