@@ -43,7 +43,7 @@ def write_page(
       maximize: whether more is better.
       logarithmic: parameters that are drawn on a logarithmic axis.
       rows: the trials that have ended: ``number``, ``state``, ``value`` (``None`` where there is none), ``drawn``,
-        ``reports`` by step, ``seconds``, ``reason``, ``run``.
+        ``reports`` by step, ``seconds``, ``reason``.
       importance: share of each parameter; may be empty.
       best: number of the best trial.
 

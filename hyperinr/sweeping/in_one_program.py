@@ -14,7 +14,7 @@ from hyperinr.searching import study as studies
 from hyperinr.searching.space import Draw
 from hyperinr.searching.together import Cadence, Member, group, programs_of, train_together
 from hyperinr.sweeping.one_by_one import CAUGHT, objective_of
-from hyperinr.sweeping.opened import Sweep, cadence_of, say, trial_folder
+from hyperinr.sweeping.opened import Sweep, cadence_of, figures_file, say
 from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.training.logs import MetricsFile
 
@@ -91,8 +91,8 @@ def what_differs(found: Sweep) -> str | None:
 def run_in_one_program(found: Sweep, most: int) -> None:
     """Works on trials, at most ``most`` at a time, until none is left to begin.
 
-    A trial's figures go to ``metrics.jsonl`` in its folder; its weights are not kept, and one that is interrupted
-    begins anew.
+    A trial's figures go to a file in ``figures/``, as a run's to ``metrics.jsonl``; its weights are not kept, and one
+    that is interrupted begins anew.
     """
     prepare = _Preparation()
     with studies.working(found.trials) as worker:
@@ -150,9 +150,10 @@ def _run_program(found: Sweep, program: Sequence[_Prepared], dataset: Dataset) -
     with contextlib.ExitStack() as stack:
         files = []
         for each in program:
-            folder = trial_folder(found.folder, each.trial)
-            folder.mkdir(parents=True, exist_ok=True)
-            files.append(MetricsFile(folder / 'metrics.jsonl', after_step=0))
+            path = figures_file(found.folder, each.trial)
+            path.parent.mkdir(exist_ok=True)
+            path.unlink(missing_ok=True)
+            files.append(MetricsFile(path, after_step=0))
             stack.callback(files[-1].close)
 
         def report(position: int, step: int, record: Mapping[str, Any]) -> bool:

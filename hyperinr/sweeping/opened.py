@@ -15,10 +15,10 @@ from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
 from hyperinr.searching.study import Trials
 from hyperinr.searching.together import Cadence
-from hyperinr.sweeping.space_file import SweepSpace, check_bindings, read_space
+from hyperinr.sweeping.space_file import SweepSpace, check_bindings, find_space, read_space
 from hyperinr.training import loop
 
-__all__ = ['CONFIG', 'SPACE', 'Sweep', 'cadence_of', 'open_sweep', 'say', 'trial_folder']
+__all__ = ['CONFIG', 'SPACE', 'Sweep', 'cadence_of', 'figures_file', 'open_sweep', 'say', 'trial_folder']
 
 CONFIG, SPACE = 'config.gin', 'space.toml'
 
@@ -81,7 +81,7 @@ def open_sweep(
         resources=(cadence_of(base).validate_every, experiment.num_steps),
         seed=wanted.seed,
     )
-    for file, text in ((CONFIG, base.text), (SPACE, Path(space).read_text(encoding='utf-8'))):
+    for file, text in ((CONFIG, base.text), (SPACE, find_space(space).read_text(encoding='utf-8'))):
         if not (folder / file).is_file():
             with replacing(folder / file) as temporary:
                 temporary.write_text(text, encoding='utf-8')
@@ -99,6 +99,11 @@ def cadence_of(resolved: Config) -> Cadence:
 def trial_folder(folder: Path, trial: Any) -> Path:
     """Of a trial's run: one that is begun again goes on where the first left off."""
     return folder / 'trials' / f'{trial.user_attrs.get("retry_of", trial.number):04d}'
+
+
+def figures_file(folder: Path, trial: Any) -> Path:
+    """Of a trial that ran together with others and has no run of its own."""
+    return folder / 'figures' / f'{trial.number:04d}.jsonl'
 
 
 def say(trial: Any) -> None:

@@ -10,7 +10,7 @@ from hyperinr.inspection.sweep_report import write_page
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
 from hyperinr.searching.study import Trials
-from hyperinr.sweeping.opened import Sweep, trial_folder
+from hyperinr.sweeping.opened import Sweep, figures_file, trial_folder
 from hyperinr.training.logs import print_table
 
 __all__ = ['conclude']
@@ -63,6 +63,7 @@ def conclude(found: Sweep) -> Path:
 
 def _row(found: Sweep, trial: Any) -> dict[str, Any]:
     drawn = spaces.restored(trial.params, found.wanted.space)
+    places = trial_folder(Path(), trial), figures_file(Path(), trial)
     seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
     return {
         'number': trial.number,
@@ -72,7 +73,7 @@ def _row(found: Sweep, trial: Any) -> dict[str, Any]:
         'reports': {str(step): value for step, value in sorted(trial.intermediate_values.items())},
         'seconds': seconds,
         'reason': trial.user_attrs.get('reason'),
-        'run': str(trial_folder(Path(), trial)),
+        'kept': [str(path) for path in places if (found.folder / path).exists()],
     }
 
 

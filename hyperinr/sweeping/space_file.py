@@ -26,7 +26,7 @@ from hyperinr.searching import space as spaces
 from hyperinr.searching.space import KINDS, Parameter, Space
 from hyperinr.searching.study import PRUNERS, SAMPLERS
 
-__all__ = ['SweepSpace', 'check_bindings', 'read_space']
+__all__ = ['SweepSpace', 'check_bindings', 'find_space', 'read_space']
 
 DIRECTIONS = ('maximize', 'minimize')
 OPTIONS = ('points', 'when')
@@ -77,13 +77,19 @@ def _figure(objective: str) -> tuple[str, int]:
     return match[1], int(match[2] or -1)
 
 
+def find_space(path: str | os.PathLike) -> Path:
+    """A space file by its path, or by its name among those that come with hyperinr."""
+    inside = config.config_root() / path
+    return inside if not Path(path).is_file() and inside.is_file() else Path(path)
+
+
 def read_space(path: str | os.PathLike) -> SweepSpace:
     """Reads and checks a space file; the bindings in it are for `check_bindings`.
 
     Raises:
       InputError: no such file, a syntax error, an unknown key (the nearest is named) or a value outside its range.
     """
-    path = Path(path)
+    path = find_space(path)
     try:
         content = tomllib.loads(path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError) as error:

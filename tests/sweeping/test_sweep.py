@@ -1,12 +1,6 @@
 """`hyperinr sweep`: by processes, one by one and in one program, picked up after an end, and what it leaves behind."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,8 +47,8 @@ def read_trials(folder):
     return {each['number']: each for each in json.loads((folder / 'trials.json').read_text())['trials']}
 
 
-def records(run_dir, kind):
-    lines = map(json.loads, (run_dir / 'metrics.jsonl').read_text().splitlines())
+def records(path, kind):
+    lines = map(json.loads, path.read_text().splitlines())
     return [each for each in lines if each['kind'] == kind]
 
 
@@ -71,15 +65,16 @@ def test_trials_in_one_program_equal_runs_of_their_own(run, tmp_path):
         bindings = [word for name, value in drawn.items() for word in ('-p', f'{name}={value!r}')]
         alone = tmp_path / f'alone{number}'
         assert run('train', DEFAULT, '--run', alone, *PARAMS, *bindings)[0] == 0
-        together = folder / 'trials' / f'{number:04d}'
+        together = folder / 'figures' / f'{number:04d}.jsonl'
         for kind, figures in {'train': ('loss', 'gradient_norm'), 'validation': ('psnr_db',)}.items():
-            own, shared = records(alone, kind), records(together, kind)
+            own, shared = records(alone / 'metrics.jsonl', kind), records(together, kind)
             assert [each['step'] for each in own] == [each['step'] for each in shared] == [2, 4]
             for figure in figures:
                 np.testing.assert_allclose(
                     [each[figure] for each in shared], [each[figure] for each in own], rtol=2e-4, atol=1e-4
                 )
-        assert trials[number]['value'] == pytest.approx(records(alone, 'validation')[-1]['psnr_db'][-1], abs=1e-3)
+        measured = records(alone / 'metrics.jsonl', 'validation')[-1]['psnr_db'][-1]
+        assert trials[number]['value'] == pytest.approx(measured, abs=1e-3)
         assert trials[number]['reports'].keys() == {'2', '4'}
     best = config.load_config(str(folder / 'best.gin'))
     (number,) = [number for number, each in trials.items() if each['value'] == max(t['value'] for t in trials.values())]

@@ -1,0 +1,97 @@
+"""Members of one program get what they would get alone; what happens to one leaves the others as they are."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from hyperinr.searching.together import Cadence, Member, group, programs_of, train_together
+from hyperinr.training.loop import train
+from tests.training.tiny_run import tiny_dataset
+from tests.training.toy import toy_experiment
+
+CADENCE = Cadence(log_every=2, validate_every=3, num_validation=4)
+
+
+@pytest.fixture(scope='module')
+def dataset():
+    return tiny_dataset()
+
+
+def member(dataset, **options):
+    experiment = toy_experiment(**options)
+    batch = dataset.splits['train'].batch(np.arange(experiment.batch_size))
+    return Member(experiment, programs_of(experiment.build(dataset.spec), dataset.spec, batch))
+
+
+def collect(members, dataset, *, goes_on=lambda position, step: True, num_devices=None):
+    """Records by member, reasons by member, and the final states."""
+    records, lost = [[] for _ in members], {}
+
+    def report(position, step, record):
+        records[position].append({'step': step, **record})
+        return goes_on(position, step)
+
+    devices = jax.local_devices()[:num_devices] if num_devices else None
+    states = train_together(
+        members,
+        dataset,
+        CADENCE,
+        report=report,
+        lost=lambda position, reason: lost.update({position: reason}),
+        devices=devices,
+    )
+    return records, lost, states
+
+
+@pytest.mark.parametrize('seeds', [(0, 0, 0), (0, 5, 0)])
+def test_members_equal_runs_of_their_own(dataset, tmp_path, seeds):
+    options = [{'learning_rate': rate, 'seed': seed} for rate, seed in zip((0.1, 0.02, 0.3), seeds, strict=True)]
+    records, lost, states = collect([member(dataset, **each) for each in options], dataset, num_devices=2)
+    assert lost == {}
+    for position, each in enumerate(options):
+        folder = tmp_path / str(position)
+        cadence = CADENCE._asdict()
+        own = train(toy_experiment(**each), folder, checkpoint_every=50, tensorboard=False, **cadence)
+        np.testing.assert_array_equal(jax.random.key_data(states.key[position]), jax.random.key_data(own.key))
+        jax.tree.map(
+            lambda a, b, row=position: np.testing.assert_allclose(a[row], b, rtol=2e-5, atol=1e-6),
+            states._replace(key=None),
+            own._replace(key=None),
+        )
+        written = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+        for kind, figure in (('train', 'loss'), ('validation', 'psnr_db')):
+            mine = [(r['step'], r[figure]) for r in records[position] if r['kind'] == kind]
+            theirs = [(r['step'], r[figure]) for r in written if r['kind'] == kind]
+            assert [step for step, _ in mine] == [step for step, _ in theirs]
+            for (_, value), (_, expected) in zip(mine, theirs, strict=True):
+                np.testing.assert_allclose(value, expected, rtol=2e-5)
+
+
+def test_one_that_diverges_or_is_given_up_leaves_the_others(dataset):
+    rates = (0.1, float('inf'), 0.02, 0.3)
+    members = [member(dataset, learning_rate=rate) for rate in rates]
+    records, lost, _ = collect(members, dataset, goes_on=lambda position, step: not (position == 2 and step >= 3))
+    assert lost.keys() == {1}
+    assert 'diverged by step 2' in lost[1]
+    assert records[1] == []
+    assert [each['step'] for each in records[2]] == [2, 3]
+    alone, _, _ = collect([members[0], members[3]], dataset)
+    for position, same in ((0, 0), (3, 1)):
+        for one, other in zip(records[position], alone[same], strict=True):
+            np.testing.assert_allclose(one.get('loss', 0), other.get('loss', 0), rtol=1e-6)
+            assert one['step'] == other['step']
+
+
+def test_when_all_are_given_up_nothing_more_is_computed(dataset):
+    members = [member(dataset, learning_rate=rate) for rate in (0.1, 0.2)]
+    _, _, states = collect(members, dataset, goes_on=lambda position, step: step < 4)
+    assert states.step.tolist() == [4, 4]
+
+
+def test_what_differs_in_more_than_numbers_is_another_program(dataset):
+    options = [{}, {'learning_rate': 0.2}, {'num_steps': 9}, {'seed': 3}, {'batch_size': 4}]
+    groups, differences = group([member(dataset, **each) for each in options])
+    assert groups == [[0, 1, 3], [2], [4]]
+    assert differences == ['num_steps: 7 against 9', 'batch_size: 8 against 4']
