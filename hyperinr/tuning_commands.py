@@ -26,8 +26,8 @@ def tune(
 ) -> Path:
     """Begins a search or goes on with it, until it has its trials; prints the best.
 
-    Run it in several processes at once to share the trials. The trial of a process that was
-    killed is recorded as failed and begun again.
+    Run it in several processes at once to share the trials. The trial of a process that was killed is recorded as
+    failed and begun again.
 
     Args:
       name: of a config that binds ``tuning.search``.

@@ -17,10 +17,19 @@ from hyperinr.inspection.store_report import PAGE, _table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ['write_page']
+__all__ = ['check_drawing', 'write_page']
 
 COLUMNS = 3
 """Of the pictures of single parameters."""
+
+
+def check_drawing() -> None:
+    """What `write_page` needs, before the work whose results it shows.
+
+    Raises:
+      InputError: matplotlib is missing.
+    """
+    _figure(1.0, 1.0)
 
 
 def write_page(

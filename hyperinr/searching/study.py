@@ -32,6 +32,7 @@ __all__ = [
     'fail',
     'frozen',
     'is_counted',
+    'left',
     'open_trials',
     'reason_of',
     'requeue',
@@ -43,7 +44,8 @@ __all__ = [
 
 SAMPLERS = ('tpe', 'random', 'grid')
 PRUNERS = ('median', 'hyperband', 'none')
-STORAGES = ('journal', 'sqlite')
+FILES = {'journal': 'journal.log', 'sqlite': 'study.db'}
+STORAGES = tuple(FILES)
 STUDY = 'hyperinr'
 NUM_FREE_TRIALS = 5
 """Complete trials before the median of them prunes another."""
@@ -122,12 +124,15 @@ def open_trials(
             raise InputError(f'{what} {value!r} is none of {", ".join(known)}.')
     optuna = check_optuna()
     folder = Path(folder)
+    for other, file in FILES.items():
+        if other != storage and (folder / file).exists():
+            raise InputError(f'{folder} keeps its trials in {file}; give --storage {other}.')
     if storage == 'journal':
         kept: Any = optuna.storages.JournalStorage(
-            optuna.storages.journal.JournalFileBackend(str(folder / 'journal.log'))
+            optuna.storages.journal.JournalFileBackend(str(folder / FILES[storage]))
         )
     else:
-        kept = f'sqlite:///{(folder / "study.db").absolute()}'
+        kept = f'sqlite:///{(folder / FILES[storage]).absolute()}'
     with _alone(folder):
         study = optuna.create_study(
             storage=kept,
@@ -212,16 +217,18 @@ def ask(trials: Trials, worker: str, most: int = 1) -> list[tuple[Any, dict[str,
       most: >= 1.
     """
     with _alone(trials.folder):
-        from optuna.trial import TrialState
-
-        known = trials.study.get_trials(deepcopy=False)
-        begun = sum(each.state == TrialState.RUNNING for each in known) + sum(map(is_counted, known))
         found = []
-        for _ in range(min(most, trials.total - begun)):
+        for _ in range(min(most, left(trials))):
             trial = trials.study.ask()
             trial.set_user_attr('worker', worker)
             found.append((trial, spaces.draw(trial, trials.space)))
         return found
+
+
+def left(trials: Trials) -> int:
+    """How many trials are left to begin, >= 0."""
+    known = trials.study.get_trials(deepcopy=False)
+    return max(0, trials.total - sum(each.state.name == 'RUNNING' or is_counted(each) for each in known))
 
 
 def is_counted(trial: Any) -> bool:

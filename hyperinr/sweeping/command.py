@@ -1,5 +1,6 @@
 """The command itself: who works on the trials, and what happens before and after."""
 
+import functools
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperinr.errors import InputError
+from hyperinr.inspection.sweep_report import check_drawing
 from hyperinr.neural_datasets.launchers import launch_local, launch_ray
 from hyperinr.searching import study as studies
 from hyperinr.searching.study import Trials
@@ -20,6 +22,7 @@ from hyperinr.sweeping.results import conclude
 __all__ = ['sweep', 'work']
 
 LAUNCHERS = ('local', 'ray')
+POLL_SECONDS = 1.0
 AUTOMATIC_MEMBERS = 8
 """Trials in one program where nobody says how many."""
 
@@ -68,21 +71,25 @@ def sweep(
             raise InputError(f'{option} {value} must be 1 or more.')
     if vmapped is not None and vmapped > 1 and (num_workers > 1 or launcher != 'local'):
         raise InputError('--vmapped runs the trials of one process in one program; leave --workers and --launcher out.')
+    if storage not in studies.STORAGES:
+        raise InputError(f'--storage {storage!r} is none of {", ".join(studies.STORAGES)}.')
     studies.check_optuna()
+    check_drawing()
     found = open_sweep(name, overrides, folder, space=space, storage=storage, num_trials=num_trials)
-    lost = studies.requeue_lost(found.trials)
-    if lost:
-        print(f'begun again, their process was killed: {", ".join(f"trial {number}" for number in lost)}')
-    if num_workers > 1 or launcher != 'local':
-        command = _worker_command(found, storage)
-        launch = launch_ray if launcher == 'ray' else launch_local
-        launch([command] * num_workers, on_poll=_Watch(found.trials))
-    else:
-        together = vmapped or _automatic(found)
-        if together > 1:
-            run_in_one_program(found, together)
+    together = vmapped
+    while len(studies.ended(found.trials)) < found.trials.total:
+        lost = studies.requeue_lost(found.trials)
+        if lost:
+            print(f'begun again, their process was killed: {", ".join(f"trial {number}" for number in lost)}')
+        if not studies.left(found.trials):
+            time.sleep(POLL_SECONDS)  # Other processes are at work on the last ones.
+        elif num_workers > 1 or launcher != 'local':
+            launch = launch_ray if launcher == 'ray' else launch_local
+            launch([_worker_command(found, storage)] * num_workers, on_poll=_Watch(found.trials))
         else:
-            run_one_by_one(found)
+            together = together or _automatic(found)
+            work_on = run_one_by_one if together == 1 else functools.partial(run_in_one_program, most=together)
+            work_on(found)
     return conclude(found)
 
 
@@ -95,13 +102,14 @@ def work(folder: str | os.PathLike, *, storage: str, num_trials: int) -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     folder = Path(folder)
     found = open_sweep(str(folder / CONFIG), (), folder, space=folder / SPACE, storage=storage, num_trials=num_trials)
+    studies.requeue_lost(found.trials)  # Of the process in whose place this one was started, too.
     run_one_by_one(found)
 
 
 def _end_with_parent(parent: int) -> None:
     """A worker whose launcher was killed would go on unseen."""
     while os.getppid() == parent:
-        time.sleep(1.0)
+        time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -131,7 +139,7 @@ class _Watch:
     def __call__(self) -> None:
         if time.monotonic() < self._next:
             return
-        self._next = time.monotonic() + 1.0
+        self._next = time.monotonic() + POLL_SECONDS
         for trial in studies.ended(self._trials):
             if trial.number not in self._known:
                 self._known.add(trial.number)

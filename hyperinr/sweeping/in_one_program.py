@@ -9,6 +9,7 @@ import jax
 from hyperinr import config, library
 from hyperinr.config.values import Config, Reference, leaves
 from hyperinr.datasets.base import Dataset
+from hyperinr.errors import InputError
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
 from hyperinr.searching.space import Draw
@@ -76,7 +77,10 @@ def what_differs(found: Sweep) -> str | None:
     """What the first parameter that cannot run in one program changes; ``None`` if all can."""
     prepare, first = _Preparation(), None
     for parameter, drawn in spaces.probes(found.wanted.space):
-        member, around = prepare(found.resolved(drawn))
+        try:
+            member, around = prepare(found.resolved(drawn))
+        except InputError as error:
+            return f'{parameter.binding} = {drawn[parameter.binding]!r} is refused ({studies.reason_of(error)})'
         if first is None:
             first = (member, around)
         elif around != first[1]:

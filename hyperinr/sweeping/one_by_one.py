@@ -43,10 +43,12 @@ def objective_of(found: Sweep) -> Callable[[Any, Draw], float]:
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        with _written_to(found.folder / 'logs' / f'{trial.number:04d}.txt'), config.applied(resolved):
-            train = config.configured(loop.train)
-            train(library.compose(), folder, config_text=resolved.text, report=report)
-        jax.clear_caches()  # Else the compiled programs of all trials would stay in memory.
+        try:
+            with _written_to(found.folder / 'logs' / f'{trial.number:04d}.txt'), config.applied(resolved):
+                train = config.configured(loop.train)
+                train(library.compose(), folder, config_text=resolved.text, report=report)
+        finally:
+            jax.clear_caches()  # Else the compiled programs of all trials would stay in memory.
         # A run that was killed between its last step and this line is finished and reports nothing more.
         return values[-1] if values else found.wanted.value(_last_validation(folder))
 

@@ -67,6 +67,10 @@ def open_sweep(
     if content and CONFIG not in content:
         raise InputError(f'{folder} is not empty and holds no search; give a new or empty folder.')
     folder = check_writable_folder(folder)
+    for file, text in ((CONFIG, base.text), (SPACE, find_space(space).read_text(encoding='utf-8'))):
+        if not (folder / file).is_file():
+            with replacing(folder / file) as temporary:
+                temporary.write_text(text, encoding='utf-8')
     # Not the number of trials, which may grow, nor how they are chosen.
     digest = hashlib.sha256(f'{base.text}\n{wanted.space}\n{wanted.objective} {wanted.direction}'.encode()).hexdigest()
     trials = studies.open_trials(
@@ -81,10 +85,6 @@ def open_sweep(
         resources=(cadence_of(base).validate_every, experiment.num_steps),
         seed=wanted.seed,
     )
-    for file, text in ((CONFIG, base.text), (SPACE, find_space(space).read_text(encoding='utf-8'))):
-        if not (folder / file).is_file():
-            with replacing(folder / file) as temporary:
-                temporary.write_text(text, encoding='utf-8')
     return Sweep(base, wanted, folder, trials)
 
 

@@ -43,6 +43,8 @@ def test_failures_are_recorded_and_the_search_ends(tmp_path, storage):
     assert len(studies.ended(more)) == 7
     with pytest.raises(InputError, match='a search of another config'):
         opened(tmp_path, storage=storage, digest='two')
+    with pytest.raises(InputError, match=f'give --storage {storage}'):
+        opened(tmp_path, storage='sqlite' if storage == 'journal' else 'journal')
 
 
 def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):

@@ -49,7 +49,7 @@ def test_the_objective_is_a_figure_or_one_of_its_numbers():
     assert SweepSpace((), 'psnr_db[-2]').value(record) == 30
     assert SweepSpace((), 'loss').value(record) == 0.5
     assert SweepSpace((), 'psnr_db').value(record) != SweepSpace((), 'psnr_db').value(record)  # NaN
-    with pytest.raises(InputError, match="no figure 'psnr'; did you mean 'psnr_db'"):
+    with pytest.raises(InputError, match="no figure 'psnr' is measured; did you mean 'psnr_db'"):
         SweepSpace((), 'psnr').value(record)
     with pytest.raises(InputError, match='has 3 numbers'):
         SweepSpace((), 'psnr_db[3]').value(record)
