@@ -1,13 +1,12 @@
 """Members of one program get what they would get alone; what happens to one leaves the others as they are."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
 
 from hyperinr.searching.together import Cadence, Member, group, programs_of, train_together
-from hyperinr.training.loop import train
+from hyperinr.training.input_pipeline import Batches, Positions
+from hyperinr.training.validation import validator
 from tests.training.tiny_run import tiny_dataset
 from tests.training.toy import toy_experiment
 
@@ -45,29 +44,46 @@ def collect(members, dataset, *, goes_on=lambda position, step: True, num_device
     return records, lost, states
 
 
+def run_alone(experiment, dataset):
+    """The plain loop: final state, means of the loss by step, validation by step."""
+    learner = experiment.build(dataset.spec)
+    source = dataset.splits['train']
+    batches = Batches(source, dataset.spec, Positions(len(source), experiment.batch_size, experiment.seed))
+    validate = validator(
+        learner, dataset.splits['validation'], dataset.spec, num_datapoints=4, devices=jax.local_devices()[:1]
+    )
+    update = jax.jit(learner.update)
+    state = learner.init(jax.random.key(experiment.seed), jax.tree.map(lambda leaf: leaf[0], batches(0)))
+    losses, means, quality = [], {}, {}
+    for done in range(1, experiment.num_steps + 1):
+        batch = batches(done - 1)
+        state, measured = update(state, batch, batch)
+        losses.append(float(measured['loss']))
+        if done % CADENCE.log_every == 0 or done == experiment.num_steps:
+            means[done], losses = np.mean(losses), []
+        if done % CADENCE.validate_every == 0 or done == experiment.num_steps:
+            quality[done] = validate(state.average).psnr_db
+    return state, means, quality
+
+
 @pytest.mark.parametrize('seeds', [(0, 0, 0), (0, 5, 0)])
-def test_members_equal_runs_of_their_own(dataset, tmp_path, seeds):
+def test_members_equal_runs_of_their_own(dataset, seeds):
     options = [{'learning_rate': rate, 'seed': seed} for rate, seed in zip((0.1, 0.02, 0.3), seeds, strict=True)]
     records, lost, states = collect([member(dataset, **each) for each in options], dataset, num_devices=2)
     assert lost == {}
-    for position in (1, 2):
-        each = options[position]
-        folder = tmp_path / str(position)
-        cadence = CADENCE._asdict()
-        own = train(toy_experiment(**each), folder, checkpoint_every=50, tensorboard=False, **cadence)
+    for position, each in enumerate(options):
+        own, means, quality = run_alone(toy_experiment(**each), dataset)
         np.testing.assert_array_equal(jax.random.key_data(states.key[position]), jax.random.key_data(own.key))
         jax.tree.map(
             lambda a, b, row=position: np.testing.assert_allclose(a[row], b, rtol=2e-5, atol=1e-6),
             states._replace(key=None),
             own._replace(key=None),
         )
-        written = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
-        for kind, figure in (('train', 'loss'), ('validation', 'psnr_db')):
-            mine = [(r['step'], r[figure]) for r in records[position] if r['kind'] == kind]
-            theirs = [(r['step'], r[figure]) for r in written if r['kind'] == kind]
-            assert [step for step, _ in mine] == [step for step, _ in theirs]
-            for (_, value), (_, expected) in zip(mine, theirs, strict=True):
-                np.testing.assert_allclose(value, expected, rtol=2e-5)
+        for kind, figure, expected in (('train', 'loss', means), ('validation', 'psnr_db', quality)):
+            found = {each['step']: each[figure] for each in records[position] if each['kind'] == kind}
+            assert found.keys() == expected.keys()
+            for step in expected:
+                np.testing.assert_allclose(found[step], expected[step], rtol=2e-5)
 
 
 def test_one_that_diverges_or_is_given_up_leaves_the_others(dataset):
