@@ -38,7 +38,7 @@ def write_page(
     title: str,
     objective: str,
     maximize: bool,
-    logarithmic: Sequence[str],
+    kinds: Mapping[str, str],
     rows: Sequence[Mapping[str, Any]],
     importance: Mapping[str, float],
     best: int,
@@ -50,7 +50,7 @@ def write_page(
       title: of the page.
       objective: name of the figure.
       maximize: whether more is better.
-      logarithmic: parameters that are drawn on a logarithmic axis.
+      kinds: of the parameters: ``'log'`` has a logarithmic axis, ``'choice'`` a place for each value.
       rows: the trials that have ended: ``number``, ``state``, ``value`` (``None`` where there is none), ``drawn``,
         ``reports`` by step, ``seconds``, ``reason``.
       importance: share of each parameter; may be empty.
@@ -66,7 +66,7 @@ def write_page(
     for name, figure in (
         ('Trials', _draw_history(rows, objective, maximize)),
         ('Training', _draw_reports(rows, objective, best)),
-        ('Parameters', _draw_parameters(rows, objective, logarithmic, best)),
+        ('Parameters', _draw_parameters(rows, objective, kinds, best)),
         ('Importance', _draw_importance(importance) if importance else None),
     ):
         if figure is not None:
@@ -120,6 +120,7 @@ def _draw_history(rows: Sequence[Mapping[str, Any]], objective: str, maximize: b
         left = [row['number'] for row in rows if row['state'] == state]
         if left:
             axes.scatter(left, [min(values)] * len(left), s=16, marker='x', color=color, label=state)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel('trial')
     axes.set_ylabel(objective)
     axes.legend(fontsize=8)
@@ -148,8 +149,10 @@ def _draw_reports(rows: Sequence[Mapping[str, Any]], objective: str, best: int) 
 
 
 def _draw_parameters(
-    rows: Sequence[Mapping[str, Any]], objective: str, logarithmic: Sequence[str], best: int
+    rows: Sequence[Mapping[str, Any]], objective: str, kinds: Mapping[str, str], best: int
 ) -> 'Figure':
+    from matplotlib.ticker import LogLocator
+
     complete = _complete(rows)
     bindings = list(dict.fromkeys(name for row in complete for name in row['drawn']))
     lines = -(-len(bindings) // COLUMNS)
@@ -158,12 +161,15 @@ def _draw_parameters(
     for axes, name in zip(panels, bindings, strict=False):
         with_it = [row for row in complete if name in row['drawn']]
         drawn = [row['drawn'][name] for row in with_it]
-        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in drawn):
+        if kinds[name] == 'choice':
             drawn = [str(value) for value in drawn]
         colors = ['tab:blue' if row['number'] == best else 'tab:gray' for row in with_it]
         axes.scatter(drawn, [row['value'] for row in with_it], s=14, color=colors)
-        if name in logarithmic:
+        if kinds[name] == 'log':
             axes.set_xscale('log')
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter('{x:g}')
+            axes.minorticks_off()
         axes.set_xlabel(name, fontsize=8)
         axes.grid(alpha=0.3)
     for axes in list(figure.axes)[len(bindings) :]:

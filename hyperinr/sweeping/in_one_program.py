@@ -134,9 +134,10 @@ def _run_batch(found: Sweep, prepare: _Preparation, asked: Sequence[tuple[Any, D
         groups, reasons = group([each.member for each in prepared])
         programs += [[prepared[position] for position in positions] for positions in groups]
         differences += reasons
-    numbers = ' + '.join(str(len(program)) for program in programs)
+    sizes = ' + '.join(str(len(program)) for program in programs)
+    many = 'one program' if len(programs) == 1 else f'{len(programs)} programs of {sizes}'
     reason = f', since they differ in more than numbers: {differences[0]}' if differences else ''
-    print(f'{sum(map(len, programs))} trials in {len(programs)} programs of {numbers}{reason}', flush=True)
+    print(f'{sum(map(len, programs))} trials in {many}{reason}', flush=True)
     for program in programs:
         if len(program) == 1:
             trial, drawn = program[0].trial, program[0].drawn

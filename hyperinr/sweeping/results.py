@@ -45,7 +45,7 @@ def conclude(found: Sweep) -> Path:
         title=f'{found.base.source.stem}: {objective}',
         objective=objective,
         maximize=found.wanted.direction == 'maximize',
-        logarithmic=[each.binding for each in found.wanted.space if each.kind == 'log'],
+        kinds={each.binding: each.kind for each in found.wanted.space},
         rows=rows,
         importance=importance,
         best=best.number,

@@ -63,7 +63,7 @@ def test_trials_in_one_program_equal_runs_of_their_own(run, tmp_path):
     folder = tmp_path / 'sweep'
     status, out, err = run('sweep', DEFAULT, '--space', space, '--run', folder, *PARAMS, '--vmapped', 3)
     assert status == 0, err
-    assert '3 trials in 1 programs of 3\n' in out
+    assert '3 trials in one program\n' in out
     trials = read_trials(folder)
     assert len({json.dumps(each['drawn']) for each in trials.values()}) == 3
     for number in (2,):
