@@ -110,6 +110,8 @@ def _complete(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _draw_history(rows: Sequence[Mapping[str, Any]], objective: str, maximize: bool) -> 'Figure':
+    from matplotlib.ticker import MaxNLocator
+
     complete = sorted(_complete(rows), key=lambda row: row['number'])
     numbers, values = [row['number'] for row in complete], [row['value'] for row in complete]
     figure = _figure(8.0, 3.2)
@@ -120,7 +122,7 @@ def _draw_history(rows: Sequence[Mapping[str, Any]], objective: str, maximize: b
         left = [row['number'] for row in rows if row['state'] == state]
         if left:
             axes.scatter(left, [min(values)] * len(left), s=16, marker='x', color=color, label=state)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel('trial')
     axes.set_ylabel(objective)
     axes.legend(fontsize=8)
