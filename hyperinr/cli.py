@@ -1,8 +1,8 @@
 """The console script ``hyperinr``: parse, bind gin, call one function.
 
-Each verb is one function, below or in `hyperinr.store_verbs` and `hyperinr.check_verb`. What is wrong with a call, a
-config or a file is said in one line (exit status 2), as is what made a run fail midway (1); ``--debug`` shows the
-traceback. Heavy modules are imported by the verb that needs them.
+Each verb is one function, below or in `hyperinr.store_verbs`, `hyperinr.check_verb` and `hyperinr.sweep_verbs`. What is
+wrong with a call, a config or a file is said in one line (exit status 2), as is what made a run fail midway (1);
+``--debug`` shows the traceback. Heavy modules are imported by the verb that needs them.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from hyperinr.check_verb import add_check_verb
 from hyperinr.device_choice import add_device, device_configs, on_machine
 from hyperinr.errors import InputError, RunError
 from hyperinr.store_verbs import add_store_verbs
+from hyperinr.sweep_verbs import add_sweep_verb
 
 __all__ = ['main']
 
@@ -139,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument('--num-steps', type=int, default=100, metavar='N', help='fine-tuning steps (default: 100)')
 
     add_store_verbs(add)
+    add_sweep_verb(add)
 
     fit_one = add('fit-one', _fit_one, 'fit one image by itself: weights, curve and reconstruction')
     fit_one.add_argument('file', metavar='FILE', help='PNG, JPEG or .npy')

@@ -13,13 +13,15 @@ LAYERS = (
     ('compilation_cache',),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
-    ('neural_datasets', 'training'),
+    ('training',),
+    ('searching',),
+    ('neural_datasets',),
     ('checking', 'inspection'),
     ('config',),
     ('device_choice', 'library'),
-    ('store_commands', 'tuning_commands'),
+    ('store_commands', 'sweeping', 'tuning_commands'),
     ('store_verbs',),
-    ('check_verb',),
+    ('check_verb', 'sweep_verbs'),
     ('__init__', '__main__', 'cli'),
 )
 """A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""
@@ -27,7 +29,6 @@ LAYERS = (
 WITHIN = {
     ('meta_learning', 'fitting'),
     ('hypernetworks', 'encoders'),
-    ('neural_datasets', 'training'),
     ('cli', '__init__'),
     ('__main__', 'cli'),
 }

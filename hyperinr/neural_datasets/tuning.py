@@ -1,7 +1,7 @@
 """What a search over the bindings of a config is: its space, and how good one neural dataset is.
 
-Running trials and keeping them is Optuna's business, see `hyperinr.store_commands.tune`; the command line gives each
-trial's bindings to the config as ``-p`` would.
+Drawing and keeping trials is in `hyperinr.searching`; `hyperinr.tuning_commands` gives each trial's bindings to the
+config as ``-p`` would.
 """
 
 import time
@@ -15,8 +15,10 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, RunError
 from hyperinr.neural_datasets.fit_job import FittedChunk, fit_chunk
 from hyperinr.neural_datasets.plan import Job, chunk_rows
+from hyperinr.searching import space as spaces
+from hyperinr.searching.space import Space
 
-__all__ = ['OBJECTIVES', 'Search', 'check_objective', 'classification_accuracy', 'measure', 'search', 'suggest']
+__all__ = ['OBJECTIVES', 'Search', 'check_objective', 'classification_accuracy', 'measure', 'search']
 
 OBJECTIVES: Mapping[str, str] = {
     'psnr': 'maximize',
@@ -25,7 +27,6 @@ OBJECTIVES: Mapping[str, str] = {
     'accuracy': 'maximize',
 }
 """Name -> direction. PSNR in dB, seconds of one INR, accuracy in [0, 1]."""
-KINDS = ('log', 'uniform', 'integer', 'choice')
 DIVERGED = 1
 TEST_SHARE = 0.25
 
@@ -34,14 +35,14 @@ class Search(NamedTuple):
     """A search; made by `search`.
 
     Attributes:
-      space: binding -> what to draw it from.
+      space: bindings and what to draw them from.
       objective: one of `OBJECTIVES`.
       num_trials: finished ones, over all processes.
       num_signals: that a trial fits.
       seed: of the draws and of the classifier.
     """
 
-    space: Mapping[str, tuple]
+    space: Space
     objective: str
     num_trials: int
     num_signals: int
@@ -73,34 +74,10 @@ def search(
     """
     if objective not in OBJECTIVES:
         raise ValueError(f'objective {objective!r} is none of {", ".join(OBJECTIVES)}.')
-    if not space:
-        raise ValueError("space is empty; give bindings, e.g. {'adam.learning_rate': ('log', 1e-4, 1e-1)}.")
-    for name, drawn in space.items():
-        if not drawn or drawn[0] not in KINDS:
-            raise ValueError(f'space[{name!r}] = {drawn!r} must begin with one of {", ".join(KINDS)}.')
-        fine = len(drawn) > 1 if drawn[0] == 'choice' else len(drawn) == 3 and drawn[1] < drawn[2]
-        if not fine or (drawn[0] == 'log' and drawn[1] <= 0):
-            raise ValueError(
-                f'space[{name!r}] = {drawn!r} is no range: give (kind, low, high) with low < high, or choices.'
-            )
+    parameters = [spaces.parameter(name, drawn[0] if drawn else '', drawn[1:]) for name, drawn in space.items()]
     if min(num_trials, num_signals) < 1 or seed < 0:
         raise ValueError(f'a search needs num_trials, num_signals >= 1, seed >= 0, not {num_trials=}, {num_signals=}.')
-    return Search({name: tuple(drawn) for name, drawn in space.items()}, objective, num_trials, num_signals, seed)
-
-
-def suggest(trial: Any, space: Mapping[str, tuple]) -> list[str]:
-    """Bindings of one trial of Optuna: ``['adam.learning_rate = 0.003', ...]``."""
-    bindings = []
-    for name, (kind, *values) in space.items():
-        if kind == 'choice':
-            # Optuna stores only scalars, so the position is drawn.
-            value = values[trial.suggest_categorical(name, list(range(len(values))))]
-        elif kind == 'integer':
-            value = trial.suggest_int(name, *values)
-        else:
-            value = trial.suggest_float(name, *values, log=kind == 'log')
-        bindings.append(f'{name} = {value!r}')
-    return bindings
+    return Search(spaces.space(parameters), objective, num_trials, num_signals, seed)
 
 
 def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] = lambda number, value: None) -> float:

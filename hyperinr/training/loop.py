@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hyperinr.training.evaluators.base import Evaluator, Subject
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.training.interruption import ending_at_once
-from hyperinr.training.loggers import Logger, LoggerGroup, RunFacts, jsonl
+from hyperinr.training.loggers import Logger, LoggerGroup, Record, RunFacts, jsonl
 from hyperinr.training.loggers.jsonl import FILE, read_metrics
 from hyperinr.training.logs import ProgressReport
 from hyperinr.training.profiling import StepTrace
@@ -60,6 +60,7 @@ def train(
     machine: Machine = ANY_MACHINE,
     config_text: str | None = None,
     group: Group = ALONE,
+    report: Callable[[Record], None] = lambda record: None,
 ) -> TrainState:
     """Meta-trains, or goes on with, the run in ``run_dir``.
 
@@ -82,6 +83,7 @@ def train(
       config_text: operative config, stored beside the run and compared on resuming.
       group: of the processes that train together, each calling this. Process 0 alone touches ``run_dir``, evaluates and
         logs.
+      report: called with every record, after the loggers; what it raises ends the run.
 
     Returns:
       The final state: single arrays, a typed key.
@@ -167,7 +169,7 @@ def train(
         start = restored.step if restored else 0
         state = restored.state if restored else init(jax.random.key(experiment.seed), first)
         progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps, quiet=not group.leads))
-        outputs = Outputs(progress)
+        outputs = Outputs(progress, report)
         if group.leads:
             checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
             stack.callback(checkpoints.close)
@@ -178,7 +180,7 @@ def train(
             facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
             logger_group = LoggerGroup([jsonl(), *loggers], facts, progress.say)
             stack.callback(logger_group.close)
-            outputs = Outputs(progress, checkpoints, kept, logger_group)
+            outputs = Outputs(progress, report, checkpoints, kept, logger_group)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)
         if restored:

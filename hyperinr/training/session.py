@@ -1,7 +1,7 @@
 """One process's share of a run: update after update, and between two of them whatever is due."""
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +44,7 @@ class Outputs(NamedTuple):
     """Where a session writes to; of several processes only the first writes."""
 
     progress: ProgressReport
+    report: Callable[[Record], None]
     checkpoints: Checkpoints | None = None
     best: KeptBest | None = None
     loggers: LoggerGroup | None = None
@@ -245,6 +246,7 @@ class Session:
         if self._outputs.loggers is not None:
             with self._clock.part('logging'):
                 self._outputs.loggers.write(record)
+            self._outputs.report(record)
 
     def _finish(self, now: Moment) -> None:
         """Brings everything to the disk, and records where the time went."""

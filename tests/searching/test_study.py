@@ -1,0 +1,153 @@
+"""Trials are shared, counted, recorded when they fail, and begun again when their process was killed."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hyperinr.errors import InputError, RunError
+from hyperinr.searching import study as studies
+from hyperinr.searching.space import parameter, space
+
+SPACE = space([parameter('x', 'uniform', [-2.0, 3.0], points=4), parameter('k', 'choice', [1, 2])])
+
+
+def opened(folder, *, total=6, digest='one', **options):
+    return studies.open_trials(folder, SPACE, total=total, direction='minimize', digest=digest, **options)
+
+
+@pytest.mark.parametrize('storage', ['journal', 'sqlite'])
+def test_failures_are_recorded_and_the_search_ends(tmp_path, storage):
+    optuna = pytest.importorskip('optuna')
+
+    def objective(trial, drawn):
+        if trial.number == 1:
+            raise RunError('too hot')
+        if trial.number == 2:
+            raise optuna.TrialPruned
+        return drawn['x'] ** 2 + drawn['k']
+
+    said = []
+    trials = opened(tmp_path, storage=storage, sampler='random')
+    studies.run_trials(trials, objective, catch=(RunError,), on_end=said.append)
+    states = [each.state.name for each in studies.ended(trials)]
+    assert states == ['COMPLETE', 'FAIL', 'PRUNED', 'COMPLETE', 'COMPLETE', 'COMPLETE']
+    assert [each.number for each in said] == list(range(6))
+    assert said[1].user_attrs['reason'] == 'too hot'
+    assert len({each.params['x'] for each in said}) == 6
+    more = opened(tmp_path, storage=storage, total=7)
+    studies.run_trials(more, objective, catch=(RunError,))
+    assert len(studies.ended(more)) == 7
+    with pytest.raises(InputError, match='a search of another config'):
+        opened(tmp_path, storage=storage, digest='two')
+    with pytest.raises(InputError, match=f'give --storage {storage}'):
+        opened(tmp_path, storage='sqlite' if storage == 'journal' else 'journal')
+
+
+def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):
+    pytest.importorskip('optuna')
+    seen = []
+    for total in (3, 100):
+        trials = opened(tmp_path, total=total, sampler='grid')
+        studies.run_trials(trials, lambda trial, drawn: seen.append(drawn) or drawn['x'], catch=())
+    assert len(seen) == len({tuple(each.items()) for each in seen}) == 8
+    assert opened(tmp_path, total=100, sampler='grid').total == 8
+
+
+def test_tpe_searches_where_it_was_good(tmp_path):
+    pytest.importorskip('optuna')
+    trials = opened(tmp_path, total=40, sampler='tpe')
+    studies.run_trials(trials, lambda trial, drawn: (drawn['x'] - 1) ** 2, catch=())
+    late = [abs(each.params['x'] - 1) for each in studies.ended(trials)][20:]
+    assert sum(late) / 20 < 0.8  # A uniform draw: (3^2 + 2^2) / 2 / 5 = 1.3.
+
+
+@pytest.mark.parametrize(('pruner', 'pruned'), [('none', 0), ('hyperband', 1), ('median', 1)])
+def test_pruners_end_what_is_behind(tmp_path, pruner, pruned):
+    optuna = pytest.importorskip('optuna')
+
+    def objective(trial, drawn):
+        for step in range(1, 28):
+            trial.report(float(trial.number), step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return float(trial.number)
+
+    trials = opened(tmp_path, total=14, pruner=pruner, sampler='random', resources=(1, 27))
+    studies.run_trials(trials, objective, catch=())
+    number = sum(each.state.name == 'PRUNED' for each in studies.ended(trials))
+    assert min(number, 1) == pruned
+
+
+def test_an_interruption_puts_the_draw_back(tmp_path):
+    pytest.importorskip('optuna')
+    trials = opened(tmp_path, total=2, sampler='random')
+
+    def interrupted(trial, drawn):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        studies.run_trials(trials, interrupted, catch=())
+    lost, _ = trials.study.get_trials()
+    assert lost.state.name == 'FAIL'
+    assert not studies.ended(trials)
+    drawn = []
+    studies.run_trials(trials, lambda trial, draw: drawn.append((trial.user_attrs, draw)) or 1.0, catch=())
+    assert len(drawn) == 2
+    assert drawn[0][0]['retry_of'] == 0
+    assert drawn[0][1]['x'] == lost.params['x']
+
+
+WORKER = """
+import pathlib, sys, time
+from tests.searching.test_study import opened, studies
+folder = pathlib.Path(sys.argv[1])
+def objective(trial, drawn):
+    if trial.number == 1:
+        (folder / 'here').touch()
+        time.sleep(60)
+    return drawn['x']
+studies.run_trials(opened(folder, total=3, sampler='random'), objective, catch=())
+"""
+
+
+def test_a_killed_process_loses_no_trial(tmp_path):
+    pytest.importorskip('optuna')
+    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
+    process = subprocess.Popen([sys.executable, '-c', WORKER, str(tmp_path)], env=environment)
+    while not (tmp_path / 'here').exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    trials = opened(tmp_path, total=3, sampler='random')
+    assert studies.requeue_lost(trials) == []  # It is alive.
+    process.kill()
+    process.wait()
+    assert studies.requeue_lost(trials) == [1]
+    assert studies.requeue_lost(trials) == []
+    studies.run_trials(trials, lambda trial, drawn: drawn['x'], catch=())
+    found = trials.study.get_trials()
+    assert [each.state.name for each in found] == ['COMPLETE', 'FAIL', 'COMPLETE', 'COMPLETE']
+    assert found[2].params == found[1].params
+    assert found[2].user_attrs['retry_of'] == 1
+    assert found[1].user_attrs['reason'] == 'its process was killed'
+    assert len(studies.ended(trials)) == 3
+    assert list((tmp_path / 'workers').iterdir()) == []
+
+
+def test_a_draw_that_kills_every_process_fails_in_the_end(tmp_path):
+    pytest.importorskip('optuna')
+    trials = opened(tmp_path, total=1, sampler='random')
+    for _ in range(studies.MAX_RETRIES + 1):
+        assert not studies.ended(trials)
+        studies.ask(trials, 'gone')
+        assert len(studies.requeue_lost(trials)) == 1
+    assert [each.state.name for each in studies.ended(trials)] == ['FAIL']
+
+
+@pytest.mark.parametrize(('option', 'value'), [('sampler', 'sobol'), ('pruner', 'mean'), ('storage', 'redis')])
+def test_an_unknown_part_is_named(tmp_path, option, value):
+    with pytest.raises(InputError, match=f"{option} '{value}' is none of"):
+        opened(tmp_path, **{option: value})
