@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from hyperinr import weights as weights_lib
 from hyperinr.fitting.kernels.siren import SirenShape, siren_value_and_gradient
 from hyperinr.fitting.loop import FitLoop, FitRules, FitState, fit_loop
 from hyperinr.fitting.loss import points_of, value_and_gradient
@@ -84,6 +85,7 @@ class Slots(NamedTuple):
       row: ``[]`` int32, position in the whole batch; its randomness comes from it.
       active: ``[]`` bool; a slot that is not is padding and takes no step.
       step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
+      probe: what a goal looks at; ``None`` without one.
     """
 
     flat: np.ndarray
@@ -91,6 +93,7 @@ class Slots(NamedTuple):
     row: np.ndarray
     active: np.ndarray
     step_scale: np.ndarray
+    probe: Datapoint | None = None
 
 
 class Fitted(NamedTuple):
@@ -138,10 +141,11 @@ def _loop(program: FitProgram, rate: Array) -> FitLoop:
         error = value_and_gradient(program.apply, program.spec, precision=program.rules.precision)
     else:
         error = siren_value_and_gradient(program.kernel, program.spec)
-    return fit_loop(error, program.make(rate), program.rules)
+    evaluate = lambda flat, coords: program.apply(weights_lib.unflatten(flat, program.spec), coords)
+    return fit_loop(error, program.make(rate), program.rules, evaluate)
 
 
-_Rest = tuple[Datapoint, Array, Array, Array]
+_Rest = tuple[Datapoint, Array, Array, Array, Datapoint | None]
 
 
 @functools.lru_cache(maxsize=64)
@@ -150,8 +154,8 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
         loop, key, limit = _loop(program, rate), jax.random.key(seed), jnp.int32(program.rules.num_steps)
 
         def one(flat: Array, rest: _Rest) -> Fitted:
-            datapoint, row, active, step_scale = rest
-            points = points_of(datapoint)
+            datapoint, row, active, step_scale, probe = rest
+            points = points_of(datapoint, probe)
             state = loop.begin(flat, points, active, step_scale)
             state = loop.advance(state, points, jax.random.fold_in(key, row), threshold, limit)
             return Fitted(*loop.finish(state, points, threshold))
@@ -175,7 +179,7 @@ def _round(program: FitProgram, steps: int) -> Callable[..., tuple[FitState, Fit
         loop, key = _loop(program, rate), jax.random.key(seed)
 
         def one(state: FitState | None, slots: Slots, fresh: Array) -> tuple[FitState, Fitted]:
-            points = points_of(slots.datapoint)
+            points = points_of(slots.datapoint, slots.probe)
             begun = loop.begin(slots.flat, points, slots.active, slots.step_scale)
             if state is None:
                 state = begun
