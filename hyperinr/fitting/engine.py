@@ -59,7 +59,8 @@ def fit(
       data_range: ``(low, high)`` of the values, for the target.
       goal: a target beyond the error, at which an INR stops as well.
       probes: what it looks at, leaves ``[B, M, ...]``.
-      subsampling: `uniform` or `by_error`; ``None``: every step sees all points.
+      subsampling: `uniform` or `by_error`, drawn by ``seed`` and the datapoint's index; ``None``: every step sees all
+        points.
       precision: ``'float32'``, or ``'bfloat16'`` products with float32 weights (docs/decisions.md has its cost).
       seed: of sub-sampling.
       step_scale: leaves ``[B, ...]``, factor of the optimiser's update of each weight, so that a learned metric can
@@ -156,7 +157,7 @@ def fit_by(
     def take(rows: np.ndarray, active: np.ndarray) -> Slots:
         chosen, datapoint, probe = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints, probes))
         flat = np.asarray(weights_lib.flatten(chosen, spec))
-        return Slots(flat, datapoint, rows.astype(np.int32), active, scales[rows], probe)
+        return Slots(flat, datapoint, np.asarray(datapoint.index, np.int32), active, scales[rows], probe)
 
     if batching.steps_per_round is None:
         parts = in_chunks(program, take, num_inrs, batching.group_size, knobs)

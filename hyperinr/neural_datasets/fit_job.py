@@ -8,7 +8,7 @@ import optax
 
 from hyperinr import fitting
 from hyperinr import weights as weights_lib
-from hyperinr.fitting import Batching, Goal, Status
+from hyperinr.fitting import Batching, Goal, Status, Subsampling
 from hyperinr.neural_datasets.description import STATUSES
 from hyperinr.neural_datasets.plan import Job, chunk_rows
 from hyperinr.neural_datasets.solids import level_of, volumetric_iou
@@ -73,6 +73,7 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
         goal=job.goal,
         probes=probes if job.goal is not None else None,
         step_scale=step_scale,
+        subsampling=plan.subsampling,
         num_parallel=plan.num_parallel,
     )
     if probes is None:
@@ -96,6 +97,7 @@ def fit_chunk(
     goal: Goal | None = None,
     probes: Datapoint | None = None,
     step_scale: InrWeights | None = None,
+    subsampling: Subsampling | None = None,
     num_parallel: int | None = None,
 ) -> FittedChunk:
     """Fits B INRs, each on its own: the result of one depends on no other.
@@ -111,6 +113,7 @@ def fit_chunk(
       goal: a target of another kind, looked at now and then.
       probes: what it looks at, leaves ``[B, ...]``.
       step_scale: factor of the updates of each weight, leaves ``[B, ...]``; ``None``: 1.
+      subsampling: of the points of each step, drawn by the datapoint's index; ``None``: every step sees all.
       num_parallel: INRs of one compiled call on each device; ``None``: B.
     """
     size = num_parallel or len(datapoints.index)
@@ -132,6 +135,7 @@ def fit_chunk(
         goal=goal,
         probes=probes,
         step_scale=step_scale,
+        subsampling=subsampling,
         batching=chunk_batching(inr, starts, datapoints, num_steps=num_steps, has_target=has_target, size=size),
     )
     result = jax.tree.map(lambda leaf: leaf[:count], result)

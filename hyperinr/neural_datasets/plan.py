@@ -9,7 +9,7 @@ import optax
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.fitting import Goal, optimizers, rate_schedules
+from hyperinr.fitting import Goal, Subsampling, optimizers, rate_schedules
 from hyperinr.fitting.optimizers import FlatOptimizer
 from hyperinr.neural_datasets import starts
 from hyperinr.neural_datasets.description import COORDINATES, Description
@@ -38,6 +38,7 @@ class Plan(NamedTuple):
       target_psnr_db: to stop at; ``None``: never.
       target_iou: intersection over union to stop at; ``None``: never.
       steps_per_look: how often a target IoU is looked at.
+      subsampling: of the points of each step; ``None``: every step sees all.
       num_parallel: INRs of one compiled call.
       shard_size: INRs of one file: what a killed worker loses at most.
     """
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     target_psnr_db: float | None
     target_iou: float | None
     steps_per_look: int
+    subsampling: Subsampling | None
     num_parallel: int
     shard_size: int
 
@@ -65,6 +67,7 @@ def neural_dataset(
     target_psnr_db: float | None = None,
     target_iou: float | None = None,
     steps_per_look: int = 25,
+    subsampling: Callable[[], Subsampling] | None = None,
     num_parallel: int = 64,
     shard_size: int = 256,
 ) -> Plan:
@@ -80,6 +83,7 @@ def neural_dataset(
       target_psnr_db: > 0, or ``None``.
       target_iou: in (0, 1], or ``None``; for solids.
       steps_per_look: >= 1.
+      subsampling: ``() -> Subsampling``, `hyperinr.fitting.subsampling`; ``None``: every step sees all points.
       num_parallel: >= 1.
       shard_size: >= 1.
 
@@ -91,7 +95,7 @@ def neural_dataset(
         raise ValueError(f'seeds {seeds} must be different whole numbers in [0, 2^31), at least one.')
     if min(num_steps, num_parallel, shard_size, steps_per_look) < 1:
         raise ValueError(
-            f'a neural dataset needs num_steps, num_parallel, shard_size and steps_per_look >= 1, not {num_steps=}, '
+            f'a neural dataset needs num_steps, num_parallel, steps_per_look and shard_size >= 1, not {num_steps=}, '
             f'{num_parallel=}, {shard_size=}, {steps_per_look=}.'
         )
     if target_psnr_db is not None and not target_psnr_db > 0:
@@ -109,6 +113,7 @@ def neural_dataset(
         target_psnr_db=target_psnr_db,
         target_iou=target_iou,
         steps_per_look=steps_per_look,
+        subsampling=None if subsampling is None else subsampling(),
         num_parallel=num_parallel,
         shard_size=shard_size,
     )

@@ -137,6 +137,17 @@ def test_steps_change_the_weights_as_plain_adam_does(tmp_path):
     np.testing.assert_allclose(store.weights([2])[0], flat, rtol=1e-3, atol=1e-5)
 
 
+def test_some_points_in_each_step_are_drawn_by_the_signal_alone(complete, tmp_path):
+    """The same bytes in other company; other weights than with all points."""
+    options = {'subsampling': fitting.uniform(num_points=8)}
+    fit_tiny(tmp_path / 'a', tiny_job(**options))
+    fit_tiny(tmp_path / 'b', tiny_job(num_parallel=1, **options), start=4, end=8)
+    stores = [neural_datasets.open_store(tmp_path / name) for name in 'ab']
+    np.testing.assert_allclose(stores[0].weights(slice(4, 8)), stores[1].weights(), rtol=1e-5, atol=1e-6)
+    difference = stores[0].weights() - neural_datasets.open_store(complete).weights()
+    assert np.abs(difference).max(axis=1).min() > 1e-4
+
+
 def test_a_target_stops_each_inr_at_its_own_first_step_that_reaches_it(tmp_path):
     job = tiny_job(seeds=(3,), num_steps=60)
     batch = job.signals.batch(np.arange(4))

@@ -69,6 +69,7 @@ def tiny_job(
     target_psnr_db=None,
     target_iou=None,
     steps_per_look=25,
+    subsampling=None,
     num_parallel=2,
     shard_size=4,
     width=6,
@@ -88,6 +89,7 @@ def tiny_job(
         target_psnr_db=target_psnr_db,
         target_iou=target_iou,
         steps_per_look=steps_per_look,
+        subsampling=subsampling,
         num_parallel=num_parallel,
         shard_size=shard_size,
     )
