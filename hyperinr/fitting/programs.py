@@ -82,7 +82,7 @@ class Slots(NamedTuple):
     Attributes:
       flat: ``[P]``, where to start.
       datapoint: what to fit.
-      index: ``[]`` int32, of the datapoint; its randomness comes from it, so that it depends on no other.
+      stream: ``[]`` int32, the index of the datapoint: its randomness comes from it, and so depends on no other.
       active: ``[]`` bool; a slot that is not is padding and takes no step.
       step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
       probe: what a goal looks at; ``None`` without one.
@@ -90,7 +90,7 @@ class Slots(NamedTuple):
 
     flat: np.ndarray
     datapoint: Datapoint
-    index: np.ndarray
+    stream: np.ndarray
     active: np.ndarray
     step_scale: np.ndarray
     probe: Datapoint | None = None
@@ -154,10 +154,10 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
         loop, key, limit = _loop(program, rate), jax.random.key(seed), jnp.int32(program.rules.num_steps)
 
         def one(flat: Array, rest: _Rest) -> Fitted:
-            datapoint, index, active, step_scale, probe = rest
+            datapoint, stream, active, step_scale, probe = rest
             points = points_of(datapoint, probe)
             state = loop.begin(flat, points, active, step_scale)
-            state = loop.advance(state, points, jax.random.fold_in(key, index), threshold, limit)
+            state = loop.advance(state, points, jax.random.fold_in(key, stream), threshold, limit)
             return Fitted(*loop.finish(state, points, threshold))
 
         return _map(program.kind, one, flat, rest)
@@ -186,7 +186,7 @@ def _round(program: FitProgram, steps: int) -> Callable[..., tuple[FitState, Fit
             else:
                 state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), begun, state)
             limit = state.num_steps + steps
-            state = loop.advance(state, points, jax.random.fold_in(key, slots.index), threshold, limit)
+            state = loop.advance(state, points, jax.random.fold_in(key, slots.stream), threshold, limit)
             return state, Fitted(*loop.finish(state, points, threshold))
 
         return _map(program.kind, one, state, slots, fresh)

@@ -68,7 +68,8 @@ def draw_solids(
             except InputError:
                 continue  # an INR without a solid has no surface to draw; its PSNR is on the page
             write_surface(folder / f'solid_{index}.obj', surface)
-            original = signals and signals.surface(int(store.column('source_index')[row]), NUM_SURFACE)
+            source = int(store.column('source_index')[row])
+            original = None if signals is None else signals.surface(source, NUM_SURFACE)
             if original is not None:
                 chamfers[index] = chamfer_distance(sample_surface(surface, NUM_SURFACE), original)
             known = f'IoU {iou:.3f}' if np.isfinite(iou) else f'{store.column("psnr_db")[row]:.1f} dB'
