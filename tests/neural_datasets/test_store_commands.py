@@ -133,6 +133,14 @@ def test_optimisers_and_schedules_combine(tmp_path, optimizer):
     assert float(jnp.abs(update).max()) > 0
 
 
+def test_steps_on_some_points_are_a_binding(tmp_path):
+    header = 'from __gin__ import dynamic_registration\n'
+    imports = 'from hyperinr.fitting import subsampling\nfrom hyperinr.neural_datasets import plan\n'
+    bindings = 'plan.neural_dataset.subsampling = @subsampling.uniform\nsubsampling.uniform.num_points = 8\n'
+    path = write_config(tmp_path, f'{CONFIG}{header}{imports}{bindings}')
+    assert compose_job(load_config(str(path), SIZES)).plan.subsampling.num_points == 8
+
+
 def test_a_changed_config_is_refused_with_the_difference(run, complete, config):
     before = content(complete)
     result = run('fit', config, '--store', complete, *PARAMS, '-p', 'siren.omega_0=20.0')
