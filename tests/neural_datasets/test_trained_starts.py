@@ -26,6 +26,8 @@ ENCODER = (
     'convolutional.num_stages=1',
     'weight_heads.trunk=(8,)',
     'loop.train.num_validation=2',
+    'meta_learner.num_steps=1',
+    'meta_learner.first_order=True',
 )
 STORE = [word for binding in (*SIZES, 'NUM_STEPS=2') for word in ('-p', binding)]
 
