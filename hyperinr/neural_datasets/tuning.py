@@ -13,7 +13,7 @@ import numpy as np
 from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, RunError
-from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows, rows_per_call
+from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows
 from hyperinr.neural_datasets.plan import Job
 
 __all__ = ['OBJECTIVES', 'Search', 'check_objective', 'classification_accuracy', 'measure', 'search', 'suggest']
@@ -118,7 +118,7 @@ def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] =
     """
     labels = check_objective(job, found)
     num_weights = weights_lib.count(job.description.weights)
-    size = rows_per_call(job)
+    size = job.plan.num_parallel
     chunks = [np.arange(first, min(first + size, len(labels))) for first in range(0, len(labels), size)]
     _fit(job, chunks[0])  # compiles
     parts: list[FittedChunk] = []
