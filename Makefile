@@ -29,7 +29,7 @@ $(VENV)/.install: $(BIN)/python $(INPUTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.install
-	$(PIP_INSTALL) -e '.[data,viz,torch,hdf5,slurm,tune,shapes,analysis,test]'
+	$(PIP_INSTALL) -e '.[data,viz,torch,hdf5,ray,slurm,tune,shapes,analysis,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.install

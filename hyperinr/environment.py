@@ -2,7 +2,12 @@
 
 import os
 
-__all__ = ['set_environment']
+__all__ = ['num_cores', 'set_environment']
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def set_environment(devices: int | None = None) -> None:
@@ -15,8 +20,7 @@ def set_environment(devices: int | None = None) -> None:
     Args:
       devices: how many; ``None``: one for each core.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     os.environ.setdefault('NPROC', '1')
     flags = os.environ.get('XLA_FLAGS', '')
     if '--xla_force_host_platform_device_count' not in flags:
-        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={devices or cores}'.strip()
+        os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={devices or num_cores()}'.strip()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from hyperinr.types import Array
 
-__all__ = ['mean_squared_error', 'psnr_from_mse', 'psnr', 'ssim']
+__all__ = ['intersection_over_union', 'mean_squared_error', 'psnr_from_mse', 'psnr', 'ssim']
 
 
 def mean_squared_error(predicted: Array, values: Array, weight: Array | None = None) -> Array:
@@ -39,6 +39,27 @@ def psnr_from_mse(mse: Array, data_range: tuple[float, float]) -> Array:
 def psnr(predicted: Array, values: Array, weight: Array | None = None, *, data_range: tuple[float, float]) -> Array:
     """`psnr_from_mse` of `mean_squared_error`; ``[..., N, C]`` -> ``[...]`` dB."""
     return psnr_from_mse(mean_squared_error(predicted, values, weight), data_range)
+
+
+def intersection_over_union(first: Array, second: Array, weight: Array | None = None) -> Array:
+    """Of two sets of points: weight of the points in both, by weight of those in either; 1 where both are empty.
+
+    Args:
+      first: ``[..., N]`` bool.
+      second: ``[..., N]`` bool.
+      weight: ``[..., N]`` >= 0, e.g. one over the density that points were drawn with; ``None``: 1.
+
+    Returns:
+      ``[...]`` in [0, 1].
+
+    Example:
+      >>> float(intersection_over_union(jnp.array([True, True, False, False]), jnp.array([False, True, False, False])))
+      0.5
+    """
+    scale = jnp.float32(1) if weight is None else weight
+    both = jnp.sum(scale * (first & second), axis=-1)
+    either = jnp.sum(scale * (first | second), axis=-1)
+    return jnp.where(either > 0, both / jnp.where(either > 0, either, 1), 1.0)
 
 
 def _gaussian_window(size: int, sigma: float) -> Array:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from hyperinr import config, library
+from hyperinr.environment import num_cores
 from hyperinr.errors import InputError, RunError
 from hyperinr.neural_datasets import launchers, slurm_launcher, verification
 from hyperinr.neural_datasets.description import DESCRIPTION, read_description
@@ -48,10 +49,11 @@ def explain_fit(resolved: config.Config) -> str:
     """
     plan, inr, signals = library.compose_signals(resolved)
     datapoints = signals.batch(np.arange(plan.num_parallel) % len(signals))
+    has_target = plan.target_psnr_db is not None or plan.target_iou is not None
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), plan.num_parallel))
     starts = jax.eval_shape(jax.vmap(lambda key: inr.init(key, signals.spec.coord_dims)), keys)
     batching = chunk_batching(
-        inr, starts, datapoints, num_steps=plan.num_steps, has_target=plan.target_psnr_db is not None
+        inr, starts, datapoints, num_steps=plan.num_steps, has_target=has_target, size=plan.num_parallel
     )
     return (
         f'{len(plan.seeds) * len(signals)} INRs, {plan.num_parallel} in a call: {batching.kind} in groups of '
@@ -78,7 +80,7 @@ def fit_store(
       folder: of the store.
       start: first index of the range, widened to whole shards; ``None``: 0.
       end: one after the last; ``None``: all.
-      num_workers: >= 1. One local worker is this process.
+      num_workers: >= 1. One local worker is this process, on all devices; several share the cores.
       launcher: one of `LAUNCHERS`.
       slurm_options: of ``#SBATCH``.
 
@@ -112,7 +114,8 @@ def fit_store(
         if launcher == 'ray':
             launchers.launch_ray(commands, on_poll=progress.look)
         elif num_workers > 1:
-            launchers.launch_local(commands, on_poll=progress.look)
+            environment = launchers.worker_environment(num_cores() // num_workers)
+            launchers.launch_local(commands, environment=environment, on_poll=progress.look)
         else:
             fit_range(folder, job, start=start, end=end, on_progress=lambda _: progress.look())
     print_summary(folder, time.monotonic() - began)
@@ -192,12 +195,11 @@ def inspect_store(folder: str | os.PathLike, out: str | os.PathLike | None = Non
     from hyperinr.inspection import store_report
 
     store = open_store(folder)
-    batch = truth = None
+    signals = None
     if store.description.config:
         signals = library.compose_signals(store_config(folder))[2]
-        batch, truth = signals.batch, signals.truth()
     path = Path(out or f'{Path(folder).absolute()}-inspection')
-    page, figures = store_report.inspect_store(store, path, signals=batch, truth=truth)
+    page, figures = store_report.inspect_store(store, path, signals=signals)
     psnr, nmi = figures['psnr'], figures['nmi']
     rows = [
         ('INRs', f'{figures["num_inrs"]:,} of {figures["of"]:,}'),

@@ -26,7 +26,9 @@ def add_store_verbs(add: AddVerb) -> None:
     _add_store(fit)
     fit.add_argument('--start', type=int, metavar='I', help='first index (default: 0)')
     fit.add_argument('--end', type=int, metavar='J', help='one after the last index (default: all)')
-    fit.add_argument('--workers', type=int, default=1, metavar='N', help='processes, each on one core (default: 1)')
+    fit.add_argument(
+        '--workers', type=int, default=1, metavar='N', help='processes that share the cores (default: 1, on all cores)'
+    )
     fit.add_argument('--launcher', default='local', help='local, ray or slurm (default: local)')
     fit.add_argument('--slurm', metavar='KEY=VALUE', action='append', default=[], help='option of sbatch; repeatable')
     fit.add_argument('--worker', metavar='K/N', help=argparse.SUPPRESS)

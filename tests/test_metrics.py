@@ -100,3 +100,17 @@ def test_an_image_smaller_than_the_window_is_refused():
     clean, noisy = pictures((10, 30))
     with pytest.raises(ValueError, match='at least 11 x 11 pixels'):
         metrics.ssim(noisy, clean, data_range=(0.0, 1.0))
+
+
+def test_intersection_over_union_is_that_of_a_loop_and_of_the_volumes_of_balls():
+    rng = np.random.default_rng(0)
+    first, second, weight = rng.random((3, 9)) > 0.5, rng.random((3, 9)) > 0.5, rng.random((3, 9)).astype(np.float32)
+    found = metrics.intersection_over_union(first, second, weight)
+    for row in range(3):
+        both = sum(w for a, b, w in zip(first[row], second[row], weight[row], strict=True) if a and b)
+        either = sum(w for a, b, w in zip(first[row], second[row], weight[row], strict=True) if a or b)
+        np.testing.assert_allclose(found[row], both / either, rtol=1e-5)
+    radii = np.linalg.norm(rng.uniform(-1, 1, (100_000, 3)), axis=1)
+    np.testing.assert_allclose(metrics.intersection_over_union(radii < 0.5, radii < 0.8), (0.5 / 0.8) ** 3, rtol=0.05)
+    assert metrics.intersection_over_union(radii < 0, radii < 0) == 1
+    assert metrics.intersection_over_union(radii < 0, radii < 0.5) == 0

@@ -1,5 +1,7 @@
 """A search goes on where it was, finds what is better, and writes a config that `fit` takes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,42 @@ def test_a_search_is_resumed_and_its_best_config_fits(run, tmp_path, storage):
     assert 'a search of another config' in err
     if storage == 'journal':
         assert run('fit', study / 'best.gin', '--store', tmp_path / 'store', '--end', '4')[0] == 0
+
+
+def test_trials_that_are_behind_at_every_chunk_are_given_up(run, tmp_path, monkeypatch):
+    """Values are made up: from the seventh trial on each is worse than all before it, from its first chunk."""
+    pytest.importorskip('optuna')
+    measured, reports = [], []
+
+    def measure(job, found, *, on_chunk):
+        measured.append(job)
+        for chunk in range(1, 4):
+            reports.append((len(measured), chunk))
+            on_chunk(chunk, 30.0 - (len(measured) > 6) * 10.0 * len(measured))
+        return 30.0
+
+    monkeypatch.setattr(tuning, 'measure', measure)
+    path = write_config(tmp_path, CONFIG + SPACE)
+    status, out, err = run('tune', path, '--study', tmp_path / 'study', '--trials', '8', *PARAMS)
+    assert status == 0, err
+    states = [line.split(': ')[1].split(',')[0] for line in out.splitlines() if line.startswith('trial')]
+    assert states == ['complete'] * 6 + ['pruned'] * 2
+    assert [chunk for trial, chunk in reports if trial == 8] == [1]
+
+
+def test_processes_share_the_trials_of_a_study(tmp_path, run_python):
+    pytest.importorskip('optuna')
+    path, study = write_config(tmp_path, CONFIG + SPACE), tmp_path / 'study'
+    code = 'import sys; from hyperinr import cli; sys.exit(cli.main(sys.argv[1:]))'
+    command = ('tune', str(path), '--study', str(study), '--trials', '6', *PARAMS)
+    with ThreadPoolExecutor(2) as pool:
+        done = [each.result() for each in [pool.submit(run_python, code, *command) for _ in range(2)]]
+    for process in done:
+        assert process.returncode == 0, process.stderr
+    numbers = [line.split(':')[0] for process in done for line in process.stdout.splitlines() if 'trial ' in line]
+    assert len(numbers) == len(set(numbers))
+    assert 6 <= len(numbers) <= 7  # the second process may have begun a trial when the sixth ended
+    assert all('best psnr' in process.stdout for process in done)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from hyperinr.datasets.arguments import check_seed
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.cache import cache_folder
-from hyperinr.datasets.shapes import PointRule, Quantity, ShapeSource, check_rule, shape_spec
+from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
 from hyperinr.files import replacing
 
@@ -168,7 +168,7 @@ def mesh_folder(
             np.array([classes.index(file.parent) for file in mine]),
             rule,
             stream=(seed, position),
-            pools=functools.partial(_kept, cache, mine, (*rule, seed, position)),
+            kept=functools.partial(_kept, cache, mine, (*rule, seed, position)),
         )
     spec = shape_spec(folder.name, rule, num_datapoints=len(splits['train']), num_labels=len(classes))
     return Dataset(spec, splits)
@@ -179,16 +179,17 @@ def _kept(
     files: list[Path],
     recipe: tuple,
     index: int,
-    make: Callable[[], tuple[np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pool of a mesh from the cache, or made and put there."""
+    what: str,
+    make: Callable[[], Arrays],
+) -> Arrays:
+    """What was drawn of a mesh, from the cache, or made and put there."""
     digest = hashlib.sha256(files[index].read_bytes())
     digest.update(repr((*recipe, index)).encode())
-    kept = cache / f'{digest.hexdigest()[:32]}.npz'
+    kept = cache / f'{digest.hexdigest()[:32]}-{what}.npz'
     if kept.is_file():
         with kept.open('rb') as file, np.load(file, allow_pickle=False) as archive:
-            return archive['points'], archive['values']
-    points, values = make()
+            return tuple(archive[name] for name in archive.files)
+    arrays = make()
     with replacing(kept) as temporary, temporary.open('wb') as written:
-        np.savez(written, allow_pickle=False, points=points, values=values)
-    return points, values
+        np.savez(written, *arrays, allow_pickle=False)
+    return arrays

@@ -15,13 +15,29 @@ from hyperinr.datasets.base import stack
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['PointRule', 'Quantity', 'Shape', 'ShapeSource', 'check_rule', 'draw_pool', 'shape_spec', 'values_of']
+__all__ = [
+    'Arrays',
+    'PointRule',
+    'Quantity',
+    'Shape',
+    'ShapeSource',
+    'check_rule',
+    'draw_pool',
+    'draw_probe',
+    'shape_spec',
+    'values_of',
+]
 
 Quantity = Literal['occupancy', 'signed_distance']
 POOL = 4
 """Points that are drawn once, for each that a datapoint has; an epoch takes some of them."""
 KEPT = 64
 """Pools held in memory by one source."""
+NUM_PROBES = 16384
+"""Points of a probe: the standard error of an IoU of 0.97 is then at most 0.01 for the thinnest solids."""
+SURFACE_STREAM, PROBE_STREAM = 2**30, 2**31
+"""Beyond every epoch: surfaces and probes have random numbers of their own."""
+Arrays = tuple[np.ndarray, ...]
 
 
 class Shape(Protocol):
@@ -98,6 +114,25 @@ def draw_pool(shape: Shape, rule: PointRule, rng: np.random.Generator) -> tuple[
     return points, values_of(shape, points, rule)
 
 
+def draw_probe(shape: Shape, rng: np.random.Generator, num_points: int = NUM_PROBES) -> tuple[np.ndarray, np.ndarray]:
+    """Points that tell the volume of a solid: half of them uniform in the cube, half in a box around its surface.
+
+    Returns:
+      Points ``[M, 3]`` in [-1, 1]^3 and their weights ``[M]``, one over their density, so that a weighted sum over them
+      is an integral over the cube up to a factor, whatever the box.
+    """
+    surface = shape.surface(rng, 1024)
+    margin = 0.1 * (surface.max(axis=0) - surface.min(axis=0))
+    low, high = np.clip(surface.min(axis=0) - margin, -1, 1), np.clip(surface.max(axis=0) + margin, -1, 1)
+    half = num_points // 2
+    anywhere, near = rng.uniform(-1, 1, (num_points - half, 3)), rng.uniform(low, high, (half, 3))
+    points = np.concatenate([anywhere, near])
+    in_box = np.all((points >= low) & (points <= high), axis=1)
+    density = (1 - half / num_points) / 8 + half / num_points * in_box / np.prod(high - low)
+    weight = 1 / density
+    return points.astype(np.float32), (weight / weight.mean()).astype(np.float32)
+
+
 class ShapeSource:
     """A `Source` of shapes.
 
@@ -107,7 +142,8 @@ class ShapeSource:
       labels: ``[count]`` classes.
       rule: of the points.
       stream: what the random numbers depend on besides the position.
-      pools: ``(position, make) -> pool``: where drawn pools are kept beyond this process; ``None``: nowhere.
+      kept: ``(position, what, make) -> arrays``: where what was drawn is kept beyond this process, under the name
+        ``what``; by default nowhere.
     """
 
     def __init__(
@@ -118,17 +154,23 @@ class ShapeSource:
         rule: PointRule,
         *,
         stream: tuple[int, int],
-        pools: Callable[[int, Callable[[], tuple[np.ndarray, np.ndarray]]], tuple[np.ndarray, np.ndarray]]
-        | None = None,
+        kept: Callable[[int, str, Callable[[], Arrays]], Arrays] = lambda position, what, make: make(),
     ):
         self.labels = np.asarray(labels, np.int32)
         self._shapes, self._names, self._rule, self._stream = shapes, list(names), rule, stream
 
-        def pool(index: int) -> tuple[np.ndarray, np.ndarray]:
-            make = lambda: draw_pool(shapes(index), rule, np.random.default_rng([*stream, index]))
-            return make() if pools is None else pools(index, make)
+        def pool(index: int) -> Arrays:
+            return kept(index, 'points', lambda: draw_pool(shapes(index), rule, self._random(index)))
+
+        def probe(index: int, draw: int) -> Arrays:
+            def make() -> Arrays:
+                points, weight = draw_probe(shapes(index), self._random(index, PROBE_STREAM + draw))
+                return points, values_of(shapes(index), points, rule), weight
+
+            return kept(index, f'probe-{draw}', make)
 
         self._pool = functools.lru_cache(KEPT)(pool)
+        self._probe = functools.lru_cache(KEPT)(probe)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -154,6 +196,25 @@ class ShapeSource:
         self._check(index)
         return values_of(self._shapes(index), coords, self._rule)
 
+    def probe(self, index: int, draw: int = 0) -> Datapoint:
+        """Points ``[M]`` that no datapoint has, weighted so that they measure volumes: see `draw_probe`.
+
+        Args:
+          index: of the shape.
+          draw: >= 0; other points for each.
+        """
+        self._check(index)
+        points, values, weight = self._probe(index, draw)
+        return Datapoint(points, values, weight, np.asarray(index, np.int32), self.labels[index])
+
+    def surface(self, index: int, count: int) -> np.ndarray:
+        """Points ``[count, 3]`` on the surface, the same in every call."""
+        self._check(index)
+        return self._shapes(index).surface(self._random(index, SURFACE_STREAM), count)
+
+    def _random(self, index: int, *further: int) -> np.random.Generator:
+        return np.random.default_rng([*self._stream, index, *further])
+
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):
             raise IndexError(f'position {index} lies outside a split of {len(self)} shapes.')
@@ -164,7 +225,7 @@ class ShapeSource:
         count = self._rule.num_points
         rows = np.arange(count)
         if epoch is not None:
-            rows = np.random.default_rng([*self._stream, index, epoch + 1]).choice(len(points), count, replace=False)
+            rows = self._random(index, epoch + 1).choice(len(points), count, replace=False)
         return Datapoint(
             points[rows], values[rows], np.ones(count, np.float32), np.asarray(index, np.int32), self.labels[index]
         )

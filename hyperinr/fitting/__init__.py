@@ -14,7 +14,7 @@ from hyperinr.fitting.engine import automatic_batching, fit
 from hyperinr.fitting.loop import FitResult, FitRules, check_record_steps, fit_one
 from hyperinr.fitting.programs import map_datapoints
 from hyperinr.fitting.search import FAMILIES, Family, SearchResult, Trial, best_rate, fit_at_rate
-from hyperinr.fitting.stopping import Status, check_target
+from hyperinr.fitting.stopping import Goal, Status, check_target
 from hyperinr.fitting.subsampling import Subsampling, by_error, uniform
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     'FitResult',
     'FitRules',
     'FitShape',
+    'Goal',
     'SearchResult',
     'Status',
     'Subsampling',

@@ -17,7 +17,7 @@ from hyperinr.fitting.kernels.siren import compiles_here, siren_shape
 from hyperinr.fitting.loop import FitResult, FitRules, check_rules
 from hyperinr.fitting.programs import Constant, FitProgram, Knobs, Slots
 from hyperinr.fitting.schedule import in_chunks, in_rounds
-from hyperinr.fitting.stopping import check_target
+from hyperinr.fitting.stopping import Goal, check_target
 from hyperinr.fitting.subsampling import Subsampling
 from hyperinr.types import Datapoint, Inr, InrWeights
 
@@ -34,6 +34,8 @@ def fit(
     record_steps: Sequence[int] = (),
     target_psnr: float | None = None,
     data_range: tuple[float, float] | None = None,
+    goal: Goal | None = None,
+    probes: Datapoint | None = None,
     subsampling: Subsampling | None = None,
     precision: str = 'float32',
     seed: int = 0,
@@ -55,7 +57,10 @@ def fit(
       record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
       target_psnr: dB at which an INR stops, before the step that it would take next; ``None``: all steps.
       data_range: ``(low, high)`` of the values, for the target.
-      subsampling: `uniform` or `by_error`; ``None``: every step sees all points.
+      goal: a target beyond the error, at which an INR stops as well.
+      probes: what it looks at, leaves ``[B, M, ...]``.
+      subsampling: `uniform` or `by_error`, drawn by ``seed`` and the datapoint's index; ``None``: every step sees all
+        points.
       precision: ``'float32'``, or ``'bfloat16'`` products with float32 weights (docs/decisions.md has its cost).
       seed: of sub-sampling.
       step_scale: leaves ``[B, ...]``, factor of the optimiser's update of each weight, so that a learned metric can
@@ -67,7 +72,7 @@ def fit(
 
     Raises:
       InputError: batch sizes differ or are 0, ``record_steps`` not increasing or outside [0, num_steps], a target
-        without a range, an unknown precision.
+        without a range, a goal without probes or probes without one, an unknown precision.
       ValueError: a ``batching`` that cannot run here.
 
     Example:
@@ -78,11 +83,21 @@ def fit(
       >>> fit(siren, starts, batch, optimizer=optax.adam(2e-3), num_steps=100).mse.shape  # doctest: +SKIP
       (64, 101)
     """
-    rules = FitRules(num_steps, tuple(record_steps), subsampling, precision)
+    if (goal is None) != (probes is None):
+        raise InputError('a goal needs the probes that it looks at, and probes need a goal.')
+    rules = FitRules(num_steps, tuple(record_steps), subsampling, precision, goal)
     knobs = Knobs(0.0, check_target(target_psnr, data_range), seed)
     make = Constant(optimizer)
     return fit_by(
-        inr, weights, datapoints, make=make, rules=rules, knobs=knobs, step_scale=step_scale, batching=batching
+        inr,
+        weights,
+        datapoints,
+        make=make,
+        rules=rules,
+        knobs=knobs,
+        probes=probes,
+        step_scale=step_scale,
+        batching=batching,
     )
 
 
@@ -94,13 +109,14 @@ def fit_by(
     make: Callable[[Any], optax.GradientTransformation],
     rules: FitRules,
     knobs: Knobs,
+    probes: Datapoint | None = None,
     step_scale: InrWeights | None = None,
     batching: Batching | None = None,
 ) -> FitResult:
     """`fit` with an optimiser that is made inside, ``make(knobs.rate)``, so that a new rate compiles nothing.
 
     Args:
-      inr, weights, datapoints, step_scale, batching: as for `fit`.
+      inr, weights, datapoints, probes, step_scale, batching: as for `fit`.
       make: ``rate -> optimiser``.
       rules: what is compiled.
       knobs: what is not.
@@ -112,8 +128,10 @@ def fit_by(
       InputError, ValueError: as `fit`.
     """
     rules = check_rules(rules)
-    weights, datapoints = jax.tree.map(np.asarray, (dict(weights), datapoints))
+    weights, datapoints, probes = jax.tree.map(np.asarray, (dict(weights), datapoints, probes))
     num_inrs = _batch_size(weights, datapoints)
+    if probes is not None:
+        _batch_size(weights, probes)
     spec = weights_lib.spec_of(_first(weights))
     scales = np.ones((num_inrs, 1), np.float32)
     if step_scale is not None:
@@ -121,7 +139,7 @@ def fit_by(
             raise InputError('step_scale must have the leaves of the weights, [B, ...] each.')
         scales = np.asarray(weights_lib.flatten(step_scale, spec))
     if batching is None:
-        has_target = knobs.threshold >= 0
+        has_target = knobs.threshold >= 0 or rules.goal is not None
         batching = automatic_batching(inr, weights, datapoints, rules=rules, has_target=has_target)
     else:
         check_batching(batching, len(jax.local_devices()))
@@ -137,9 +155,9 @@ def fit_by(
     )
 
     def take(rows: np.ndarray, active: np.ndarray) -> Slots:
-        chosen, datapoint = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints))
+        chosen, datapoint, probe = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints, probes))
         flat = np.asarray(weights_lib.flatten(chosen, spec))
-        return Slots(flat, datapoint, rows.astype(np.int32), active, scales[rows])
+        return Slots(flat, datapoint, np.asarray(datapoint.index, np.int32), active, scales[rows], probe)
 
     if batching.steps_per_round is None:
         parts = in_chunks(program, take, num_inrs, batching.group_size, knobs)

@@ -16,7 +16,7 @@ import optax
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.fitting.loss import PRECISIONS, Points, ValueAndGradient, points_of, value_and_gradient
-from hyperinr.fitting.stopping import NEVER, Status
+from hyperinr.fitting.stopping import NEVER, Goal, Status
 from hyperinr.fitting.subsampling import Subsampling
 from hyperinr.types import Array, Datapoint, Inr, InrWeights, Key
 
@@ -51,12 +51,14 @@ class FitRules(NamedTuple):
       record_steps: S increasing step counts in [0, num_steps].
       subsampling: ``None``: every step sees all points.
       precision: ``'float32'`` or ``'bfloat16'``, see `value_and_gradient`.
+      goal: a target beyond the error; ``None``: none.
     """
 
     num_steps: int
     record_steps: tuple[int, ...] = ()
     subsampling: Subsampling | None = None
     precision: str = 'float32'
+    goal: Goal | None = None
 
 
 class FitState(NamedTuple):
@@ -112,20 +114,29 @@ def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int
 
 def check_rules(rules: FitRules) -> FitRules:
     """The rules with their steps as a tuple; `InputError` where they cannot be."""
+    if rules.goal is not None and rules.goal.every < 1:
+        raise InputError(f'a goal is looked at every so many steps, at least 1, not {rules.goal.every}.')
     if rules.precision not in PRECISIONS:
         raise InputError(f'unknown precision {rules.precision!r}; choose one of {", ".join(PRECISIONS)}.')
     return rules._replace(record_steps=check_record_steps(rules.record_steps, rules.num_steps))
 
 
-def fit_loop(error: ValueAndGradient, optimizer: optax.GradientTransformation, rules: FitRules) -> FitLoop:
+def fit_loop(
+    error: ValueAndGradient,
+    optimizer: optax.GradientTransformation,
+    rules: FitRules,
+    evaluate: Callable[[Array, Array], Array] | None = None,
+) -> FitLoop:
     """The loop for one loss, optimiser and set of rules.
 
     Args:
       error: the loss and its gradient.
       optimizer: of a flat vector; its hyperparameters may be traced.
       rules: checked by `check_rules`.
+      evaluate: ``(flat [P], coords [M, D]) -> values [M, C]``; only a goal needs it.
     """
     num_steps, record, subsampling = rules.num_steps, np.asarray(rules.record_steps, np.int32), rules.subsampling
+    goal = rules.goal
     # Every step writes to the row of the next recorded step, so that the last write to a row is the right one; steps
     # beyond the last recorded one write to the spare row.
     slots = np.searchsorted(record, np.arange(num_steps + 1)).astype(np.int32)
@@ -174,6 +185,12 @@ def fit_loop(error: ValueAndGradient, optimizer: optax.GradientTransformation, r
         status = jnp.where(jnp.isfinite(loss), jnp.int32(Status.RUNNING), jnp.int32(Status.DIVERGED))
         return descend(state, state.mse[jnp.maximum(state.num_steps - 1, 0)], gradient, status)
 
+    def goal_reached(flat: Array, points: Points) -> Array:
+        assert goal is not None
+        assert evaluate is not None
+        assert points.probe is not None
+        return goal.reached(evaluate(flat, points.probe.coords), points.probe)
+
     def advance(state: FitState, points: Points, key: Key, threshold: Array, limit: Array) -> FitState:
         last = jnp.minimum(limit, num_steps)
 
@@ -192,12 +209,22 @@ def fit_loop(error: ValueAndGradient, optimizer: optax.GradientTransformation, r
             )
 
         running = lambda state: (state.status == Status.RUNNING) & (state.num_steps < last)
-        return jax.lax.while_loop(running, period, state)
+        if goal is None:
+            return jax.lax.while_loop(running, period, state)
+
+        def between_looks(state: FitState) -> FitState:
+            there = (state.status == Status.RUNNING) & goal_reached(state.flat, points)
+            state = state._replace(status=jnp.where(there, jnp.int32(Status.OK), state.status))
+            until = (state.num_steps // goal.every + 1) * goal.every
+            return jax.lax.while_loop(lambda state: running(state) & (state.num_steps < until), period, state)
+
+        return jax.lax.while_loop(running, between_looks, state)
 
     def finish(state: FitState, points: Points, threshold: Array) -> tuple[Array, Array, Array, Array, Array]:
         (last, _), _ = error(state.flat, points)
-        reached = jnp.where(last <= threshold, jnp.int32(Status.OK), jnp.int32(Status.MISSED_TARGET))
-        reached = jnp.where(threshold < 0, jnp.int32(Status.OK), reached)
+        there = last <= threshold
+        there = there | (threshold < 0 if goal is None else goal_reached(state.flat, points))
+        reached = jnp.where(there, jnp.int32(Status.OK), jnp.int32(Status.MISSED_TARGET))
         status = jnp.where(state.status == Status.RUNNING, reached, state.status)
         status = jnp.where(jnp.isfinite(last), status, jnp.int32(Status.DIVERGED))
         mse = jnp.where(jnp.arange(num_steps + 1) >= state.num_steps, last, state.mse)

@@ -27,11 +27,13 @@ class Points(NamedTuple):
       coords: ``[N, D]``.
       values: ``[C, N]``.
       scale: ``[N]``: the loss is ``sum_n scale_n sum_c (predicted - values)^2``.
+      probe: what a `Goal` looks at; no part of the loss.
     """
 
     coords: Array
     values: Array
     scale: Array
+    probe: Datapoint | None = None
 
 
 ValueAndGradient = Callable[[Array, Points], tuple[tuple[Array, Array], Array]]
@@ -43,10 +45,10 @@ def normalised(weight: Array, channels: int) -> Array:
     return weight / (channels * jnp.maximum(jnp.sum(weight), jnp.finfo(jnp.float32).tiny))
 
 
-def points_of(datapoint: Datapoint) -> Points:
-    """All points of a datapoint."""
+def points_of(datapoint: Datapoint, probe: Datapoint | None = None) -> Points:
+    """All points of a datapoint, and those of its probe."""
     values = jnp.asarray(datapoint.values)
-    return Points(datapoint.coords, values.T, normalised(jnp.asarray(datapoint.weight), values.shape[-1]))
+    return Points(datapoint.coords, values.T, normalised(jnp.asarray(datapoint.weight), values.shape[-1]), probe)
 
 
 def value_and_gradient(

@@ -1,7 +1,10 @@
 """Optimisers for a fit, all as optax transformations of the flat weight vector ``[P]`` that the engine carries.
 
-`OPTIMIZERS` are factories ``(rate, spec) -> optax.GradientTransformation``; `family` makes of one of them what
-`hyperinr.fitting.best_rate` searches. The specification lets an optimiser see the layers again.
+Each is a factory of keyword-only hyperparameters that returns ``(spec) -> optax.GradientTransformation``: the
+specification lets an optimiser see the layers again. All take a ``learning_rate``, which may be traced, and a
+``schedule``, a factor of it for each step (`hyperinr.fitting.rate_schedules`). One more is one factory here and an
+entry of `OPTIMIZERS` and `RATES`; `family` makes of it what `hyperinr.fitting.best_rate` searches, and a gin file in
+``fit_optimizer/`` what ``hyperinr fit`` takes.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +19,105 @@ from hyperinr.fitting.search import Family
 from hyperinr.types import Array
 from hyperinr.weights import WeightSpec
 
-__all__ = ['OPTIMIZERS', 'RATES', 'by_layers', 'diagonal_curvature', 'family', 'limited_memory', 'make', 'muon']
+__all__ = [
+    'OPTIMIZERS',
+    'RATES',
+    'FlatOptimizer',
+    'adam',
+    'adamw',
+    'amsgrad',
+    'by_layers',
+    'diagonal_curvature',
+    'family',
+    'lbfgs',
+    'make',
+    'muon',
+    'sgd',
+]
+
+FlatOptimizer = Callable[[WeightSpec], optax.GradientTransformation]
+"""``spec -> `` optimiser of vectors ``[P]`` that are laid out as it says."""
+
+
+def _rate(learning_rate: float | Array, schedule: optax.Schedule | None) -> optax.ScalarOrSchedule:
+    if isinstance(learning_rate, (int, float)) and not learning_rate > 0:
+        raise ValueError(f'learning_rate must be above 0, not {learning_rate}.')
+    return learning_rate if schedule is None else lambda step: learning_rate * schedule(step)
+
+
+def adam(
+    *,
+    learning_rate: float | Array = 2e-3,
+    schedule: optax.Schedule | None = None,
+    b1: float = 0.9,
+    b2: float = 0.999,
+) -> FlatOptimizer:
+    """Adam. Kingma and Ba, "Adam: a method for stochastic optimization" (2015).
+
+    Args:
+      learning_rate: > 0.
+      schedule: factor of it; ``None``: 1 throughout.
+      b1: decay of the first moment, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+
+    Raises:
+      ValueError: a rate that is not positive.
+    """
+    rate = _rate(learning_rate, schedule)
+    return lambda spec: optax.adam(rate, b1=b1, b2=b2)
+
+
+def adamw(
+    *, learning_rate: float | Array = 2e-3, schedule: optax.Schedule | None = None, weight_decay: float = 1e-4
+) -> FlatOptimizer:
+    """Adam with decoupled weight decay. Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+
+    Args:
+      learning_rate, schedule: as for `adam`.
+      weight_decay: by which each step shrinks the weights, times the rate.
+
+    Raises:
+      ValueError: as `adam`.
+    """
+    rate = _rate(learning_rate, schedule)
+    return lambda spec: optax.adamw(rate, weight_decay=weight_decay)
+
+
+def amsgrad(
+    *,
+    learning_rate: float | Array = 1e-3,
+    schedule: optax.Schedule | None = None,
+    b1: float = 0.9,
+    b2: float = 0.99,
+) -> FlatOptimizer:
+    """AMSGrad, which never forgets a large gradient.
+
+    Reddi, Kale and Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2.
+
+    Args:
+      learning_rate, schedule, b1, b2: as for `adam`.
+
+    Raises:
+      ValueError: as `adam`.
+    """
+    rate = _rate(learning_rate, schedule)
+    return lambda spec: optax.amsgrad(rate, b1=b1, b2=b2)
+
+
+def sgd(
+    *, learning_rate: float | Array = 1e-2, schedule: optax.Schedule | None = None, momentum: float = 0.9
+) -> FlatOptimizer:
+    """Gradient descent with momentum.
+
+    Args:
+      learning_rate, schedule: as for `adam`.
+      momentum: in [0, 1).
+
+    Raises:
+      ValueError: as `adam`.
+    """
+    rate = _rate(learning_rate, schedule)
+    return lambda spec: optax.sgd(rate, momentum=momentum)
 
 
 def by_layers(optimizer: optax.GradientTransformation, spec: WeightSpec) -> optax.GradientTransformation:
@@ -33,30 +134,40 @@ def by_layers(optimizer: optax.GradientTransformation, spec: WeightSpec) -> opta
     return optax.GradientTransformation(init, update)
 
 
-def muon(rate: float | Array, spec: WeightSpec) -> optax.GradientTransformation:
+def muon(*, learning_rate: float | Array = 3e-3, schedule: optax.Schedule | None = None) -> FlatOptimizer:
     """Muon on hidden matrices; Adam with Nesterov momentum, at the same rate, on first and last layers and biases.
 
-    Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Hidden matrices are square here, so
-    that its scale by their shape is 1.
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Hidden are the tensors of two axes
+    in all layers but the first and the last; they are square here, so that its scale by their shape is 1.
 
     Args:
-      rate: learning rate, may be traced.
-      spec: of the INR; hidden are the tensors of two axes in all layers but the first and the last.
+      learning_rate, schedule: as for `adam`.
+
+    Raises:
+      ValueError: as `adam`.
     """
-    layers = list(dict.fromkeys(path.split('/')[0] for path in spec.paths if path.startswith('layer_')))
-    hidden = set(layers[1:-1])
-    chosen: dict[str, dict[str, optax.contrib.MuonDimensionNumbers | None]] = {}
-    for path, shape in zip(spec.paths, spec.shapes, strict=True):
-        layer, name = path.split('/')
-        is_hidden = layer in hidden and len(shape) == 2
-        chosen.setdefault(layer, {})[name] = optax.contrib.MuonDimensionNumbers() if is_hidden else None
-    optimizer = optax.contrib.muon(rate, adam_learning_rate=rate, muon_weight_dimension_numbers=chosen)
-    return by_layers(optimizer, spec)
+    rate = _rate(learning_rate, schedule)
+
+    def of(spec: WeightSpec) -> optax.GradientTransformation:
+        layers = list(dict.fromkeys(path.split('/')[0] for path in spec.paths if path.startswith('layer_')))
+        hidden = set(layers[1:-1])
+        chosen: dict[str, dict[str, optax.contrib.MuonDimensionNumbers | None]] = {}
+        for path, shape in zip(spec.paths, spec.shapes, strict=True):
+            layer, name = path.split('/')
+            is_hidden = layer in hidden and len(shape) == 2
+            chosen.setdefault(layer, {})[name] = optax.contrib.MuonDimensionNumbers() if is_hidden else None
+        return by_layers(optax.contrib.muon(rate, adam_learning_rate=rate, muon_weight_dimension_numbers=chosen), spec)
+
+    return of
 
 
-def limited_memory(
-    rate: float | Array, *, memory_size: int = 10, largest_step: float = 1.0
-) -> optax.GradientTransformation:
+def lbfgs(
+    *,
+    learning_rate: float | Array = 0.3,
+    schedule: optax.Schedule | None = None,
+    memory_size: int = 10,
+    largest_step: float = 1.0,
+) -> FlatOptimizer:
     """L-BFGS without a line search: the quasi-Newton direction, cut to a length, times the rate.
 
     Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (1989). A step costs one gradient,
@@ -64,11 +175,16 @@ def limited_memory(
     the cut.
 
     Args:
-      rate: factor of the direction, at most 1; may be traced.
+      learning_rate: factor of the direction, at most 1.
+      schedule: as for `adam`.
       memory_size: pairs of steps and gradient changes that are kept, >= 1.
       largest_step: longest direction, in the norm of all weights, > 0.
+
+    Raises:
+      ValueError: as `adam`.
     """
-    return optax.chain(
+    rate = _rate(learning_rate, schedule)
+    return lambda spec: optax.chain(
         optax.scale_by_lbfgs(memory_size=memory_size),
         optax.clip_by_global_norm(largest_step),
         optax.scale_by_learning_rate(rate),
@@ -85,8 +201,14 @@ class _CurvatureState(NamedTuple):
 
 
 def diagonal_curvature(
-    rate: float | Array, *, decay: float = 0.9, floor: float = 1.0, epsilon: float = 1e-4, largest_step: float = 1.0
-) -> optax.GradientTransformation:
+    *,
+    learning_rate: float | Array = 0.3,
+    schedule: optax.Schedule | None = None,
+    decay: float = 0.9,
+    floor: float = 1.0,
+    epsilon: float = 1e-4,
+    largest_step: float = 1.0,
+) -> FlatOptimizer:
     """A damped diagonal quasi-Newton method: the curvature of each weight from successive gradients.
 
     The diagonal B is that of Ma, "Apollo: an adaptive parameter-wise diagonal quasi-Newton method for nonconvex
@@ -96,12 +218,17 @@ def diagonal_curvature(
     for the whole weight vector instead of one for each tensor.
 
     Args:
-      rate: at most 1; may be traced.
+      learning_rate: at most 1.
+      schedule: as for `adam`.
       decay: of the mean gradient, in [0, 1).
       floor: of the absolute curvature, > 0: no weight moves faster than by gradient descent at ``rate / floor``.
       epsilon: guards the division by the fourth power of a short step, > 0.
       largest_step: in the norm of all weights, > 0.
+
+    Raises:
+      ValueError: as `adam`.
     """
+    rate = _rate(learning_rate, schedule)
 
     def init(flat: Array) -> _CurvatureState:
         zeros = jnp.zeros_like(flat)
@@ -115,25 +242,30 @@ def diagonal_curvature(
         excess = jnp.vdot(last**2, state.diagonal) - jnp.vdot(last, change)
         diagonal = state.diagonal - excess / (jnp.sum(last**4) ** 0.25 + epsilon) ** 4 * last**2
         mean = state.mean + change
-        step = -rate * mean / jnp.maximum(jnp.abs(diagonal), floor)
+        now = rate(state.steps) if callable(rate) else rate
+        step = -now * mean / jnp.maximum(jnp.abs(diagonal), floor)
         step = step * jnp.minimum(1, largest_step / (jnp.linalg.norm(step) + 1e-12))
         return step, _CurvatureState(steps, mean, diagonal, step)
 
-    return optax.GradientTransformation(init, update)
+    return lambda spec: optax.GradientTransformation(init, update)
 
 
-OPTIMIZERS: Mapping[str, Callable[[float | Array, WeightSpec], optax.GradientTransformation]] = {
-    'adam': lambda rate, spec: optax.adam(rate),
-    'adamw': lambda rate, spec: optax.adamw(rate),
+OPTIMIZERS: Mapping[str, Callable[..., FlatOptimizer]] = {
+    'adam': adam,
+    'adamw': adamw,
+    'amsgrad': amsgrad,
+    'sgd': sgd,
     'muon': muon,
-    'lbfgs': lambda rate, spec: limited_memory(rate),
-    'diagonal_curvature': lambda rate, spec: diagonal_curvature(rate),
+    'lbfgs': lbfgs,
+    'diagonal_curvature': diagonal_curvature,
 }
-"""Name -> ``(rate, spec) -> optimiser of flat vectors``."""
+"""Name -> factory."""
 
 RATES: Mapping[str, tuple[float, ...]] = {
     'adam': (5e-4, 1e-3, 2e-3, 4e-3),
     'adamw': (5e-4, 1e-3, 2e-3, 4e-3),
+    'amsgrad': (5e-4, 1e-3, 2e-3, 4e-3),
+    'sgd': (1e-3, 3e-3, 1e-2),
     'muon': (1e-3, 3e-3, 1e-2),
     'lbfgs': (0.1, 0.3, 1.0),
     'diagonal_curvature': (0.1, 0.3, 1.0),
@@ -149,7 +281,7 @@ def make(name: str, rate: float | Array, spec: WeightSpec) -> optax.GradientTran
     """
     if name not in OPTIMIZERS:
         raise InputError(f'no optimiser {name!r}; choose one of {", ".join(OPTIMIZERS)}.')
-    return OPTIMIZERS[name](rate, spec)
+    return OPTIMIZERS[name](learning_rate=rate)(spec)
 
 
 def family(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from hyperinr import weights as weights_lib
 from hyperinr.fitting.kernels.siren import SirenShape, siren_value_and_gradient
 from hyperinr.fitting.loop import FitLoop, FitRules, FitState, fit_loop
 from hyperinr.fitting.loss import points_of, value_and_gradient
@@ -81,16 +82,18 @@ class Slots(NamedTuple):
     Attributes:
       flat: ``[P]``, where to start.
       datapoint: what to fit.
-      row: ``[]`` int32, position in the whole batch; its randomness comes from it.
+      stream: ``[]`` int32, the index of the datapoint: its randomness comes from it, and so depends on no other.
       active: ``[]`` bool; a slot that is not is padding and takes no step.
       step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
+      probe: what a goal looks at; ``None`` without one.
     """
 
     flat: np.ndarray
     datapoint: Datapoint
-    row: np.ndarray
+    stream: np.ndarray
     active: np.ndarray
     step_scale: np.ndarray
+    probe: Datapoint | None = None
 
 
 class Fitted(NamedTuple):
@@ -138,10 +141,11 @@ def _loop(program: FitProgram, rate: Array) -> FitLoop:
         error = value_and_gradient(program.apply, program.spec, precision=program.rules.precision)
     else:
         error = siren_value_and_gradient(program.kernel, program.spec)
-    return fit_loop(error, program.make(rate), program.rules)
+    evaluate = lambda flat, coords: program.apply(weights_lib.unflatten(flat, program.spec), coords)
+    return fit_loop(error, program.make(rate), program.rules, evaluate)
 
 
-_Rest = tuple[Datapoint, Array, Array, Array]
+_Rest = tuple[Datapoint, Array, Array, Array, Datapoint | None]
 
 
 @functools.lru_cache(maxsize=64)
@@ -150,10 +154,10 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
         loop, key, limit = _loop(program, rate), jax.random.key(seed), jnp.int32(program.rules.num_steps)
 
         def one(flat: Array, rest: _Rest) -> Fitted:
-            datapoint, row, active, step_scale = rest
-            points = points_of(datapoint)
+            datapoint, stream, active, step_scale, probe = rest
+            points = points_of(datapoint, probe)
             state = loop.begin(flat, points, active, step_scale)
-            state = loop.advance(state, points, jax.random.fold_in(key, row), threshold, limit)
+            state = loop.advance(state, points, jax.random.fold_in(key, stream), threshold, limit)
             return Fitted(*loop.finish(state, points, threshold))
 
         return _map(program.kind, one, flat, rest)
@@ -175,14 +179,14 @@ def _round(program: FitProgram, steps: int) -> Callable[..., tuple[FitState, Fit
         loop, key = _loop(program, rate), jax.random.key(seed)
 
         def one(state: FitState | None, slots: Slots, fresh: Array) -> tuple[FitState, Fitted]:
-            points = points_of(slots.datapoint)
+            points = points_of(slots.datapoint, slots.probe)
             begun = loop.begin(slots.flat, points, slots.active, slots.step_scale)
             if state is None:
                 state = begun
             else:
                 state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), begun, state)
             limit = state.num_steps + steps
-            state = loop.advance(state, points, jax.random.fold_in(key, slots.row), threshold, limit)
+            state = loop.advance(state, points, jax.random.fold_in(key, slots.stream), threshold, limit)
             return state, Fitted(*loop.finish(state, points, threshold))
 
         return _map(program.kind, one, state, slots, fresh)

@@ -1,10 +1,13 @@
 """When an INR is finished, and how it ended."""
 
 import enum
+from collections.abc import Callable
+from typing import NamedTuple
 
 from hyperinr.errors import InputError
+from hyperinr.types import Array, Datapoint
 
-__all__ = ['NEVER', 'Status', 'check_target']
+__all__ = ['NEVER', 'Goal', 'Status', 'check_target']
 
 NEVER = -1.0
 """A mean squared error that no INR gets down to: the threshold of a fit without a target."""
@@ -16,7 +19,7 @@ class Status(enum.IntEnum):
     Attributes:
       RUNNING: not yet; never in a finished result.
       OK: its target was reached, or there was none, and its error is finite.
-      MISSED_TARGET: all steps were taken and its PSNR is below the target.
+      MISSED_TARGET: all steps were taken and its target was not reached.
       DIVERGED: its error became NaN or infinite; it took no further step.
     """
 
@@ -24,6 +27,21 @@ class Status(enum.IntEnum):
     OK = 1
     MISSED_TARGET = 2
     DIVERGED = 3
+
+
+class Goal(NamedTuple):
+    """A target that the error does not tell, looked at now and then on points of its own.
+
+    Compiled into the fit: pass the same function again, not an equal one.
+
+    Attributes:
+      reached: ``(predicted [M, C], probe) -> []`` bool; ``predicted`` are the values at the coordinates of one INR's
+        ``probe``, M points.
+      every: most steps between two looks, >= 1; there is one before the first step and one after the last.
+    """
+
+    reached: Callable[[Array, Datapoint], Array]
+    every: int
 
 
 def check_target(target_psnr: float | None, data_range: tuple[float, float] | None) -> float:

@@ -1,6 +1,5 @@
 """The solids of a neural dataset of shapes: surfaces as files and a picture, and their IoU with the originals."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -9,74 +8,72 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.inspection.solid_pictures import draw_surfaces
 from hyperinr.inspection.store_statistics import sample_rows
+from hyperinr.neural_datasets.signals import Signals
+from hyperinr.neural_datasets.solids import level_of, volumetric_iou
 from hyperinr.neural_datasets.store import NeuralDataset
-from hyperinr.neural_datasets.surfaces import extract_surface, volumetric_iou, write_surface
+from hyperinr.neural_datasets.surfaces import chamfer_distance, extract_surface, sample_surface, write_surface
 
 __all__ = ['draw_solids', 'volumetric_ious']
 
 RESOLUTION = 48
-
-Truth = Callable[[int, np.ndarray], np.ndarray]
-"""``(source index, coords [n, 3]) -> values [n, 1]`` of a signal anywhere."""
-
-
-def level_of(store: NeuralDataset) -> tuple[float, bool]:
-    """Value at the surface, and whether it is higher inside: occupancy in [0, 1], or signed distance about 0."""
-    low, _ = store.description.spec.data_range
-    return (0.0, False) if low < 0 else (0.5, True)
+NUM_SURFACE = 5000
+"""Points of each surface for the Chamfer distance."""
+ANOTHER_DRAW = 1
+"""Of probes: not the points at which a fit looked for its target."""
 
 
-def volumetric_ious(
-    store: NeuralDataset, truth: Truth, *, most: int = 100, num_points: int = 50_000, seed: int = 0
-) -> np.ndarray:
-    """IoU ``[n]`` of some INRs with their originals.
+def volumetric_ious(store: NeuralDataset, signals: Signals, *, most: int = 100, seed: int = 0) -> np.ndarray | None:
+    """IoU ``[n]`` of some INRs with their originals, at points that no fit has seen; ``None`` if these are no solids.
 
     Args:
       store: of shapes.
-      truth: the originals.
+      signals: the originals.
       most: n is at most this.
-      num_points: uniform in the cube, for each.
-      seed: of the choice and of the points.
+      seed: of the choice.
     """
-    level, is_high = level_of(store)
-    apply = jax.jit(store.inr.apply)
-
-    def is_inside(values: np.ndarray) -> np.ndarray:
-        return values[:, 0] > level if is_high else values[:, 0] < level
-
-    def iou(row: int) -> float:
-        tree = jax.tree.map(lambda leaf: leaf[0], store.pytrees([row]))
-        source = int(store.column('source_index')[row])
-        return volumetric_iou(
-            lambda points: is_inside(np.asarray(apply(tree, points))),
-            lambda points: is_inside(truth(source, points)),
-            num_points=num_points,
-            seed=seed,
-        )
-
-    return np.array([iou(int(row)) for row in sample_rows(store, most=most, seed=seed)])
+    rows = sample_rows(store, most=most, seed=seed)
+    sources, level = store.column('source_index')[rows], level_of(store.description.spec)
+    found = []
+    for row, source in zip(rows, sources, strict=True):
+        probe = signals.probes([source], draw=ANOTHER_DRAW)
+        if probe is None:
+            return None
+        first = lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)
+        found.append(volumetric_iou(store.inr, first(store.pytrees([row])), first(probe), level))
+    return np.asarray(found)
 
 
-def draw_solids(store: NeuralDataset, rows: dict[str, np.ndarray], folder: Path) -> Path:
+def draw_solids(
+    store: NeuralDataset, rows: dict[str, np.ndarray], folder: Path, signals: Signals | None = None
+) -> tuple[Path, list[float]]:
     """Writes the surface of each row as ``solid_<index>.obj`` and a picture of all.
 
     Args:
       store: of shapes.
       rows: caption -> rows.
       folder: to write to.
+      signals: the originals.
+
+    Returns:
+      The picture, and the Chamfer distances of the rows to their originals, where there are some.
     """
-    level, is_high = level_of(store)
-    surfaces = {}
+    level, is_high = level_of(store.description.spec)
+    surfaces, chamfers = {}, {}
     for name, group in rows.items():
         for row in group:
-            index, psnr = int(store.column('index')[row]), float(store.column('psnr_db')[row])
+            index, iou = int(store.column('index')[row]), float(store.column('iou')[row])
             tree = jax.tree.map(lambda leaf: leaf[0], store.pytrees([row]))
             try:
                 surface = extract_surface(store.inr, tree, resolution=RESOLUTION, level=level, inside_is_high=is_high)
             except InputError:
                 continue  # an INR without a solid has no surface to draw; its PSNR is on the page
             write_surface(folder / f'solid_{index}.obj', surface)
-            surfaces[f'{name} {index}: {psnr:.1f} dB'] = surface
+            source = int(store.column('source_index')[row])
+            original = None if signals is None else signals.surface(source, NUM_SURFACE)
+            if original is not None:
+                chamfers[index] = chamfer_distance(sample_surface(surface, NUM_SURFACE), original)
+            known = f'IoU {iou:.3f}' if np.isfinite(iou) else f'{store.column("psnr_db")[row]:.1f} dB'
+            surfaces[f'{name} {index}: {known}'] = surface
     if not surfaces:
         raise InputError(f'no INR of {store.folder} holds a solid at the level {level}.')
-    return draw_surfaces(surfaces, folder / 'solids.png')
+    return draw_surfaces(surfaces, folder / 'solids.png'), list(chamfers.values())

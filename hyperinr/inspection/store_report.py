@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from hyperinr.inspection.store_statistics import (
     sample_rows,
     tensor_statistics,
 )
+from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import NeuralDataset
-from hyperinr.types import Datapoint
 
 __all__ = ['inspect_store']
 
@@ -48,8 +48,7 @@ def inspect_store(
     store: NeuralDataset,
     out: str | os.PathLike,
     *,
-    signals: Callable[[np.ndarray], Datapoint] | None = None,
-    truth: Callable[[int, np.ndarray], np.ndarray] | None = None,
+    signals: Signals | None = None,
     most: int = 2000,
     seed: int = 0,
 ) -> tuple[Path, dict[str, Any]]:
@@ -58,8 +57,7 @@ def inspect_store(
     Args:
       store: with at least one INR.
       out: folder for ``index.html``, ``figures.json`` and the PNGs.
-      signals: source indices ``[B]`` -> datapoints, to put beside the reconstructions; ``None``: without originals.
-      truth: ``(source index, coords [n, 3]) -> values``, for the IoU of solids; ``None``: not measured.
+      signals: to put beside the reconstructions, and to measure the IoU of solids anew; ``None``: without originals.
       most: INRs that statistics and the projection look at.
       seed: of their choice.
 
@@ -90,9 +88,12 @@ def inspect_store(
     if shape is not None and len(shape) == 2:
         pictures.append(_draw_examples(store, shape, signals, folder / 'reconstructions.png'))
     if store.description.spec.coord_dims == 3:
-        pictures.append(draw_solids(store, _examples(store), folder))
-        if truth is not None:
-            ious = volumetric_ious(store, truth, seed=seed)
+        picture, chamfers = draw_solids(store, _examples(store), folder, signals)
+        pictures.append(picture)
+        if chamfers:
+            figures['chamfer'] = {'num': len(chamfers), 'median': float(np.median(chamfers)), 'most': max(chamfers)}
+        ious = None if signals is None else volumetric_ious(store, signals, seed=seed)
+        if ious is not None:
             figures['iou'] = {'num': len(ious), 'least': float(ious.min()), 'median': float(np.median(ious))}
     with replacing(folder / 'figures.json') as temporary:
         temporary.write_text(json.dumps(figures, indent=2), encoding='utf-8')
@@ -127,9 +128,7 @@ def _draw_plane(plane: np.ndarray, share: np.ndarray, labels: np.ndarray, path: 
     return _save(figure, path)
 
 
-def _draw_examples(
-    store: NeuralDataset, shape: Sequence[int], signals: Callable[[np.ndarray], Datapoint] | None, path: Path
-) -> Path:
+def _draw_examples(store: NeuralDataset, shape: Sequence[int], signals: Signals | None, path: Path) -> Path:
     groups = _examples(store)
     lines = 2 if signals is not None else 1
     figure = _figure(1.3 * NUM_EXAMPLES * 3, 1.6 * lines)
@@ -146,15 +145,16 @@ def _draw_examples(
             title = f'{name} {store.column("psnr_db")[row]:.1f} dB'
             _show(axes[0, column], _unit(values, data_range), title)
             if signals is not None:
-                original = np.asarray(signals(store.column('source_index')[[row]]).values[0]).reshape(*shape, -1)
+                original = np.asarray(signals.batch(store.column('source_index')[[row]]).values[0]).reshape(*shape, -1)
                 _show(axes[1, column], _unit(original, data_range), 'original')
     return _save(figure, path)
 
 
 def _examples(store: NeuralDataset) -> dict[str, np.ndarray]:
-    """Rows of the best, of the middle and of the worst PSNR, without those that diverged."""
+    """Rows of the best, of the middle and of the worst by IoU if there is one, else by PSNR; none that diverged."""
     rows = store.where(status=('ok', 'missed_target'))
-    order = rows[np.argsort(store.column('psnr_db')[rows], kind='stable')]
+    name = 'iou' if np.isfinite(store.column('iou')[rows]).any() else 'psnr_db'
+    order = rows[np.argsort(store.column(name)[rows], kind='stable')]
     count = min(NUM_EXAMPLES, len(order))
     middle = max(0, len(order) // 2 - count // 2)
     return {'best': order[::-1][:count], 'median': order[middle : middle + count], 'worst': order[:count]}
@@ -179,6 +179,9 @@ def _page(
     if 'iou' in figures:
         iou = figures['iou']
         summary.append(('IoU, least and median', f'{iou["least"]:.4f}, {iou["median"]:.4f} of {iou["num"]} INRs'))
+    if 'chamfer' in figures:
+        chamfer = figures['chamfer']
+        summary.append(('Chamfer distance, median and most', f'{chamfer["median"]:.4f}, {chamfer["most"]:.4f}'))
     columns = ('tensor', 'mean', 'std', 'least', 'most', 'std between INRs')
     numbers = [(each.path, *(f'{value:.4g}' for value in each[1:])) for each in tensors]
     parts = [_table(summary)]

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import START_KINDS, Description
-from hyperinr.neural_datasets.shards import COLUMNS, write_shard
+from hyperinr.neural_datasets.shards import COLUMNS, write_shards
 from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.neural_datasets.weight_files import fold_omega
 from hyperinr.neural_datasets.worker import open_for_fitting
@@ -61,7 +60,7 @@ def foreign_bundle(weights: np.ndarray, labels: np.ndarray, description: Descrip
     columns['label'] = labels
     columns['start'] = np.full(count, START_KINDS.index('imported'))
     columns['steps'] = np.full(count, -1)
-    columns['mse'] = columns['psnr_db'] = np.full(count, np.nan)
+    columns['mse'] = columns['psnr_db'] = columns['iou'] = np.full(count, np.nan)
     return Bundle(weights, columns, description)
 
 
@@ -94,7 +93,6 @@ def write_store(folder: str | os.PathLike, bundle: Bundle) -> Path:
         columns['index'] = columns['source_index'] = np.arange(count)
         columns['seed'] = np.zeros(count)
     open_for_fitting(folder, description)
-    for begin, end in description.shards():
-        part = jax.tree.map(lambda column, begin=begin, end=end: column[begin:end], columns)
-        write_shard(folder, bundle.weights[begin:end], part)
+    cut = lambda begin, end: {name: column[begin:end] for name, column in columns.items()}
+    write_shards(folder, ((bundle.weights[begin:end], cut(begin, end)) for begin, end in description.shards()))
     return folder

@@ -114,6 +114,11 @@ def print_summary(folder: str | os.PathLike, seconds: float) -> None:
     if len(psnr):
         low, middle, high = np.quantile(psnr, [0.01, 0.5, 0.99])
         rows.append(('PSNR, 1 % / median / 99 %', f'{low:.1f} / {middle:.1f} / {high:.1f} dB'))
+    iou = store.column('iou')
+    iou = iou[np.isfinite(iou)]
+    if len(iou):
+        rows.append(('IoU, least / median', f'{iou.min():.4f} / {np.median(iou):.4f}'))
+    if len(psnr):
         rows.append(('steps, mean', f'{store.column("steps").mean():.1f}'))
     rows += [('size on disk', f'{size / 1e6:,.1f} MB'), ('this command took', duration(seconds))]
     print_table(str(store.folder), rows)

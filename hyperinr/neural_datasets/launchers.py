@@ -14,7 +14,14 @@ from typing import IO
 
 from hyperinr.errors import InputError, RunError
 
-__all__ = ['check_status', 'launch_local', 'launch_ray', 'run_worker', 'worker_command', 'worker_environment']
+__all__ = [
+    'check_status',
+    'launch_local',
+    'launch_ray',
+    'run_worker',
+    'worker_command',
+    'worker_environment',
+]
 
 MAX_RESTARTS = 5
 """Of each worker: a machine that kills it more often wants a look."""
@@ -33,17 +40,21 @@ def worker_command(
     return [*command, '--worker', f'{worker}/{num_workers}']
 
 
-def worker_environment() -> dict[str, str]:
-    """One device and one thread for each worker: workers are how a machine's cores are used, and INRs are small."""
+def worker_environment(num_devices: int = 1) -> dict[str, str]:
+    """So many CPU devices for a worker, at least one, each of one thread: INRs are small."""
     flags = [flag for flag in os.environ.get('XLA_FLAGS', '').split() if 'device_count' not in flag]
     return {
         'NPROC': os.environ.get('NPROC', '1'),
-        'XLA_FLAGS': ' '.join([*flags, '--xla_force_host_platform_device_count=1']),
+        'XLA_FLAGS': ' '.join([*flags, f'--xla_force_host_platform_device_count={max(1, num_devices)}']),
     }
 
 
 def launch_local(
-    commands: Sequence[Sequence[str]], *, on_poll: Callable[[], None] = lambda: None, max_restarts: int = MAX_RESTARTS
+    commands: Sequence[Sequence[str]],
+    *,
+    environment: Mapping[str, str] | None = None,
+    on_poll: Callable[[], None] = lambda: None,
+    max_restarts: int = MAX_RESTARTS,
 ) -> None:
     """Runs every command in a process of its own; returns when all have ended well.
 
@@ -51,13 +62,15 @@ def launch_local(
 
     Args:
       commands: of `worker_command`.
+      environment: of each, besides this process's own; ``None``: `worker_environment`.
       on_poll: called a few times a second.
       max_restarts: of each command.
 
     Raises:
       InputError, RunError: what a worker reported, or that one was killed too often.
     """
-    workers = [_Process(command) for command in commands]
+    variables = worker_environment() if environment is None else environment
+    workers = [_Process(command, variables) for command in commands]
     try:
         while True:
             states = [worker.poll(max_restarts) for worker in workers]
@@ -73,8 +86,9 @@ def launch_local(
 class _Process:
     """One worker process and its successors."""
 
-    def __init__(self, command: Sequence[str]):
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]):
         self._command = list(command)
+        self._environment = {**os.environ, **environment}
         self._restarts = 0
         self._process: subprocess.Popen | None = None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the processes
@@ -86,7 +100,7 @@ class _Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
-            env={**os.environ, **worker_environment()},
+            env=self._environment,
         )
 
     def poll(self, max_restarts: int) -> bool:

@@ -9,9 +9,12 @@ import optax
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.neural_datasets import optimizers, starts
+from hyperinr.fitting import Goal, Subsampling, optimizers, rate_schedules
+from hyperinr.fitting.optimizers import FlatOptimizer
+from hyperinr.neural_datasets import starts
 from hyperinr.neural_datasets.description import COORDINATES, Description
 from hyperinr.neural_datasets.signals import Signals
+from hyperinr.neural_datasets.solids import iou_goal, level_of
 from hyperinr.training.model import Model
 from hyperinr.training.run_directory import versions
 from hyperinr.types import Inr
@@ -33,60 +36,87 @@ class Plan(NamedTuple):
       splits: of the source, in this order.
       num_steps: gradient steps, or the most where there is a target.
       target_psnr_db: to stop at; ``None``: never.
+      target_iou: intersection over union to stop at; ``None``: never.
+      steps_per_look: how often a target IoU is looked at.
+      subsampling: of the points of each step; ``None``: every step sees all.
       num_parallel: INRs of one compiled call.
       shard_size: INRs of one file: what a killed worker loses at most.
     """
 
-    optimizer: optax.GradientTransformation
+    optimizer: FlatOptimizer
     start: starts.StartRule
     seeds: tuple[int, ...]
     splits: tuple[str, ...]
     num_steps: int
     target_psnr_db: float | None
+    target_iou: float | None
+    steps_per_look: int
+    subsampling: Subsampling | None
     num_parallel: int
     shard_size: int
 
 
 def neural_dataset(
     *,
-    optimizer: Callable[..., optax.GradientTransformation] = optimizers.adam,
-    schedule: Callable[..., optax.Schedule] = optimizers.constant,
+    optimizer: Callable[..., FlatOptimizer] = optimizers.adam,
+    schedule: Callable[..., optax.Schedule] = rate_schedules.constant,
     start: Callable[[], starts.StartRule] = starts.random,
     seeds: Sequence[int] = (0,),
     splits: Sequence[str] = ('train', 'validation', 'test'),
     num_steps: int = 500,
     target_psnr_db: float | None = None,
+    target_iou: float | None = None,
+    steps_per_look: int = 25,
+    subsampling: Callable[[], Subsampling] | None = None,
     num_parallel: int = 64,
     shard_size: int = 256,
 ) -> Plan:
     """Composes a plan from factories whose hyperparameters are already bound. Dataset and INR are the experiment's.
 
     Args:
-      optimizer: ``(schedule=) -> optax.GradientTransformation``.
+      optimizer: ``(schedule=) -> FlatOptimizer``, one of `hyperinr.fitting.optimizers`.
       schedule: ``(num_steps=) -> optax.Schedule``.
       start: ``() -> StartRule``.
       seeds: different whole numbers in [0, 2^31).
       splits: names of splits of the dataset.
       num_steps: >= 1.
       target_psnr_db: > 0, or ``None``.
+      target_iou: in (0, 1], or ``None``; for solids.
+      steps_per_look: >= 1.
+      subsampling: ``() -> Subsampling``, `hyperinr.fitting.subsampling`; ``None``: every step sees all points.
       num_parallel: >= 1.
       shard_size: >= 1.
 
     Raises:
-      ValueError: a number outside its range.
+      ValueError: a number outside its range, or two targets.
     """
     seeds = tuple(seeds)
     if not seeds or len(set(seeds)) != len(seeds) or any(not 0 <= seed <= MAX_SEED for seed in seeds):
         raise ValueError(f'seeds {seeds} must be different whole numbers in [0, 2^31), at least one.')
-    if min(num_steps, num_parallel, shard_size) < 1:
+    if min(num_steps, num_parallel, shard_size, steps_per_look) < 1:
         raise ValueError(
-            f'a neural dataset needs num_steps, num_parallel and shard_size >= 1, not {num_steps=}, {num_parallel=}, '
-            f'{shard_size=}.'
+            f'a neural dataset needs num_steps, num_parallel, steps_per_look and shard_size >= 1, not {num_steps=}, '
+            f'{num_parallel=}, {shard_size=}, {steps_per_look=}.'
         )
     if target_psnr_db is not None and not target_psnr_db > 0:
         raise ValueError(f'target_psnr_db must be above 0 dB, or None for no target, not {target_psnr_db}.')
-    made = optimizer(schedule=schedule(num_steps=num_steps))
-    return Plan(made, start(), seeds, tuple(splits), num_steps, target_psnr_db, num_parallel, shard_size)
+    if target_iou is not None and not 0 < target_iou <= 1:
+        raise ValueError(f'target_iou must lie in (0, 1], or be None for no target, not {target_iou}.')
+    if target_iou is not None and target_psnr_db is not None:
+        raise ValueError(f'give one target, not both {target_psnr_db=} and {target_iou=}; set the other to None.')
+    return Plan(
+        optimizer=optimizer(schedule=schedule(num_steps=num_steps)),
+        start=start(),
+        seeds=seeds,
+        splits=tuple(splits),
+        num_steps=num_steps,
+        target_psnr_db=target_psnr_db,
+        target_iou=target_iou,
+        steps_per_look=steps_per_look,
+        subsampling=None if subsampling is None else subsampling(),
+        num_parallel=num_parallel,
+        shard_size=shard_size,
+    )
 
 
 class Job(NamedTuple):
@@ -96,14 +126,20 @@ class Job(NamedTuple):
       plan: how to fit.
       inr: what is fitted.
       signals: to what.
+      optimizer: of every INR.
+      goal: a target IoU; ``None`` without one.
       starts: ``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``.
+      step_scale: ``datapoints [B, ...] ->`` factors of the optimiser's updates, leaves ``[B, ...]``, or ``None``: 1.
       description: what the store says of it.
     """
 
     plan: Plan
     inr: Inr
     signals: Signals
+    optimizer: optax.GradientTransformation
+    goal: Goal | None
     starts: Callable[..., Any]
+    step_scale: Callable[..., Any]
     description: Description
 
 
@@ -118,17 +154,25 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
       load_model: run directory -> model, for starts that need one.
 
     Raises:
-      InputError: see `starts.make_starts`.
+      InputError: no signals, a target IoU of what is no solid, and see `starts.make_starts`.
     """
     if len(signals) == 0:
         raise InputError(f'{signals.spec.name!r} has no signals in {", ".join(plan.splits)}.')
-    make, about_start = starts.make_starts(
+    goal = None
+    if plan.target_iou is not None:
+        if signals.probes([0]) is None:
+            raise InputError(
+                f'target_iou = {plan.target_iou} needs solids, and {signals.spec.name!r} has none; '
+                'set neural_dataset.target_iou = None, and target_psnr_db for another target.'
+            )
+        goal = iou_goal(level_of(signals.spec), target=plan.target_iou, every=plan.steps_per_look)
+    begin = starts.make_starts(
         plan.start, inr, signals.spec.coord_dims, num_seeds=len(plan.seeds), load_model=load_model
     )
-    shapes = jax.eval_shape(lambda: inr.init(jax.random.key(0), signals.spec.coord_dims))
+    spec = weights_lib.spec_of(jax.eval_shape(lambda: inr.init(jax.random.key(0), signals.spec.coord_dims)))
     description = Description(
         inr=dict(inr.metadata),
-        weights=weights_lib.spec_of(shapes),
+        weights=spec,
         spec=signals.spec._replace(num_datapoints=None, num_labels=None),
         coordinates=COORDINATES if signals.spec.grid_shape is not None else 'scattered points in [-1, 1]',
         source={
@@ -139,16 +183,17 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
         seeds=plan.seeds,
         num_signals=len(signals),
         shard_size=plan.shard_size,
-        start=about_start,
+        start=begin.about,
         fitting={
             'num_steps': plan.num_steps,
             'target_psnr_db': plan.target_psnr_db,
+            'target_iou': plan.target_iou,
             'num_parallel': plan.num_parallel,
         },
         config=config_text,
         versions={**versions(), **_source_versions()},
     )
-    return Job(plan, inr, signals, make, description)
+    return Job(plan, inr, signals, plan.optimizer(spec), goal, begin.weights, begin.step_scale, description)
 
 
 def _source_versions() -> dict[str, str]:
@@ -164,8 +209,5 @@ def _source_versions() -> dict[str, str]:
 
 
 def chunk_rows(begin: int, end: int, size: int) -> list[np.ndarray]:
-    """Indices of [begin, end) in chunks of exactly ``size``; the last repeats its last index to be as long.
-
-    Chunks follow from the shard alone, so an INR is always fitted in the same company, in the same compiled shape.
-    """
+    """Indices of [begin, end) in chunks of exactly ``size``, one compiled shape; the last repeats its last index."""
     return [np.minimum(np.arange(first, first + size), end - 1) for first in range(begin, end, size)]

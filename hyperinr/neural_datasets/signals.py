@@ -1,7 +1,7 @@
 """The signals of a neural dataset: chosen splits of a dataset as one sequence, and what identifies their content."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -79,17 +79,26 @@ class Signals:
         number, offset = self._locate(position)
         return self._sources[number].names(offset)
 
-    def truth(self) -> Callable[[int, np.ndarray], np.ndarray] | None:
-        """``(position, coords [n, D]) -> values [n, C]`` where the signals are known everywhere; else ``None``."""
-        evaluators = [getattr(source, 'evaluate', None) for source in self._sources]
-        if None in evaluators:
+    def probes(self, positions: Sequence[int] | np.ndarray, *, draw: int = 0) -> Datapoint | None:
+        """Points with leaves ``[B, M, ...]`` that the volume of solids is measured at; ``None`` if there are no solids.
+
+        Args:
+          positions: in the sequence.
+          draw: of the points: what was a target at one draw is measured independently at another.
+        """
+        if not all(hasattr(source, 'probe') for source in self._sources):
             return None
+        found = []
+        for position in np.asarray(positions, np.int64):
+            number, offset = self._locate(int(position))
+            found.append(self._sources[number].probe(offset, draw))  # type: ignore[attr-defined]
+        return stack(found)
 
-        def evaluate(position: int, coords: np.ndarray) -> np.ndarray:
-            number, offset = self._locate(position)
-            return evaluators[number](offset, coords)  # type: ignore[misc]
-
-        return evaluate
+    def surface(self, position: int, count: int) -> np.ndarray | None:
+        """Points ``[count, 3]`` on the surface of a solid; ``None`` if it is none."""
+        number, offset = self._locate(position)
+        draw = getattr(self._sources[number], 'surface', None)
+        return None if draw is None else draw(offset, count)
 
     def fingerprint(self) -> str:
         """SHA-256 of the sizes of the splits and of some signals: other data under the same name have another one."""

@@ -65,6 +65,6 @@ def launch_slurm(
         )
     except (NameError, ValueError) as error:
         raise InputError(f'--slurm: {str(error).splitlines()[0]}') from error
-    environment = worker_environment()
+    environment = worker_environment(int({**DEFAULTS, **(options or {})}['cpus_per_task']))
     jobs = executor.map_array(SlurmWorker(), [list(command) for command in commands], [environment] * len(commands))
     return [job.job_id for job in jobs]

@@ -8,14 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperinr import meta_learning
 from hyperinr.errors import InputError
 from hyperinr.training.model import Model
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['StartRule', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
-
-Starts = Callable[[np.ndarray, Datapoint], InrWeights]
-"""``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``; an INR's start depends on its seed and signal alone."""
+__all__ = ['StartMaker', 'StartRule', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
 
 
 class StartRule(NamedTuple):
@@ -26,11 +24,27 @@ class StartRule(NamedTuple):
       run: run directory of the model; empty where none is needed.
       noise: standard deviation of a normal perturbation, relative to that of each tensor of the start, so that several
         seeds give several INRs.
+      metric_power: of `meta_learning.learned_metric`, by which the run's learned rates go on shaping the steps; 0: not.
     """
 
     kind: str
     run: str = ''
     noise: float = 0.0
+    metric_power: float = 0.0
+
+
+class StartMaker(NamedTuple):
+    """A start rule with all that it needs.
+
+    Attributes:
+      weights: ``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``; each depends on its seed and signal alone.
+      step_scale: ``datapoints [B, ...] ->`` factors of the optimiser's updates, leaves ``[B, ...]``, or ``None``: 1.
+      about: what ``dataset.json`` says of it.
+    """
+
+    weights: Callable[[np.ndarray, Datapoint], InrWeights]
+    step_scale: Callable[[Datapoint], InrWeights | None]
+    about: dict[str, Any]
 
 
 def random() -> StartRule:
@@ -43,30 +57,32 @@ def shared() -> StartRule:
     return StartRule('shared')
 
 
-def generated(*, run: str, noise: float = 0.0) -> StartRule:
+def generated(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> StartRule:
     """What the model of a run generates for the signal: the hypernetwork's weights after its own adaptation steps.
 
     Args:
       run: directory of ``hyperinr train``.
-      noise: see `StartRule`.
+      noise: see `StartRule`; drawn for each seed and signal.
+      metric_power: see `StartRule`.
     """
-    return StartRule('generated', run, noise)
+    return StartRule('generated', run, noise, metric_power)
 
 
-def meta_learned(*, run: str, noise: float = 0.0) -> StartRule:
+def meta_learned(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> StartRule:
     """The start that a run learned for all signals alike: the base of its hypernetwork, or MAML's initialisation.
 
     Args:
       run: directory of ``hyperinr train``.
-      noise: see `StartRule`.
+      noise: see `StartRule`; drawn for each seed, so that all signals of a seed still begin at the same weights.
+      metric_power: see `StartRule`.
     """
-    return StartRule('meta_learned', run, noise)
+    return StartRule('meta_learned', run, noise, metric_power)
 
 
 def make_starts(
     rule: StartRule, inr: Inr, coord_dims: int, *, num_seeds: int, load_model: Callable[[str], Model]
-) -> tuple[Starts, dict[str, Any]]:
-    """The function that makes starts, and what ``dataset.json`` says of them.
+) -> StartMaker:
+    """What makes the starts of a neural dataset.
 
     Args:
       rule: the kind.
@@ -86,9 +102,11 @@ def make_starts(
             return inr.init(jax.random.fold_in(key, signal) if each_signal else key, coord_dims)
 
         vectorised = jax.jit(jax.vmap(fresh))
-        return lambda seeds, batch: vectorised(jnp.asarray(seeds, jnp.uint32), jnp.asarray(batch.index)), {
-            'kind': rule.kind
-        }
+        return StartMaker(
+            lambda seeds, batch: vectorised(jnp.asarray(seeds, jnp.uint32), jnp.asarray(batch.index)),
+            lambda batch: None,
+            {'kind': rule.kind},
+        )
     if num_seeds > 1 and rule.noise <= 0:
         raise InputError(
             f'a {rule.kind} start is the same for all {num_seeds} seeds, which would give the same INRs; '
@@ -102,6 +120,7 @@ def make_starts(
         'step': model.metadata.get('step'),
         'parameters_sha256': _digest(model),
         'noise': rule.noise,
+        'metric_power': rule.metric_power,
     }
     if rule.kind == 'generated':
         plain: Callable[[Datapoint], InrWeights] = model.generate
@@ -119,9 +138,15 @@ def make_starts(
         weights = plain(batch)
         if rule.noise <= 0:
             return weights
-        return perturb(weights, jnp.asarray(seeds, jnp.uint32), jnp.asarray(batch.index), rule.noise)
+        signals = batch.index if rule.kind == 'generated' else np.zeros(len(batch.index), np.int32)
+        return perturb(weights, jnp.asarray(seeds, jnp.uint32), jnp.asarray(signals), rule.noise)
 
-    return starts, about
+    def step_scale(batch: Datapoint) -> InrWeights | None:
+        if not rule.metric_power:
+            return None
+        return meta_learning.learned_metric(model.learner, model.params, batch, power=rule.metric_power)
+
+    return StartMaker(starts, step_scale, about)
 
 
 def _perturbed(weights: InrWeights, seed: Array, signal: Array, noise: Array) -> InrWeights:

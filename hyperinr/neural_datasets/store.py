@@ -110,11 +110,12 @@ class NeuralDataset:
             self._columns[name] = np.concatenate(parts) if parts else np.zeros(0, COLUMNS[name])
         return self._columns[name]
 
-    def where(self, *, min_psnr_db: float | None = None, **conditions: Any) -> np.ndarray:
+    def where(self, *, min_psnr_db: float | None = None, min_iou: float | None = None, **conditions: Any) -> np.ndarray:
         """Rows ``[n]`` that satisfy all conditions.
 
         Args:
           min_psnr_db: least PSNR.
+          min_iou: least intersection over union; what is no solid has none.
           **conditions: column -> a value or several of which one must hold; ``status`` and ``start`` by name.
 
         Raises:
@@ -126,6 +127,8 @@ class NeuralDataset:
         keep = np.ones(len(self), bool)
         if min_psnr_db is not None:
             keep &= self.column('psnr_db') >= min_psnr_db
+        if min_iou is not None:
+            keep &= self.column('iou') >= min_iou
         for name, wanted in conditions.items():
             values = [wanted] if isinstance(wanted, str) or np.ndim(wanted) == 0 else list(wanted)
             codes = {'status': STATUSES, 'start': START_KINDS}.get(name, ())

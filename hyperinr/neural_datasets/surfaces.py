@@ -4,7 +4,6 @@ Lorensen and Cline, "Marching cubes" (1987), for the mesh. Letters: ``V`` corner
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +13,9 @@ import numpy as np
 from hyperinr import coordinates
 from hyperinr.errors import InputError
 from hyperinr.files import replacing
-from hyperinr.types import Array, Inr, InrWeights
+from hyperinr.types import Inr, InrWeights
 
-__all__ = ['Surface', 'chamfer_distance', 'extract_surface', 'sample_surface', 'volumetric_iou', 'write_surface']
+__all__ = ['Surface', 'chamfer_distance', 'extract_surface', 'sample_surface', 'write_surface']
 
 CHUNK = 2**16
 
@@ -97,27 +96,6 @@ def write_surface(path: str | os.PathLike, surface: Surface) -> None:
         raise InputError(f'{path}: a surface is written as .obj or .ply.')
     with replacing(path) as temporary:
         temporary.write_text('\n'.join(lines) + '\n', encoding='ascii')
-
-
-def volumetric_iou(
-    inside: Callable[[np.ndarray], Array],
-    other: Callable[[np.ndarray], Array],
-    *,
-    num_points: int = 100_000,
-    seed: int = 0,
-) -> float:
-    """Intersection over union of two solids in [-1, 1]^3, by uniform points; 1 where both are empty.
-
-    Args:
-      inside: ``[n, 3]`` float32 -> ``[n]`` bool.
-      other: the same.
-      num_points: the standard deviation falls as the root of those in the union.
-      seed: of the points.
-    """
-    points = np.random.default_rng(seed).uniform(-1, 1, (num_points, 3)).astype(np.float32)
-    first, second = np.asarray(inside(points), bool), np.asarray(other(points), bool)
-    union = int(np.sum(first | second))
-    return float(np.sum(first & second) / union) if union else 1.0
 
 
 def sample_surface(surface: Surface, count: int, *, seed: int = 0) -> np.ndarray:

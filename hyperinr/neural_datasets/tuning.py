@@ -13,8 +13,8 @@ import numpy as np
 from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, RunError
-from hyperinr.neural_datasets.fit_job import FittedChunk, fit_chunk
-from hyperinr.neural_datasets.plan import Job, chunk_rows
+from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows
+from hyperinr.neural_datasets.plan import Job
 from hyperinr.searching import space as spaces
 from hyperinr.searching.space import Space
 
@@ -94,18 +94,16 @@ def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] =
       RunError: no INR reached the target.
     """
     labels = check_objective(job, found)
-    count = len(labels)
     num_weights = weights_lib.count(job.description.weights)
-    chunks = chunk_rows(0, count, job.plan.num_parallel)
+    size = job.plan.num_parallel
+    chunks = [np.arange(first, min(first + size, len(labels))) for first in range(0, len(labels), size)]
     _fit(job, chunks[0])  # compiles
     parts: list[FittedChunk] = []
     seconds, value = 0.0, 0.0
     for number, rows in enumerate(chunks):
         began = time.perf_counter()
-        fitted = _fit(job, rows)
+        parts.append(_fit(job, rows))
         seconds += time.perf_counter() - began
-        keep = min(len(rows), count - number * len(rows))
-        parts.append(FittedChunk(*(leaf[:keep] for leaf in fitted)))
         whole = FittedChunk(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
         if found.objective == 'accuracy':
             continue
@@ -134,16 +132,7 @@ def check_objective(job: Job, found: Search) -> np.ndarray:
 
 
 def _fit(job: Job, rows: np.ndarray) -> FittedChunk:
-    datapoints = job.signals.batch(rows)
-    return fit_chunk(
-        job.inr,
-        job.starts(np.full(len(rows), job.plan.seeds[0]), datapoints),
-        datapoints,
-        optimizer=job.plan.optimizer,
-        num_steps=job.plan.num_steps,
-        target_psnr_db=job.plan.target_psnr_db,
-        data_range=job.signals.spec.data_range,
-    )
+    return fit_rows(job, np.full(len(rows), job.plan.seeds[0]), rows)
 
 
 def _value(

@@ -23,8 +23,8 @@ from hyperinr.neural_datasets.description import (
     check_same,
     read_description,
 )
-from hyperinr.neural_datasets.fit_job import FittedChunk, fit_chunk
-from hyperinr.neural_datasets.plan import Job, chunk_rows
+from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows, rows_per_call
+from hyperinr.neural_datasets.plan import Job
 from hyperinr.neural_datasets.shards import list_shards, partial_files, read_header, shard_path, write_shard
 
 __all__ = ['FitReport', 'fit_range', 'open_for_fitting']
@@ -140,17 +140,14 @@ def _fit_shard(
         for leftover in partial_files(folder, begin, end):
             leftover.unlink(missing_ok=True)
     claim.report(0)
-    parts = []
-    for first, rows in zip(
-        range(begin, end, job.plan.num_parallel), chunk_rows(begin, end, job.plan.num_parallel), strict=True
-    ):
-        count = min(job.plan.num_parallel, end - first)
-        chunk = _fit_rows(job, rows)
-        parts.append(FittedChunk(*(leaf[:count] for leaf in chunk)))
-        claim.report(first + count - begin)
-        on_progress(count)
-    whole = FittedChunk(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
     seeds, signals = _seeds_and_signals(job.description, np.arange(begin, end))
+    parts, step = [], rows_per_call(job)
+    for first in range(0, end - begin, step):
+        rows = slice(first, min(first + step, end - begin))
+        parts.append(fit_rows(job, seeds[rows], signals[rows]))
+        claim.report(rows.stop)
+        on_progress(rows.stop - first)
+    whole = FittedChunk(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
     mse = whole.mse.astype(np.float32)
     columns = {
         'index': np.arange(begin, end),
@@ -161,6 +158,7 @@ def _fit_shard(
         'steps': whole.steps,
         'mse': mse,
         'psnr_db': np.asarray(metrics.psnr_from_mse(mse, job.signals.spec.data_range)),
+        'iou': whole.iou,
         'status': whole.status,
     }
     try:
@@ -172,17 +170,3 @@ def _fit_shard(
 def _seeds_and_signals(description: Description, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     positions, signals = np.divmod(indices, description.num_signals)
     return np.asarray(description.seeds, np.int64)[positions], signals
-
-
-def _fit_rows(job: Job, rows: np.ndarray) -> FittedChunk:
-    seeds, signals = _seeds_and_signals(job.description, rows)
-    datapoints = job.signals.batch(signals)
-    return fit_chunk(
-        job.inr,
-        job.starts(seeds, datapoints),
-        datapoints,
-        optimizer=job.plan.optimizer,
-        num_steps=job.plan.num_steps,
-        target_psnr_db=job.plan.target_psnr_db,
-        data_range=job.signals.spec.data_range,
-    )

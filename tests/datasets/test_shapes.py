@@ -1,11 +1,12 @@
 """Solids and meshes: distances against closed forms and brute force, points where they should be."""
 
+import jax
 import numpy as np
 import pytest
 
 from hyperinr import datasets
 from hyperinr.datasets.meshes import Mesh, read_mesh
-from hyperinr.datasets.shapes import PointRule, draw_pool
+from hyperinr.datasets.shapes import PointRule, draw_pool, draw_probe
 from hyperinr.datasets.solids import FAMILIES, Solid
 from hyperinr.errors import InputError
 from tests.datasets.sources import write_meshes
@@ -45,6 +46,29 @@ def test_points_are_half_uniform_and_half_near_the_surface():
     far, _ = draw_pool(solid, RULE._replace(near_fraction=0.0), np.random.default_rng(1))
     assert (np.abs(solid.signed_distance(far)) < 0.06).mean() < 0.3
     np.testing.assert_array_equal(values[:, 0], solid.signed_distance(points.astype(float)) < 0)
+
+
+def test_a_probe_measures_volumes_whatever_its_box():
+    """The volume of a capsule to 3 %, with more points inside than its share of the cube."""
+    solid = Solid('capsule', np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    half, radius = rng.uniform(0.2, 0.5), rng.uniform(0.1, 0.3)
+    volume = 2 * half * np.pi * radius**2 + 4 / 3 * np.pi * radius**3
+    points, weight = draw_probe(solid, np.random.default_rng(0))
+    inside = solid.inside(points)
+    np.testing.assert_allclose(8 * weight[inside].sum() / weight.sum(), volume, rtol=0.03)
+    assert inside.mean() > 3 * volume / 8
+    np.testing.assert_allclose(8 * weight[points[:, 0] > 0].sum() / weight.sum(), 4, rtol=0.05)
+
+
+def test_probes_have_points_of_their_own_for_every_draw():
+    source = datasets.solids(num_train=1, num_points=50, quantity='signed_distance').splits['train']
+    first, again, other = source.probe(0), source.probe(0), source.probe(0, 1)
+    np.testing.assert_array_equal(first.coords, again.coords)
+    assert not (first.coords == other.coords).all(axis=1).any()
+    np.testing.assert_array_equal(first.values, source.evaluate(0, first.coords))
+    np.testing.assert_allclose(source.evaluate(0, source.surface(0, 30)), 0, atol=1e-4)
+    np.testing.assert_array_equal(source.surface(0, 30), source.surface(0, 30))
 
 
 def test_signed_distances_are_clipped_and_labels_are_families():
@@ -92,7 +116,7 @@ def test_meshes_are_scaled_cached_and_classed_by_folder(tmp_path, monkeypatch):
     write_meshes(tmp_path / 'meshes')
     options = {'path': str(tmp_path / 'meshes'), 'num_points': 30, 'data_dir': str(tmp_path / 'cache')}
     dataset = datasets.mesh_folder(**options)
-    first = dataset.splits['train'][0]
+    first, probe = dataset.splits['train'][0], dataset.splits['train'].probe(0)
     assert {name: len(source) for name, source in dataset.splits.items()} == {'train': 8, 'validation': 1, 'test': 1}
     for source in dataset.splits.values():
         for index in range(len(source)):
@@ -100,9 +124,10 @@ def test_meshes_are_scaled_cached_and_classed_by_folder(tmp_path, monkeypatch):
     from hyperinr.datasets import meshes
 
     monkeypatch.setattr(meshes, 'read_mesh', lambda path: pytest.fail('the cache was not used'))
-    again = datasets.mesh_folder(**options).splits['train'][0]
-    np.testing.assert_array_equal(first.values, again.values)
-    np.testing.assert_array_equal(first.coords, again.coords)
+    kept = datasets.mesh_folder(**options).splits['train']
+    for before, after in ((first, kept[0]), (probe, kept.probe(0))):
+        jax.tree.map(np.testing.assert_array_equal, before, after)
+    assert len(probe.coords) > len(first.coords)
 
 
 def test_a_mesh_is_turned_the_right_side_out_and_fills_the_cube(tmp_path):

@@ -15,6 +15,7 @@ from hyperinr.types import Datapoint
 SIREN = inrs.siren(channels=1, width=8, depth=3)
 WEIGHTS = SIREN.init(jax.random.key(0), 2)
 SPEC = weights_lib.spec_of(WEIGHTS)
+SPEC_SIZE = sum(SPEC.sizes)
 CURVATURES = jnp.array([0.5, 1.0, 4.0])
 
 
@@ -63,7 +64,7 @@ def test_curvature_beats_gradient_descent_on_an_ill_conditioned_bowl(name):
     spec = weights_lib.WeightSpec(('layer_0/b',), ((3,),))
     optimizer = optimizers.make('lbfgs', 1.0, spec)
     if name == 'diagonal_curvature':
-        optimizer = optimizers.diagonal_curvature(1.0, decay=0.0, floor=0.5)
+        optimizer = optimizers.diagonal_curvature(learning_rate=1.0, decay=0.0, floor=0.5)(spec)
     found = descend(optimizer, jnp.zeros(3), gradient, 20)
     plain = descend(optax.sgd(2 / 4.5), jnp.zeros(3), gradient, 20)
     assert np.abs(found - 1).max() < 0.5 * np.abs(plain - 1).max()
@@ -72,7 +73,8 @@ def test_curvature_beats_gradient_descent_on_an_ill_conditioned_bowl(name):
 def test_diagonal_curvature_is_apollos_weak_secant_equation():
     """The numbers of a double-precision loop, and the equation that they stand for."""
     gradients = np.random.default_rng(0).normal(size=(6, 5))
-    optimizer = optimizers.diagonal_curvature(0.3, decay=0.8, floor=0.05, epsilon=1e-9, largest_step=2.0)
+    make = optimizers.diagonal_curvature(learning_rate=0.3, decay=0.8, floor=0.05, epsilon=1e-9, largest_step=2.0)
+    optimizer = make(SPEC)
     state = optimizer.init(jnp.zeros(5))
     mean, diagonal, last = np.zeros(5), np.zeros(5), np.zeros(5)
     for step, gradient in enumerate(gradients, start=1):
@@ -88,7 +90,7 @@ def test_diagonal_curvature_is_apollos_weak_secant_equation():
 
 
 def test_the_first_step_of_lbfgs_is_no_longer_than_its_cut():
-    optimizer = optimizers.limited_memory(0.5, largest_step=0.1)
+    optimizer = optimizers.lbfgs(learning_rate=0.5, largest_step=0.1)(SPEC)
     for size in (1e-3, 1e3):
         updates, _ = optimizer.update(jnp.full(4, size), optimizer.init(jnp.zeros(4)), jnp.zeros(4))
         assert float(jnp.linalg.norm(updates)) <= 0.05 * 1.0001
@@ -113,6 +115,30 @@ def test_every_optimiser_fits_a_wave_at_a_rate_of_its_own(name):
     assert np.isfinite(mse).all()
     assert mse[:, -1].min() < 0.1 * mse[0, 0]
     assert len(set(mse[:, -1])) == len(mse)
+
+
+@pytest.mark.parametrize('name', optimizers.OPTIMIZERS)
+def test_a_schedule_is_a_factor_of_the_rate_in_every_step(name):
+    """Two steps under a schedule are those of two constant rates, the state carried over."""
+    factors = (0.5, 0.2)
+    schedule = lambda step: jnp.asarray(factors)[jnp.asarray(step, int)]
+    gradients = [jnp.cos(jnp.arange(SPEC_SIZE) + k) for k in range(2)]
+    flat = weights_lib.flatten(WEIGHTS, SPEC)
+    scheduled = optimizers.OPTIMIZERS[name](learning_rate=0.1, schedule=schedule)(SPEC)
+    state, plain_state = scheduled.init(flat), None
+    for gradient, factor in zip(gradients, factors, strict=True):
+        plain = optimizers.OPTIMIZERS[name](learning_rate=0.1 * factor)(SPEC)
+        plain_state = plain.init(flat) if plain_state is None else plain_state
+        update, state = scheduled.update(gradient, state, flat)
+        expected, plain_state = plain.update(gradient, plain_state, flat)
+        np.testing.assert_allclose(update, expected, rtol=2e-4, atol=1e-7)
+
+
+def test_a_rate_that_is_not_positive_is_refused():
+    for name, factory in optimizers.OPTIMIZERS.items():
+        with pytest.raises(ValueError, match='learning_rate must be above 0, not -1'):
+            factory(learning_rate=-1)
+        assert name in optimizers.RATES
 
 
 def test_an_unknown_optimiser_is_named():

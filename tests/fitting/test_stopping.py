@@ -111,6 +111,48 @@ def test_a_finished_inr_takes_no_further_step(trajectory):
     assert len(calls) == found.num_steps.sum() + reached + 8
 
 
+@pytest.mark.parametrize('way', list(WAYS))
+def test_a_goal_is_looked_at_now_and_then_and_stops_each_inr(way, trajectory):
+    """Oracle: the recorded weights of the full fit, evaluated at the probe after every fourth step."""
+    weights, datapoints, full, _ = trajectory
+    rng = np.random.default_rng(1)
+    coords = rng.uniform(-1, 1, (NUM_INRS, 9, 2)).astype(np.float32)
+    probes = datapoints._replace(
+        coords=coords, values=rng.uniform(size=(NUM_INRS, 9, 3)), weight=np.ones((NUM_INRS, 9))
+    )
+    apply = jax.vmap(jax.vmap(SIREN.apply, (0, None)))
+    distance = np.abs(np.asarray(apply(full.snapshots, coords)) - probes.values[:, None]).mean(axis=(2, 3))
+    looks = np.arange(0, NUM_STEPS + 1, 4).tolist() + [NUM_STEPS]
+    limit = float(np.median(distance[:, looks].min(axis=1))) + 1e-3
+    goal = fitting.Goal(lambda predicted, probe: jnp.abs(predicted - probe.values).mean() <= limit, 4)
+    found = fitting.fit(
+        SIREN,
+        weights,
+        datapoints,
+        optimizer=ADAM,
+        num_steps=NUM_STEPS,
+        goal=goal,
+        probes=probes,
+        batching=WAYS[way] if 'hand' not in way else WAYS[way]._replace(steps_per_round=8),
+    )
+    if way == 'rounds that close ranks':
+        looks = sorted({*looks, *range(0, NUM_STEPS, 2)})  # every round begins with a look
+    expected = []
+    for row in range(NUM_INRS):
+        reached = [step for step in looks if distance[row, step] <= limit]
+        expected.append((reached[0], Status.OK) if reached else (NUM_STEPS, Status.MISSED_TARGET))
+    assert {status for _, status in expected} == {Status.OK, Status.MISSED_TARGET}
+    assert list(zip(found.num_steps.tolist(), found.status.tolist(), strict=True)) == expected
+
+
+def test_a_goal_and_its_probes_come_together(trajectory):
+    weights, datapoints, _, _ = trajectory
+    goal = fitting.Goal(lambda predicted, probe: jnp.bool_(True), 1)
+    for options in ({'goal': goal}, {'probes': datapoints}, {'goal': goal._replace(every=0), 'probes': datapoints}):
+        with pytest.raises(InputError, match='goal'):
+            fitting.fit(SIREN, weights, datapoints, optimizer=ADAM, num_steps=5, **options)
+
+
 def test_a_start_that_is_good_enough_is_returned_as_it_is(trajectory):
     weights, datapoints, _, _ = trajectory
     found = fitting.fit(

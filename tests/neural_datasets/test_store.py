@@ -14,7 +14,7 @@ from hyperinr import neural_datasets
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import Description, read_description
-from hyperinr.neural_datasets.shards import COLUMNS, checksum, read_header, write_shard
+from hyperinr.neural_datasets.shards import COLUMNS, checksum, read_header, write_shard, write_shards
 from hyperinr.training.input_pipeline import Batches, Positions
 from tests.neural_datasets.tiny_store import NUM_SIGNALS, default_job, fit_tiny, tiny_dataset, tiny_job
 
@@ -192,6 +192,55 @@ def test_a_shard_with_gaps_or_without_columns_is_refused(tmp_path):
     assert path.name == 'weights-0-2.safetensors'
     assert path.stat().st_mode & 0o044 == 0o044 & ~_umask()
     assert read_header(path).tensors['weights'][1] == (2, 3)
+
+
+def columns_of(begin, end):
+    columns = {name: np.arange(begin, end).astype(dtype) for name, dtype in COLUMNS.items()}
+    return {**columns, 'index': np.arange(begin, end)}
+
+
+def test_a_shard_is_what_safetensors_writes(tmp_path):
+    from safetensors.numpy import save
+
+    weights = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    path = write_shard(tmp_path, weights, columns_of(0, 5))
+    tensors = {**columns_of(0, 5), 'weights': weights}
+    assert path.read_bytes() == save(tensors, metadata={'checksum': checksum(tensors)})
+
+
+def test_many_shards_at_once_are_the_same_files_as_one_after_the_other(tmp_path):
+    rng = np.random.default_rng(0)
+    shards = [(rng.normal(size=(4, 3)).astype(np.float32), columns_of(4 * k, 4 * k + 4)) for k in range(7)]
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+    for weights, columns in shards:
+        write_shard(tmp_path / 'a', weights, columns)
+    write_shards(tmp_path / 'b', iter(shards), num_threads=3)
+    names = [path.name for path in sorted((tmp_path / 'a').iterdir())]
+    assert names == [path.name for path in sorted((tmp_path / 'b').iterdir())]
+    assert all((tmp_path / 'a' / name).read_bytes() == (tmp_path / 'b' / name).read_bytes() for name in names)
+
+
+def test_a_full_disk_amid_many_shards_is_said_and_leaves_whole_ones(tmp_path, monkeypatch):
+    import errno
+
+    from hyperinr import files
+    from hyperinr.errors import RunError
+
+    real, calls = files.os.fsync, []
+
+    def fsync(handle):
+        calls.append(handle)
+        if len(calls) > 3:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        real(handle)
+
+    monkeypatch.setattr(files.os, 'fsync', fsync)
+    shards = ((np.zeros((2, 3), np.float32), columns_of(2 * k, 2 * k + 2)) for k in range(6))
+    with pytest.raises(RunError, match='the disk is full'):
+        write_shards(tmp_path, shards, num_threads=2)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert all(read_header(path) for path in tmp_path.iterdir())
 
 
 def _umask():

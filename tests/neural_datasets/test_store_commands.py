@@ -7,10 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from hyperinr import cli, files
 from hyperinr.config import available, config_root, load_config
+from hyperinr.fitting.optimizers import OPTIMIZERS
+from hyperinr.library import compose_job
 from hyperinr.neural_datasets import launchers, slurm_launcher
 from hyperinr.neural_datasets.shards import list_shards, shard_path
 from tests.neural_datasets.kill_test import run_kill_test
@@ -112,15 +116,29 @@ def test_every_config_says_how_to_run_it_and_resolves(name):
     assert load_config(name, ['NUM_STEPS=3', 'siren.width=7']).value('inrs.siren.width') == 7
 
 
-@pytest.mark.parametrize('optimizer', ['adam', 'amsgrad'])
-@pytest.mark.parametrize('schedule', ['constant', 'warmup', 'cosine'])
-def test_optimisers_and_schedules_combine(tmp_path, optimizer, schedule):
-    text = CONFIG.replace('fit_optimizer/adam', f'fit_optimizer/{optimizer}')
-    path = write_config(tmp_path, text.replace('fit_schedule/constant', f'fit_schedule/{schedule}'))
-    resolved = load_config(str(path))
-    assert repr(resolved.value('plan.neural_dataset.optimizer')) == f'@optimizers.{optimizer}'
-    expected = 'constant' if schedule == 'warmup' else schedule
-    assert repr(resolved.value('plan.neural_dataset.schedule')) == f'@optimizers.{expected}'
+@pytest.mark.parametrize('optimizer', sorted(OPTIMIZERS))
+def test_optimisers_and_schedules_combine(tmp_path, optimizer):
+    """Every optimiser has a gin file, and moves the weights by what any schedule says: nothing at a factor of 0."""
+    for schedule in ('constant', 'warmup', 'cosine'):
+        text = CONFIG.replace('fit_optimizer/adam', f'fit_optimizer/{optimizer}')
+        path = write_config(tmp_path, text.replace('fit_schedule/constant', f'fit_schedule/{schedule}'))
+        resolved = load_config(str(path), SIZES)
+        assert repr(resolved.value('plan.neural_dataset.optimizer')) == f'@optimizers.{optimizer}'
+        expected = 'constant' if schedule == 'warmup' else schedule
+        assert repr(resolved.value('plan.neural_dataset.schedule')) == f'@rate_schedules.{expected}'
+    job = compose_job(resolved)
+    size = sum(job.description.weights.sizes)
+    update, _ = job.optimizer.update(jnp.ones(size), job.optimizer.init(jnp.ones(size)), jnp.ones(size))
+    assert np.isfinite(update).all()
+    assert float(jnp.abs(update).max()) > 0
+
+
+def test_steps_on_some_points_are_a_binding(tmp_path):
+    header = 'from __gin__ import dynamic_registration\n'
+    imports = 'from hyperinr.fitting import subsampling\nfrom hyperinr.neural_datasets import plan\n'
+    bindings = 'plan.neural_dataset.subsampling = @subsampling.uniform\nsubsampling.uniform.num_points = 8\n'
+    path = write_config(tmp_path, f'{CONFIG}{header}{imports}{bindings}')
+    assert compose_job(load_config(str(path), SIZES)).plan.subsampling.num_points == 8
 
 
 def test_a_changed_config_is_refused_with_the_difference(run, complete, config):
@@ -143,6 +161,9 @@ def test_a_changed_config_is_refused_with_the_difference(run, complete, config):
         (('-p', 'SEEDS=(1, 1)'), ('seeds (1, 1) must be different',)),
         (('-p', 'neural_dataset.shard_size=0'), ('shard_size >= 1',)),
         (('-p', 'TARGET_PSNR_DB=-3.0'), ('target_psnr_db must be above 0',)),
+        (('-p', 'neural_dataset.target_iou=1.5'), ('target_iou must lie in (0, 1]',)),
+        (('-p', 'neural_dataset.target_iou=0.9'), ('needs solids', 'target_psnr_db')),
+        (('-p', 'neural_dataset.target_iou=0.9', '-p', 'TARGET_PSNR_DB=9.0'), ('give one target',)),
         (('-p', "neural_dataset.splits=('train', 'extra')"), ("'train', 'extra'", 'train, validation, test')),
         (('-p', 'adam.learning_rate=0.0'), ('learning_rate must be above 0',)),
     ],
@@ -230,7 +251,7 @@ def test_a_read_only_store_is_said_before_any_work(run, config, complete, monkey
 
 def test_more_workers_than_shards_start_no_more_than_shards(run, config, tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr(launchers, 'launch_local', lambda commands, on_poll: started.extend(commands))
+    monkeypatch.setattr(launchers, 'launch_local', lambda commands, **_: started.extend(commands))
     folder = tmp_path / 'store'
     assert run('fit', config, '--store', folder, *PARAMS, '--end', '8', '--workers', '9')[0] == 0
     assert [command[-1] for command in started] == ['0/2', '1/2']
@@ -324,4 +345,4 @@ def copy(folder, tmp_path):
 def test_describe_says_how_the_inrs_would_be_fitted(tmp_path, run):
     status, out, _ = run('describe', str(write_config(tmp_path)), *PARAMS)
     assert status == 0
-    assert 'hyperinr fit here: 22 INRs, 2 in a call: mapped in groups of 2 on 1 device(s), xla; one CPU device' in out
+    assert 'hyperinr fit here: 22 INRs, 2 in a call: mapped in groups of 2 on 8 device(s), xla; 8 CPU device(s)' in out

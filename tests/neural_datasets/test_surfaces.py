@@ -47,14 +47,6 @@ def test_an_empty_inr_is_said():
         surfaces.extract_surface(ball(1), WEIGHTS, resolution=8, level=5.0)
 
 
-def test_iou_of_balls_is_that_of_their_volumes():
-    inside = lambda radius: lambda points: np.linalg.norm(points, axis=1) < radius
-    found = surfaces.volumetric_iou(inside(0.5), inside(0.8))
-    np.testing.assert_allclose(found, (0.5 / 0.8) ** 3, rtol=0.05)
-    assert surfaces.volumetric_iou(inside(0.5), inside(0.5)) == 1
-    assert surfaces.volumetric_iou(inside(0.0), inside(0.0)) == 1
-
-
 def test_chamfer_is_that_of_a_loop_and_of_concentric_balls():
     pytest.importorskip('scipy')
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Fitting: what is missing is made, once, and comes out the same whoever makes it."""
 
+import dataclasses
 import threading
 
 import jax
@@ -11,7 +12,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import starts, worker
 from hyperinr.neural_datasets.claims import CLAIMS, claimed, work_in_progress
-from hyperinr.neural_datasets.fit_job import fit_chunk
+from hyperinr.neural_datasets.fit_job import fit_chunk, fit_rows
 from hyperinr.neural_datasets.fit_progress import count_done
 from hyperinr.neural_datasets.plan import chunk_rows
 from hyperinr.neural_datasets.shards import list_shards, shard_path
@@ -136,6 +137,17 @@ def test_steps_change_the_weights_as_plain_adam_does(tmp_path):
     np.testing.assert_allclose(store.weights([2])[0], flat, rtol=1e-3, atol=1e-5)
 
 
+def test_some_points_in_each_step_are_drawn_by_the_signal_alone(complete, tmp_path):
+    """The same bytes in other company; other weights than with all points."""
+    options = {'subsampling': fitting.uniform(num_points=8)}
+    fit_tiny(tmp_path / 'a', tiny_job(**options))
+    fit_tiny(tmp_path / 'b', tiny_job(num_parallel=1, **options), start=4, end=8)
+    stores = [neural_datasets.open_store(tmp_path / name) for name in 'ab']
+    np.testing.assert_allclose(stores[0].weights(slice(4, 8)), stores[1].weights(), rtol=1e-5, atol=1e-6)
+    difference = stores[0].weights() - neural_datasets.open_store(complete).weights()
+    assert np.abs(difference).max(axis=1).min() > 1e-4
+
+
 def test_a_target_stops_each_inr_at_its_own_first_step_that_reaches_it(tmp_path):
     job = tiny_job(seeds=(3,), num_steps=60)
     batch = job.signals.batch(np.arange(4))
@@ -193,13 +205,55 @@ def test_starts_of_a_model_are_the_models():
     assert learned.description.start['parameters_sha256'] == generated.description.start['parameters_sha256']
     with pytest.raises(InputError, match='same for all 2 seeds'):
         tiny_job(seeds=(0, 1), start=starts.meta_learned(run='runs/a'), **options)
-    noisy = tiny_job(seeds=(0, 1), start=starts.meta_learned(run='runs/a', noise=0.1), **options)
-    moved = noisy.starts(np.array([0, 1]), batch)['layer_1']['w']
-    spread = np.std(np.asarray(moved) - np.asarray(base['layer_1']['w'])[None], axis=(1, 2))
-    np.testing.assert_allclose(spread, 0.1 * np.std(base['layer_1']['w']), rtol=0.4)
-    assert not np.array_equal(moved[0], moved[1])
+    for rule, of_signal in ((starts.meta_learned, False), (starts.generated, True)):
+        noisy = tiny_job(seeds=(0, 1), start=rule(run='runs/a', noise=0.1), **options)
+        unmoved = np.asarray(
+            (model.generate(batch) if of_signal else learned.starts(np.zeros(2), batch))['layer_1']['w']
+        )
+        moved = np.asarray(noisy.starts(np.array([0, 1]), batch)['layer_1']['w']) - unmoved
+        np.testing.assert_allclose(moved.std(axis=(1, 2)), 0.1 * unmoved.std(axis=(1, 2)), rtol=0.4)
+        assert not np.allclose(moved[0], moved[1])
+        one_seed = np.asarray(noisy.starts(np.array([1, 1]), batch)['layer_1']['w']) - unmoved
+        assert np.allclose(one_seed[0], one_seed[1], atol=1e-6) == (not of_signal)
     with pytest.raises(InputError, match='width = 8, this config has width = 6'):
         tiny_job(seeds=(0,), start=starts.generated(run='runs/a'), **{**options, 'width': 6})
+
+
+def test_steps_from_a_models_start_are_shaped_by_its_learned_rates(tmp_path):
+    """Oracle: gradient descent in JAX whose updates are multiplied by the metric."""
+    import optax
+
+    from hyperinr import meta_learning
+
+    model = make_model(constant=True, spec=make_spec(grid_shape=(5, 7)))
+    params = jax.tree.map(lambda leaf: leaf, model.params)
+    rates = jax.tree.leaves(params['rates'])
+    assert rates
+    uneven = [leaf + 0.01 * np.random.default_rng(0).normal(size=leaf.shape).astype(np.float32) for leaf in rates]
+    params = {**params, 'rates': jax.tree.unflatten(jax.tree.structure(params['rates']), uneven)}
+    model = dataclasses.replace(model, params=params)
+    job = tiny_job(
+        seeds=(0,),
+        num_steps=1,
+        width=8,
+        start=starts.meta_learned(run='runs/a'),
+        optimizer=optax.sgd(0.1),
+        load_model=lambda run: model,
+    )
+    batch = job.signals.batch(np.arange(3))
+    fitted = fit_rows(job, np.zeros(3, int), np.arange(3))
+    spec, metric = job.description.weights, meta_learning.learned_metric(model.learner, params, batch)
+    start = weights_lib.flatten(model.learner.hypernetwork.base(params), spec)
+    factors = np.asarray(weights_lib.flatten(metric, spec))
+    assert factors.std() > 0.1
+
+    def loss(flat, values):
+        predicted = job.inr.apply(weights_lib.unflatten(flat, spec), batch.coords[0])
+        return ((predicted - values) ** 2).mean()
+
+    for row in range(3):
+        expected = start - 0.1 * factors[row] * jax.grad(loss)(start, batch.values[row])
+        np.testing.assert_allclose(fitted.weights[row], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_other_data_and_another_seed_are_refused(complete):

@@ -67,6 +67,9 @@ def tiny_job(
     start=None,
     num_steps=4,
     target_psnr_db=None,
+    target_iou=None,
+    steps_per_look=25,
+    subsampling=None,
     num_parallel=2,
     shard_size=4,
     width=6,
@@ -78,14 +81,17 @@ def tiny_job(
     """A `Job`: 11 signals x 2 seeds in shards of 4, of which the last has 2."""
     dataset = dataset or tiny_dataset()
     plan = Plan(
-        optimizer,
-        start or starts.random(),
-        tuple(seeds),
-        ('train', 'validation', 'test'),
-        num_steps,
-        target_psnr_db,
-        num_parallel,
-        shard_size,
+        optimizer=lambda spec: optimizer,
+        start=start or starts.random(),
+        seeds=tuple(seeds),
+        splits=('train', 'validation', 'test'),
+        num_steps=num_steps,
+        target_psnr_db=target_psnr_db,
+        target_iou=target_iou,
+        steps_per_look=steps_per_look,
+        subsampling=subsampling,
+        num_parallel=num_parallel,
+        shard_size=shard_size,
     )
     return make_job(
         plan,

@@ -149,7 +149,7 @@ def alone(tmp_path_factory):
     def run(num_steps):
         if num_steps not in known:
             run_dir = tmp_path_factory.mktemp('alone') / 'run'
-            state = train(toy_experiment(num_steps=num_steps), run_dir, num_validation=2, tensorboard=False)
+            state = train(toy_experiment(num_steps=num_steps), run_dir)
             known[num_steps] = jax.tree.map(np.asarray, state.params['head'])
         return known[num_steps]
 
@@ -205,9 +205,7 @@ def test_a_signal_to_one_stops_both_and_a_lost_one_ends_the_other_and_the_run_go
         assert err.endswith('the same command goes on from the newest checkpoint.\n')
         assert other == 1 or f'resuming {run_dir} at step {before}' in out
 
-    state = train(
-        toy_experiment(num_steps=200), run_dir, checkpoint_every=50, num_validation=2, tensorboard=False, log_every=1
-    )
+    state = train(toy_experiment(num_steps=200), run_dir, checkpoint_every=50, log_every=1)
     assert_agree(state.params['head'], alone(200))
 
 

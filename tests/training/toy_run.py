@@ -54,6 +54,7 @@ def main() -> int:
     import numpy as np
 
     from hyperinr.training.distributed import Place, joined
+    from hyperinr.training.evaluators import held_out_psnr
     from hyperinr.training.loop import train
     from tests.training.toy import toy_experiment
 
@@ -69,10 +70,8 @@ def main() -> int:
                 toy_experiment(num_steps=args.num_steps, batch_size=args.batch_size, dataset=lambda: dataset),
                 args.run_dir,
                 log_every=1,
-                validate_every=3,
                 checkpoint_every=args.checkpoint_every,
-                num_validation=2,
-                tensorboard=False,
+                evaluators=[held_out_psnr(every='3 steps', num_datapoints=2)],
                 group=group,
             )
             if args.out:
