@@ -77,7 +77,7 @@ def test_a_cadence_in_seconds_counts_training_alone(tmp_path, monkeypatch):
     def slow_update(*arguments):
         compiled = compile_update(*arguments)
 
-        def call(state, batch):
+        def call(state, batch, stop):
             now[0] += 20.0
             return compiled.call(state, batch)
 
