@@ -173,6 +173,7 @@ def _fits(scale: Scale, kind: str, datapoint: Datapoint, dims: int, channels: in
 
 def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     """Writes the table and the picture beside the JSON; returns signal -> kind -> dB at equal (steps, seconds)."""
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -183,6 +184,7 @@ def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     figure = Figure(figsize=(4 * len(names), 4), dpi=100, layout='constrained')
     FigureCanvasAgg(figure)
     found: dict[str, dict[str, tuple[float, float]]] = {}
+    colours = colormaps['tab20']
     text = [
         '# INR families',
         '',
@@ -195,7 +197,7 @@ def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
         mine = [row for row in rows if row['signal'] == name]
         budget = next((row['seconds'] for row in mine if row['kind'] == 'siren'), mine[0]['seconds'])
         found[name], lines = {}, []
-        for kind in kinds:
+        for number, kind in enumerate(kinds):
             fits = [row for row in mine if row['kind'] == kind]
             step = min(protocol['num_steps'], int(protocol['num_steps'] * budget / fits[0]['seconds']))
             at = lambda index, fits=fits: float(np.mean([psnr(row['mse'][index]) for row in fits]))
@@ -210,7 +212,7 @@ def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
                 ]
             )
             shown = [psnr(value) for value in fits[0]['mse']]
-            axes.plot(every * np.arange(len(shown)), shown, label=kind, linewidth=0.9)
+            axes.plot(every * np.arange(len(shown)), shown, label=kind, linewidth=0.9, color=colours(number % 20))
         lines.sort(key=lambda line: -float(line[3]) if line[3] != 'nan' else np.inf)
         header = ['family', 'parameters', 'rate', 'dB at equal steps', 'dB at equal seconds']
         text += ['', f'## {name}', '', format_table(header, lines)]
