@@ -1,10 +1,13 @@
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
 from hyperinr.errors import InputError
+from hyperinr.training.loop import train
 from hyperinr.training.spans import Moment
 from hyperinr.training.stop_rules import StopRules, after, early_stopping
+from tests.training.toy import toy_experiment
 
 NAN = float('nan')
 
@@ -70,3 +73,11 @@ def test_every_rule_hears_of_every_figure_even_when_another_one_ends_the_run():
 def test_a_wrong_value_is_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):
         early_stopping(**options)
+
+
+def test_several_processes_take_no_rule(tmp_path):
+    """Each would end by its own clock."""
+    group = SimpleNamespace(count=2, leads=True)
+    with pytest.raises(InputError, match='stop_rules end a run of one process'):
+        train(toy_experiment(), tmp_path / 'run', stop_rules=[after(limit='1 second')], group=group)
+    assert not (tmp_path / 'run').exists()
