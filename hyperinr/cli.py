@@ -94,10 +94,10 @@ def _keep_compiled() -> None:
 
 
 def _quieten() -> None:
-    """Orbax and tfds report each of their steps through absl's log."""
+    """Orbax and tfds tell of each of their steps through absl's log, and of errors that they raise as well."""
     from absl import logging
 
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)
 
 
 def _parser() -> argparse.ArgumentParser:

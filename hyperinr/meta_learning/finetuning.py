@@ -12,6 +12,7 @@ import optax
 from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.fitting import FitResult, check_record_steps, check_target, fit, map_datapoints
+from hyperinr.sharding import broadcast, map_on_devices, shard
 from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 
 __all__ = ['finetune', 'gentle_adam', 'learned_metric']
@@ -145,7 +146,6 @@ def _learned_metric(
     return map_datapoints(one, datapoints)
 
 
-@functools.partial(jax.jit, static_argnames=('adapt', 'apply', 'own_steps', 'record'))
 def _own_steps(
     adapt: Callable[[Params, Datapoint, int], InrWeights],
     apply: Callable[..., Any],
@@ -154,13 +154,34 @@ def _own_steps(
     own_steps: int,
     record: tuple[int, ...],
 ) -> tuple[InrWeights, Array, InrWeights]:
-    """Weights after ``own_steps`` with leaves ``[B, ...]``, errors ``[B, own_steps + 1]``, weights at ``record``."""
+    """Weights after ``own_steps`` with leaves ``[B, ...]``, errors ``[B, own_steps + 1]``, weights at ``record``.
 
-    def one(datapoint: Datapoint) -> tuple[InrWeights, Array, InrWeights]:
-        own = adapt(params, datapoint, own_steps)
-        values = jax.lax.map(lambda weights: apply(weights, datapoint.coords), own)
-        mse = metrics.mean_squared_error(values, datapoint.values[None], datapoint.weight[None])
-        recorded = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], own)
-        return jax.tree.map(lambda leaf: leaf[-1], own), mse, recorded
+    The datapoints are dealt out to the local devices, the first ones again where they do not come out even.
+    """
+    size = len(datapoints.index)
+    devices = tuple(jax.local_devices()[:size])
+    rows = np.arange(-(-size // len(devices)) * len(devices)) % size
+    shards = shard(jax.tree.map(lambda leaf: np.asarray(leaf)[rows], datapoints), devices)
+    found = _own_program(adapt, apply, own_steps, record, devices)(broadcast(params, devices), shards)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(len(rows), *leaf.shape[2:])[:size], found)
 
-    return map_datapoints(one, datapoints)
+
+@functools.lru_cache(maxsize=64)
+def _own_program(
+    adapt: Callable[[Params, Datapoint, int], InrWeights],
+    apply: Callable[..., Any],
+    own_steps: int,
+    record: tuple[int, ...],
+    devices: tuple[jax.Device, ...],
+) -> Callable[..., tuple[InrWeights, Array, InrWeights]]:
+    def on_device(params: Params, datapoints: Datapoint) -> tuple[InrWeights, Array, InrWeights]:
+        def one(datapoint: Datapoint) -> tuple[InrWeights, Array, InrWeights]:
+            own = adapt(params, datapoint, own_steps)
+            values = jax.lax.map(lambda weights: apply(weights, datapoint.coords), own)
+            mse = metrics.mean_squared_error(values, datapoint.values[None], datapoint.weight[None])
+            recorded = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], own)
+            return jax.tree.map(lambda leaf: leaf[-1], own), mse, recorded
+
+        return map_datapoints(one, datapoints)
+
+    return map_on_devices(on_device, devices)

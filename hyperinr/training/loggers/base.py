@@ -49,7 +49,7 @@ class RunFacts(NamedTuple):
 
 
 class OpenLogger(Protocol):
-    """A logger in use. Any exception of it is reported, and ends the logger but not the run."""
+    """A logger in use. Any exception of it is reported and ends the logger, but the run only if it is essential."""
 
     def write(self, record: Record) -> None: ...
 
@@ -62,7 +62,9 @@ class Logger(NamedTuple):
     Attributes:
       name: for messages about it.
       open: ``(facts) -> OpenLogger``.
+      essential: whether a run could not be resumed without what it writes: what it raises ends the run.
     """
 
     name: str
     open: Callable[[RunFacts], OpenLogger]
+    essential: bool = False

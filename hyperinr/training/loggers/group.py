@@ -1,4 +1,4 @@
-"""All loggers of a session as one, none of which can stop the run."""
+"""All loggers of a session as one, of which only an essential one can stop the run."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,8 @@ __all__ = ['LoggerGroup']
 class LoggerGroup:
     """Hands every record to every logger; one that fails is reported once and left out from then on.
 
+    What an essential one raises ends the run.
+
     Args:
       loggers: in order.
       facts: that they open with.
@@ -20,10 +22,10 @@ class LoggerGroup:
     def __init__(self, loggers: Sequence[Logger], facts: RunFacts, report: Callable[[str], None]):
         self._report = report
         self.failed: dict[str, str] = {}
-        self._open: list[tuple[str, OpenLogger]] = []
-        for name, begin in loggers:
-            with self._guarded(name):
-                self._open.append((name, begin(facts)))
+        self._open: list[tuple[Logger, OpenLogger]] = []
+        for each in loggers:
+            with self._guarded(each):
+                self._open.append((each, each.open(facts)))
 
     def write(self, record: Record) -> None:
         """To all that have not failed."""
@@ -33,17 +35,19 @@ class LoggerGroup:
 
     def close(self) -> None:
         """Ends them all."""
-        for name, logger in self._open:
-            with self._guarded(name):
+        for kind, logger in self._open:
+            with self._guarded(kind):
                 logger.close()
         self._open = []
 
     @contextlib.contextmanager
-    def _guarded(self, name: str, logger: OpenLogger | None = None) -> Iterator[None]:
+    def _guarded(self, kind: Logger, logger: OpenLogger | None = None) -> Iterator[None]:
         try:
             yield
         except Exception as error:
+            if kind.essential:
+                raise
             self._open = [each for each in self._open if each[1] is not logger]
             reason = ' '.join((str(error) or type(error).__name__).split())[:200]
-            self.failed[name] = reason
-            self._report(f'the logger {name} failed and is left out from here on, the run goes on: {reason}')
+            self.failed[kind.name] = reason
+            self._report(f'the logger {kind.name} failed and is left out from here on, the run goes on: {reason}')

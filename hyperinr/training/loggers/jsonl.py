@@ -19,7 +19,8 @@ FILE = 'metrics.jsonl'
 
 def jsonl() -> Logger:
     """Every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
-    return Logger('jsonl', lambda facts: _Lines(MetricsFile(facts.run_dir / FILE, after_step=facts.start)))
+    begin = lambda facts: _Lines(MetricsFile(facts.run_dir / FILE, after_step=facts.start))
+    return Logger('jsonl', begin, essential=True)
 
 
 def read_metrics(path: str | os.PathLike, *, until_step: int) -> list[dict[str, Any]]:

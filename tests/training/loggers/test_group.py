@@ -1,3 +1,5 @@
+import pytest
+
 from hyperinr.training.loggers import Logger, LoggerGroup
 from tests.training.loggers.facts import make_facts, make_record
 
@@ -50,3 +52,11 @@ def test_a_logger_that_does_not_open_or_close_is_reported(tmp_path):
     assert last.steps == [4]
     assert group.failed == {'logger 0': str(tmp_path), 'logger 1': 'ValueError'}
     assert len(said) == 2
+
+
+def test_an_essential_logger_ends_the_run(tmp_path):
+    bad = Logger('jsonl', lambda facts: Told('write', fails_at=2), essential=True)
+    group = LoggerGroup([bad], make_facts(tmp_path), print)
+    group.write(make_record(1))
+    with pytest.raises(OSError, match='no route'):
+        group.write(make_record(2))
