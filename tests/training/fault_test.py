@@ -10,12 +10,10 @@ the end both runs must hold the same bits. ``toy`` instead of a config trains th
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -25,7 +23,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESUMING = re.compile(r'resuming .* at step (\d+)')
-CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 REQUEUE = 75
 
 
@@ -65,14 +62,12 @@ def _files(folder):
 DAMAGES = (cut_short, flip_a_bit, lose_a_file)
 
 
-def with_small_files(size):
-    """In the new process no file grows beyond ``size`` bytes: a full disk, as far as a write can tell."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def without_override():
-    """The new process respects permissions, also where root runs it."""
-    ctypes.CDLL(None).prctl(CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+# What a process does before it becomes the command: a caller with threads, as jax has, must not fork and run Python.
+BECOME = '; import os, sys; os.execv(sys.argv[1], sys.argv[1:])'
+# No file grows beyond so many bytes: a full disk, as far as a write can tell.
+SMALL_FILES = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))'
+# Permissions hold, also where root runs it: CAP_DAC_OVERRIDE (1) leaves the bounding set (PR_CAPBSET_DROP, 24).
+WITHOUT_OVERRIDE = 'import ctypes; ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)'
 
 
 class Faults:
@@ -94,14 +89,14 @@ class Faults:
 
     def start(self, before=None):
         began = time.time()
+        command = self._command(self.run_dir)
         process = subprocess.Popen(
-            self._command(self.run_dir),
+            command if before is None else [sys.executable, '-c', before + BECOME, *command],
             cwd=ROOT,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=before,
         )
         process.began = began
         return process
@@ -173,7 +168,7 @@ class Faults:
         self._count(name, fine, f'status {process.returncode}, {out} {err}')
 
     def full_disk(self, size):
-        self.refuses('full disk', (1, 2), (str(self.run_dir),), before=with_small_files(size))
+        self.refuses('full disk', (1, 2), (str(self.run_dir),), before=SMALL_FILES.format(size))
 
     def read_only(self):
         """A run folder without permission to write."""
@@ -181,7 +176,7 @@ class Faults:
         for folder in folders:
             folder.chmod(0o555)
         try:
-            self.refuses('read-only folder', (2,), ('no permission', str(self.run_dir)), before=without_override)
+            self.refuses('read-only folder', (2,), ('no permission', str(self.run_dir)), before=WITHOUT_OVERRIDE)
         finally:
             for folder in folders:
                 folder.chmod(0o755)
