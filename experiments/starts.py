@@ -128,7 +128,7 @@ LEARNED: Mapping[str, Learned] = {
 
 RANDOM: Mapping[str, tuple[SirenVariant | None, Tier]] = {
     'random_paper': (SIREN_VARIANTS['paper'], 1),
-    'random_laboratory': (SIREN_VARIANTS['normalised_first_1.73_bias_15'], 1),
+    'random_laboratory': (SIREN_VARIANTS['normal_first_1.5'], 1),
     'random_weight_scaled': (EXTRA['weight_scaling_2'], 2),
     'feature_grid': (None, 1),
 }
