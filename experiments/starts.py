@@ -83,11 +83,14 @@ def _family(config: str, size: str, *, tier_of_k: Mapping[int, Tier]) -> dict[in
     return {k: Learned(config, 'hypernetwork', tier, k, still.get(k, ()), size=size) for k, tier in tier_of_k.items()}
 
 
+_NEAR = 'weight_heads.initial_delta = 0.02'
+"""Three steps come further from a nearly shared start (docs/decisions.md)."""
 _ALL: Mapping[int, Tier] = {0: 2, 1: 2, 3: 2}
 _FAMILIES = {
     'heads': {
         0: Learned('photo_patches_plain', 'hypernetwork', 1, 0, size='dense.embedding_dims = {}'),
-        **_family('photo_patches_siren', 'weight_heads.trunk = ({},)', tier_of_k={1: 2, 2: 3, 3: 1}),
+        **_family('photo_patches_siren', 'weight_heads.trunk = ({},)', tier_of_k={1: 2, 2: 3}),
+        3: Learned('photo_patches_siren', 'hypernetwork', 1, 3, (_NEAR,), size='weight_heads.trunk = ({},)'),
     },
     'low_rank': _family('photo_patches_low_rank', 'low_rank.trunk = ({},)', tier_of_k=_ALL),
     'film': _family('photo_patches_film', 'modulations.latent_dims = {}', tier_of_k=_ALL),
@@ -113,7 +116,7 @@ LEARNED: Mapping[str, Learned] = {
     'auto_decoder': Learned('photo_patches_auto_decoder', 'constant', 3, 0),
     **{f'{family}_k{k}': start for family, starts in _FAMILIES.items() for k, start in starts.items()},
     'predicted_rates_k3': Learned(
-        'photo_patches_predicted_rates', 'hypernetwork', 2, 3, size='weight_heads.trunk = ({},)'
+        'photo_patches_predicted_rates', 'hypernetwork', 2, 3, (_NEAR,), size='weight_heads.trunk = ({},)'
     ),
     'lora_k3': _family('photo_patches_low_rank', 'low_rank.trunk = ({},)', tier_of_k={3: 3})[3]._replace(
         bindings=(_ADDITIVE,), shown=(_ADDITIVE,)

@@ -88,6 +88,8 @@ def finetune(
     start, own_mse, own_snapshots = _own_steps(
         learner.adapt, learner.inr.apply, params, datapoints, own_steps, own_record
     )
+    shaped = metric_power and num_steps > own_steps
+    metric = learned_metric(learner, params, datapoints, power=metric_power) if shaped else None
     later = fit(
         learner.inr,
         start,
@@ -97,7 +99,7 @@ def finetune(
         record_steps=[step - own_steps for step in record if step >= own_steps],
         target_psnr=target_psnr,
         data_range=data_range,
-        step_scale=learned_metric(learner, params, datapoints, power=metric_power) if metric_power else None,
+        step_scale=metric,
     )
     return later._replace(
         mse=np.concatenate([own_mse[:, :-1], later.mse], axis=1),
