@@ -80,19 +80,41 @@ def adapt_all(
     select: Select | None = None,
 ) -> list[Code]:
     """As `adapt`, but every code on the way: a list of ``num_steps + 1``, the start first."""
-    exact = num_steps if second_order_steps is None else second_order_steps
-    steps = [
-        gradient_step(inr, decode, first_order=first_order or index < num_steps - exact, select=select)
-        for index in range(num_steps)
-    ]
-    if rematerialize:
-        steps = [jax.checkpoint(step) for step in steps]
     per_step = jnp.ndim(context.coords) == 3
+    exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)
+
+    def one(without: bool) -> Callable[[Code, Array | int], Code]:
+        move = gradient_step(inr, decode, first_order=first_order or without, select=select)
+
+        def step(code: Code, index: Array | int) -> Code:
+            points = jax.tree.map(lambda leaf: leaf[index], context) if per_step else context
+            return move(code, rates_at(start.rates, index), points)
+
+        return step
+
     codes = [start.code]
-    for index in range(num_steps):
-        points = jax.tree.map(lambda leaf, index=index: leaf[index], context) if per_step else context
-        codes.append(steps[index](codes[-1], rates_at(start.rates, index), points))
+    for step, indices in ((one(True), range(num_steps - exact)), (one(False), range(num_steps - exact, num_steps))):
+        if rematerialize:
+            codes += _recomputed(step, codes[-1], indices)
+        else:
+            for index in indices:
+                codes.append(step(codes[-1], index))
     return codes
+
+
+def _recomputed(step: Callable[[Code, Array | int], Code], code: Code, indices: range) -> list[Code]:
+    """The codes after each step, none of which leaves anything else for the derivative.
+
+    A loop of the compiled program: a compiler that takes equal parts together would undo what is computed twice in
+    unrolled steps, as XLA does on a CPU.
+    """
+
+    def body(code: Code, index: Array) -> tuple[Code, Code]:
+        moved = step(code, index)
+        return moved, moved
+
+    _, codes = jax.lax.scan(jax.checkpoint(body), code, jnp.arange(indices.start, indices.stop))
+    return [jax.tree.map(lambda leaf, row=row: leaf[row], codes) for row in range(len(indices))]
 
 
 def rates_at(rates: Code, step: Array | int) -> Code:

@@ -227,6 +227,17 @@ def test_rematerializing_changes_what_is_kept_and_not_the_gradient():
         assert ('checkpoint[' in text or 'remat' in text) == expected
 
 
+def test_rematerializing_needs_the_memory_of_one_step():
+    def workspace(**options):
+        learner = parts.make_learner(num_steps=12, **options)
+        state = jax.eval_shape(learner.init, KEY, take(context(), 0))
+        return (
+            jax.jit(learner.gradient).lower(state, context(), target()).compile().memory_analysis().temp_size_in_bytes
+        )
+
+    assert workspace(rematerialize=True) < workspace() / 2
+
+
 def test_groups_that_do_not_fill_the_batch_are_refused():
     with pytest.raises(ValueError, match='group_size 3 must divide the 4 datapoints'):
         gradient(group_size=3)
