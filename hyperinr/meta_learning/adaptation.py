@@ -81,10 +81,10 @@ def adapt_all(
 ) -> list[Code]:
     """As `adapt`, but every code on the way: a list of ``num_steps + 1``, the start first."""
     per_step = jnp.ndim(context.coords) == 3
-    exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)
+    exact = 0 if first_order else num_steps if second_order_steps is None else min(second_order_steps, num_steps)
 
-    def one(without: bool) -> Callable[[Code, Array | int], Code]:
-        move = gradient_step(inr, decode, first_order=first_order or without, select=select)
+    def stepper(*, first_order: bool) -> Callable[[Code, Array | int], Code]:
+        move = gradient_step(inr, decode, first_order=first_order, select=select)
 
         def step(code: Code, index: Array | int) -> Code:
             points = jax.tree.map(lambda leaf: leaf[index], context) if per_step else context
@@ -93,7 +93,8 @@ def adapt_all(
         return step
 
     codes = [start.code]
-    for step, indices in ((one(True), range(num_steps - exact)), (one(False), range(num_steps - exact, num_steps))):
+    for approximate, indices in ((True, range(num_steps - exact)), (False, range(num_steps - exact, num_steps))):
+        step = stepper(first_order=approximate)
         if rematerialize:
             codes += _recomputed(step, codes[-1], indices)
         else:
