@@ -56,6 +56,22 @@ def forget_compiled() -> Iterator[None]:
 
 
 @pytest.fixture
+def run(capfd):
+    """A command in this process: ``run(*arguments) -> (status, stdout, stderr)``."""
+
+    from hyperinr import cli
+
+    def run(*arguments):
+        try:
+            status = cli.main([*map(str, arguments)])
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
 def run_python():
     """Runs Python in a process of its own: ``run_python(code, *arguments, env={}) -> CompletedProcess``."""
     import subprocess

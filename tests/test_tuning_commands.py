@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from hyperinr import cli, config
+from hyperinr import config
 from hyperinr.neural_datasets import tuning
 from tests.neural_datasets.tiny_store import CONFIG, SIZES, default_job, tiny_job, write_config
 
@@ -17,15 +17,6 @@ tuning.search.num_trials = 2
 tuning.search.num_signals = 4
 """
 PARAMS = [word for binding in SIZES for word in ('-p', binding)]
-
-
-@pytest.fixture
-def run(capfd):
-    def run(*arguments):
-        status = cli.main([*map(str, arguments)])
-        return status, *capfd.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize('storage', ['journal', 'sqlite'])

@@ -49,20 +49,6 @@ def complete(tmp_path_factory, config):
     return folder
 
 
-@pytest.fixture
-def run(capfd):
-    """``run(*arguments) -> (status, stdout, stderr)``."""
-
-    def run(*arguments):
-        try:
-            status = cli.main([*map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capfd.readouterr()
-
-    return run
-
-
 def content(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.glob('weights-*'))}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperinr import cli, config
+from hyperinr import config
 from tests.tiny_runs import DEFAULT, overrides
 
 PARAMS = [
@@ -30,15 +30,6 @@ pruner = 'none'
 'siren.omega_0' = {{ uniform = [10.0, 40.0] }}
 SEED = {{ choice = [0, 3] }}
 """
-
-
-@pytest.fixture
-def run(capfd):
-    def run(*arguments):
-        status = cli.main([*map(str, arguments)])
-        return status, *capfd.readouterr()
-
-    return run
 
 
 def write_space(folder, text):
