@@ -91,11 +91,10 @@ def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
 def generated(model: Model) -> Beginning:
     """The learner's own steps, then Adam or the warmed-up AMSGrad, also in the metric of the learned rates."""
     learner, params = model.learner, model.params
-    along = jax.jit(
-        lambda datapoints, num_steps: fitting.map_datapoints(
-            lambda each: learner.adapt(params, each, num_steps), datapoints
-        ),
-        static_argnums=1,
+    along = lambda datapoints, num_steps: (
+        meta_learning.take_own_steps(
+            learner, params, datapoints, num_steps=num_steps, record_steps=range(num_steps + 1)
+        ).snapshots
     )
     metric = lambda datapoints: meta_learning.learned_metric(learner, params, datapoints) if learner.num_steps else None
     return Beginning(model.inr, learner.num_steps, along, metric, TRAINED_FAMILIES)
@@ -180,7 +179,7 @@ def measure(
     later_record = [step - own for step in record_steps if step >= own]
 
     def run(shown: Datapoint) -> tuple[InrWeights, fitting.FitResult]:
-        path = jax.device_get(beginning.weights(shown, own))
+        path = beginning.weights(shown, own)
         return path, fitting.fit_at_rate(
             beginning.inr, _last(path), shown, make=beginning.families[rule.optimizer].make, rate=rule.rate,
             num_steps=num_steps - own, record_steps=later_record,

@@ -1,13 +1,13 @@
 """What the rows of `experiments.predict_then_finetune` say: means with intervals, and verdicts on what was hoped."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from experiments.starts import LEARNED
+from experiments.starts import LEARNED, RANDOM
 
-__all__ = ['Group', 'Row', 'Summary', 'claims', 'format_number', 'groups', 'leading_table', 'summarise']
+__all__ = ['Claim', 'Group', 'Row', 'Summary', 'claims', 'format_number', 'groups', 'leading_tables', 'summarise']
 
 RESAMPLES = 1000
 
@@ -44,6 +44,19 @@ class Summary(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     seconds: np.ndarray
+
+    @property
+    def own_steps(self) -> int:
+        """K."""
+        return int(self.rows[0]['adaptation_steps'])
+
+    def flattens(self, within_db: float = 0.5) -> float | None:
+        """Seconds of training after which the validation of the first seed stays within ``within_db`` of its best."""
+        validated = np.array(self.rows[0]['validation'])
+        if len(validated) < 2:
+            return None
+        below = np.flatnonzero(validated[:, 1] < validated[:, 1].max() - within_db)
+        return float(validated[min(below[-1] + 1, len(validated) - 1) if below.size else 0, 0])
 
     def at(self, step: int) -> float:
         """Mean PSNR at a recorded step; NaN at any other."""
@@ -99,68 +112,114 @@ def summarise(rows: Sequence[Row]) -> Summary | None:
     return Summary(sound, np.array(sound[0]['steps']), psnr.mean(axis=(0, 1)), *_interval(psnr), seconds)
 
 
-def claims(found: Mapping[str, Summary]) -> list[tuple[str, str, str]]:
-    """(claim, ``'reached'``, ``'not reached'`` or ``'not measured'``, the numbers)."""
-    kinds = {name: each.rows[0]['kind'] for name, each in found.items()}
-    own = {name: each.rows[0]['adaptation_steps'] for name, each in found.items()}
-    results = []
+class Claim(NamedTuple):
+    """What was hoped, whether it came, and the numbers behind it."""
 
-    def judge(claim: str, holds: bool | None, numbers: str) -> None:
-        verdict = 'not measured' if holds is None else 'reached' if holds else 'not reached'
-        results.append((claim, verdict, numbers))
+    text: str
+    verdict: Literal['reached', 'not reached', 'not measured']
+    numbers: str
 
-    def best(names: Sequence[str]) -> str | None:
-        return max(names, key=lambda name: found[name].at(3), default=None)
 
-    predicted = best([name for name, kind in kinds.items() if kind == 'hypernetwork' and own[name] == 3])
-    constant = best([name for name in ('maml', 'meta_sgd') if name in found])
-    margin = found[predicted].at(3) - found[constant].at(3) if predicted and constant else None
-    judge('the best hypernetwork with 3 steps is 1.0 dB above MAML and Meta-SGD at 3 steps',
-          None if margin is None else margin >= 1.0,
-          f'`{predicted}` against `{constant}`: {format_number(margin, "+.2f")} dB')  # fmt: skip
+def claims(found: Mapping[str, Summary]) -> list[Claim]:
+    """Verdicts on what the study was begun for."""
+    kind = lambda name: found[name].rows[0]['kind']
+    learned = [name for name in found if kind(name) != 'random']
+    predicted = [name for name in learned if kind(name) == 'hypernetwork' and found[name].own_steps == 3]
+    fitted = [name for name in found if kind(name) == 'random']
+    sirens = [name for name in fitted if RANDOM[name][0] is not None]
+    return [
+        _ahead(found, predicted, ('maml', 'meta_sgd')),
+        _predicted_rates(found),
+        _within_three_steps(found, learned),
+        _sooner(found, learned, sirens, 'the best random SIREN'),
+        _sooner(found, learned, [name for name in fitted if name not in sirens], 'a feature grid'),
+        _functa(found.get('functa')),
+        _never_falls(found, learned),
+    ]
 
-    pair = [found[name].at(3) if name in found else None for name in ('predicted_rates_k3', 'heads_k3')]
-    margin = pair[0] - pair[1] if None not in pair else None
-    judge('predicted step sizes are better than learned constant ones at 3 steps',
-          None if margin is None else margin > 0, f'{format_number(margin, "+.2f")} dB')  # fmt: skip
 
-    learned = [name for name, kind in kinds.items() if kind != 'random']
-    random = [name for name, kind in kinds.items() if kind == 'random']
-    leader = best(learned)
-    if leader and random:
-        target = found[leader].at(3)
-        mine = found[leader].reach(target)
-        others = {name: found[name].reach(target) for name in random}
-        reached = {name: value for name, value in others.items() if value is not None}
-        fewest = min(reached, key=lambda name: reached[name][0], default=None)
-        fastest = min(reached, key=lambda name: reached[name][1], default=None)
-        ratio = reached[fastest][1] / mine[1] if fastest and mine else None
-        numbers = f'`{leader}` is at {target:.1f} dB after {format_number(mine and 1e3 * mine[1], ".2f")} ms; '
-        numbers += (
-            f'`{fewest}` after {reached[fewest][0]:.0f} steps, `{fastest}` after {1e3 * reached[fastest][1]:.2f} ms, '
-            f'ratio {format_number(ratio, ".1f")}'
-            if fewest and fastest
-            else 'no random start gets there'
-        )
-        holds = True if not reached else ratio is not None and ratio >= 8
-        judge(
-            'what the best learned start has after 3 steps takes the best random start 8 times as long', holds, numbers
-        )
-        judge('35 dB within 3 steps', target >= 35, f'`{leader}`: {target:.1f} dB')
-    functa = found.get('functa')
+def _verdict(holds: bool | None) -> Literal['reached', 'not reached', 'not measured']:
+    return 'not measured' if holds is None else 'reached' if holds else 'not reached'
+
+
+def _best(found: Mapping[str, Summary], names: Sequence[str]) -> str | None:
+    """The one that is best after three steps."""
+    return max((name for name in names if name in found), key=lambda name: found[name].at(3), default=None)
+
+
+def _ahead(found: Mapping[str, Summary], predicted: Sequence[str], constant: Sequence[str]) -> Claim:
+    one, other = _best(found, predicted), _best(found, constant)
+    margin = found[one].at(3) - found[other].at(3) if one and other else None
+    return Claim(
+        'the best hypernetwork with 3 steps is 1.0 dB above MAML and Meta-SGD at 3 steps',
+        _verdict(None if margin is None else margin >= 1.0),
+        '' if margin is None else f'`{one}` against `{other}`: {margin:+.2f} dB',
+    )
+
+
+def _predicted_rates(found: Mapping[str, Summary]) -> Claim:
+    pair = [found[name].at(3) for name in ('predicted_rates_k3', 'heads_k3') if name in found]
+    margin = pair[0] - pair[1] if len(pair) == 2 else None
+    return Claim(
+        'predicted step sizes are better than learned constant ones at 3 steps',
+        _verdict(None if margin is None else margin > 0),
+        '' if margin is None else f'{margin:+.2f} dB',
+    )
+
+
+def _within_three_steps(found: Mapping[str, Summary], learned: Sequence[str]) -> Claim:
+    leader = _best(found, learned)
+    return Claim(
+        '35 dB within 3 steps',
+        _verdict(None if leader is None else found[leader].at(3) >= 35),
+        '' if leader is None else f'`{leader}`: {found[leader].at(3):.1f} dB',
+    )
+
+
+def _sooner(found: Mapping[str, Summary], learned: Sequence[str], others: Sequence[str], named: str) -> Claim:
+    """In seconds of a datapoint: what the best learned start has after 3 steps."""
+    text = f'what the best learned start has after 3 steps takes {named} 8 times as long'
+    leader = _best(found, learned)
+    if leader is None or not others:
+        return Claim(text, 'not measured', '')
+    target = found[leader].at(3)
+    mine = found[leader].reach(target)
+    reached = {name: at for name in others if (at := found[name].reach(target)) is not None}
+    begin = f'`{leader}` is at {target:.1f} dB after {format_number(mine and 1e3 * mine[1], ".2f")} ms'
+    if mine is None or not reached:
+        return Claim(text, _verdict(mine is not None), f'{begin}; none of the others gets there')
+    fastest = min(reached, key=lambda name: reached[name][1])
+    fewest = min(reached, key=lambda name: reached[name][0])
+    ratio = reached[fastest][1] / mine[1]
+    return Claim(
+        text,
+        _verdict(ratio >= 8),
+        f'{begin}, `{fastest}` after {1e3 * reached[fastest][1]:.2f} ms, ratio {ratio:.1f}; '
+        f'`{fewest}` after {reached[fewest][0]:.0f} steps',
+    )
+
+
+def _functa(functa: Summary | None) -> Claim:
     steps = [functa.at(step) for step in (0, 1, 2, 3)] if functa else []
-    judge('functa is at 26 dB after 3 steps and rises with every step',
-          bool(steps[3] >= 26 and np.all(np.diff(steps) > 0)) if steps else None,
-          ', '.join(f'{value:.1f}' for value in steps) + ' dB after 0, 1, 2, 3 steps' if steps else '')  # fmt: skip
-    falls = {name: _least_margin(found[name], own[name]) for name in learned}
+    return Claim(
+        'functa is at 26 dB after 3 steps and rises with every step',
+        _verdict(bool(steps[3] >= 26 and np.all(np.diff(steps) > 0)) if steps else None),
+        ', '.join(f'{value:.1f}' for value in steps) + ' dB after 0, 1, 2, 3 steps' if steps else '',
+    )
+
+
+def _never_falls(found: Mapping[str, Summary], learned: Sequence[str]) -> Claim:
+    falls = {name: _least_margin(found[name]) for name in learned}
     worst = min(falls, key=lambda name: falls[name], default=None)
-    judge('fine-tuning never falls below what it starts from', None if worst is None else falls[worst] >= 0,
-          '' if worst is None else f'least margin {falls[worst]:+.2f} dB, of `{worst}`')  # fmt: skip
-    return results
+    return Claim(
+        'fine-tuning never falls below what it starts from',
+        _verdict(None if worst is None else falls[worst] >= 0),
+        '' if worst is None else f'least margin {falls[worst]:+.2f} dB, of `{worst}`',
+    )
 
 
-def _least_margin(summary: Summary, own_steps: int) -> float:
-    later = summary.psnr_db[summary.steps >= own_steps]
+def _least_margin(summary: Summary) -> float:
+    later = summary.psnr_db[summary.steps >= summary.own_steps]
     return float(np.min(later - later[0]))
 
 
@@ -169,11 +228,14 @@ def format_number(value: float | None, spec: str) -> str:
     return '-' if value is None or not np.isfinite(value) else format(value, spec)
 
 
-def leading_table(rows: Sequence[Row]) -> tuple[Group, dict[str, Summary]] | None:
-    """The table with the most starts, of the longest training among equals, at the configs' own sizes."""
+def leading_tables(rows: Sequence[Row]) -> dict[Group, dict[str, Summary]]:
+    """The tables at the configs' own sizes of the dataset that has most of them, the one with most starts first."""
     own = {group: members for group, members in groups(rows).items() if group.budget == 'seconds'}
-    if not own:
-        return None
-    group = max(own, key=lambda each: (each.dataset == 'photo_patches_32', len(own[each]), each.seconds))
-    found = {name: summarise(mine) for name, mine in own[group].items()}
-    return group, {name: each for name, each in found.items() if each is not None}
+    datasets = [group.dataset for group in own]
+    leading = max(datasets, key=lambda name: (datasets.count(name), name == 'photo_patches_32'), default=None)
+    mine = [group for group in own if group.dataset == leading]
+    tables = {}
+    for group in sorted(mine, key=lambda each: (-len(own[each]), -each.seconds)):
+        found = {name: summarise(members) for name, members in own[group].items()}
+        tables[group] = {name: each for name, each in found.items() if each is not None}
+    return tables

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.finetuning_summary import Group, Row, Summary, claims, format_number, groups, leading_table, summarise
+from experiments.finetuning_summary import Group, Row, Summary, claims, format_number, groups, leading_tables, summarise
 from experiments.starts import LEARNED
 from experiments.study import format_table
 from hyperinr.errors import InputError
@@ -55,6 +55,7 @@ def _line(name: str, summary: Summary) -> list[str]:
         f'{first["weights"]:,}',
         f'{updates:,}' if updates else '-',
         f'{seconds:.0f}' if updates else '-',
+        format_number(summary.flattens(), '.0f'),
         str(len(summary.rows)),
         f'{rule["optimizer"]} {rule["rate"]:.2g}{", in metric" if rule["in_metric"] else ""}',
         *cells,
@@ -64,7 +65,7 @@ def _line(name: str, summary: Summary) -> list[str]:
 
 
 HEADER = [
-    'start', 'parameters', 'weights', 'updates', 'training s', 'seeds', 'rule',
+    'start', 'parameters', 'weights', 'updates', 'training s', 'flat after s', 'seeds', 'rule',
     *(f'{step} steps' for step in SHOWN_STEPS),
     *(f'unseen, {step} steps' for step in UNSEEN_STEPS), *(f'steps / ms to {mark:g} dB' for mark in MARKS_DB),
 ]  # fmt: skip
@@ -80,8 +81,10 @@ def draw(path: Path) -> list[Path]:
         f'Drawn from `{path.name}`: SIREN 3 x {protocol["width"]}, {protocol["num_test"]} test datapoints, PSNR in dB '
         f'with its 95 % interval over seeds and datapoints, after so many steps in all, own ones included, each start '
         f'by its own best rule. "unseen": fits to half of the points, judged on the others. Milliseconds are those of '
-        f'one datapoint in a batch of {protocol["num_test"]}, encoding included. {about["devices"]} '
-        f'{about["platform"]} device(s) ({about["device"]}), Python {about["python"]}, jax {about["jax"]}.',
+        f'one datapoint in a batch of {protocol["num_test"]}, encoding included. "flat after": seconds of training '
+        'after which PSNR on the validation split, after the own steps, stays within 0.5 dB of its best. '
+        f'{about["devices"]} {about["platform"]} device(s) ({about["device"]}), Python {about["python"]}, '
+        f'jax {about["jax"]}.',
     ]
     drawn = []
     for group, members in groups(content['rows']).items():
@@ -138,8 +141,7 @@ def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
     Raises:
       InputError: the file has no such table.
     """
-    leading = leading_table(rows)
-    found = leading[1] if leading else {}
+    found = next(iter(leading_tables(rows).values()), {})
     lines = methods.read_text(encoding='utf-8').split('\n')
     heads = [number for number, line in enumerate(lines) if line.startswith('|') and ' config |' in line]
     if not heads:
@@ -177,7 +179,7 @@ def _measured(config: str, found: Mapping[str, Summary]) -> str:
 
 
 def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
-    """Puts the leading starts between the two marks of a file.
+    """Puts the leading starts of the leading tables between the two marks of a file.
 
     Raises:
       InputError: the file has not both marks.
@@ -186,21 +188,21 @@ def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
     begin, end = (text.find(mark) for mark in MARKS)
     if begin < 0 or end < begin:
         raise InputError(f'{readme} lacks the marks {MARKS[0]} and {MARKS[1]}.')
-    leading = leading_table(rows)
-    block = f'\n{_leading_block(*leading, link=link)}\n' if leading else ''
-    filled = f'{text[:begin]}{MARKS[0]}\n{block}{text[end:]}'
+    blocks = [_leading_block(*table) for table in leading_tables(rows).items()]
+    where = f'All starts, on all data, with intervals and seconds: [{Path(link).name}]({link}).\n'
+    filled = f'{text[:begin]}{MARKS[0]}\n\n{"".join(blocks)}{where if blocks else ""}{text[end:]}'
     with replacing(readme) as temporary:
         temporary.write_text(filled, encoding='utf-8')
 
 
-def _leading_block(group: Group, found: Mapping[str, Summary], *, link: str) -> str:
+def _leading_block(group: Group, found: Mapping[str, Summary]) -> str:
     ranked = sorted(found, key=lambda name: -found[name].at(3))
     learned = [name for name in ranked if found[name].rows[0]['kind'] != 'random']
-    chosen = [*learned[:3], *(name for name in ('meta_sgd', 'functa') if name in learned[3:])]
+    chosen = [*learned[:3], *(name for name in ('meta_sgd', 'maml', 'functa') if name in learned[3:])]
     chosen += [name for name in ranked if name not in learned]
     lines = [[f'`{name}`', *(format_number(found[name].at(step), '.1f') for step in SHOWN_STEPS)] for name in chosen]
     table = format_table(['start', *(f'{step} steps' for step in SHOWN_STEPS)], lines)
-    return f'{group.title}; PSNR in dB, all starts in [{Path(link).name}]({link}).\n\n{table}\n'
+    return f'{group.title}; PSNR in dB:\n\n{table}\n\n'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

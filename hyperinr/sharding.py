@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ['broadcast', 'fetch', 'map_on_devices', 'shard', 'sharding_over']
+__all__ = ['Placed', 'broadcast', 'fetch', 'map_on_devices', 'shard', 'sharding_over']
 
 Tree = TypeVar('Tree')
 
@@ -34,6 +34,27 @@ def broadcast(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
         for leaf, each in zip(leaves, parts, strict=True)
     ]
     return jax.tree.unflatten(structure, copies)
+
+
+class Placed:
+    """`broadcast` that remembers its last result: parameters are placed once for all batches that they are used on."""
+
+    def __init__(self) -> None:
+        self._last: tuple[list[Any], Sequence[jax.Device], Any] = ([], (), None)
+
+    def __call__(self, tree: Tree, devices: Sequence[jax.Device]) -> Tree:
+        """As `broadcast`; arrays that could be written to are placed anew each time."""
+        structure: Any
+        leaves, structure = jax.tree.flatten(tree)
+        if not leaves or not all(isinstance(leaf, jax.Array) for leaf in leaves):
+            return broadcast(tree, devices)
+        known, place, copies = self._last
+        same = len(known) == len(leaves) and all(a is b for a, b in zip(known, leaves, strict=True))
+        if not (same and tuple(place) == tuple(devices) and jax.tree.structure(copies) == structure):
+            copies = broadcast(tree, devices)
+            self._last = (leaves, devices, copies)
+        found: Tree = copies
+        return found
 
 
 def _row(leaf: Any) -> Any:

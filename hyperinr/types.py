@@ -182,6 +182,8 @@ class MetaLearner(NamedTuple):
       generate: ``(params, datapoint) -> InrWeights`` of one datapoint: encode, adapt ``num_steps``, decode.
       adapt: ``(params, datapoint, num_steps) -> InrWeights`` whose leaves have a leading axis ``[num_steps + 1]``: the
         weights after 0, 1, ... steps; beyond the K steps of training the last learned rates go on.
+      follow: ``(params, start, datapoint, num_steps) -> (InrWeights, errors)``, `adapt` from what the datapoint was
+        encoded to, and the mean squared errors ``[num_steps + 1]`` of the weights.
       num_steps: K, the adaptation steps that it was trained through.
       hypernetwork: the one it trains.
       inr: the evaluator of the weights it emits.
@@ -197,6 +199,7 @@ class MetaLearner(NamedTuple):
     update: Update
     generate: Callable[[Params, Datapoint], InrWeights]
     adapt: Callable[[Params, Datapoint, int], InrWeights]
+    follow: Callable[[Params, Start, Datapoint, int], tuple[InrWeights, Array]]
     num_steps: int
     hypernetwork: Hypernetwork
     inr: Inr

@@ -109,6 +109,7 @@ def assemble(
     emit: Callable[[Params, Target, Array], Code],
     decode: Callable[[Params, Code], InrWeights],
     base: Callable[[Params], InrWeights],
+    rate_units: Callable[[Target], Code] | None = None,
 ) -> Hypernetwork:
     """A `Hypernetwork` with parameters ``{'encoder', 'rates', ...}`` from what a family adds of its own.
 
@@ -121,6 +122,7 @@ def assemble(
       emit: ``(params, target, embedding) -> code``.
       decode: ``(params, code) -> InrWeights``.
       base: ``(params) -> InrWeights``.
+      rate_units: ``(target) -> `` numbers in the tree of the code, what a rate of 1 is for each leaf; ``None``: 1.
     """
 
     def init(key: Key, datapoint: Datapoint) -> Params:
@@ -134,7 +136,11 @@ def assemble(
 
     def encode(params: Params, datapoint: Datapoint) -> Start:
         embedding = encoder.apply(params['encoder'], datapoint)
-        code = emit(params, target_of(inr, datapoint.coords.shape[-1]), embedding)
-        return Start(code, rates.apply(params['rates'], code, embedding))
+        target = target_of(inr, datapoint.coords.shape[-1])
+        code = emit(params, target, embedding)
+        found = rates.apply(params['rates'], code, embedding)
+        if rate_units is not None:
+            found = jax.tree.map(jnp.multiply, found, rate_units(target))
+        return Start(code, found)
 
     return Hypernetwork(init=init, encode=encode, decode=decode, base=base)

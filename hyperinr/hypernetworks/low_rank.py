@@ -48,7 +48,8 @@ def low_rank(
       combine: see above.
       trunk: widths of the MLP between the embedding and the heads.
       initial_delta: standard deviation at step 0 of the relative change of a weight, > 0.
-      rates: step sizes of the code.
+      rates: step sizes of the code, in units in which a step of a factor moves the weights about as far as a step of
+        the weights at that rate would.
 
     Returns:
       A `Hypernetwork` with parameters ``{'base', 'encoder', 'heads', 'rates'}``.
@@ -75,6 +76,18 @@ def low_rank(
 
         return jax.tree.map(head, target.shapes, target.scales)
 
+    def rate_units(target: Target) -> Any:
+        def unit(tensor: Any, scale: float) -> Any:
+            if len(tensor.shape) < 2:
+                return {'shift': 1.0}
+            rows = tensor.size // tensor.shape[-1]
+            # What a change of 1 in the product is worth in weights.
+            slope = {'multiplicative': scale, 'sigmoid': scale / 2, 'additive': 1.0}[combine]
+            # dW = slope U dV + slope dU V. U U^T stretches what it leaves by the number of its rows; V V^T by less.
+            return {'left': scale**-2, 'right': slope**-2 / rows}
+
+        return jax.tree.map(unit, target.shapes, target.scales)
+
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         return {'base': base, 'heads': linear_heads(outputs(target), trunk).init(key, embedding)}
 
@@ -97,5 +110,5 @@ def low_rank(
 
     return assemble(
         inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
-        base=lambda params: params['base'],
+        base=lambda params: params['base'], rate_units=rate_units,
     )  # fmt: skip

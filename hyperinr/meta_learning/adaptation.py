@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from hyperinr import metrics
 from hyperinr.types import Array, Code, Datapoint, Inr, InrWeights, Start
 
-__all__ = ['adapt', 'adapt_all', 'gradient_step', 'rates_at', 'reconstruction_error']
+__all__ = ['adapt', 'adapt_all', 'follow', 'gradient_step', 'rates_at', 'reconstruction_error']
 
 Decode = Callable[[Code], InrWeights]
 Select = Callable[[Code, Datapoint], Datapoint]
@@ -101,6 +101,36 @@ def adapt_all(
             for index in indices:
                 codes.append(step(codes[-1], index))
     return codes
+
+
+def follow(inr: Inr, decode: Decode, start: Start, datapoint: Datapoint, *, num_steps: int) -> tuple[InrWeights, Array]:
+    """The way of `adapt` on which weights and errors are looked at; of use where nothing is differentiated.
+
+    Args:
+      inr: evaluator.
+      decode: code -> weights.
+      start: code and rates.
+      datapoint: what every step sees.
+      num_steps: >= 0.
+
+    Returns:
+      The weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their errors ``[num_steps + 1]``: each
+      gradient comes with the error of where it was taken.
+    """
+
+    def error(code: Code) -> tuple[Array, InrWeights]:
+        weights = decode(code)
+        return reconstruction_error(inr, weights, datapoint), weights
+
+    def step(code: Code, index: Array) -> tuple[Code, tuple[InrWeights, Array]]:
+        (mse, weights), gradient = jax.value_and_grad(error, has_aux=True)(code)
+        moved = jax.tree.map(lambda c, r, g: c - r * g, code, rates_at(start.rates, index), gradient)
+        return moved, (weights, mse)
+
+    last, (weights, errors) = jax.lax.scan(step, start.code, jnp.arange(num_steps))
+    mse, last_weights = error(last)
+    together = lambda before, after: jnp.concatenate([before, after[None]])
+    return jax.tree.map(together, weights, last_weights), together(errors, mse)
 
 
 def _recomputed(step: Callable[[Code, Array | int], Code], code: Code, indices: range) -> list[Code]:

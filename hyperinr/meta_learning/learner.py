@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from hyperinr import metrics
-from hyperinr.meta_learning.adaptation import adapt_all, gradient_step, rates_at, reconstruction_error
+from hyperinr.meta_learning.adaptation import adapt_all, follow, reconstruction_error
 from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
 from hyperinr.meta_learning.observation import observe_fraction
 from hyperinr.meta_learning.reptile import toward
@@ -22,6 +22,7 @@ from hyperinr.types import (
     MetaLearner,
     Metrics,
     Params,
+    Start,
     TrainState,
 )
 
@@ -196,18 +197,11 @@ def meta_learner(
         decode = lambda code: hypernetwork.decode(params, code)
         return decode(adapt_all(inr, decode, start, datapoint, num_steps=num_steps)[-1])
 
+    def follow_start(params: Params, start: Start, datapoint: Datapoint, num_steps: int) -> tuple[InrWeights, Array]:
+        return follow(inr, lambda code: hypernetwork.decode(params, code), start, datapoint, num_steps=num_steps)
+
     def adapt(params: Params, datapoint: Datapoint, num_steps: int) -> InrWeights:
-        start = hypernetwork.encode(params, datapoint)
-        decode = lambda code: hypernetwork.decode(params, code)
-
-        move = gradient_step(inr, decode)
-
-        def step(code, index):
-            moved = move(code, rates_at(start.rates, index), datapoint)
-            return moved, decode(moved)
-
-        _, later = jax.lax.scan(step, start.code, jnp.arange(num_steps))
-        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), decode(start.code), later)
+        return follow_start(params, hypernetwork.encode(params, datapoint), datapoint, num_steps)[0]
 
     def flops(batch: Datapoint) -> float:
         num_datapoints, num_points, coord_dims = batch.coords.shape
@@ -231,6 +225,7 @@ def meta_learner(
         update=update,
         generate=generate,
         adapt=adapt,
+        follow=follow_start,
         num_steps=num_steps,
         hypernetwork=hypernetwork,
         inr=inr,

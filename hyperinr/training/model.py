@@ -88,7 +88,8 @@ class Model:
     def generate(self, datapoints: Datapoint) -> InrWeights:
         """Predicts weights: encode, adapt the steps that the learner was trained through, decode.
 
-        Works inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``; outside it is compiled once per shape.
+        Works inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``; outside it is compiled once per shape, and all devices
+        share a batch.
 
         Args:
           datapoints: one (``coords [N, D]``) or any leading batch axes (``[B, N, D]``).
@@ -106,7 +107,11 @@ class Model:
           (64, 256, 256, 3)
         """
         self.check(datapoints)
-        return self._generate(self.params, datapoints)
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self.params, datapoints)))
+        if traced or np.ndim(datapoints.coords) != 3:
+            return self._generate(self.params, datapoints)
+        own = meta_learning.take_own_steps(self.learner, self.params, datapoints, num_steps=self.learner.num_steps)
+        return jax.tree.map(jnp.asarray, own.weights)
 
     def finetune(self, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult:
         """Generates weights and fine-tunes them by the rule that belongs to the learner.

@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from hyperinr import hypernetworks
+from hyperinr.meta_learning import adaptation
 from tests import parts
 
 KEY = jax.random.key(0)
@@ -69,3 +71,27 @@ def test_a_learned_start_where_the_encoder_says_nothing():
 def test_wrong_options_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         parts.make_hypernetwork(family='low_rank', **change)
+
+
+@pytest.mark.parametrize('combine', FORMULAS)
+def test_a_step_of_the_factors_moves_weights_as_far_as_one_of_the_weights_would(combine):
+    """In the column space of the left factor, of whatever size the weights are; never further."""
+    rate = 1e-4
+    hypernetwork = parts.make_hypernetwork(
+        family='low_rank', combine=combine, rates=hypernetworks.learned_rates(initial=rate), rank=8
+    )
+    inr, datapoint = parts.INRS['siren'](), take(parts.datapoints(), 0)
+
+    @jax.jit
+    def stepped(params):
+        start = hypernetwork.encode(params, datapoint)
+        decode = lambda code: hypernetwork.decode(params, code)
+        before = decode(start.code)
+        gradient = jax.grad(lambda weights: adaptation.reconstruction_error(inr, weights, datapoint))(before)
+        moved = adaptation.gradient_step(inr, decode)(start.code, adaptation.rates_at(start.rates, 0), datapoint)
+        return before, decode(moved), gradient
+
+    before, after, gradient = stepped(jax.jit(hypernetwork.init)(KEY, datapoint))
+    for layer in ('layer_0', 'layer_1'):
+        moved = np.linalg.norm(np.asarray(after[layer]['w'], np.float64) - before[layer]['w'])
+        assert 0.1 < moved / (rate * np.linalg.norm(gradient[layer]['w'])) < 3

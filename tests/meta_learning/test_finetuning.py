@@ -10,6 +10,8 @@ import pytest
 
 from hyperinr import fitting, hypernetworks, meta_learning
 from hyperinr.errors import InputError
+from hyperinr.meta_learning import own_steps
+from hyperinr.types import Hypernetwork, Start
 from tests import parts
 from tests.meta_learning import reference
 
@@ -108,9 +110,9 @@ def test_the_default_rule_does_not_undo_a_good_start():
     batch = parts.datapoints()
     starts = jax.jit(jax.vmap(learner.generate, (None, 0)))(params, batch)
     fitted = fitting.fit(learner.inr, starts, batch, optimizer=optax.adam(3e-3), num_steps=400).weights
-    fixed = learner._replace(
-        adapt=lambda params, each, steps: jax.tree.map(lambda leaf: leaf[each.index][None], params)
-    )
+    start_of = lambda params, each: Start(take(params, each.index), jax.tree.map(lambda leaf: jnp.zeros((1,)), params))
+    itself = Hypernetwork(lambda key, each: fitted, start_of, lambda params, code: code, None)
+    fixed = meta_learning.meta_learner(hypernetwork=itself, inr=learner.inr, optimizer=OPTIMIZER, num_steps=0)
     errors = {}
     for name, optimizer in (('gentle', meta_learning.gentle_adam()), ('plain', optax.adam(1e-3))):
         errors[name] = meta_learning.finetune(
@@ -209,6 +211,26 @@ def test_the_learned_metric_is_the_root_of_the_rates_over_their_geometric_mean()
     mean = np.mean(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(last)]))
     for row in range(4):
         close(take(found, row), jax.tree.map(lambda leaf: np.exp((leaf - mean) / 2), last))
+
+
+@pytest.mark.parametrize('size', [1, 3, 7])
+def test_a_batch_takes_the_steps_that_each_datapoint_takes_alone(size, monkeypatch):
+    """Whatever is encoded together, and however the devices share the batch."""
+    monkeypatch.setattr(own_steps, 'ENCODED_TOGETHER', 3)
+    learner, params = make()
+    batch = take(parts.datapoints(), np.arange(size) % 4)
+    batch = batch._replace(values=np.clip(batch.values + np.linspace(-0.2, 0.2, size)[:, None, None], 0, 1))
+    jax.clear_caches()
+    own_steps._program.cache_clear()
+    found = meta_learning.take_own_steps(learner, params, batch, num_steps=3, record_steps=(0, 3), metric_power=0.5)
+    alone = jax.jit(learner.adapt, static_argnums=2)
+    for row in range(size):
+        path = alone(params, take(batch, row), 3)
+        close(take(found.snapshots, row), take(path, np.array([0, 3])))
+        close(take(found.weights, row), take(path, 3))
+        four_times = take(batch, np.full(4, row))
+        np.testing.assert_allclose(found.mse[row], errors(learner, path, four_times), rtol=1e-4)
+    close(found.metric, meta_learning.learned_metric(learner, params, batch))
 
 
 def test_weights_without_a_rate_keep_the_steps_of_the_optimizer():

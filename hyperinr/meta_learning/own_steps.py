@@ -1,0 +1,148 @@
+"""A trained learner's own way with a batch: encode, its own steps, and what their rates tell later ones.
+
+Nothing is differentiated by the learner's parameters here, and all devices share the batch.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr import weights as weights_lib
+from hyperinr.sharding import Placed, map_on_devices, shard
+from hyperinr.types import Array, Code, Datapoint, InrWeights, MetaLearner, Params, Start
+
+__all__ = ['OwnSteps', 'learned_metric', 'take_own_steps']
+
+ENCODED_TOGETHER = 16
+"""Datapoints in a product of the encoder on a CPU: its parameters are read once for all of them."""
+
+_place = Placed()
+
+
+class OwnSteps(NamedTuple):
+    """Where a batch went, on the host.
+
+    Attributes:
+      weights: after the last step, leaves ``[B, ...]``.
+      mse: ``[B, num_steps + 1]``, mean squared errors after 0, 1, ... steps.
+      snapshots: weights at the recorded steps, leaves ``[B, S, ...]``.
+      metric: see `learned_metric`; ``None`` where it was not asked for, or is none.
+    """
+
+    weights: InrWeights
+    mse: Array
+    snapshots: InrWeights
+    metric: InrWeights | None
+
+
+def take_own_steps(
+    learner: MetaLearner,
+    params: Params,
+    datapoints: Datapoint,
+    *,
+    num_steps: int,
+    record_steps: Sequence[int] = (),
+    metric_power: float | None = None,
+) -> OwnSteps:
+    """Encodes a batch and takes the learner's own steps.
+
+    Args:
+      learner: trained.
+      params: of its hypernetwork.
+      datapoints: leaves ``[B, ...]``.
+      num_steps: >= 0; beyond the K steps of training the last learned rates go on.
+      record_steps: S step counts in [0, num_steps] whose weights are wanted.
+      metric_power: of `learned_metric`; ``None``: it is not wanted.
+    """
+    size = len(datapoints.index)
+    devices = tuple(jax.local_devices()[:size])
+    # The first datapoints again where they do not come out even.
+    rows = np.arange(-(-size // len(devices)) * len(devices)) % size
+    shards = shard(jax.tree.map(lambda leaf: np.asarray(leaf)[rows], datapoints), devices)
+    hypernetwork = learner.hypernetwork
+    program = _program(
+        hypernetwork.encode, hypernetwork.decode, learner.follow, num_steps, tuple(record_steps), metric_power, devices
+    )
+    found: OwnSteps = program(_place(params, devices), shards)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(len(rows), *leaf.shape[2:])[:size], found)
+
+
+def learned_metric(
+    learner: MetaLearner, params: Params, datapoints: Datapoint, *, power: float = 0.5
+) -> InrWeights | None:
+    """How far each weight may go in a step, ``(rate / geometric mean of the rates)^power``, leaves ``[B, ...]``.
+
+    A learned rate is small where a small change of the weight changes much. Adam's steps are alike in all weights and
+    know nothing of that until their second moments do; multiplied by this metric they leave a generated start alone
+    where it is delicate. Weights without a rate (0, or a code that is no weights: a latent) have a factor of 1.
+
+    Args:
+      learner: trained.
+      params: of its hypernetwork.
+      datapoints: leaves ``[B, ...]``.
+      power: of the relative rates; 1/2 was the best of 1/2, 3/4 and 1 (docs/decisions.md).
+
+    Returns:
+      The factors, or ``None`` where the learner's codes are not the weights themselves.
+    """
+    return take_own_steps(learner, params, datapoints, num_steps=0, metric_power=power).metric
+
+
+@functools.lru_cache(maxsize=64)
+def _program(
+    encode: Callable[[Params, Datapoint], Start],
+    decode: Callable[[Params, Code], InrWeights],
+    follow: Callable[[Params, Start, Datapoint, int], tuple[InrWeights, Array]],
+    num_steps: int,
+    record: tuple[int, ...],
+    power: float | None,
+    devices: tuple[jax.Device, ...],
+) -> Callable[[Params, Datapoint], OwnSteps]:
+    def on_device(params: Params, datapoints: Datapoint) -> OwnSteps:
+        def after(start: Start, datapoint: Datapoint) -> OwnSteps:
+            weights, mse = follow(params, start, datapoint, num_steps)
+            snapshots = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], weights)
+            metric = None if power is None else _metric(start, decode(params, start.code), power)
+            return OwnSteps(jax.tree.map(lambda leaf: leaf[-1], weights), mse, snapshots, metric)
+
+        return _map_encoded(lambda datapoint: encode(params, datapoint), after, datapoints)
+
+    return map_on_devices(on_device, devices)
+
+
+def _map_encoded(
+    encode: Callable[[Datapoint], Start], after: Callable[[Start, Datapoint], Any], datapoints: Datapoint
+) -> Any:
+    """``after(encode(datapoint), datapoint)`` of each.
+
+    On an accelerator all at once. On a CPU a few are encoded at once, and followed one by one: their INRs share no
+    weights (`hyperinr.fitting.map_datapoints`).
+    """
+    if jax.default_backend() != 'cpu':
+        return jax.vmap(lambda datapoint: after(encode(datapoint), datapoint))(datapoints)
+    size = len(datapoints.index)
+    groups = -(-size // ENCODED_TOGETHER)
+    rows = np.arange(-(-size // groups) * groups) % size
+    grouped = jax.tree.map(lambda leaf: leaf[rows].reshape(groups, -1, *leaf.shape[1:]), datapoints)
+
+    def group(members: Datapoint) -> Any:
+        return jax.lax.map(lambda each: after(*each), (jax.vmap(encode)(members), members))
+
+    found = jax.lax.map(group, grouped)
+    return jax.tree.map(lambda leaf: leaf.reshape(len(rows), *leaf.shape[2:])[:size], found)
+
+
+def _metric(start: Start, weights: InrWeights, power: float) -> InrWeights | None:
+    if jax.tree.map(jnp.shape, start.code) != jax.tree.map(jnp.shape, weights):
+        return None
+    spec = weights_lib.spec_of(start.code)
+    last = jax.tree.map(lambda leaf, rate: jnp.broadcast_to(rate[-1], leaf.shape), start.code, start.rates)
+    rates = weights_lib.flatten(last, spec)
+    learned = rates > 0
+    logarithms = jnp.log(jnp.where(learned, rates, 1))
+    mean = jnp.sum(logarithms) / jnp.maximum(jnp.sum(learned), 1)
+    return weights_lib.unflatten(jnp.where(learned, jnp.exp(power * (logarithms - mean)), 1), spec)
