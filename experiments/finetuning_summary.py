@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from experiments.starts import LEARNED, RANDOM
+from experiments.starts import DATA, LEARNED, RANDOM
 
 __all__ = ['Claim', 'Group', 'Row', 'Summary', 'claims', 'format_number', 'groups', 'leading_tables', 'summarise']
 
@@ -77,11 +77,14 @@ class Summary(NamedTuple):
 
 
 def groups(rows: Sequence[Row]) -> dict[Group, dict[str, list[Row]]]:
-    """The tables: random starts are in all of a dataset, starts without a size to choose under both budgets."""
-    wanted = sorted({(row['dataset'], row['budget'], row['asked_seconds']) for row in rows if row['asked_seconds']})
-    wanted = wanted or sorted({(row['dataset'], row['budget'], 0.0) for row in rows})
+    """The tables, longest training first: random starts are in all, starts without a size to choose in both budgets."""
+    trained = [row for row in rows if row['asked_seconds']] or rows
+    wanted = {(row['dataset'], row['budget'], row['asked_seconds']) for row in trained}
+    order = list(DATA)
     found: dict[Group, dict[str, list[Row]]] = {}
-    for dataset, budget, seconds in wanted:
+    for dataset, budget, seconds in sorted(
+        wanted, key=lambda each: (order.index(each[0]), each[1] != 'seconds', -each[2])
+    ):
         members = found.setdefault(Group(dataset, budget, seconds), {})
         for row in rows:
             learned = LEARNED.get(row['start'])
@@ -229,13 +232,12 @@ def format_number(value: float | None, spec: str) -> str:
 
 
 def leading_tables(rows: Sequence[Row]) -> dict[Group, dict[str, Summary]]:
-    """The tables at the configs' own sizes of the dataset that has most of them, the one with most starts first."""
+    """The tables at the configs' own sizes of the dataset that has most of them, the longest training first."""
     own = {group: members for group, members in groups(rows).items() if group.budget == 'seconds'}
     datasets = [group.dataset for group in own]
     leading = max(datasets, key=lambda name: (datasets.count(name), name == 'photo_patches_32'), default=None)
-    mine = [group for group in own if group.dataset == leading]
     tables = {}
-    for group in sorted(mine, key=lambda each: (-len(own[each]), -each.seconds)):
+    for group in (each for each in own if each.dataset == leading):
         found = {name: summarise(members) for name, members in own[group].items()}
         tables[group] = {name: each for name, each in found.items() if each is not None}
     return tables

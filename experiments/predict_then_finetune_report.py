@@ -23,8 +23,11 @@ from hyperinr.files import replacing
 __all__ = ['draw', 'fill_methods', 'fill_readme', 'main']
 
 SHOWN_STEPS = (0, 1, 3, 10, 30, 100, 500)
+README_STEPS = (0, 1, 3, 10, 30, 100)
 UNSEEN_STEPS = (10, 500)
 MARKS_DB = (30.0, 35.0)
+TOP_DB = 60.0
+"""Of the pictures: errors above it are far below a step of eight bits."""
 MARKS = ('<!-- predict_then_finetune: begin -->', '<!-- predict_then_finetune: end -->')
 MEASURED = 'measured: dB after 0 / 3 / 100 steps'
 NOT_RUN = 'not run'
@@ -127,7 +130,9 @@ def _picture(path: Path, found: Mapping[str, Summary], ranked: Sequence[str]) ->
         if len(validated) > 1:
             training.plot(*zip(*validated, strict=True), **style)
     steps.set(xscale='symlog', xlabel='steps', ylabel='PSNR (dB), test')
+    steps.set_ylim(top=TOP_DB)
     seconds.set(xscale='log', xlabel='milliseconds of one datapoint')
+    seconds.set_ylim(top=TOP_DB)
     training.set(xlabel='seconds of training', ylabel='PSNR (dB) after own steps, validation')
     steps.legend(fontsize=7)
     figure.savefig(path)
@@ -141,7 +146,7 @@ def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
     Raises:
       InputError: the file has no such table.
     """
-    found = next(iter(leading_tables(rows).values()), {})
+    found = max(leading_tables(rows).values(), key=len, default={})
     lines = methods.read_text(encoding='utf-8').split('\n')
     heads = [number for number, line in enumerate(lines) if line.startswith('|') and ' config |' in line]
     if not heads:
@@ -200,8 +205,9 @@ def _leading_block(group: Group, found: Mapping[str, Summary]) -> str:
     learned = [name for name in ranked if found[name].rows[0]['kind'] != 'random']
     chosen = [*learned[:3], *(name for name in ('meta_sgd', 'maml', 'functa') if name in learned[3:])]
     chosen += [name for name in ranked if name not in learned]
-    lines = [[f'`{name}`', *(format_number(found[name].at(step), '.1f') for step in SHOWN_STEPS)] for name in chosen]
-    table = format_table(['start', *(f'{step} steps' for step in SHOWN_STEPS)], lines)
+    lines = [[f'`{name}`', *(format_number(found[name].at(step), '.1f') for step in README_STEPS)] for name in chosen]
+    first, *others = README_STEPS
+    table = format_table(['start', f'{first} steps', *map(str, others)], lines)
     return f'{group.title}; PSNR in dB:\n\n{table}\n\n'
 
 
