@@ -184,7 +184,7 @@ def _measured(config: str, found: Mapping[str, Summary]) -> str:
 
 
 def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
-    """Puts the leading starts of the leading tables between the two marks of a file.
+    """Puts the leading starts of the leading tables between the marks of a file, where there is more than one to lead.
 
     Raises:
       InputError: the file has not both marks.
@@ -193,7 +193,8 @@ def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
     begin, end = (text.find(mark) for mark in MARKS)
     if begin < 0 or end < begin:
         raise InputError(f'{readme} lacks the marks {MARKS[0]} and {MARKS[1]}.')
-    blocks = [_leading_block(*table) for table in leading_tables(rows).items()]
+    compared = lambda found: sum(each.rows[0]['kind'] != 'random' for each in found.values()) > 1
+    blocks = [_leading_block(group, found) for group, found in leading_tables(rows).items() if compared(found)]
     where = f'All starts, on all data, with intervals and seconds: [{Path(link).name}]({link}).\n'
     filled = f'{text[:begin]}{MARKS[0]}\n\n{"".join(blocks)}{where if blocks else ""}{text[end:]}'
     with replacing(readme) as temporary:
