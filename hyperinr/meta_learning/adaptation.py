@@ -124,8 +124,7 @@ def follow(inr: Inr, decode: Decode, start: Start, datapoint: Datapoint, *, num_
 
     def step(code: Code, index: Array) -> tuple[Code, tuple[InrWeights, Array]]:
         (mse, weights), gradient = jax.value_and_grad(error, has_aux=True)(code)
-        moved = jax.tree.map(lambda c, r, g: c - r * g, code, rates_at(start.rates, index), gradient)
-        return moved, (weights, mse)
+        return _descended(code, rates_at(start.rates, index), gradient), (weights, mse)
 
     last, (weights, errors) = jax.lax.scan(step, start.code, jnp.arange(num_steps))
     mse, last_weights = error(last)
@@ -163,6 +162,10 @@ def gradient_step(
         gradient = jax.grad(lambda c: reconstruction_error(inr, decode(c), points))(code)
         if first_order:
             gradient = jax.lax.stop_gradient(gradient)
-        return jax.tree.map(lambda c, r, g: c - r * g, code, rates, gradient)
+        return _descended(code, rates, gradient)
 
     return step
+
+
+def _descended(code: Code, rates: Code, gradient: Code) -> Code:
+    return jax.tree.map(lambda c, r, g: c - r * g, code, rates, gradient)

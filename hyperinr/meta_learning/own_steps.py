@@ -60,8 +60,7 @@ def take_own_steps(
     """
     size = len(datapoints.index)
     devices = tuple(jax.local_devices()[:size])
-    # The first datapoints again where they do not come out even.
-    rows = np.arange(-(-size // len(devices)) * len(devices)) % size
+    rows = _even_rows(size, len(devices))
     shards = shard(jax.tree.map(lambda leaf: np.asarray(leaf)[rows], datapoints), devices)
     hypernetwork = learner.hypernetwork
     program = _program(
@@ -126,7 +125,7 @@ def _map_encoded(
         return jax.vmap(lambda datapoint: after(encode(datapoint), datapoint))(datapoints)
     size = len(datapoints.index)
     groups = -(-size // ENCODED_TOGETHER)
-    rows = np.arange(-(-size // groups) * groups) % size
+    rows = _even_rows(size, groups)
     grouped = jax.tree.map(lambda leaf: leaf[rows].reshape(groups, -1, *leaf.shape[1:]), datapoints)
 
     def group(members: Datapoint) -> Any:
@@ -134,6 +133,11 @@ def _map_encoded(
 
     found = jax.lax.map(group, grouped)
     return jax.tree.map(lambda leaf: leaf.reshape(len(rows), *leaf.shape[2:])[:size], found)
+
+
+def _even_rows(size: int, parts: int) -> np.ndarray:
+    """All rows, and the first ones again until ``parts`` of one size come out."""
+    return np.arange(-(-size // parts) * parts) % size
 
 
 def _metric(start: Start, weights: InrWeights, power: float) -> InrWeights | None:

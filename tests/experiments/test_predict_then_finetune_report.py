@@ -99,7 +99,7 @@ def test_tables_of_the_other_budget_hold_what_has_no_size_to_choose():
 
 
 def test_the_longest_training_leads_and_the_widest_table_fills_the_methods(tmp_path):
-    longer = {**row('heads_k3', 'hypernetwork', [16, 26, 31, 37, 38, 39, 41], asked=300.0)}
+    longer = row('heads_k3', 'hypernetwork', [16, 26, 31, 37, 38, 39, 41], asked=300.0)
     tables = summary.leading_tables([*ROWS, longer, row('heads_k3', 'hypernetwork', STEPS, dataset='mnist_5k')])
     assert [(group.dataset, group.seconds) for group in tables] == [
         ('photo_patches_32', 300.0),
