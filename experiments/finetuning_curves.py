@@ -17,12 +17,15 @@ import optax
 from hyperinr import fitting, meta_learning, metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.fitting import optimizers
+from hyperinr.fitting import optimizers, rate_schedules
 from hyperinr.training.model import Model
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
+from hyperinr.weights import WeightSpec
 
 __all__ = ['Beginning', 'Curve', 'Rule', 'best_rule', 'generated', 'measure', 'random', 'shown_part']
 
+LEAST_FALL = 0.1
+"""dB that count as a fall."""
 REPEATS = 3
 """Of the timing of a start; of the long fits after it one is enough."""
 
@@ -36,6 +39,7 @@ class Beginning(NamedTuple):
       weights: ``(datapoints [B], num_steps) -> weights [B, num_steps + 1, ...]`` after 0, 1, ... own steps.
       metric: ``datapoints [B] -> factors [B, ...]`` of the updates of a later step; ``None``: there are none.
       families: optimisers that may go on, by name.
+      may_fall: whether a rule is as good as another that at some step is below the start.
     """
 
     inr: Inr
@@ -43,6 +47,7 @@ class Beginning(NamedTuple):
     weights: Callable[[Datapoint, int], InrWeights]
     metric: Callable[[Datapoint], InrWeights | None]
     families: Mapping[str, fitting.Family]
+    may_fall: bool
 
 
 class Rule(NamedTuple):
@@ -83,13 +88,15 @@ def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
 
     shapes = jax.eval_shape(lambda: inr.init(jax.random.key(0), spec.coord_dims))
     weight_spec = weights_lib.spec_of(shapes)
-    names = ['adam', 'muon', 'lbfgs', 'diagonal_curvature'] if len(shapes) > 2 else ['adam', 'lbfgs']
+    names = ['conjugate_gradient', 'adam', 'lbfgs']
+    names += ['muon', 'diagonal_curvature'] if len(shapes) > 2 else []
     families = {name: optimizers.family(name, weight_spec) for name in names}
-    return Beginning(inr, 0, lambda datapoints, num_steps: fresh(datapoints.index), lambda datapoints: None, families)
+    path = lambda datapoints, num_steps: fresh(datapoints.index)
+    return Beginning(inr, 0, path, lambda datapoints: None, families, may_fall=True)
 
 
 def generated(model: Model) -> Beginning:
-    """The learner's own steps, then Adam or the warmed-up AMSGrad, also in the metric of the learned rates."""
+    """The learner's own steps, then those of an optimiser, also in the metric of the learned rates."""
     learner, params = model.learner, model.params
     along = lambda datapoints, num_steps: (
         meta_learning.take_own_steps(
@@ -97,21 +104,27 @@ def generated(model: Model) -> Beginning:
         ).snapshots
     )
     metric = lambda datapoints: meta_learning.learned_metric(learner, params, datapoints) if learner.num_steps else None
-    return Beginning(model.inr, learner.num_steps, along, metric, TRAINED_FAMILIES)
+    return Beginning(model.inr, learner.num_steps, along, metric, TRAINED_FAMILIES, may_fall=False)
 
 
-def _gentle(rate: float | Array) -> optax.GradientTransformation:
-    return meta_learning.gentle_adam(learning_rate=rate)
+def _warm_amsgrad(rate: float | Array) -> optax.GradientTransformation:
+    schedule = rate_schedules.constant(num_steps=0, warmup_steps=20)
+    return optimizers.amsgrad(learning_rate=rate, schedule=schedule)(ANY_INR)
 
 
+ANY_INR = WeightSpec((), ())
+"""For optimisers that treat all weights alike."""
 TRAINED_FAMILIES = {
-    'gentle_adam': fitting.Family(_gentle, (5e-4, 1e-3, 2e-3)),
-    'adam': fitting.Family(optax.adam, (5e-4, 1e-3, 2e-3)),
+    'conjugate_gradient': optimizers.family('conjugate_gradient', ANY_INR),
+    'warm_amsgrad': fitting.Family(_warm_amsgrad, (5e-4, 1e-3, 2e-3)),
 }
+"""One object for all starts, so that each is compiled once."""
 
 
 def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, num_steps: int) -> Rule:
     """The rule with the highest PSNR, averaged over datapoints and over steps on a logarithmic scale.
+
+    Where the start may not be lost, of the rules that never fall more than `LEAST_FALL` below it, if there are any.
 
     Args:
       beginning: to go on from.
@@ -126,7 +139,7 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
     scored = sorted(set(np.geomspace(1, later, 24).astype(int).tolist()))
     start = _last(beginning.weights(searched, beginning.num_steps))
     metric = beginning.metric(searched)
-    found: list[tuple[float, Rule]] = []
+    found: list[tuple[bool, float, Rule]] = []
     for scale in (None,) if metric is None else (None, metric):
         result = fitting.best_rate(
             beginning.inr, start, searched, num_steps=later, data_range=spec.data_range, score_steps=scored,
@@ -134,10 +147,10 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
         )  # fmt: skip
         for trial in result.trials:
             score = float(np.mean(trial.psnr_db[scored]))
-            found.append(
-                (score if math.isfinite(score) else -math.inf, Rule(trial.name, trial.rate, scale is not None))
-            )
-    return max(found)[1]
+            keeps = beginning.may_fall or bool(trial.psnr_db.min() >= trial.psnr_db[0] - LEAST_FALL)
+            rule = Rule(trial.name, trial.rate, scale is not None)
+            found.append((keeps, score if math.isfinite(score) else -math.inf, rule))
+    return max(found)[-1]
 
 
 def shown_part(datapoints: Datapoint) -> tuple[Datapoint, Datapoint]:

@@ -101,7 +101,7 @@ Starts = dict[str, tuple[SirenVariant, Callable[[np.ndarray], LearnedStart] | No
 """Name -> variant, and for a learned start ``[H, W, 3]`` in [-1, 1] -> `LearnedStart`."""
 
 LEARNED_WARMUP = 20
-"""Steps in which the rate of a learned start grows, as in `meta_learning.gentle_adam`."""
+"""Steps in which the rate of a learned start grows."""
 
 
 def run(scale: Scale, out: Path, *, runs: Sequence[str] = (), variants: Sequence[str] | None = None) -> Path:

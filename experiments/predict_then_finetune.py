@@ -25,7 +25,7 @@ from experiments.timed_training import train_for, updates_within
 from hyperinr.compilation_cache import use_compilation_cache
 from hyperinr.datasets.base import Dataset, held_out
 from hyperinr.environment import set_environment
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.files import write_json
 from hyperinr.training.measurement import select
 from hyperinr.training.throughput import matrix_product_gflops
@@ -159,7 +159,7 @@ def estimate(scale: Scale, cells: Iterable[Cell], gflops: float) -> dict[str, fl
     return minutes
 
 
-COMPILE_SECONDS, NUM_TRIALS = 20.0, 24
+COMPILE_SECONDS, NUM_TRIALS = 20.0, 28
 """Of a start whose compiled functions are on the disk already; rules that a search tries."""
 
 
@@ -223,6 +223,8 @@ class _Bench:
         }  # fmt: skip
         try:
             beginning, trained = self._begin(cell)
+        except InterruptedRunError:
+            raise
         except RunError as error:
             return {**about, 'failed': str(error)}
         rule = self._rule(cell, beginning)
@@ -323,8 +325,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not options.plan:
             for path in draw(run(scale, options.out, cells, parameters=options.parameters)):
                 print(path)
-    except InputError as error:
-        parser.exit(2, f'{parser.prog}: error: {error}\n')
+    except (InputError, InterruptedRunError) as error:
+        parser.exit(error.exit_status, f'{parser.prog}: error: {error}\n')
 
 
 if __name__ == '__main__':

@@ -149,7 +149,10 @@ def _parser() -> argparse.ArgumentParser:
         '--initialisation', metavar='START', help="a scheme's name, a file of weights, or the directory of a run"
     )
     fit_one.add_argument(
-        '--optimizer', metavar='NAME', default='adam', help='adam, adamw, muon, lbfgs or diagonal_curvature (adam)'
+        '--optimizer',
+        metavar='NAME',
+        default='adam',
+        help='adam, adamw, amsgrad, sgd, muon, lbfgs, diagonal_curvature or conjugate_gradient (default: adam)',
     )
     fit_one.add_argument('--rate', metavar='RATE', default='search', help='a number, search (default) or range')
     fit_one.add_argument('--num-steps', type=int, default=500, metavar='N', help='default: 500')

@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,9 +60,12 @@ def frozen(
     if not patterns:
         return optimizer
     free = jnp.asarray(~frozen_mask(patterns, spec), jnp.float32)
+    inner = optax.with_extra_args_support(optimizer)
 
-    def update(gradient: Array, state: optax.OptState, params: Array | None = None) -> tuple[Array, optax.OptState]:
-        updates, state = optimizer.update(gradient * free, state, params)
+    def update(
+        gradient: Array, state: optax.OptState, params: Array | None = None, **told: Any
+    ) -> tuple[Array, optax.OptState]:
+        updates, state = inner.update(gradient * free, state, params, **told)
         return updates * free, state
 
-    return optax.GradientTransformation(optimizer.init, update)
+    return optax.GradientTransformationExtraArgs(inner.init, update)

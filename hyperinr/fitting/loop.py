@@ -16,6 +16,7 @@ import optax
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.fitting.loss import PRECISIONS, Points, ValueAndGradient, points_of, value_and_gradient
+from hyperinr.fitting.quadratic_model import quadratic_model
 from hyperinr.fitting.stopping import NEVER, Goal, Status
 from hyperinr.fitting.subsampling import Subsampling
 from hyperinr.types import Array, Datapoint, Inr, InrWeights, Key
@@ -125,16 +126,18 @@ def fit_loop(
     error: ValueAndGradient,
     optimizer: optax.GradientTransformation,
     rules: FitRules,
-    evaluate: Callable[[Array, Array], Array] | None = None,
+    evaluate: Callable[[Array, Array], Array],
 ) -> FitLoop:
     """The loop for one loss, optimiser and set of rules.
 
     Args:
       error: the loss and its gradient.
-      optimizer: of a flat vector; its hyperparameters may be traced.
+      optimizer: of a flat vector; its hyperparameters may be traced. One with extra arguments is told the ``value`` of
+        the loss (``None`` under sub-sampling, where two values do not compare) and its ``model``, a `QuadraticModel`.
       rules: checked by `check_rules`.
-      evaluate: ``(flat [P], coords [M, D]) -> values [M, C]``; only a goal needs it.
+      evaluate: ``(flat [P], coords [M, D]) -> values [M, C]``, for a goal and for that model.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
     num_steps, record, subsampling = rules.num_steps, np.asarray(rules.record_steps, np.int32), rules.subsampling
     goal = rules.goal
     # Every step writes to the row of the next recorded step, so that the last write to a row is the right one; steps
@@ -159,9 +162,15 @@ def fit_loop(
         slot = jnp.asarray(slots)[state.num_steps]
         return state._replace(recorded=jax.lax.dynamic_update_index_in_dim(state.recorded, state.flat, slot, 0))
 
-    def descend(state: FitState, mse: Array, gradient: Array, status: Array) -> FitState:
+    def descend(state: FitState, seen: Points, loss: Array, gradient: Array, status: Array, mse: Array) -> FitState:
         state = record_one(state)
-        updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.flat)
+        updates, optimizer_state = optimizer.update(
+            gradient,
+            state.optimizer_state,
+            state.flat,
+            value=loss if subsampling is None else None,
+            model=quadratic_model(evaluate, seen, state.flat, gradient, state.step_scale),
+        )
         running = status == Status.RUNNING
         return state._replace(
             flat=jnp.where(running, optax.apply_updates(state.flat, state.step_scale * updates), state.flat),
@@ -177,17 +186,16 @@ def fit_loop(
             state = state._replace(table=subsampling.table(errors, points))
         status = jnp.where(mse <= threshold, jnp.int32(Status.OK), jnp.int32(Status.RUNNING))
         status = jnp.where(jnp.isfinite(mse), status, jnp.int32(Status.DIVERGED))
-        return descend(state, mse, gradient, status)
+        return descend(state, points, mse, gradient, status, mse)
 
     def sampled_step(state: FitState, points: Points, key: Key, draws: Subsampling) -> FitState:
         drawn = draws.draw(jax.random.fold_in(key, state.num_steps), state.table, points)
         (loss, _), gradient = error(state.flat, drawn)
         status = jnp.where(jnp.isfinite(loss), jnp.int32(Status.RUNNING), jnp.int32(Status.DIVERGED))
-        return descend(state, state.mse[jnp.maximum(state.num_steps - 1, 0)], gradient, status)
+        return descend(state, drawn, loss, gradient, status, state.mse[jnp.maximum(state.num_steps - 1, 0)])
 
     def goal_reached(flat: Array, points: Points) -> Array:
         assert goal is not None
-        assert evaluate is not None
         assert points.probe is not None
         return goal.reached(evaluate(flat, points.probe.coords), points.probe)
 
@@ -266,7 +274,8 @@ def fit_one(
     """
     rules = check_rules(FitRules(num_steps, tuple(record_steps)))
     spec, points = weights_lib.spec_of(weights), points_of(datapoint)
-    loop, threshold = fit_loop(value_and_gradient(inr.apply, spec), optimizer, rules), jnp.float32(NEVER)
+    evaluate = lambda flat, coords: inr.apply(weights_lib.unflatten(flat, spec), coords)
+    loop, threshold = fit_loop(value_and_gradient(inr.apply, spec), optimizer, rules, evaluate), jnp.float32(NEVER)
     scale = jnp.ones(1) if step_scale is None else weights_lib.flatten(step_scale, spec)
     state = loop.begin(weights_lib.flatten(weights, spec), points, jnp.bool_(True), scale)
     state = loop.advance(state, points, jax.random.key(0), threshold, jnp.int32(num_steps))

@@ -3,7 +3,7 @@
 What a datapoint is, how it is encoded and which INR it becomes is decided elsewhere and passed in.
 """
 
-from hyperinr.meta_learning.finetuning import finetune, gentle_adam
+from hyperinr.meta_learning.finetuning import finetune
 from hyperinr.meta_learning.learner import meta_learner
 from hyperinr.meta_learning.optimizers import adam_cosine
 from hyperinr.meta_learning.own_steps import OwnSteps, learned_metric, take_own_steps
@@ -12,7 +12,6 @@ __all__ = [
     'OwnSteps',
     'adam_cosine',
     'finetune',
-    'gentle_adam',
     'learned_metric',
     'meta_learner',
     'take_own_steps',

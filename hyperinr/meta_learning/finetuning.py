@@ -6,39 +6,16 @@ import jax
 import numpy as np
 import optax
 
-from hyperinr.fitting import FitResult, check_record_steps, check_target, fit
+from hyperinr.fitting import FitResult, check_record_steps, check_target, fit, optimizers
 from hyperinr.meta_learning.own_steps import take_own_steps
 from hyperinr.types import Datapoint, MetaLearner, Params
+from hyperinr.weights import WeightSpec
 
-__all__ = ['finetune', 'gentle_adam']
-
-
-def gentle_adam(
-    *, learning_rate: float = 1e-3, warmup_steps: int = 20, b1: float = 0.9, b2: float = 0.99
-) -> optax.GradientTransformation:
-    """AMSGrad whose rate grows linearly from ``learning_rate / warmup_steps`` and then stays.
-
-    Adam's first steps have the size of its rate in *every* weight, however small the gradient: at a usual rate they
-    undo a start that is already close. Within the warm-up the second moments learn which weights matter. That they
-    never fall again (Reddi, Kale and Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2) keeps the
-    steps small once the gradients have become so, where Adam oscillates: the comparison is in docs/decisions.md.
-
-    Args:
-      learning_rate: after the warm-up.
-      warmup_steps: >= 1.
-      b1: decay of the first moment.
-      b2: decay of the second moment.
-
-    Raises:
-      ValueError: ``warmup_steps`` below 1.
-    """
-    if warmup_steps < 1:
-        raise ValueError(f'warmup_steps must be >= 1, not {warmup_steps}.')
-    schedule = optax.linear_schedule(learning_rate / warmup_steps, learning_rate, warmup_steps - 1)
-    return optax.amsgrad(schedule, b1=b1, b2=b2)
+__all__ = ['finetune']
 
 
-DEFAULT_OPTIMIZER = gentle_adam()
+DEFAULT_OPTIMIZER = optimizers.conjugate_gradient()(WeightSpec((), ()))
+"""Its lengths are measured at every step, so that none leaves what the start is good for (docs/decisions.md)."""
 
 
 def finetune(
@@ -65,7 +42,8 @@ def finetune(
       datapoints: leaves ``[B, ...]``.
       num_steps: in all, >= 0.
       record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
-      optimizer: of the steps after the K-th; the same object in every call reuses the compiled function.
+      optimizer: of the steps after the K-th, any that `hyperinr.fitting.fit` takes; by default
+        `hyperinr.fitting.optimizers.conjugate_gradient`. The same object in every call reuses the compiled function.
       target_psnr: dB at which an INR stops, from the K-th step on; ``None``: all steps.
       data_range: ``(low, high)`` of the values, for the target.
       metric_power: of that metric; 0 leaves ``optimizer`` as it is.

@@ -13,7 +13,7 @@ from experiments import finetuning_curves as curves
 from experiments import predict_then_finetune as study
 from experiments import starts
 from hyperinr import config, fitting
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.types import Datapoint, DatasetSpec, Inr
 from tests import tiny
 
@@ -121,6 +121,18 @@ def test_an_interrupted_study_goes_on_with_what_it_has(finished):
     assert all(file.read_bytes() == content for file, content in trained.items())
 
 
+def test_a_training_that_was_interrupted_is_no_row(tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise InterruptedRunError('interrupted: saved at step 3')
+
+    monkeypatch.setattr(study, 'train_for', interrupted)
+    monkeypatch.setattr(study, 'updates_within', lambda *args: 4)
+    cells = study.plan(TINY, only=['maml'], datasets=['photo_patches_32'])
+    with pytest.raises(InterruptedRunError):
+        study.run(TINY, tmp_path, cells)
+    assert '"row ' not in (tmp_path / 'predict_then_finetune.rows.jsonl').read_text()
+
+
 def test_a_row_says_what_was_done(finished):
     rows = {row['start']: row for row in json.loads(finished[0].read_text())['rows']}
     assert set(rows) == {'random_paper', 'functa', 'maml'}
@@ -151,7 +163,7 @@ BATCH = Datapoint(np.zeros((3, 10, 2), np.float32), VALUES, np.ones((3, 10), np.
 SPEC = DatasetSpec('constant', None, 10, 2, 1, (0.0, 1.0))
 
 
-def beginning(scale):
+def beginning(scale, *, may_fall=True):
     """Two own steps to 0.1 and 0.2, then descent, whose steps the metric multiplies by ``scale``."""
     path = np.array([[0.0], [0.1], [0.2]], np.float32)
     return curves.Beginning(
@@ -160,6 +172,7 @@ def beginning(scale):
         weights=lambda batch, num_steps: {'layer_0': {'b': np.tile(path[: num_steps + 1], (len(batch.coords), 1, 1))}},
         metric=lambda batch: {'layer_0': {'b': np.full((len(batch.coords), 1), scale, np.float32)}},
         families={'descent': fitting.Family(optax.sgd, (0.5,))},
+        may_fall=may_fall,
     )
 
 
@@ -169,6 +182,17 @@ def test_the_metric_is_used_where_it_is_the_better_rule():
     found = search(beginning(1e4))  # Descent can only be brought into range by other rates without it.
     assert found.optimizer == 'descent'
     assert 0.3 < found.rate * (1e4 if found.in_metric else 1) < 0.7
+
+
+def test_a_rule_that_loses_the_start_is_taken_only_where_it_may(monkeypatch):
+    trial = lambda rate, *psnr: fitting.Trial('descent', rate, np.array([20.0, *psnr]))
+    trials = (trial(0.1, 19.0, 40.0, 60.0), trial(0.2, 19.95, 21.0, 22.0), trial(0.3, 19.8, 30.0, 40.0))
+    monkeypatch.setattr(fitting, 'best_rate', lambda *args, **options: fitting.SearchResult('', 0.0, None, trials))
+    search = lambda **options: curves.best_rule(beginning(1.0, **options), BATCH, SPEC, num_steps=5)
+    assert search(may_fall=True).rate == 0.1
+    assert search(may_fall=False).rate == 0.2
+    trials = trials[:1]
+    assert search(may_fall=False).rate == 0.1
 
 
 @pytest.mark.parametrize('in_metric', [False, True])

@@ -124,13 +124,15 @@ def test_a_schedule_is_a_factor_of_the_rate_in_every_step(name):
     schedule = lambda step: jnp.asarray(factors)[jnp.asarray(step, int)]
     gradients = [jnp.cos(jnp.arange(SPEC_SIZE) + k) for k in range(2)]
     flat = weights_lib.flatten(WEIGHTS, SPEC)
-    scheduled = optimizers.OPTIMIZERS[name](learning_rate=0.1, schedule=schedule)(SPEC)
+    make = lambda **options: optax.with_extra_args_support(optimizers.OPTIMIZERS[name](**options)(SPEC))
+    scheduled = make(learning_rate=0.1, schedule=schedule)
     state, plain_state = scheduled.init(flat), None
     for gradient, factor in zip(gradients, factors, strict=True):
-        plain = optimizers.OPTIMIZERS[name](learning_rate=0.1 * factor)(SPEC)
+        plain = make(learning_rate=0.1 * factor)
         plain_state = plain.init(flat) if plain_state is None else plain_state
-        update, state = scheduled.update(gradient, state, flat)
-        expected, plain_state = plain.update(gradient, plain_state, flat)
+        bowl = lambda directions, gradient=gradient, **_: (directions @ gradient, directions @ directions.T)
+        update, state = scheduled.update(gradient, state, flat, model=bowl)
+        expected, plain_state = plain.update(gradient, plain_state, flat, model=bowl)
         np.testing.assert_allclose(update, expected, rtol=2e-4, atol=1e-7)
 
 
