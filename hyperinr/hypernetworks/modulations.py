@@ -22,6 +22,8 @@ def modulations(
     kind: Literal['shift', 'film'] = 'shift',
     map_hidden: Sequence[int] = (),
     map_spread: float = 0.1,
+    matrices: Sequence[int] = (),
+    matrix_spread: float = 0.3,
     initial_latent: float = 1.0,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
@@ -35,6 +37,10 @@ def modulations(
       of ``W`` being the units: Perez, Strub, de Vries, Dumoulin and Courville, "FiLM: visual reasoning with a general
       conditioning layer" (2018), section 2.1, eq. 2, before the activation.
 
+    With ``matrices`` the latent also moves whole matrices of hidden layers, ``W = W_base + m_W(z)``: a latent of some
+    hundred numbers has more to say than biases can. One layer alone as in Kim, Lee, Kim, Cho and Han, "Generalizable
+    implicit neural representations via instance pattern composers" (2023), from a latent and of full rank.
+
     Whatever is modulated ends in the weights, so that the result is a plain INR. The map is linear, without an offset
     that the base would only repeat, or an MLP.
 
@@ -43,8 +49,8 @@ def modulations(
     encoder predicts where it starts; a table of codes makes it an auto-decoder.
 
     Besides the base (P numbers), the encoder and the rates: ``latent_dims`` times the number of modulations (one or two
-    for every hidden unit), and ``(E + 1) latent_dims`` with an encoder. Decoding costs twice as many operations as the
-    map has numbers, once per datapoint and step.
+    for every hidden unit, and each entry of ``matrices``), and ``(E + 1) latent_dims`` with an encoder. Decoding costs
+    twice as many operations as the map has numbers, once per datapoint and step.
 
     Args:
       inr: whose layers are modulated, all but the last; each has a ``b [out]``, and for FiLM a ``w [in, out]``.
@@ -54,6 +60,8 @@ def modulations(
       map_hidden: widths of the map's hidden layers; none is linear.
       map_spread: standard deviation at step 0 of a modulation whose latent has unit variance, > 0; of a shift in units
         of its bias's own in a fresh INR.
+      matrices: numbers of hidden layers, 0 the first, whose matrix is moved too.
+      matrix_spread: as ``map_spread``, of an entry of these in units of its matrix's own in a fresh INR, > 0.
       initial_latent: standard deviation of a predicted latent at step 0, > 0.
       rates: step sizes of the latent.
 
@@ -61,12 +69,15 @@ def modulations(
       A `Hypernetwork` with parameters ``{'base', 'encoder', 'map', 'heads', 'rates'}``.
 
     Raises:
-      ValueError: a value outside the ranges above; an INR without hidden biases.
+      ValueError: a value outside the ranges above; an INR without hidden biases, or without one of the ``matrices``.
     """
     if kind not in ('shift', 'film'):
         raise ValueError(f"kind must be 'shift' or 'film', not {kind!r}.")
-    if latent_dims < 1 or min(map_hidden, default=1) < 1 or map_spread <= 0 or initial_latent <= 0:
-        raise ValueError(f'must be positive: {latent_dims=}, {map_hidden=}, {map_spread=}, {initial_latent=}.')
+    positive = (latent_dims, *map_hidden, map_spread, matrix_spread, initial_latent)
+    if min(positive) <= 0:
+        raise ValueError(
+            f'must be positive: {latent_dims=}, {map_hidden=}, {map_spread=}, {matrix_spread=}, {initial_latent=}.'
+        )
     latent_head = {'latent': Head((latent_dims,), 1.0, initial_latent)}
 
     def modulated(weights: InrWeights) -> dict[str, int]:
@@ -80,8 +91,18 @@ def modulations(
             )
         return units
 
+    def moved(weights: InrWeights) -> list[str]:
+        """Layers whose matrix the latent moves."""
+        hidden = natural_layers(weights)[:-1]
+        missing = [number for number in matrices if not 0 <= number < len(hidden) or 'w' not in weights[hidden[number]]]
+        if missing:
+            raise ValueError(f'matrices {missing} are none of the {len(hidden)} hidden layers, 0 to {len(hidden) - 1}.')
+        return [hidden[number] for number in matrices]
+
     def mapping(weights: InrWeights, scales: Any = None) -> hk.Transformed:
-        """Latent -> shifts, then factors, of every modulated layer; ``scales`` matter at initialisation alone."""
+        """Latent -> shifts, then factors, of every modulated layer, and under ``LAYER_matrix`` what moves its matrix;
+        ``scales`` matter at initialisation alone.
+        """
 
         def spread(layer: str, units: int) -> Array:
             shifts = scales[layer]['b'] if scales is not None else 1.0
@@ -91,13 +112,16 @@ def modulations(
             hidden = latent
             for index, width in enumerate(map_hidden):
                 hidden = jax.nn.silu(hk.Linear(width, name=f'hidden_{index}')(hidden))
+            spreads = {layer: map_spread * spread(layer, units) for layer, units in modulated(weights).items()}
+            for layer in moved(weights):
+                unit = scales[layer]['w'] if scales is not None else 1.0
+                spreads[f'{layer}_matrix'] = jnp.full(weights[layer]['w'].size, matrix_spread * unit)
             found = {}
-            for layer, units in modulated(weights).items():
-                spreads = map_spread / hidden.shape[-1] ** 0.5 * spread(layer, units)
-                w_init = lambda shape, dtype, spreads=spreads: (
-                    spreads[None] * hk.initializers.RandomNormal()(shape, dtype)
+            for name, each in spreads.items():
+                w_init = lambda shape, dtype, each=each: (
+                    each[None] / shape[0] ** 0.5 * hk.initializers.RandomNormal()(shape, dtype)
                 )
-                found[layer] = hk.Linear(spreads.size, with_bias=False, w_init=w_init, name=layer)(hidden)
+                found[name] = hk.Linear(each.size, with_bias=False, w_init=w_init, name=name)(hidden)
             return found
 
         return hk.without_apply_rng(hk.transform(forward))
@@ -115,8 +139,11 @@ def modulations(
 
     def decode(params: Params, code: Code) -> InrWeights:
         weights = {layer: dict(tensors) for layer, tensors in params['base'].items()}
-        for layer, values in mapping(weights).apply(params['map'], code['latent']).items():
-            tensors = weights[layer]
+        found = mapping(weights).apply(params['map'], code['latent'])
+        for layer in moved(weights):
+            weights[layer]['w'] = weights[layer]['w'] + found[f'{layer}_matrix'].reshape(weights[layer]['w'].shape)
+        for layer in modulated(weights):
+            tensors, values = weights[layer], found[layer]
             units = tensors['b'].shape[-1]
             if kind == 'film':
                 factor = 1 + values[units:]

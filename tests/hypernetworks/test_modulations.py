@@ -52,6 +52,30 @@ def test_the_last_layer_and_shifted_matrices_are_those_of_the_base():
     np.testing.assert_array_equal(weights['layer_2']['b'], params['base']['layer_2']['b'])
 
 
+@pytest.mark.parametrize('kind', ['shift', 'film'])
+def test_a_latent_moves_the_matrices_that_it_is_told_to(kind):
+    hypernetwork, params = made(kind=kind, matrices=(1,), matrix_spread=0.7)
+    weights = hypernetwork.decode(params, {'latent': latent()})
+    moved = (latent() @ np.asarray(params['map']['layer_1_matrix']['w'])).reshape(16, 16)
+    gamma = 1 + (latent() @ np.asarray(params['map']['layer_1']['w']))[16:] if kind == 'film' else np.ones(16)
+    expected = (params['base']['layer_1']['w'] + moved) * gamma[None]
+    np.testing.assert_allclose(weights['layer_1']['w'], expected, atol=1e-5)
+    assert not any(name.endswith('_matrix') for name in set(params['map']) - {'layer_1_matrix'})
+
+
+def test_a_fresh_matrix_moves_by_the_spread_that_was_asked_for():
+    hypernetwork, params = made(latent_dims=500, matrices=(1,), matrix_spread=0.7)
+    weights = hypernetwork.decode(params, {'latent': jnp.asarray(np.random.default_rng(0).normal(size=500))})
+    unit = np.std(parts.INRS['siren']().init(jax.random.key(0), 2)['layer_1']['w'])
+    np.testing.assert_allclose(np.std(weights['layer_1']['w'] - params['base']['layer_1']['w']), 0.7 * unit, rtol=0.2)
+
+
+@pytest.mark.parametrize('matrices', [(2,), (-1,)])
+def test_matrices_are_those_of_hidden_layers(matrices):
+    with pytest.raises(ValueError, match='none of the 2 hidden layers, 0 to 1'):
+        made(matrices=matrices)
+
+
 @pytest.mark.parametrize(('map_hidden', 'linear'), [((), True), ((5,), False)])
 def test_shifts_are_linear_in_the_latent_and_those_of_an_mlp_are_not(map_hidden, linear):
     hypernetwork, params = made(map_hidden=map_hidden)
@@ -94,7 +118,14 @@ def test_an_inr_without_hidden_biases_is_refused():
 
 @pytest.mark.parametrize(
     'change',
-    [{'kind': 'scale'}, {'latent_dims': 0}, {'map_hidden': (0,)}, {'map_spread': 0.0}, {'initial_latent': 0.0}],
+    [
+        {'kind': 'scale'},
+        {'latent_dims': 0},
+        {'map_hidden': (0,)},
+        {'map_spread': 0.0},
+        {'matrix_spread': 0.0},
+        {'initial_latent': 0.0},
+    ],
 )
 def test_wrong_options_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
