@@ -10,6 +10,9 @@ from hyperinr.types import Array
 
 __all__ = ['conjugate_gradient_steps']
 
+ROUNDING = 1e-5
+"""Share by which a loss may rise unnoticed, so that a fit does not stand still where steps are as small as rounding."""
+
 
 class _State(NamedTuple):
     """Steps done ``[]``; mean squared gradient ``[P]``; last update ``[P]``; the loss before it ``[]``."""
@@ -51,7 +54,7 @@ def conjugate_gradient_steps(
         step = (rate(state.steps) if callable(rate) else rate) * (lengths @ directions)
         if value is None:
             return step, _State(steps, square, step, state.before)
-        rose = value > state.before
+        rose = value > (1 + ROUNDING) * state.before
         taken = jnp.where(rose, (retreat - 1) * state.last, step)
         last = jnp.where(rose, retreat * state.last, step)
         return taken, _State(steps, square, last, jnp.where(rose, state.before, value))

@@ -275,7 +275,7 @@ def conjugate_gradient(
     `hyperinr.fitting`, which tells it the model; under sub-sampling no step is taken back.
 
     Args:
-      learning_rate: factor of the lengths; 1 is the minimum of the model, 2 or more diverges.
+      learning_rate: factor of the lengths, < 2: 1 is the minimum of the model, 2 as high as before the step.
       schedule: as for `adam`.
       decay: of the mean square, in [0, 1).
       parts: into which the points are divided, >= 1; the curvature is that of the next part at each step.
