@@ -264,14 +264,12 @@ def conjugate_gradient(
     """Conjugate gradients, preconditioned as in Adam, of lengths that a quadratic model of the loss gives.
 
     A step is ``a d + b s``: d the gradient over the root of its mean square (``-g / sqrt(v)``, as RMSProp), s the last
-    step, and a and b the minimum of the Gauss-Newton model in their plane. With a constant preconditioner and a linear
-    INR these are the preconditioned conjugate gradients of least squares. The plane: Yuan and Stoer, "A subspace study
-    on conjugate gradient algorithms" (1995); lengths from the Gauss-Newton matrix: Martens and Grosse, "Optimizing
-    neural networks with Kronecker-factored approximate curvature" (2015), section 7. A step after which the loss has
-    risen is taken back to a fraction of itself, at the cost of one gradient.
+    step, a and b the minimum of the Gauss-Newton model in their plane; of a linear INR under a constant d / g these are
+    preconditioned conjugate gradients. The plane: Yuan and Stoer, "A subspace study on conjugate gradient algorithms"
+    (1995); lengths: Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature"
+    (2015), section 7. A step after which the loss has risen is taken back to a fraction, at the cost of one gradient.
 
-    Two tangents of the INR, at a third of its points by default, make a step cost 1.6 times one of Adam. The lengths
-    suit every start and INR, so that no rate need be searched: docs/decisions.md compares. Only for
+    Two tangents at a third of the points make a step cost 1.6 times one of Adam (docs/decisions.md). Only for
     `hyperinr.fitting`, which tells it the model; under sub-sampling no step is taken back.
 
     Args:
@@ -287,9 +285,7 @@ def conjugate_gradient(
     """
     rate = _rate(learning_rate, schedule)
     if parts < 1 or not 0 <= decay < 1 or not damping > 0 or not 0 <= retreat < 1:
-        raise ValueError(
-            f'parts >= 1, decay and retreat in [0, 1), damping > 0: {parts=}, {decay=}, {retreat=}, {damping=}.'
-        )
+        raise ValueError(f'a value outside its range: {parts=}, {decay=}, {retreat=}, {damping=}.')
     return lambda spec: conjugate_gradient_steps(rate, decay=decay, parts=parts, damping=damping, retreat=retreat)
 
 
