@@ -264,7 +264,7 @@ def conjugate_gradient(
     """Conjugate gradients, preconditioned as in Adam, of lengths that a quadratic model of the loss gives.
 
     A step is ``a d + b s``: d the gradient over the root of its mean square (``-g / sqrt(v)``, as RMSProp), s the last
-    step, a and b the minimum of the Gauss-Newton model in their plane; of a linear INR under a constant d / g these are
+    step, a and b the minimum of the Gauss-Newton model in their plane. Of a linear INR, if v stayed, these would be
     preconditioned conjugate gradients. The plane: Yuan and Stoer, "A subspace study on conjugate gradient algorithms"
     (1995); lengths: Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature"
     (2015), section 7. A step after which the loss has risen is taken back to a fraction, at the cost of one gradient.
