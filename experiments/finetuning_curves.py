@@ -22,7 +22,19 @@ from hyperinr.training.model import Model
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['Beginning', 'Curve', 'Rule', 'best_rule', 'generated', 'measure', 'random', 'shown_part']
+__all__ = [
+    'ANY_INR',
+    'Beginning',
+    'Curve',
+    'Rule',
+    'best_rule',
+    'generated',
+    'last',
+    'measure',
+    'random',
+    'shown_part',
+    'warm_amsgrad',
+]
 
 LEAST_FALL = 0.1
 """dB that count as a fall."""
@@ -107,7 +119,8 @@ def generated(model: Model) -> Beginning:
     return Beginning(model.inr, learner.num_steps, along, metric, TRAINED_FAMILIES, may_fall=False)
 
 
-def _warm_amsgrad(rate: float | Array) -> optax.GradientTransformation:
+def warm_amsgrad(rate: float | Array) -> optax.GradientTransformation:
+    """AMSGrad whose rate grows over the first 20 steps."""
     schedule = rate_schedules.constant(num_steps=0, warmup_steps=20)
     return optimizers.amsgrad(learning_rate=rate, schedule=schedule)(ANY_INR)
 
@@ -116,7 +129,7 @@ ANY_INR = WeightSpec((), ())
 """For optimisers that treat all weights alike."""
 TRAINED_FAMILIES = {
     'conjugate_gradient': optimizers.family('conjugate_gradient', ANY_INR),
-    'warm_amsgrad': fitting.Family(_warm_amsgrad, (5e-4, 1e-3, 2e-3)),
+    'warm_amsgrad': fitting.Family(warm_amsgrad, (5e-4, 1e-3, 2e-3)),
 }
 """One object for all starts, so that each is compiled once."""
 
@@ -137,7 +150,7 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
     """
     later = num_steps - beginning.num_steps
     scored = sorted(set(np.geomspace(1, later, 24).astype(int).tolist()))
-    start = _last(beginning.weights(searched, beginning.num_steps))
+    start = last(beginning.weights(searched, beginning.num_steps))
     metric = beginning.metric(searched)
     found: list[tuple[bool, float, Rule]] = []
     for scale in (None,) if metric is None else (None, metric):
@@ -194,7 +207,7 @@ def measure(
     def run(shown: Datapoint) -> tuple[InrWeights, fitting.FitResult]:
         path = beginning.weights(shown, own)
         return path, fitting.fit_at_rate(
-            beginning.inr, _last(path), shown, make=beginning.families[rule.optimizer].make, rate=rule.rate,
+            beginning.inr, last(path), shown, make=beginning.families[rule.optimizer].make, rate=rule.rate,
             num_steps=num_steps - own, record_steps=later_record,
             step_scale=beginning.metric(shown) if rule.in_metric else None,
         )  # fmt: skip
@@ -209,14 +222,17 @@ def measure(
     kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), before, fitted.snapshots)
 
     count = len(datapoints.coords)
-    first, last = (_median_seconds(lambda n=n: beginning.weights(datapoints, n)) / count for n in (0, own))
+    encoded, adapted = (_median_seconds(lambda n=n: beginning.weights(datapoints, n)) / count for n in (0, own))
     whole = _seconds(lambda: run(datapoints)) / count
-    seconds = np.interp(np.arange(num_steps + 1), [0, own, num_steps], [first, max(first, last), max(last, whole)])
+    seconds = np.interp(
+        np.arange(num_steps + 1), [0, own, num_steps], [encoded, max(encoded, adapted), max(adapted, whole)]
+    )
     to_psnr = lambda errors: np.asarray(metrics.psnr_from_mse(errors, spec.data_range))
     return Curve(to_psnr(mse), to_psnr(_errors(beginning.inr, kept, unseen)), seconds)
 
 
-def _last(path: InrWeights) -> InrWeights:
+def last(path: InrWeights) -> InrWeights:
+    """The weights at the end of a path, ``[B, S, ...] -> [B, ...]``."""
     return jax.tree.map(lambda leaf: np.asarray(leaf[:, -1]), path)
 
 

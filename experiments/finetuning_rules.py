@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import optax
 
@@ -24,9 +23,10 @@ from hyperinr import config, fitting, library, metrics
 from hyperinr.datasets.base import Dataset, held_out
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
-from hyperinr.fitting import optimizers, rate_schedules
+from hyperinr.files import check_writable_folder
+from hyperinr.fitting import optimizers
 from hyperinr.training.measurement import select
-from hyperinr.types import Datapoint, InrWeights
+from hyperinr.types import Datapoint
 
 __all__ = ['RULES', 'Tried', 'main', 'measure']
 
@@ -51,7 +51,6 @@ def _rule(factory: Callable[..., optimizers.FlatOptimizer], **options: Any) -> o
     return factory(**options)(curves.ANY_INR)
 
 
-_WARM = rate_schedules.constant(num_steps=0, warmup_steps=20)
 RULES: Mapping[str, Tried] = {
     'Adam 1e-3': Tried(_rule(optimizers.adam, learning_rate=1e-3)),
     'conjugate gradient': Tried(_rule(optimizers.conjugate_gradient)),
@@ -60,8 +59,8 @@ RULES: Mapping[str, Tried] = {
     '- a fifth of the points': Tried(_rule(optimizers.conjugate_gradient, parts=5)),
     '- lengths x 0.7': Tried(_rule(optimizers.conjugate_gradient, learning_rate=0.7)),
     '- lengths x 1.4': Tried(_rule(optimizers.conjugate_gradient, learning_rate=1.4)),
-    'AMSGrad 1e-3, warm-up 20': Tried(_rule(optimizers.amsgrad, schedule=_WARM)),
-    'AMSGrad 4e-3, warm-up 20': Tried(_rule(optimizers.amsgrad, learning_rate=4e-3, schedule=_WARM)),
+    'AMSGrad 1e-3, warm-up 20': Tried(curves.warm_amsgrad(1e-3)),
+    'AMSGrad 4e-3, warm-up 20': Tried(curves.warm_amsgrad(4e-3)),
     'L-BFGS': Tried(_rule(optimizers.lbfgs, learning_rate=1.0), in_metric=False),
     'L-BFGS 0.3': Tried(_rule(optimizers.lbfgs, learning_rate=0.3), in_metric=False),
     'diagonal curvature 0.3': Tried(_rule(optimizers.diagonal_curvature)),
@@ -80,8 +79,7 @@ def measure(
       data_range: ``(low, high)`` of the values.
       num_steps: after the start's own.
     """
-    path = beginning.weights(datapoints, beginning.num_steps)
-    start: InrWeights = jax.tree.map(lambda leaf: np.asarray(leaf[:, -1]), path)
+    start = curves.last(beginning.weights(datapoints, beginning.num_steps))
     metric = beginning.metric(datapoints)
     steps = [step for step in STEPS if step <= num_steps]
     rows: list[dict[str, Any]] = []
@@ -128,6 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if not options.run and not options.random:
             raise InputError('nothing to go on from; give --run DIR or --random NAME.')
+        if options.steps < 1 or options.datapoints < 1:
+            raise InputError(f'steps and datapoints are {options.steps} and {options.datapoints}; give at least 1.')
+        out = check_writable_folder(options.out)
         found: dict[str, list[dict[str, Any]]] = {}
         for directory in options.run:
             model = hyperinr.load(directory)
@@ -141,12 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found[name] = _compared(name, curves.random(inr, dataset.spec, seed=0), dataset, options)
     except InputError as error:
         parser.exit(2, f'{parser.prog}: error: {error}\n')
-    options.out.mkdir(parents=True, exist_ok=True)
     text = '\n'.join(_render(name, rows) for name, rows in found.items())
-    (options.out / f'{NAME}.md').write_text(text, encoding='utf-8')
+    (out / f'{NAME}.md').write_text(text, encoding='utf-8')
     about = {'machine': machine(), 'datapoints': options.datapoints, 'steps': options.steps}
     rows = [{'start': name, **row} for name, mine in found.items() for row in mine]
-    write_study(options.out / f'{NAME}.json', about, rows)
+    write_study(out / f'{NAME}.json', about, rows)
 
 
 def _compared(

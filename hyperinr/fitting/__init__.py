@@ -2,11 +2,12 @@
 
 `fit` takes a batch of weights and datapoints and returns the fitted batch with its error at every step; `fit_one` is
 the same for a single INR, for use inside ``jax.jit``, ``jax.vmap`` and ``jax.lax.map``. `best_rate` finds the optimiser
-and rate that suit a start best. The way there: `loss` and `loop` (one INR), `subsampling`, `precision` and `stopping`
-(what a loop may be told), `programs` (compiled over INRs and devices), `schedule` (a batch of any size as calls of one
-shape), `batching` (which of these, and why), `engine` (all together), `kernels` (hand-written steps for GPUs). What a
-start is, and rules of fine-tuning that were learned with it, are `hyperinr.meta_learning`'s business. A further way of
-drawing points is one function that returns a `Subsampling`; a further kernel one file in `kernels`.
+and rate that suit a start best. The way there: `loss`, `quadratic_model` and `loop` (one INR), `subsampling`,
+`precision`, `stopping`, `optimizers` and `conjugate_gradient` (what a loop may be told), `programs` (compiled over INRs
+and devices), `schedule` (a batch of any size as calls of one shape), `batching` (which of these, and why), `engine`
+(all together), `kernels` (hand-written steps for GPUs). What a start is, and rules of fine-tuning that were learned
+with it, are `hyperinr.meta_learning`'s business. A further way of drawing points is one function that returns a
+`Subsampling`; a further kernel one file in `kernels`.
 """
 
 from hyperinr.fitting.batching import Batching, FitShape, choose_batching

@@ -49,7 +49,19 @@ def test_the_command_writes_a_table_and_json(tmp_path, monkeypatch, capsys):
     assert [row['start'] for row in rows] == ['random_paper'] * 2
 
 
-def test_something_to_go_on_from_is_needed(capsys):
+@pytest.mark.parametrize(
+    ('arguments', 'named'),
+    [
+        ([], 'give --run DIR or --random NAME'),
+        (['--random', 'random_paper', '--steps', '0'], 'give at least 1'),
+        (['--random', 'random_paper', '--datapoints', '0'], 'give at least 1'),
+        (['--run', 'nowhere'], 'nowhere'),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, named, tmp_path, capsys):
     with pytest.raises(SystemExit, match='2'):
-        rules.main([])
-    assert 'give --run DIR or --random NAME' in capsys.readouterr().err
+        rules.main([*arguments, '--out', str(tmp_path)])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert named in lines[0]
+    assert not list(tmp_path.iterdir())

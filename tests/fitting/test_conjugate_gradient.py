@@ -173,6 +173,16 @@ def test_a_loss_that_rose_is_taken_back():
     assert (run(retreat=0.25)[:, -1] < 0.7 * run(retreat=0.25)[:, 0]).all()
 
 
+@pytest.mark.parametrize(('value', 'back'), [(1 + 2e-6, False), (1 + 1e-3, True)])
+def test_a_rise_within_rounding_is_none(value, back):
+    points, flat, loss = problem()
+    optimizer = optimizers.conjugate_gradient()(SPEC)
+    told = {'model': model_at(flat, points, loss)}
+    first, state = optimizer.update(jax.grad(loss)(flat), optimizer.init(flat), flat, value=jnp.float32(1), **told)
+    second, _ = optimizer.update(jax.grad(loss)(flat), state, flat, value=jnp.float32(value), **told)
+    assert np.allclose(second, -0.75 * first) == back
+
+
 def test_parts_of_the_points_fit_as_well_as_all():
     batch = problems.batch(2, side=MANY_POINTS)
     batch = smooth(batch)
