@@ -31,6 +31,7 @@ __all__ = [
     'generated',
     'last',
     'measure',
+    'path_errors',
     'random',
     'shown_part',
     'warm_amsgrad',
@@ -49,6 +50,7 @@ class Beginning(NamedTuple):
       inr: evaluates the weights.
       num_steps: K, the start's own steps.
       weights: ``(datapoints [B], num_steps) -> weights [B, num_steps + 1, ...]`` after 0, 1, ... own steps.
+      generate: ``(datapoints [B], num_steps) -> weights [B, ...]`` after the last of them alone: what is timed.
       metric: ``datapoints [B] -> factors [B, ...]`` of the updates of a later step; ``None``: there are none.
       families: optimisers that may go on, by name.
       may_fall: whether a rule is as good as another that at some step is below the start.
@@ -57,6 +59,7 @@ class Beginning(NamedTuple):
     inr: Inr
     num_steps: int
     weights: Callable[[Datapoint, int], InrWeights]
+    generate: Callable[[Datapoint, int], InrWeights]
     metric: Callable[[Datapoint], InrWeights | None]
     families: Mapping[str, fitting.Family]
     may_fall: bool
@@ -96,15 +99,16 @@ def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
     @jax.jit
     def fresh(index: Array) -> InrWeights:
         each = lambda one: inr.init(jax.random.fold_in(jax.random.key(seed), one), spec.coord_dims)
-        return jax.tree.map(lambda leaf: leaf[:, None], jax.vmap(each)(jnp.maximum(index, -1 - index)))
+        return jax.vmap(each)(jnp.maximum(index, -1 - index))
 
     shapes = jax.eval_shape(lambda: inr.init(jax.random.key(0), spec.coord_dims))
     weight_spec = weights_lib.spec_of(shapes)
     names = ['conjugate_gradient', 'adam', 'lbfgs']
     names += ['muon', 'diagonal_curvature'] if len(shapes) > 2 else []
     families = {name: optimizers.family(name, weight_spec) for name in names}
-    path = lambda datapoints, num_steps: fresh(datapoints.index)
-    return Beginning(inr, 0, path, lambda datapoints: None, families, may_fall=True)
+    generate = lambda datapoints, num_steps: fresh(datapoints.index)
+    path = lambda datapoints, num_steps: jax.tree.map(lambda leaf: leaf[:, None], generate(datapoints, num_steps))
+    return Beginning(inr, 0, path, generate, lambda datapoints: None, families, may_fall=True)
 
 
 def generated(model: Model) -> Beginning:
@@ -115,8 +119,11 @@ def generated(model: Model) -> Beginning:
             learner, params, datapoints, num_steps=num_steps, record_steps=range(num_steps + 1)
         ).snapshots
     )
+    generate = lambda datapoints, num_steps: meta_learning.generate_batch(
+        learner, params, datapoints, num_steps=num_steps
+    )
     metric = lambda datapoints: meta_learning.learned_metric(learner, params, datapoints) if learner.num_steps else None
-    return Beginning(model.inr, learner.num_steps, along, metric, TRAINED_FAMILIES, may_fall=False)
+    return Beginning(model.inr, learner.num_steps, along, generate, metric, TRAINED_FAMILIES, may_fall=False)
 
 
 def warm_amsgrad(rate: float | Array) -> optax.GradientTransformation:
@@ -213,7 +220,7 @@ def measure(
         )  # fmt: skip
 
     path, result = run(datapoints)
-    mse = np.concatenate([_errors(beginning.inr, path, datapoints)[:, :-1], result.mse], axis=1)
+    mse = np.concatenate([path_errors(beginning.inr, path, datapoints)[:, :-1], result.mse], axis=1)
 
     seen, unseen = shown_part(datapoints)
     path, fitted = run(seen)
@@ -222,13 +229,13 @@ def measure(
     kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), before, fitted.snapshots)
 
     count = len(datapoints.coords)
-    encoded, adapted = (_median_seconds(lambda n=n: beginning.weights(datapoints, n)) / count for n in (0, own))
+    encoded, adapted = (_median_seconds(lambda n=n: beginning.generate(datapoints, n)) / count for n in (0, own))
     whole = _seconds(lambda: run(datapoints)) / count
     seconds = np.interp(
         np.arange(num_steps + 1), [0, own, num_steps], [encoded, max(encoded, adapted), max(adapted, whole)]
     )
     to_psnr = lambda errors: np.asarray(metrics.psnr_from_mse(errors, spec.data_range))
-    return Curve(to_psnr(mse), to_psnr(_errors(beginning.inr, kept, unseen)), seconds)
+    return Curve(to_psnr(mse), to_psnr(path_errors(beginning.inr, kept, unseen)), seconds)
 
 
 def last(path: InrWeights) -> InrWeights:
@@ -236,7 +243,7 @@ def last(path: InrWeights) -> InrWeights:
     return jax.tree.map(lambda leaf: np.asarray(leaf[:, -1]), path)
 
 
-def _errors(inr: Inr, path: InrWeights, datapoints: Datapoint) -> np.ndarray:
+def path_errors(inr: Inr, path: InrWeights, datapoints: Datapoint) -> np.ndarray:
     """Mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
 
     def one(weights: InrWeights, judged: Datapoint) -> Array:

@@ -14,7 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.finetuning_summary import Group, Row, Summary, claims, format_number, groups, leading_tables, summarise
+from experiments.finetuning_summary import (
+    Group,
+    Row,
+    Summary,
+    claims,
+    format_number,
+    groups,
+    leading_tables,
+    own_tables,
+    summarise,
+)
 from experiments.starts import LEARNED
 from experiments.study import format_table
 from hyperinr.errors import InputError
@@ -141,12 +151,14 @@ def _picture(path: Path, found: Mapping[str, Summary], ranked: Sequence[str]) ->
 def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
     """Fills, or adds, the last column of the table that has a column ``config``: the best start of each row.
 
-    A row's starts are those with its config and with the ``-p`` bindings that it names.
+    A row's starts are those with its config and with the ``-p`` bindings that it names, in the widest table; where it
+    has none, in one of another dataset after as many seconds, which is then named.
 
     Raises:
       InputError: the file has no such table.
     """
-    found = max(leading_tables(rows).values(), key=len, default={})
+    tables = sorted(own_tables(rows).items(), key=lambda table: -len(table[1]))
+    tables = [table for table in tables if table[0].seconds == tables[0][0].seconds]
     lines = methods.read_text(encoding='utf-8').split('\n')
     heads = [number for number, line in enumerate(lines) if line.startswith('|') and ' config |' in line]
     if not heads:
@@ -160,14 +172,14 @@ def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
         cells = [cell.strip() for cell in lines[number].strip().strip('|').split('|')]
         cells = cells[:-1] if known else cells
         fills = {heads[0]: MEASURED, heads[0] + 1: '---'}
-        cells.append(fills[number] if number in fills else _measured(cells[column], found))
+        cells.append(fills[number] if number in fills else _measured(cells[column], tables))
         lines[number] = '| ' + ' | '.join(cells) + ' |'
     lines[heads[0] + 1] = re.sub(r' (-+) ', r'\1', lines[heads[0] + 1])
     with replacing(methods) as temporary:
         temporary.write_text('\n'.join(lines), encoding='utf-8')
 
 
-def _measured(config: str, found: Mapping[str, Summary]) -> str:
+def _measured(config: str, tables: Sequence[tuple[Group, Mapping[str, Summary]]]) -> str:
     spans = re.findall(r'`([^`]+)`', config)
     names = {span for span in spans if not span.startswith('-p')}
     shown = {span.removeprefix('-p').strip(' "') for span in spans if span.startswith('-p')}
@@ -176,11 +188,13 @@ def _measured(config: str, found: Mapping[str, Summary]) -> str:
         start = LEARNED.get(name)
         return start is not None and start.config in names and {each.replace(' ', '') for each in start.shown} == shown
 
-    mine = [name for name in found if belongs(name)]
-    if not mine:
-        return NOT_RUN
-    best = max(mine, key=lambda name: found[name].at(3))
-    return f'{" / ".join(format_number(found[best].at(step), ".1f") for step in (0, 3, 100))} (`{best}`)'
+    for group, found in tables:
+        mine = [name for name in found if belongs(name)]
+        if mine:
+            best = max(mine, key=lambda name: found[name].at(3))
+            where = '' if group.dataset == tables[0][0].dataset else f', {group.dataset}'
+            return f'{" / ".join(format_number(found[best].at(step), ".1f") for step in (0, 3, 100))} (`{best}`{where})'
+    return NOT_RUN
 
 
 def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:

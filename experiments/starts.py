@@ -52,7 +52,7 @@ class Learned(NamedTuple):
       shown: of these, what a row of docs/methods.md names besides the config.
       size: a binding with ``{}`` for the number that the trained parameters grow with; ``None``: they follow from the
         INR.
-      needs: ``'images'`` where scattered points will not do.
+      needs: ``'images'`` where scattered points will not do, ``'labels'`` where every datapoint must have a class.
     """
 
     config: str
@@ -62,7 +62,7 @@ class Learned(NamedTuple):
     bindings: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     size: str | None = None
-    needs: Literal['images'] | None = None
+    needs: Literal['images', 'labels'] | None = None
 
 
 UNITS = {'weight_tokens': 4, 'set_transformer': 32}
@@ -77,14 +77,18 @@ STILL_FEATURES = (
 """Without steps a hypernetwork stays at the mean colour unless the features are smooth (docs/decisions.md)."""
 
 
-def _family(config: str, size: str, *, tier_of_k: Mapping[int, Tier]) -> dict[int, Learned]:
-    """A hypernetwork at each K."""
-    still = {0: STILL_FEATURES}
+def _family(
+    config: str, size: str, *, tier_of_k: Mapping[int, Tier], without_steps: tuple[str, ...] = ()
+) -> dict[int, Learned]:
+    """A hypernetwork at each K, with bindings for K = 0."""
+    still = {0: (*STILL_FEATURES, *without_steps)}
     return {k: Learned(config, 'hypernetwork', tier, k, still.get(k, ()), size=size) for k, tier in tier_of_k.items()}
 
 
 _NEAR = 'weight_heads.initial_delta = 0.02'
 """Three steps come further from a nearly shared start (docs/decisions.md)."""
+_FAST_LATENT = ('modulations.head_gain = 1.0', 'modulations.initial_latent = 0.1')
+"""Without steps the head alone says what the latent is."""
 _ALL: Mapping[int, Tier] = {0: 2, 1: 2, 3: 2}
 _FAMILIES = {
     'heads': {
@@ -93,7 +97,9 @@ _FAMILIES = {
         3: Learned('photo_patches_siren', 'hypernetwork', 1, 3, (_NEAR,), size='weight_heads.trunk = ({},)'),
     },
     'low_rank': _family('photo_patches_low_rank', 'low_rank.trunk = ({},)', tier_of_k=_ALL),
-    'film': _family('photo_patches_film', 'modulations.latent_dims = {}', tier_of_k=_ALL),
+    'film': _family(
+        'photo_patches_film', 'modulations.latent_dims = {}', tier_of_k=_ALL, without_steps=_FAST_LATENT
+    ),
     'pattern_composers': _family(
         'photo_patches_ipc', 'instance_pattern_composers.trunk = ({},)', tier_of_k=_ALL
     ),
@@ -111,12 +117,18 @@ LEARNED: Mapping[str, Learned] = {
     'reptile': Learned('photo_patches_reptile', 'constant', 2, 3),
     'anil': Learned('photo_patches_anil', 'constant', 3, 3),
     'functa': Learned('photo_patches_functa', 'constant', 1, 3, size='modulations.latent_dims = {}'),
+    'latent_matrix': Learned('photo_patches_latent_matrix', 'constant', 3, 3, size='modulations.latent_dims = {}'),
     'gradncp': Learned('photo_patches_gradncp', 'constant', 3, 3, size='modulations.latent_dims = {}'),
     'strainer': Learned('photo_patches_strainer', 'constant', 2, 0),
     'auto_decoder': Learned('photo_patches_auto_decoder', 'constant', 3, 0),
     **{f'{family}_k{k}': start for family, starts in _FAMILIES.items() for k, start in starts.items()},
     'predicted_rates_k3': Learned(
         'photo_patches_predicted_rates', 'hypernetwork', 2, 3, (_NEAR,), size='weight_heads.trunk = ({},)'
+    ),
+    'thirds_k3': Learned('photo_patches_thirds', 'hypernetwork', 3, 3, size='weight_heads.trunk = ({},)'),
+    'inpainting_k3': Learned('photo_patches_inpainting', 'hypernetwork', 3, 3, size='low_rank.trunk = ({},)'),
+    'labels_k3': Learned(
+        'mnist_5k_labels', 'hypernetwork', 3, 3, size='low_rank.trunk = ({},)', needs='labels'
     ),
     'lora_k3': _family('photo_patches_low_rank', 'low_rank.trunk = ({},)', tier_of_k={3: 3})[3]._replace(
         bindings=(_ADDITIVE,), shown=(_ADDITIVE,)
@@ -146,12 +158,18 @@ class Data(NamedTuple):
       options: of it.
       channels: C.
       images: whether the points lie on a two-dimensional grid.
+      labels: whether every datapoint has a class.
     """
 
     factory: str
     options: Mapping[str, Any]
     channels: int = 3
     images: bool = True
+    labels: bool = False
+
+    def has(self, needed: Literal['images', 'labels'] | None) -> bool:
+        """Whether a start with these needs can be trained on it."""
+        return needed is None or (self.images if needed == 'images' else self.labels)
 
     def open(self) -> Dataset:
         """Opens it; prepares it on first use."""
@@ -162,7 +180,7 @@ class Data(NamedTuple):
 DATA: Mapping[str, Data] = {
     'photo_patches_32': Data('photo_patches', {'resolution': (32, 32)}),
     'photo_patches_64': Data('photo_patches', {'resolution': (64, 64)}),
-    'mnist_5k': Data('mnist_5k', {'resolution': (28, 28)}, channels=1),
+    'mnist_5k': Data('mnist_5k', {'resolution': (28, 28)}, channels=1, labels=True),
     'solids': Data(
         'solids',
         {'num_points': 2048, 'num_train': 320, 'num_validation': 20, 'num_test': 60},
@@ -188,7 +206,7 @@ def starts_for(data: str, tier: Tier) -> list[str]:
     """Names of the starts that a dataset gets up to a tier, random ones first."""
     random = [name for name, (_, own) in RANDOM.items() if own <= tier]
     learned = [name for name, start in LEARNED.items() if start.tier <= tier]
-    return random + [name for name in learned if DATA[data].images or LEARNED[name].needs is None]
+    return random + [name for name in learned if DATA[data].has(LEARNED[name].needs)]
 
 
 def bindings_of(start: Learned, data: Data, *, width: int) -> list[str]:

@@ -14,7 +14,6 @@ from hyperinr import metrics
 from hyperinr.checking.alone import SHARP_DB, Fit, fit_alone, some_points
 from hyperinr.checking.findings import Finding, problem
 from hyperinr.checking.trial import Course, Trial, repeated, run, score
-from hyperinr.meta_learning.adaptation import gradient_step, rates_at
 from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 
 __all__ = ['Adapted', 'SingleLook', 'adapter', 'look_at_single', 'name_cause']
@@ -65,25 +64,13 @@ Adapter = Callable[[Params, float], Adapted]
 
 def adapter(learner: MetaLearner, datapoint: Datapoint, data_range: tuple[float, float]) -> Adapter:
     """``(params, factor of all step sizes) -> Adapted`` on one datapoint, compiled once."""
-    inr, hypernetwork = learner.inr, learner.hypernetwork
 
     @jax.jit
     def adapted(params: Params, factor: Array) -> tuple[Array, InrWeights]:
-        start = hypernetwork.encode(params, datapoint)
+        start = learner.hypernetwork.encode(params, datapoint)
         rates = jax.tree.map(lambda rate: factor * rate, start.rates)
-        decode = lambda code: hypernetwork.decode(params, code)
-        move = gradient_step(inr, decode)
-
-        def error(code: Any) -> Array:
-            predicted = inr.apply(decode(code), jnp.asarray(datapoint.coords))
-            return metrics.mean_squared_error(predicted, datapoint.values, datapoint.weight)
-
-        def step(code: Any, number: Array) -> tuple[Any, Array]:
-            moved = move(code, rates_at(rates, number), datapoint)
-            return moved, error(moved)
-
-        last, later = jax.lax.scan(step, start.code, jnp.arange(learner.num_steps))
-        return jnp.concatenate([error(start.code)[None], later]), decode(last)
+        weights, mse = learner.follow(params, start._replace(rates=rates), datapoint, learner.num_steps)
+        return mse, jax.tree.map(lambda leaf: leaf[-1], weights)
 
     def adapt(params: Params, factor: float) -> Adapted:
         mse, weights = jax.tree.map(np.asarray, adapted(params, jnp.float32(factor)))

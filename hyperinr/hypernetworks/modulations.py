@@ -25,6 +25,7 @@ def modulations(
     matrices: Sequence[int] = (),
     matrix_spread: float = 0.3,
     initial_latent: float = 1.0,
+    head_gain: float = 1.0,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
     """The code is a latent ``z [latent_dims]``; a map ``m(z)`` shared by all turns it into modulations of hidden
@@ -63,6 +64,8 @@ def modulations(
       matrices: numbers of hidden layers, 0 the first, whose matrix is moved too.
       matrix_spread: as ``map_spread``, of an entry of these in units of its matrix's own in a fresh INR, > 0.
       initial_latent: standard deviation of a predicted latent at step 0, > 0.
+      head_gain: factor of the head that predicts it, > 0: how much faster than other parameters the latent moves under
+        the outer optimiser. All numbers of a latent move together, so that with steps on it 1 is too fast.
       rates: step sizes of the latent.
 
     Returns:
@@ -73,12 +76,13 @@ def modulations(
     """
     if kind not in ('shift', 'film'):
         raise ValueError(f"kind must be 'shift' or 'film', not {kind!r}.")
-    positive = (latent_dims, *map_hidden, map_spread, matrix_spread, initial_latent)
+    positive = (latent_dims, *map_hidden, map_spread, matrix_spread, initial_latent, head_gain)
     if min(positive) <= 0:
         raise ValueError(
-            f'must be positive: {latent_dims=}, {map_hidden=}, {map_spread=}, {matrix_spread=}, {initial_latent=}.'
+            f'must be positive: {latent_dims=}, {map_hidden=}, {map_spread=}, {matrix_spread=}, {initial_latent=}, '
+            f'{head_gain=}.'
         )
-    latent_head = {'latent': Head((latent_dims,), 1.0, initial_latent)}
+    latent_head = {'latent': Head((latent_dims,), head_gain, initial_latent / head_gain)}
 
     def modulated(weights: InrWeights) -> dict[str, int]:
         """Units of each hidden layer."""

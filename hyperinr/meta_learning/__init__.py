@@ -6,12 +6,13 @@ What a datapoint is, how it is encoded and which INR it becomes is decided elsew
 from hyperinr.meta_learning.finetuning import finetune
 from hyperinr.meta_learning.learner import meta_learner
 from hyperinr.meta_learning.optimizers import adam_cosine
-from hyperinr.meta_learning.own_steps import OwnSteps, learned_metric, take_own_steps
+from hyperinr.meta_learning.own_steps import OwnSteps, generate_batch, learned_metric, take_own_steps
 
 __all__ = [
     'OwnSteps',
     'adam_cosine',
     'finetune',
+    'generate_batch',
     'learned_metric',
     'meta_learner',
     'take_own_steps',

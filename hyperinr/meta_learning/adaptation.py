@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from hyperinr import metrics
 from hyperinr.types import Array, Code, Datapoint, Inr, InrWeights, Start
 
-__all__ = ['adapt', 'adapt_all', 'follow', 'gradient_step', 'rates_at', 'reconstruction_error']
+__all__ = ['adapt', 'adapt_all', 'follow', 'part_of_points', 'rates_at', 'reconstruction_error']
 
 Decode = Callable[[Code], InrWeights]
 Select = Callable[[Code, Datapoint], Datapoint]
@@ -19,6 +19,35 @@ def reconstruction_error(inr: Inr, weights: InrWeights, datapoint: Datapoint) ->
     """Weighted mean squared error of one INR on one datapoint, ``[]``."""
     predicted = inr.apply(weights, jnp.asarray(datapoint.coords))
     return metrics.mean_squared_error(predicted, datapoint.values, datapoint.weight)
+
+
+def part_of_points(points: Datapoint, step: Array | int, parts: int) -> Datapoint:
+    """What step 0, 1, ... sees: every ``parts``-th of N points, from the ``step``-th on, in turns.
+
+    Neighbours say nearly the same, so that a step on evenly spread points goes nearly where one on all points goes; and
+    steps on parts that have no point in common see everything between them, as those of an incremental gradient method
+    do (Bertsekas, "Incremental gradient, subgradient, and proximal methods for convex optimization" (2011), section 1).
+    On a grid whose width is a multiple of ``parts`` a part is a set of columns.
+
+    Args:
+      points: leaves ``[N, ...]``.
+      step: >= 0.
+      parts: in [1, N]; 1 is the points themselves.
+
+    Returns:
+      ``N // parts`` of the points; the last ``N % parts`` are in no part.
+
+    Raises:
+      ValueError: more parts than points.
+    """
+    if parts == 1:
+        return points
+    each = points.coords.shape[0] // parts
+    if not each:
+        raise ValueError(f'step_parts must be at most the number of points, {points.coords.shape[0]}, not {parts}.')
+    divided = lambda leaf: jnp.reshape(leaf[: each * parts], (each, parts, *leaf.shape[1:]))
+    take = lambda leaf: divided(jnp.asarray(leaf))[:, step % parts]
+    return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))
 
 
 def adapt(
@@ -32,6 +61,7 @@ def adapt(
     second_order_steps: int | None = None,
     rematerialize: bool = False,
     select: Select | None = None,
+    parts: int = 1,
 ) -> Code:
     """The code after ``num_steps`` steps ``code <- code - rate * d error(decode(code)) / d code``.
 
@@ -50,6 +80,7 @@ def adapt(
         the identity in place of nothing, so that the start is reached). ``None``: all.
       rematerialize: recompute each step in the outer derivative, for memory of one step instead of K.
       select: what each step looks at; ``None``: all of its points.
+      parts: of `part_of_points`; points given for each step are not divided.
 
     Returns:
       The adapted code.
@@ -64,6 +95,7 @@ def adapt(
         second_order_steps=second_order_steps,
         rematerialize=rematerialize,
         select=select,
+        parts=parts,
     )[-1]
 
 
@@ -78,17 +110,23 @@ def adapt_all(
     second_order_steps: int | None = None,
     rematerialize: bool = False,
     select: Select | None = None,
+    parts: int = 1,
 ) -> list[Code]:
     """As `adapt`, but every code on the way: a list of ``num_steps + 1``, the start first."""
     per_step = jnp.ndim(context.coords) == 3
     exact = 0 if first_order else num_steps if second_order_steps is None else min(second_order_steps, num_steps)
 
-    def stepper(*, first_order: bool) -> Callable[[Code, Array | int], Code]:
-        move = gradient_step(inr, decode, first_order=first_order, select=select)
+    error = reconstruction_error if parts == 1 else _error_of_part
 
+    def stepper(*, first_order: bool) -> Callable[[Code, Array | int], Code]:
         def step(code: Code, index: Array | int) -> Code:
-            points = jax.tree.map(lambda leaf: leaf[index], context) if per_step else context
-            return move(code, rates_at(start.rates, index), points)
+            given = lambda leaf: leaf[index]
+            points = jax.tree.map(given, context) if per_step else part_of_points(context, index, parts)
+            points = points if select is None else select(code, points)
+            gradient = jax.grad(lambda c: error(inr, decode(c), points))(code)
+            if first_order:
+                gradient = jax.lax.stop_gradient(gradient)
+            return _descended(code, rates_at(start.rates, index), gradient)
 
         return step
 
@@ -103,19 +141,22 @@ def adapt_all(
     return codes
 
 
-def follow(inr: Inr, decode: Decode, start: Start, datapoint: Datapoint, *, num_steps: int) -> tuple[InrWeights, Array]:
+def follow(
+    inr: Inr, decode: Decode, start: Start, datapoint: Datapoint, *, num_steps: int, parts: int = 1
+) -> tuple[InrWeights, Array]:
     """The way of `adapt` on which weights and errors are looked at; of use where nothing is differentiated.
 
     Args:
       inr: evaluator.
       decode: code -> weights.
       start: code and rates.
-      datapoint: what every step sees.
+      datapoint: what the steps see.
       num_steps: >= 0.
+      parts: of `part_of_points`.
 
     Returns:
-      The weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their errors ``[num_steps + 1]``: each
-      gradient comes with the error of where it was taken.
+      The weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their errors on the whole datapoint
+      ``[num_steps + 1]``: a gradient of all points comes with the error of where it was taken.
     """
 
     def error(code: Code) -> tuple[Array, InrWeights]:
@@ -123,7 +164,12 @@ def follow(inr: Inr, decode: Decode, start: Start, datapoint: Datapoint, *, num_
         return reconstruction_error(inr, weights, datapoint), weights
 
     def step(code: Code, index: Array) -> tuple[Code, tuple[InrWeights, Array]]:
-        (mse, weights), gradient = jax.value_and_grad(error, has_aux=True)(code)
+        if parts == 1:
+            (mse, weights), gradient = jax.value_and_grad(error, has_aux=True)(code)
+        else:
+            mse, weights = error(code)
+            points = part_of_points(datapoint, index, parts)
+            gradient = jax.grad(lambda c: _error_of_part(inr, decode(c), points))(code)
         return _descended(code, rates_at(start.rates, index), gradient), (weights, mse)
 
     last, (weights, errors) = jax.lax.scan(step, start.code, jnp.arange(num_steps))
@@ -152,19 +198,11 @@ def rates_at(rates: Code, step: Array | int) -> Code:
     return jax.tree.map(lambda leaf: leaf[jnp.minimum(step, leaf.shape[0] - 1)], rates)
 
 
-def gradient_step(
-    inr: Inr, decode: Decode, *, first_order: bool = False, select: Select | None = None
-) -> Callable[[Code, Code, Datapoint], Code]:
-    """``(code, rates of this step, points) -> code``, one step of `adapt`."""
-
-    def step(code: Code, rates: Code, points: Datapoint) -> Code:
-        points = points if select is None else select(code, points)
-        gradient = jax.grad(lambda c: reconstruction_error(inr, decode(c), points))(code)
-        if first_order:
-            gradient = jax.lax.stop_gradient(gradient)
-        return _descended(code, rates, gradient)
-
-    return step
+def _error_of_part(inr: Inr, weights: InrWeights, part: Datapoint) -> Array:
+    """`reconstruction_error`; 0 where no point of the part counts, so that such a step goes nowhere."""
+    weight = jnp.asarray(part.weight)
+    counts = jnp.any(weight > 0)
+    return counts * reconstruction_error(inr, weights, part._replace(weight=jnp.where(counts, weight, 1)))
 
 
 def _descended(code: Code, rates: Code, gradient: Code) -> Code:

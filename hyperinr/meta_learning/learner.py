@@ -43,6 +43,7 @@ def meta_learner(
     meta_gradient: Literal['unrolled', 'reptile'] = 'unrolled',
     observed_fraction: float = 1.0,
     context_by: Literal['uniform', 'error'] = 'uniform',
+    step_parts: int = 1,
     rematerialize: bool = False,
     loss: Literal['mse', 'log_mse'] = 'log_mse',
     loss_steps: Literal['last', 'all'] = 'last',
@@ -63,6 +64,9 @@ def meta_learner(
         ``None`` for all. Generation always uses all.
       context_by: how they are drawn: uniformly, or each datapoint's points of largest error at that step (GradNCP,
         see `hyperinr.meta_learning.selection`).
+      step_parts: >= 1: each inner step sees one of so many parts of the points, in training and afterwards, the next
+        step the next part (see `hyperinr.meta_learning.adaptation.part_of_points`). K steps on K parts cost as much as
+        one on all points.
       observed_fraction: in (0, 1]: how much of each datapoint the encoder and the adaptation see in training, drawn
         anew in every update; the loss is measured on all of it. In-painting and few observed pixels.
       num_target_points: points that the outer loss is measured on in training; ``None`` for all.
@@ -102,6 +106,11 @@ def meta_learner(
         raise ValueError(f'second_order_steps must be >= 0 or None, not {second_order_steps}.')
     if meta_gradient == 'reptile' and num_steps < 1:
         raise ValueError("meta_gradient 'reptile' needs num_steps >= 1: without steps the code goes nowhere.")
+    if step_parts < 1 or (step_parts > 1 and num_context_points is not None):
+        raise ValueError(
+            f'step_parts must be >= 1, and 1 where num_context_points says what a step sees; they are {step_parts} and '
+            f'{num_context_points}.'
+        )
     if not 0 < observed_fraction <= 1:
         raise ValueError(f'observed_fraction must be in (0, 1], not {observed_fraction}.')
     if average_decay is not None and not 0 <= average_decay < 1:
@@ -155,6 +164,7 @@ def meta_learner(
                 second_order_steps=second_order_steps,
                 rematerialize=rematerialize,
                 select=None if worst is None else largest_errors(inr, decode_one, worst),
+                parts=step_parts,
             )
             pull: Array = jnp.zeros(())
             if meta_gradient == 'reptile':
@@ -195,10 +205,11 @@ def meta_learner(
     def generate(params: Params, datapoint: Datapoint) -> InrWeights:
         start = hypernetwork.encode(params, datapoint)
         decode = lambda code: hypernetwork.decode(params, code)
-        return decode(adapt_all(inr, decode, start, datapoint, num_steps=num_steps)[-1])
+        return decode(adapt_all(inr, decode, start, datapoint, num_steps=num_steps, parts=step_parts)[-1])
 
     def follow_start(params: Params, start: Start, datapoint: Datapoint, num_steps: int) -> tuple[InrWeights, Array]:
-        return follow(inr, lambda code: hypernetwork.decode(params, code), start, datapoint, num_steps=num_steps)
+        decode = lambda code: hypernetwork.decode(params, code)
+        return follow(inr, decode, start, datapoint, num_steps=num_steps, parts=step_parts)
 
     def adapt(params: Params, datapoint: Datapoint, num_steps: int) -> InrWeights:
         return follow_start(params, hypernetwork.encode(params, datapoint), datapoint, num_steps)[0]
@@ -208,7 +219,7 @@ def meta_learner(
         shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
         # A product of [out, in] and [in, 1] is 2 in out operations; its derivative by either factor as many.
         forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
-        seen = min(num_context_points or num_points, num_points)
+        seen = min(num_context_points or num_points, num_points) // step_parts
         judged = min(num_target_points or num_points, num_points)
         # A gradient is 3 forward passes, the derivative of a gradient step 9 with itself.
         exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)

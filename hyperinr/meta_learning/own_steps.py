@@ -13,9 +13,9 @@ import numpy as np
 
 from hyperinr import weights as weights_lib
 from hyperinr.sharding import Placed, map_on_devices, shard
-from hyperinr.types import Array, Code, Datapoint, InrWeights, MetaLearner, Params, Start
+from hyperinr.types import Array, Code, Datapoint, InrWeights, Key, MetaLearner, Params, Start
 
-__all__ = ['OwnSteps', 'learned_metric', 'take_own_steps']
+__all__ = ['OwnSteps', 'generate_batch', 'learned_metric', 'take_own_steps']
 
 ENCODED_TOGETHER = 16
 """Datapoints in a product of the encoder on a CPU: its parameters are read once for all of them."""
@@ -58,16 +58,18 @@ def take_own_steps(
       record_steps: S step counts in [0, num_steps] whose weights are wanted.
       metric_power: of `learned_metric`; ``None``: it is not wanted.
     """
-    size = len(datapoints.index)
-    devices = tuple(jax.local_devices()[:size])
-    rows = _even_rows(size, len(devices))
-    shards = shard(jax.tree.map(lambda leaf: np.asarray(leaf)[rows], datapoints), devices)
-    hypernetwork = learner.hypernetwork
-    program = _program(
-        hypernetwork.encode, hypernetwork.decode, learner.follow, num_steps, tuple(record_steps), metric_power, devices
-    )
-    found: OwnSteps = program(_place(params, devices), shards)
-    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(len(rows), *leaf.shape[2:])[:size], found)
+    encode, decode = learner.hypernetwork.encode, learner.hypernetwork.decode
+    make = functools.partial(_all_of_it, encode, decode, learner.follow, num_steps, tuple(record_steps), metric_power)
+    found: OwnSteps = _on_devices(make, params, datapoints)
+    return found
+
+
+def generate_batch(learner: MetaLearner, params: Params, datapoints: Datapoint, *, num_steps: int) -> InrWeights:
+    """As `take_own_steps`, but the last weights alone, leaves ``[B, ...]`` on the host; nothing else is measured."""
+    make = functools.partial(_last_weights, learner.hypernetwork.encode, learner.follow, num_steps)
+    # One array comes back sooner than one of each tensor.
+    flat = _on_devices(make, params, datapoints)
+    return weights_lib.unflatten(flat, _weight_spec(learner.inr.init, datapoints.coords.shape[-1]))
 
 
 def learned_metric(
@@ -91,11 +93,27 @@ def learned_metric(
     return take_own_steps(learner, params, datapoints, num_steps=0, metric_power=power).metric
 
 
+def _on_devices(
+    make: Callable[[tuple[jax.Device, ...]], Callable[[Params, Datapoint], Any]], params: Params, datapoints: Datapoint
+) -> Any:
+    """What the program that ``make`` returns for some devices finds, ``[B, ...]`` on the host."""
+    size = len(datapoints.index)
+    devices = tuple(jax.local_devices()[:size])
+    rows = _even_rows(size, len(devices))
+    shards = shard(jax.tree.map(lambda leaf: np.asarray(leaf)[rows], datapoints), devices)
+    found = make(devices)(_place(params, devices), shards)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(len(rows), *leaf.shape[2:])[:size], found)
+
+
+Encode = Callable[[Params, Datapoint], Start]
+Follow = Callable[[Params, Start, Datapoint, int], tuple[InrWeights, Array]]
+
+
 @functools.lru_cache(maxsize=64)
-def _program(
-    encode: Callable[[Params, Datapoint], Start],
+def _all_of_it(
+    encode: Encode,
     decode: Callable[[Params, Code], InrWeights],
-    follow: Callable[[Params, Start, Datapoint, int], tuple[InrWeights, Array]],
+    follow: Follow,
     num_steps: int,
     record: tuple[int, ...],
     power: float | None,
@@ -106,11 +124,35 @@ def _program(
             weights, mse = follow(params, start, datapoint, num_steps)
             snapshots = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], weights)
             metric = None if power is None else _metric(start, decode(params, start.code), power)
-            return OwnSteps(jax.tree.map(lambda leaf: leaf[-1], weights), mse, snapshots, metric)
+            return OwnSteps(_last(weights), mse, snapshots, metric)
 
         return _map_encoded(lambda datapoint: encode(params, datapoint), after, datapoints)
 
     return map_on_devices(on_device, devices)
+
+
+@functools.lru_cache(maxsize=64)
+def _last_weights(
+    encode: Encode, follow: Follow, num_steps: int, devices: tuple[jax.Device, ...]
+) -> Callable[[Params, Datapoint], Array]:
+    def on_device(params: Params, datapoints: Datapoint) -> Array:
+        def after(start: Start, datapoint: Datapoint) -> Array:
+            weights = _last(follow(params, start, datapoint, num_steps)[0])
+            return weights_lib.flatten(weights, weights_lib.spec_of(weights))
+
+        found: Array = _map_encoded(lambda datapoint: encode(params, datapoint), after, datapoints)
+        return found
+
+    return map_on_devices(on_device, devices)
+
+
+@functools.lru_cache(maxsize=64)
+def _weight_spec(init: Callable[[Key, int], InrWeights], coord_dims: int) -> weights_lib.WeightSpec:
+    return weights_lib.spec_of(jax.eval_shape(lambda: init(jax.random.key(0), coord_dims)))
+
+
+def _last(path: InrWeights) -> InrWeights:
+    return jax.tree.map(lambda leaf: leaf[-1], path)
 
 
 def _map_encoded(

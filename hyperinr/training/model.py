@@ -110,8 +110,9 @@ class Model:
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self.params, datapoints)))
         if traced or np.ndim(datapoints.coords) != 3:
             return self._generate(self.params, datapoints)
-        own = meta_learning.take_own_steps(self.learner, self.params, datapoints, num_steps=self.learner.num_steps)
-        return jax.tree.map(jnp.asarray, own.weights)
+        steps = self.learner.num_steps
+        weights = meta_learning.generate_batch(self.learner, self.params, datapoints, num_steps=steps)
+        return jax.tree.map(jnp.asarray, weights)
 
     def finetune(self, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult:
         """Generates weights and fine-tunes them by the rule that belongs to the learner.

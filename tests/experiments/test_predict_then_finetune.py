@@ -23,7 +23,7 @@ TINY = study.SCALES['tiny']
 @pytest.mark.parametrize('data', starts.DATA)
 def test_every_start_is_a_config_of_its_data_and_steps(data):
     # The tiers above 1 do not differ between images.
-    names = starts.starts_for(data, 3 if data in ('photo_patches_32', 'solids') else 1)
+    names = starts.starts_for(data, 1 if data == 'photo_patches_64' else 3)
     for name in set(names) - starts.RANDOM.keys():
         start = starts.LEARNED[name]
         bindings = starts.bindings_of(start, starts.data_of(data), width=24)
@@ -166,10 +166,12 @@ SPEC = DatasetSpec('constant', None, 10, 2, 1, (0.0, 1.0))
 def beginning(scale, *, may_fall=True):
     """Two own steps to 0.1 and 0.2, then descent, whose steps the metric multiplies by ``scale``."""
     path = np.array([[0.0], [0.1], [0.2]], np.float32)
+    along = lambda batch, num_steps: {'layer_0': {'b': np.tile(path[: num_steps + 1], (len(batch.coords), 1, 1))}}
     return curves.Beginning(
         inr=CONSTANT,
         num_steps=2,
-        weights=lambda batch, num_steps: {'layer_0': {'b': np.tile(path[: num_steps + 1], (len(batch.coords), 1, 1))}},
+        weights=along,
+        generate=lambda batch, num_steps: curves.last(along(batch, num_steps)),
         metric=lambda batch: {'layer_0': {'b': np.full((len(batch.coords), 1), scale, np.float32)}},
         families={'descent': fitting.Family(optax.sgd, (0.5,))},
         may_fall=may_fall,

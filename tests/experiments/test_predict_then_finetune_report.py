@@ -66,17 +66,24 @@ def test_claims_follow_the_numbers():
     assert '+1.50 dB' in verdict('1.0 dB above')[1]
     assert verdict('predicted step sizes')[0] == 'not measured'
     # 36 dB: 3 ms against 30 + 70 * 6 / 12 = 65 ms.
-    assert verdict('SIREN', '8 times as long')[0] == 'reached'
-    assert 'ratio 21.7' in verdict('SIREN', '8 times as long')[1]
-    assert verdict('grid', '8 times as long') == ('not measured', '')
+    assert verdict('8 times sooner', 'SIREN')[0] == 'reached'
+    assert (
+        '36.0 dB after 3 steps, 3.00 ms; `random_paper` after 65 steps, 65.00 ms, ratio 21.7'
+        in (verdict('8 times sooner', 'SIREN')[1])
+    )
+    assert verdict('8 times sooner', 'grid') == ('not measured', '')
     assert verdict('35 dB within 3 steps')[0] == 'reached'
     assert verdict('functa')[0] == 'not reached'  # It falls from 20 to 19.
     assert verdict('never falls below') == ('not reached', 'least margin -0.50 dB, of `meta_sgd`')
+    judge = lambda *rows: [each for each in summary.claims(found(*rows)) if '8 times sooner' in each.text]
     fast = [row(name, 'random', [10, 12, 13, 14, 36.5, 40, 42], own=0) for name in ('random_paper', 'feature_grid')]
-    slow = summary.claims(found(HEADS, *fast))
-    assert [claim.verdict for claim in slow if '8 times as long' in claim.text] == ['not reached'] * 2
-    never = summary.claims(found(HEADS, row('random_paper', 'random', [10, 12, 13, 14, 15, 16, 17], own=0)))
-    assert any(each.verdict == 'reached' and 'none of the others gets there' in each.numbers for each in never)
+    assert [claim.verdict for claim in judge(HEADS, *fast)] == ['not reached'] * 2
+    never = judge(HEADS, row('random_paper', 'random', [10, 12, 13, 14, 15, 16, 17], own=0))[0]
+    assert (never.verdict, never.numbers.partition('; ')[2]) == ('reached', 'none of the others gets there')
+    assert judge(META_SGD, RANDOM)[0][1:] == ('not reached', 'none is there')
+    # 35 dB after one step: 1 ms against 60; after three, 40 dB: 3 ms against 88.
+    early = judge(row('heads_k1', 'hypernetwork', [15, 35.2, 37, 40, 41, 42, 43]), RANDOM)[0]
+    assert early.numbers.startswith('`heads_k1` is at 35.2 dB after 1 steps, 1.00 ms')
 
 
 @pytest.mark.parametrize(
@@ -110,6 +117,13 @@ def test_the_longest_training_leads_and_the_widest_table_fills_the_methods(tmp_p
     methods.write_text(METHODS)
     report.fill_methods(methods, [*ROWS, longer])
     assert '15.0 / 36.0 / 40.0 (`heads_k3`)' in methods.read_text()
+    assert methods.read_text().count(report.NOT_RUN) == 2
+    labels = [16, 26, 31, 37, 38, 39, 41]
+    elsewhere = [row('labels_k3', 'hypernetwork', labels, dataset='mnist_5k', asked=asked) for asked in (60.0, 300.0)]
+    report.fill_methods(methods, [*ROWS, longer, elsewhere[1]])
+    assert methods.read_text().count(report.NOT_RUN) == 2
+    report.fill_methods(methods, [*ROWS, longer, *elsewhere])
+    assert '| `mnist_5k_labels` | D | 16.0 / 37.0 / 41.0 (`labels_k3`, mnist_5k) |' in methods.read_text()
 
 
 METHODS = """# Methods
@@ -119,6 +133,7 @@ METHODS = """# Methods
 | MAML, Meta-SGD | `photo_patches_maml` | A |
 | first-order MAML | `photo_patches_maml` with `-p meta_learner.first_order=True` | B |
 | hypernetwork | `photo_patches_siren`, `mnist_5k_siren` | C |
+| class-conditional | `mnist_5k_labels` | D |
 
 After.
 """

@@ -100,6 +100,17 @@ def test_an_encoder_predicts_where_the_latent_starts(initial_latent):
     assert np.abs(found[0] - found[1]).max() > 0.1
 
 
+def test_the_gain_of_the_head_is_how_fast_the_latent_moves_and_not_where_it_starts():
+    datapoint, found, slopes = take(parts.datapoints(), 0), [], []
+    for gain in (1.0, 0.01):
+        hypernetwork, params = made(encoder='table', head_gain=gain, initial_latent=0.5)
+        latent = lambda heads: hypernetwork.encode({**params, 'heads': heads}, datapoint).code['latent']  # noqa: B023
+        found.append(latent(params['heads']))
+        slopes.append(jax.grad(lambda heads: latent(heads).sum())(params['heads']))  # noqa: B023
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(0.01 * one, other, rtol=1e-4, atol=1e-7), *slopes)
+
+
 def test_fresh_modulations_have_the_spread_that_was_asked_for():
     hypernetwork, params = made(latent_dims=2000, map_spread=0.3, kind='film')
     weights = hypernetwork.decode(params, {'latent': jnp.asarray(np.random.default_rng(0).normal(size=2000))})
@@ -125,6 +136,7 @@ def test_an_inr_without_hidden_biases_is_refused():
         {'map_spread': 0.0},
         {'matrix_spread': 0.0},
         {'initial_latent': 0.0},
+        {'head_gain': 0.0},
     ],
 )
 def test_wrong_options_are_named(change):

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperinr.meta_learning.adaptation import adapt, adapt_all, rates_at, reconstruction_error
+from hyperinr.meta_learning.adaptation import (
+    adapt,
+    adapt_all,
+    follow,
+    part_of_points,
+    rates_at,
+    reconstruction_error,
+)
 from hyperinr.types import Datapoint, Inr, Start
 
 STEPS, CHANNELS = 3, 2
@@ -117,6 +124,39 @@ def test_other_points_in_every_step():
         theta = theta - rates[step] * Quadratic.of(each[step]).gradient(theta)
     code = adapt(LINEAR, identity, start(), stacked, num_steps=STEPS)
     np.testing.assert_allclose(theta_of(code), theta, atol=1e-5)
+
+
+@pytest.mark.parametrize('rematerialize', [False, True])
+def test_in_parts_every_step_sees_its_own_points_in_turns(rematerialize):
+    context = points(1, number=11)
+    halves = [
+        jax.tree.map(lambda leaf, first=first: leaf[first:10:2], context._replace(index=np.zeros(11)))
+        for first in (0, 1)
+    ]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), halves[0], halves[1], halves[0])
+    expected = adapt_all(LINEAR, identity, start(), stacked._replace(index=None), num_steps=STEPS)
+    found = adapt_all(LINEAR, identity, start(), context, num_steps=STEPS, parts=2, rematerialize=rematerialize)
+    path, errors = follow(LINEAR, identity, start(), context, num_steps=STEPS, parts=2)
+    for step, code in enumerate(expected):
+        np.testing.assert_allclose(theta_of(found[step]), theta_of(code), atol=1e-5)
+        np.testing.assert_allclose(
+            theta_of(jax.tree.map(lambda leaf, step=step: leaf[step], path)), theta_of(code), atol=1e-5
+        )
+        np.testing.assert_allclose(errors[step], reconstruction_error(LINEAR, code, context), rtol=1e-4)
+
+
+def test_a_part_without_a_point_that_counts_moves_nothing():
+    context = points(1)
+    context.weight[::2] = 0
+    codes = adapt_all(LINEAR, identity, start(), context, num_steps=2, parts=2)
+    jax.tree.map(np.testing.assert_array_equal, codes[1], codes[0])
+    assert np.abs(theta_of(codes[2]) - theta_of(codes[1])).max() > 1e-2
+
+
+def test_more_parts_than_points_are_refused():
+    assert len(part_of_points(points(1), 3, 10).coords) == 1
+    with pytest.raises(ValueError, match='step_parts must be at most the number of points, 10, not 11'):
+        part_of_points(points(1), 0, 11)
 
 
 def test_with_enough_steps_it_reaches_weighted_least_squares():

@@ -184,7 +184,8 @@ def test_a_batch_takes_the_steps_that_each_datapoint_takes_alone(size, monkeypat
     batch = take(parts.datapoints(), np.arange(size) % 4)
     batch = batch._replace(values=np.clip(batch.values + np.linspace(-0.2, 0.2, size)[:, None, None], 0, 1))
     jax.clear_caches()
-    own_steps._program.cache_clear()
+    own_steps._all_of_it.cache_clear()
+    own_steps._last_weights.cache_clear()
     found = meta_learning.take_own_steps(learner, params, batch, num_steps=3, record_steps=(0, 3), metric_power=0.5)
     alone = jax.jit(learner.adapt, static_argnums=2)
     for row in range(size):
@@ -194,6 +195,7 @@ def test_a_batch_takes_the_steps_that_each_datapoint_takes_alone(size, monkeypat
         four_times = take(batch, np.full(4, row))
         np.testing.assert_allclose(found.mse[row], errors(learner, path, four_times), rtol=1e-4)
     close(found.metric, meta_learning.learned_metric(learner, params, batch))
+    close(meta_learning.generate_batch(learner, params, batch, num_steps=3), found.weights)
 
 
 def test_weights_without_a_rate_keep_the_steps_of_the_optimizer():

@@ -13,6 +13,7 @@ from jax.extend.core import jaxprs_in_params
 
 from hyperinr import inrs
 from hyperinr.meta_learning import learner as learner_module
+from hyperinr.meta_learning.adaptation import reconstruction_error
 from hyperinr.types import Datapoint
 from tests import parts
 
@@ -395,12 +396,26 @@ def products(jaxpr):
     return total
 
 
+def test_training_and_generation_take_the_same_steps_on_parts():
+    halves, _ = make(step_parts=2)
+    whole, params = make()
+    datapoint = take(context(), 0)
+    error = lambda weights: reconstruction_error(halves.inr, weights, datapoint)
+    found, path = halves.generate(params, datapoint), halves.adapt(params, datapoint, 2)
+    jax.tree.map(lambda one, all_of_them: np.testing.assert_allclose(one, all_of_them[-1], atol=1e-6), found, path)
+    alone = jax.tree.map(lambda leaf: leaf[:1], context())
+    _, metrics = parts.gradient(halves, params, alone, alone, KEY)
+    np.testing.assert_allclose(metrics['psnr_db'], -10 * np.log10(error(found)), rtol=1e-4)
+    assert abs(float(error(found) / error(whole.generate(params, datapoint))) - 1) > 1e-3
+
+
 @pytest.mark.parametrize('options', [
     {'num_steps': 0},
     {'num_steps': 1},
     {'num_steps': 3, 'loss_steps': 'all'},
     {'num_steps': 2, 'first_order': True},
     {'num_steps': 2, 'num_context_points': 12, 'num_target_points': 7},
+    {'num_steps': 3, 'step_parts': 3},
 ], ids=str)  # fmt: skip
 def test_flops_are_those_of_the_matrix_products(options):
     """A few per cent above: the formula counts derivatives by the coordinates, which nobody needs."""
@@ -421,6 +436,8 @@ def test_flops_are_those_of_the_matrix_products(options):
         {'average_decay': 1.0},
         {'average_decay': -0.1},
         {'group_size': 0},
+        {'step_parts': 0},
+        {'step_parts': 2, 'num_context_points': 8},
     ],
 )
 def test_wrong_options_are_named(change):
