@@ -165,14 +165,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for split, count in (('validation', 12), ('test', options.datapoints))
         )
         name, width = '/'.join(options.run.parts[-2:]), int(model.inr.metadata['width'])
+        learned = curves.generated(model)
+        own = {target: the_learned_way(name, learned, tested, model.spec, target=target) for target in options.target}
         starts = {
             random: curves.random(table.random_inr(random, model.spec, width=width), model.spec, seed=0)
             for random in options.random
         }
         trials = {random: tried(beginning, searched, model.spec) for random, beginning in starts.items()}
         rows, tables = [], []
-        for target in options.target:
-            ways = [the_learned_way(name, curves.generated(model), tested, model.spec, target=target)]
+        for target, way in own.items():
+            ways = [way]
             for random, beginning in starts.items():
                 ways += rivals(random, beginning, trials[random], tested, model.spec, target=target)
             mine = compare(ways, count=len(tested.index), rounds=options.rounds)

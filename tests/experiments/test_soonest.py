@@ -100,6 +100,14 @@ def test_the_command_writes_a_table_and_json(trained_run, tmp_path, monkeypatch,
     assert {row['start'] for row in rows[1:]} == {'feature_grid'}
 
 
+def test_a_target_out_of_reach_is_said_before_anything_is_searched(trained_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(soonest, 'tried', None)
+    with pytest.raises(SystemExit, match='2'):
+        soonest.main(['--run', str(trained_run), '--datapoints', '2', '--target', '5', '90', '--out', str(tmp_path)])
+    assert 'give a lower --target' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ('arguments', 'named'),
     [
