@@ -101,10 +101,9 @@ def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
         each = lambda one: inr.init(jax.random.fold_in(jax.random.key(seed), one), spec.coord_dims)
         return jax.vmap(each)(jnp.maximum(index, -1 - index))
 
-    shapes = jax.eval_shape(lambda: inr.init(jax.random.key(0), spec.coord_dims))
-    weight_spec = weights_lib.spec_of(shapes)
+    weight_spec = weights_lib.spec_of_inr(inr, spec.coord_dims)
     names = ['conjugate_gradient', 'adam', 'lbfgs']
-    names += ['muon', 'diagonal_curvature'] if len(shapes) > 2 else []
+    names += ['muon', 'diagonal_curvature'] if len(weight_spec.paths) > 2 else []
     families = {name: optimizers.family(name, weight_spec) for name in names}
     generate = lambda datapoints, num_steps: fresh(datapoints.index)
     path = lambda datapoints, num_steps: jax.tree.map(lambda leaf: leaf[:, None], generate(datapoints, num_steps))
@@ -144,7 +143,8 @@ TRAINED_FAMILIES = {
 def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, num_steps: int) -> Rule:
     """The rule with the highest PSNR, averaged over datapoints and over steps on a logarithmic scale.
 
-    Where the start may not be lost, of the rules that never fall more than `LEAST_FALL` below it, if there are any.
+    Where the start may not be lost, of the rules under which no datapoint ever falls more than `LEAST_FALL` below its
+    start, if there are any.
 
     Args:
       beginning: to go on from.
@@ -167,7 +167,7 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
         )  # fmt: skip
         for trial in result.trials:
             score = float(np.mean(trial.psnr_db[scored]))
-            keeps = beginning.may_fall or bool(trial.psnr_db.min() >= trial.psnr_db[0] - LEAST_FALL)
+            keeps = beginning.may_fall or trial.deepest_fall_db <= LEAST_FALL
             rule = Rule(trial.name, trial.rate, scale is not None)
             found.append((keeps, score if math.isfinite(score) else -math.inf, rule))
     return max(found)[-1]

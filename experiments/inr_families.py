@@ -69,8 +69,7 @@ def sized(kind: str, *, channels: int, coord_dims: int, count: int) -> tuple[Inr
     """The INR of a family whose number of parameters is nearest to ``count``, and that number."""
 
     def parameters(size: int) -> int:
-        inr = make(size)
-        return weights_lib.count(weights_lib.spec_of(jax.eval_shape(lambda: inr.init(jax.random.key(0), coord_dims))))
+        return weights_lib.count(weights_lib.spec_of_inr(make(size), coord_dims))
 
     def make(size: int) -> Inr:
         return inrs.FAMILIES[kind](channels=channels, **SIZES.get(kind, lambda size: {'width': size})(size))
@@ -133,8 +132,7 @@ def run(scale: Scale, out: Path, *, kinds: Sequence[str] | None = None) -> Path:
     for signal, datapoint in signals(scale).items():
         (_, dims), (_, channels) = datapoint.coords.shape, datapoint.values.shape
         siren = inrs.siren(channels=channels, width=scale.width)
-        shapes = jax.eval_shape(lambda inr=siren, dims=dims: inr.init(jax.random.key(0), dims))
-        count = weights_lib.count(weights_lib.spec_of(shapes))
+        count = weights_lib.count(weights_lib.spec_of_inr(siren, dims))
         for kind in kinds:
             if all(f'{signal} {kind} {seed}' in rows for seed in range(scale.seeds)):
                 continue

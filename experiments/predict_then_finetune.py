@@ -20,13 +20,12 @@ import numpy as np
 from experiments import finetuning_curves as curves
 from experiments import starts as table
 from experiments.predict_then_finetune_report import draw
-from experiments.study import Rows, format_table, machine
+from experiments.study import Rows, format_table, machine, write_study
 from experiments.timed_training import train_for, updates_within
 from hyperinr.compilation_cache import use_compilation_cache
 from hyperinr.datasets.base import Dataset, held_out
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError, InterruptedRunError, RunError
-from hyperinr.files import write_json
 from hyperinr.training.measurement import select
 from hyperinr.training.throughput import matrix_product_gflops
 
@@ -188,7 +187,7 @@ def run(scale: Scale, out: Path, cells: Sequence[Cell], *, parameters: int = 1_5
                 jax.clear_caches()
     path = out / f'{NAME}.json'
     finished = [row for row in rows if row['key'].startswith('row ')]
-    write_json(path, {'machine': machine(), 'protocol': protocol, 'rows': finished})
+    write_study(path, {'machine': machine(), 'protocol': protocol}, finished)
     return path
 
 

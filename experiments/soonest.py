@@ -19,7 +19,7 @@ import numpy as np
 import hyperinr
 from experiments import finetuning_curves as curves
 from experiments import starts as table
-from experiments.study import format_table, machine, write_study
+from experiments.study import format_table, machine, steps_to, write_study
 from hyperinr import config, fitting, library, metrics
 from hyperinr.datasets.base import held_out
 from hyperinr.environment import set_environment
@@ -130,7 +130,7 @@ def _mean_psnr(mse: Array, spec: DatasetSpec) -> np.ndarray:
 
 def _first(psnr_db: np.ndarray, target: float) -> int | None:
     """The first step at ``target`` dB."""
-    return next((step for step, value in enumerate(psnr_db) if value >= target), None)
+    return steps_to(-psnr_db, -target)
 
 
 def _render(title: str, rows: Sequence[dict[str, Any]]) -> str:

@@ -300,7 +300,7 @@ def random_inr(name: str, spec: DatasetSpec, *, width: int) -> Inr:
 
 def num_weights(inr: Inr, spec: DatasetSpec) -> int:
     """P."""
-    return weights_lib.count(weights_lib.spec_of(jax.eval_shape(lambda: inr.init(jax.random.key(0), spec.coord_dims))))
+    return weights_lib.count(weights_lib.spec_of_inr(inr, spec.coord_dims))
 
 
 def _grid(spec: DatasetSpec, *, count: int) -> Inr:

@@ -4,14 +4,17 @@ The order is that of ``layer_0, layer_1, ..., layer_10`` (by number, not by lett
 ``w``-like names as sorted; it never depends on how a mapping was built.
 """
 
+import functools
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from hyperinr.types import Array, InrWeights
+from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['WeightSpec', 'count', 'flatten', 'spec_of', 'unflatten']
+__all__ = ['WeightSpec', 'count', 'flatten', 'spec_of', 'spec_of_inr', 'unflatten']
 
 
 class WeightSpec(NamedTuple):
@@ -54,6 +57,22 @@ def spec_of(weights: InrWeights) -> WeightSpec:
             paths.append(f'{layer}/{name}')
             shapes.append(tuple(weights[layer][name].shape))
     return WeightSpec(tuple(paths), tuple(shapes))
+
+
+def spec_of_inr(inr: Inr, coord_dims: int) -> WeightSpec:
+    """The specification of the weights of an INR of ``coord_dims`` coordinates; nothing is computed or allocated.
+
+    Example:
+      >>> from hyperinr import inrs
+      >>> count(spec_of_inr(inrs.siren(channels=3, width=64, depth=3), 2))
+      8707
+    """
+    return _spec_of_init(inr.init, coord_dims)
+
+
+@functools.lru_cache(maxsize=64)
+def _spec_of_init(init: Callable[[Key, int], InrWeights], coord_dims: int) -> WeightSpec:
+    return spec_of(jax.eval_shape(lambda: init(jax.random.key(0), coord_dims)))
 
 
 def count(spec: WeightSpec) -> int:

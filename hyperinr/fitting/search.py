@@ -44,11 +44,13 @@ class Trial(NamedTuple):
       name: of the family.
       rate: learning rate.
       psnr_db: ``[num_steps + 1]``, mean over the datapoints of the PSNR after 0, 1, ... steps.
+      deepest_fall_db: how far the one datapoint that falls furthest is below its start at its worst step, >= 0.
     """
 
     name: str
     rate: float
     psnr_db: np.ndarray
+    deepest_fall_db: float
 
     def steps_to_reach(self, psnr_db: float) -> int | None:
         """The fewest steps after which the mean PSNR is at least ``psnr_db``; ``None`` if it never is."""
@@ -154,8 +156,8 @@ def best_rate(
     def attempt(name: str, rate: float) -> Trial:
         make = families[name].make
         fitted = fit_at_rate(inr, weights, datapoints, make=make, rate=rate, num_steps=num_steps, step_scale=step_scale)
-        psnr = np.asarray(metrics.psnr_from_mse(fitted.mse, data_range)).mean(axis=0)
-        trials.append(Trial(name, rate, psnr))
+        psnr = np.asarray(metrics.psnr_from_mse(fitted.mse, data_range))
+        trials.append(Trial(name, rate, psnr.mean(axis=0), float((psnr[:, :1] - psnr).max())))
         return trials[-1]
 
     for name, family in families.items():

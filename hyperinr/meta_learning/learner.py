@@ -61,7 +61,7 @@ def meta_learner(
       data_range: ``(low, high)`` of the values, for PSNR.
       num_steps: K >= 0.
       num_context_points: points seen by each inner step in training, drawn anew in every step and shared by the batch;
-        ``None`` for all. Generation always uses all.
+        ``None`` for all. Generation draws none.
       context_by: how they are drawn: uniformly, or each datapoint's points of largest error at that step (GradNCP,
         see `hyperinr.meta_learning.selection`).
       step_parts: >= 1: each inner step sees one of so many parts of the points, in training and afterwards, the next

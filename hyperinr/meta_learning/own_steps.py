@@ -13,7 +13,7 @@ import numpy as np
 
 from hyperinr import weights as weights_lib
 from hyperinr.sharding import Placed, map_on_devices, shard
-from hyperinr.types import Array, Code, Datapoint, InrWeights, Key, MetaLearner, Params, Start
+from hyperinr.types import Array, Code, Datapoint, InrWeights, MetaLearner, Params, Start
 
 __all__ = ['OwnSteps', 'generate_batch', 'learned_metric', 'take_own_steps']
 
@@ -69,7 +69,7 @@ def generate_batch(learner: MetaLearner, params: Params, datapoints: Datapoint, 
     make = functools.partial(_last_weights, learner.hypernetwork.encode, learner.follow, num_steps)
     # One array comes back sooner than one of each tensor.
     flat = _on_devices(make, params, datapoints)
-    return weights_lib.unflatten(flat, _weight_spec(learner.inr.init, datapoints.coords.shape[-1]))
+    return weights_lib.unflatten(flat, weights_lib.spec_of_inr(learner.inr, datapoints.coords.shape[-1]))
 
 
 def learned_metric(
@@ -144,11 +144,6 @@ def _last_weights(
         return found
 
     return map_on_devices(on_device, devices)
-
-
-@functools.lru_cache(maxsize=64)
-def _weight_spec(init: Callable[[Key, int], InrWeights], coord_dims: int) -> weights_lib.WeightSpec:
-    return weights_lib.spec_of(jax.eval_shape(lambda: init(jax.random.key(0), coord_dims)))
 
 
 def _last(path: InrWeights) -> InrWeights:

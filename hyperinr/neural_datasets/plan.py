@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import optax
 
@@ -169,7 +168,7 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
     begin = starts.make_starts(
         plan.start, inr, signals.spec.coord_dims, num_seeds=len(plan.seeds), load_model=load_model
     )
-    spec = weights_lib.spec_of(jax.eval_shape(lambda: inr.init(jax.random.key(0), signals.spec.coord_dims)))
+    spec = weights_lib.spec_of_inr(inr, signals.spec.coord_dims)
     description = Description(
         inr=dict(inr.metadata),
         weights=spec,

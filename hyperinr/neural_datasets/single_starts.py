@@ -35,8 +35,7 @@ def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> In
     for name, value in inr.metadata.items():
         if metadata.get(name, 1.0 if name == 'input_deviation' else None) != value:
             raise InputError(f'{path} holds weights of an INR with {name} {metadata.get(name)!r}, not {value!r}.')
-    expected = weights_lib.spec_of(jax.eval_shape(lambda: inr.init(jax.random.key(0), coord_dims)))
-    if weights_lib.spec_of(weights) != expected:
+    if weights_lib.spec_of(weights) != weights_lib.spec_of_inr(inr, coord_dims):
         raise InputError(
             f'{path} holds weights of other shapes than those of one INR of {coord_dims} coordinates; a file of '
             'several INRs (--tile) is no start.'

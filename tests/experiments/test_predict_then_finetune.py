@@ -187,8 +187,9 @@ def test_the_metric_is_used_where_it_is_the_better_rule():
 
 
 def test_a_rule_that_loses_the_start_is_taken_only_where_it_may(monkeypatch):
-    trial = lambda rate, *psnr: fitting.Trial('descent', rate, np.array([20.0, *psnr]))
-    trials = (trial(0.1, 19.0, 40.0, 60.0), trial(0.2, 19.95, 21.0, 22.0), trial(0.3, 19.8, 30.0, 40.0))
+    trial = lambda rate, fall, *psnr: fitting.Trial('descent', rate, np.array([20.0, *psnr]), fall)
+    # The third never falls in the mean, but one of its datapoints does.
+    trials = (trial(0.1, 1.0, 19.0, 40.0, 60.0), trial(0.2, 0.05, 19.95, 21.0, 22.0), trial(0.3, 0.2, 25.0, 30.0, 40.0))
     monkeypatch.setattr(fitting, 'best_rate', lambda *args, **options: fitting.SearchResult('', 0.0, None, trials))
     search = lambda **options: curves.best_rule(beginning(1.0, **options), BATCH, SPEC, num_steps=5)
     assert search(may_fall=True).rate == 0.1

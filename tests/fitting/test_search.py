@@ -62,6 +62,16 @@ def test_steps_to_reach_counts_from_the_start():
     assert found.fastest_to(1e9) is None
 
 
+def test_the_deepest_fall_is_that_of_one_datapoint():
+    # A datapoint below 1/2 goes uphill, by half of its b; the other one downhill by as much.
+    turn = lambda rate: optax.stateless(lambda updates, params: -rate * updates * jnp.sign(params - 0.5))
+    families = {'one_uphill': fitting.Family(turn, (0.25,)), 'descent': fitting.Family(optax.sgd, (0.25,))}
+    found = search(families, num_steps=1, max_extensions=0)
+    falls = {trial.name: trial.deepest_fall_db for trial in found.trials if trial.rate == 0.25}
+    np.testing.assert_allclose(falls['one_uphill'], 20 * np.log10(1.5), rtol=1e-4)
+    assert falls['descent'] == 0.0
+
+
 def test_the_score_steps_decide():
     # Fast at first and then stuck, against slow but sure.
     families = {
