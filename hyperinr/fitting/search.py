@@ -44,7 +44,8 @@ class Trial(NamedTuple):
       name: of the family.
       rate: learning rate.
       psnr_db: ``[num_steps + 1]``, mean over the datapoints of the PSNR after 0, 1, ... steps.
-      deepest_fall_db: how far the one datapoint that falls furthest is below its start at its worst step, >= 0.
+      deepest_fall_db: how far the one datapoint that falls furthest is below its start at its worst step,
+        >= 0; not-a-number where it diverged.
     """
 
     name: str
