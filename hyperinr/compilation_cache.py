@@ -8,7 +8,7 @@ import jax
 
 from hyperinr.files import check_writable_folder
 
-__all__ = ['use_compilation_cache']
+__all__ = ['machine_folder', 'use_compilation_cache']
 
 MIN_COMPILE_SECONDS = 0.5
 """What compiles faster is not worth a file."""
@@ -16,9 +16,6 @@ MIN_COMPILE_SECONDS = 0.5
 
 def use_compilation_cache(root: Path) -> Path:
     """Makes jax read and write compiled functions below ``root``, from the next compilation on.
-
-    Compiled code holds instructions of the processor that it was compiled on, so the folder is that of this kind of
-    machine and this jax: a cache in a home folder that several machines share is safe.
 
     Args:
       root: of the cache; made if need be.
@@ -29,10 +26,19 @@ def use_compilation_cache(root: Path) -> Path:
     Raises:
       InputError: it cannot be written to.
     """
-    folder = check_writable_folder(root / 'compiled' / f'jax-{jax.__version__}-{_machine()}')
+    folder = check_writable_folder(machine_folder(root / 'compiled'))
     jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', MIN_COMPILE_SECONDS)
     return folder
+
+
+def machine_folder(root: Path) -> Path:
+    """Return the folder below ``root`` for this kind of machine and this jax.
+
+    Compiled code holds instructions of the processor that it was compiled on. With a folder for each, machines can
+    share a cache in a home folder.
+    """
+    return root / f'jax-{jax.__version__}-{_machine()}'
 
 
 def _machine() -> str:

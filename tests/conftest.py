@@ -1,33 +1,52 @@
-"""What tests run under: eight CPU devices, no implicit rank promotion, one cache, warnings as errors (setup.cfg).
+"""What tests run under: two CPU devices, no implicit rank promotion, warnings as errors (setup.cfg), one cache.
 
-Compiling takes most of their time, so XLA does it without optimisation, unless ``XLA_FLAGS`` names a level: CI's second
-part runs as users do.
+Most of their time is compilation. XLA therefore compiles without optimisation, all workers and child processes share
+one cache on disk (``.cache/tests``; delete it to start cold), and compiled functions stay in memory while there is
+room. The environment changes that:
+
+- ``HYPERINR_TEST_AS_USERS=1``: devices, threads and optimisation are those of the command line.
+- ``HYPERINR_TEST_DEVICES=8``: another number of devices.
 """
 
 import os
+from pathlib import Path
 
-# Before jax is imported: device and thread counts are read once. Eight threads make it rarer that
-# collectives of eight devices deadlock; training itself has none.
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before jax is imported: device and thread counts are read once.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-os.environ['NPROC'] = '8'
-os.environ['XLA_FLAGS'] = ' '.join(
-    [os.environ.get('XLA_FLAGS', '')]
-    + [
-        f'{flag}={value}'
-        for flag, value in (('--xla_force_host_platform_device_count', 8), ('--xla_backend_optimization_level', 0))
-        if flag not in os.environ.get('XLA_FLAGS', '')
-    ]
-).strip()
-os.environ.setdefault('MPLBACKEND', 'Agg')
+if os.environ.get('HYPERINR_TEST_AS_USERS') != '1':
+    os.environ['NPROC'] = '2'
+    os.environ['XLA_FLAGS'] = ' '.join(
+        (
+            os.environ.get('XLA_FLAGS', ''),
+            f'--xla_force_host_platform_device_count={os.environ.get("HYPERINR_TEST_DEVICES", 2)}',
+            '--xla_backend_optimization_level=0',
+        )
+    ).strip()
+else:
+    from hyperinr.environment import set_environment
 
+    set_environment()
+os.environ.setdefault('MPLBACKEND', 'Agg')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
+# An entry that another process is writing, or was killed while writing, counts as missing; jax warns of it.
+os.environ['PYTHONWARNINGS'] = 'ignore:Error reading persistent compilation cache entry'
+
+import resource
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import jax
 import pytest
 
+from hyperinr.compilation_cache import machine_folder
+
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = str(machine_folder(ROOT / '.cache' / 'tests'))
+    jax.config.update('jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 # Compilation makes the first example slow and the machine is shared: no deadlines, and the same examples every time.
@@ -48,11 +67,17 @@ def data_path() -> Iterator[Path]:
             os.environ['DATA_PATH'] = before
 
 
+MEMORY_BYTES = 3 * 2**30
+"""Of one worker; beyond it what is compiled goes, and comes back from the cache on disk."""
+
+
 @pytest.fixture(scope='module', autouse=True)
 def forget_compiled() -> Iterator[None]:
-    """Without this the suite would end with the compiled functions of every module in memory: several gigabytes."""
+    """Without this the suite would end with the compiled functions of every module in memory."""
     yield
-    jax.clear_caches()
+    resident_pages = int(Path('/proc/self/statm').read_text().split()[1])
+    if resident_pages * resource.getpagesize() > MEMORY_BYTES:
+        jax.clear_caches()
 
 
 @pytest.fixture
@@ -77,12 +102,10 @@ def run_python():
     import subprocess
     import sys
 
-    root = Path(__file__).resolve().parent.parent
-
     def run(code: str, *arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, 'PYTHONPATH': str(root), **env}
+        environment = {**os.environ, 'PYTHONPATH': str(ROOT), **env}
         command = [sys.executable, '-c', code, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or root, timeout=300)
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd or ROOT, timeout=300)
 
     return run
 

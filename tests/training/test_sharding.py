@@ -27,8 +27,8 @@ def test_what_is_placed_again_is_not_copied_again():
     ],
     ids=['values', 'names', 'order of devices', 'number of devices'],
 )
-def test_what_differs_is_placed_anew(change, eight_devices):
-    place, devices = sharding.Placed(), eight_devices
+def test_what_differs_is_placed_anew(change, several_devices):
+    place, devices = sharding.Placed(), several_devices
     params = {'w': jnp.arange(6.0), 'b': jnp.ones(3)}
     place(params, devices)
     other, where = change(params, devices)

@@ -229,11 +229,11 @@ def test_a_trace_longer_than_the_run_is_of_all_of_it(tmp_path, capsys):
     assert 'steps 1 to 2 are traced' in capsys.readouterr().out
 
 
-def test_the_machine_says_how_many_devices_and_threads(tmp_path, capsys, eight_devices):
-    state = watched(toy_experiment(), tmp_path / 'run', machine=Machine(devices=2, workers=3))
-    assert 'on 2 cpu devices' in capsys.readouterr().out
+def test_the_machine_says_how_many_devices_and_threads(tmp_path, capsys, several_devices):
+    state = watched(toy_experiment(), tmp_path / 'run', machine=Machine(devices=1, workers=3))
+    assert 'on 1 cpu device' in capsys.readouterr().out
     other = watched(toy_experiment(), tmp_path / 'other')
-    assert 'on 8 cpu devices' in capsys.readouterr().out
+    assert f'on {len(several_devices)} cpu devices' in capsys.readouterr().out
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), state.params, other.params)
 
 
@@ -246,7 +246,7 @@ def test_the_machine_says_how_many_devices_and_threads(tmp_path, capsys, eight_d
         ({'evaluators': [scripted(float, name='train')]}, "'train' of an evaluator is taken"),
         ({'evaluators': [scripted(float, figure='seconds')]}, 'figure score/seconds has a name that every record uses'),
         ({'profile_steps': -1}, 'profile_steps is -1'),
-        ({'machine': Machine(devices=9)}, 'machine.devices is 9; this process has 8'),
+        ({'machine': Machine(devices=9)}, 'machine.devices is 9; this process has'),
     ],
 )
 def test_what_cannot_be_watched_is_refused_before_anything_is_written(tmp_path, options, message):
