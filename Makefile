@@ -8,12 +8,19 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 INPUTS := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help install demo test lint bench constraints hooks
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+# One file of each folder of tests, run with the devices, threads and optimisation that users have.
+AS_USERS := $(addprefix tests/,test_parts.py test_cli_end_to_end.py checking/test_ladder.py datasets/test_photo_patches.py \
+	encoders/test_set_encoder.py fitting/test_engine.py hypernetworks/test_low_rank.py inrs/test_siren.py \
+	inspection/test_pictures.py meta_learning/test_training_curve.py neural_datasets/test_worker.py training/test_loop.py)
+
+.PHONY: help install demo test test-all test-as-users lint bench constraints hooks
 
 help:
 	@echo 'make install      .venv with hyperinr, real photographs and plotting'
 	@echo 'make demo         install, meta-train on photographs, evaluate, draw pictures (about 5 minutes on 2 cores)'
-	@echo 'make test         install with test tools, run the tests that CI runs'
+	@echo 'make test         install with test tools, run the tests; TESTS=tests/test_config.py for some of them'
+	@echo 'make test-all     also the exhaustive ones, and one file of each folder in the environment that users have'
 	@echo 'make lint         ruff and mypy, as CI runs them'
 	@echo 'make bench        speed, as ratios measured in one process'
 	@echo 'make hooks        install the pre-commit hooks (they run locally)'
@@ -48,7 +55,14 @@ demo: install
 	$(BIN)/hyperinr evaluate --run runs/demo --json runs/demo/evaluation.json
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 $(TESTS)
+	$(PYTEST) -m 'not exhaustive' $(TESTS)
+
+test-all: test
+	$(PYTEST) -m exhaustive
+	$(MAKE) test-as-users
+
+test-as-users: $(VENV)/.test
+	HYPERINR_TEST_AS_USERS=1 $(PYTEST) -m 'not exhaustive' $(AS_USERS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
