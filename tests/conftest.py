@@ -9,44 +9,40 @@ room. The environment changes that:
 """
 
 import os
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-
-# Before jax is imported: device and thread counts are read once.
-os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-if os.environ.get('HYPERINR_TEST_AS_USERS') != '1':
-    os.environ['NPROC'] = '2'
-    os.environ['XLA_FLAGS'] = ' '.join(
-        (
-            os.environ.get('XLA_FLAGS', ''),
-            f'--xla_force_host_platform_device_count={os.environ.get("HYPERINR_TEST_DEVICES", 2)}',
-            '--xla_backend_optimization_level=0',
-        )
-    ).strip()
-else:
-    from hyperinr.environment import set_environment
-
-    set_environment()
-os.environ.setdefault('MPLBACKEND', 'Agg')
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
-# An entry that another process is writing, or was killed while writing, counts as missing; jax warns of it.
-os.environ['PYTHONWARNINGS'] = 'ignore:Error reading persistent compilation cache entry'
-
 import resource
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import jax
 import pytest
 
 from hyperinr.compilation_cache import machine_folder
+from hyperinr.environment import set_environment
 
-if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-    os.environ['JAX_COMPILATION_CACHE_DIR'] = str(machine_folder(ROOT / '.cache' / 'tests'))
-    jax.config.update('jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
+ROOT = Path(__file__).resolve().parent.parent
+
+# Read when jax's first computation starts, by child processes too.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('MPLBACKEND', 'Agg')
+if os.environ.get('HYPERINR_TEST_AS_USERS') == '1':
+    set_environment()
+else:
+    num_devices = os.environ.get('HYPERINR_TEST_DEVICES', '2')
+    flags = f'--xla_force_host_platform_device_count={num_devices} --xla_backend_optimization_level=0'
+    os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flags}'.strip()
+    os.environ['NPROC'] = '2'
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(machine_folder(ROOT / '.cache' / 'tests')))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+# An entry that another process is writing, or was killed while writing, counts as missing; jax warns of it.
+os.environ['PYTHONWARNINGS'] = 'ignore:Error reading persistent compilation cache entry'
+
+jax.config.update('jax_platforms', os.environ['JAX_PLATFORMS'])
+jax.config.update('jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
+jax.config.update(
+    'jax_persistent_cache_min_compile_time_secs', float(os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'])
+)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 # Compilation makes the first example slow and the machine is shared: no deadlines, and the same examples every time.

@@ -36,30 +36,38 @@ __all__ = [
 
 SPEC = tiny.make_spec(grid_shape=(6, 8))._replace(num_datapoints=4, num_labels=3)
 
-INRS: Mapping[str, Callable[[], Inr]] = {
-    'siren': lambda: inrs.siren(channels=3, width=16, depth=2, omega_0=10.0, hidden_omega_0=10.0),
-    'siren of one hidden layer': lambda: inrs.siren(channels=3, width=8, depth=1),
-    'relu_mlp': lambda: inrs.relu_mlp(channels=3, width=16, depth=2, num_frequencies=3),
-    'relu_mlp of bare coordinates': lambda: inrs.relu_mlp(channels=3, width=8, depth=1, num_frequencies=0),
-    'gelu_mlp': lambda: inrs.gelu_mlp(channels=3, width=16, depth=2, num_frequencies=3),
-    'fourier_mlp': lambda: inrs.fourier_mlp(channels=3, width=16, depth=2, num_features=8, feature_deviation=1.0),
-    'finer': lambda: inrs.finer(channels=3, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
-    'wire': lambda: inrs.wire(channels=3, width=12, depth=2, omega=5.0, scale=3.0),
-    'real_wire': lambda: inrs.real_wire(channels=3, width=16, depth=2, omega=5.0, scale=3.0),
-    'gaussian': lambda: inrs.gaussian(channels=3, width=16, depth=2, deviation=0.3),
-    'super_gaussian': lambda: inrs.super_gaussian(channels=3, width=16, depth=2, deviation=0.5, exponent=1.5),
-    'laplacian': lambda: inrs.laplacian(channels=3, width=16, depth=2, scale=0.5),
-    'quadratic': lambda: inrs.quadratic(channels=3, width=16, depth=2, sharpness=4.0),
-    'multi_quadratic': lambda: inrs.multi_quadratic(channels=3, width=16, depth=2, sharpness=6.0),
-    'exp_sin': lambda: inrs.exp_sin(channels=3, width=16, depth=2, omega=4.0),
-    'sinc': lambda: inrs.sinc(channels=3, width=16, depth=2, omega=8.0),
-    'hosc': lambda: inrs.hosc(channels=3, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
-    'adaptive_hosc': lambda: inrs.adaptive_hosc(channels=3, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
-    'fourier_net': lambda: inrs.fourier_net(channels=3, width=16, depth=2, input_scale=10.0),
-    'gabor_net': lambda: inrs.gabor_net(channels=3, width=16, depth=1, input_scale=10.0),
-    'feature_grid': lambda: inrs.feature_grid(channels=3, resolution=5),
-    'hash_grid': lambda: inrs.hash_grid(
-        channels=3, width=8, depth=1, num_levels=3, log2_table_size=4, coarsest=2, finest=8
+INRS: Mapping[str, Callable[..., Inr]] = {
+    'siren': lambda channels=3: inrs.siren(channels=channels, width=16, depth=2, omega_0=10.0, hidden_omega_0=10.0),
+    'siren of one hidden layer': lambda channels=3: inrs.siren(channels=channels, width=8, depth=1),
+    'relu_mlp': lambda channels=3: inrs.relu_mlp(channels=channels, width=16, depth=2, num_frequencies=3),
+    'relu_mlp of bare coordinates': lambda channels=3: inrs.relu_mlp(
+        channels=channels, width=8, depth=1, num_frequencies=0
+    ),
+    'gelu_mlp': lambda channels=3: inrs.gelu_mlp(channels=channels, width=16, depth=2, num_frequencies=3),
+    'fourier_mlp': lambda channels=3: inrs.fourier_mlp(
+        channels=channels, width=16, depth=2, num_features=8, feature_deviation=1.0
+    ),
+    'finer': lambda channels=3: inrs.finer(channels=channels, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
+    'wire': lambda channels=3: inrs.wire(channels=channels, width=12, depth=2, omega=5.0, scale=3.0),
+    'real_wire': lambda channels=3: inrs.real_wire(channels=channels, width=16, depth=2, omega=5.0, scale=3.0),
+    'gaussian': lambda channels=3: inrs.gaussian(channels=channels, width=16, depth=2, deviation=0.3),
+    'super_gaussian': lambda channels=3: inrs.super_gaussian(
+        channels=channels, width=16, depth=2, deviation=0.5, exponent=1.5
+    ),
+    'laplacian': lambda channels=3: inrs.laplacian(channels=channels, width=16, depth=2, scale=0.5),
+    'quadratic': lambda channels=3: inrs.quadratic(channels=channels, width=16, depth=2, sharpness=4.0),
+    'multi_quadratic': lambda channels=3: inrs.multi_quadratic(channels=channels, width=16, depth=2, sharpness=6.0),
+    'exp_sin': lambda channels=3: inrs.exp_sin(channels=channels, width=16, depth=2, omega=4.0),
+    'sinc': lambda channels=3: inrs.sinc(channels=channels, width=16, depth=2, omega=8.0),
+    'hosc': lambda channels=3: inrs.hosc(channels=channels, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0),
+    'adaptive_hosc': lambda channels=3: inrs.adaptive_hosc(
+        channels=channels, width=16, depth=2, omega_0=5.0, hidden_omega_0=5.0
+    ),
+    'fourier_net': lambda channels=3: inrs.fourier_net(channels=channels, width=16, depth=2, input_scale=10.0),
+    'gabor_net': lambda channels=3: inrs.gabor_net(channels=channels, width=16, depth=1, input_scale=10.0),
+    'feature_grid': lambda channels=3: inrs.feature_grid(channels=channels, resolution=5),
+    'hash_grid': lambda channels=3: inrs.hash_grid(
+        channels=channels, width=8, depth=1, num_levels=3, log2_table_size=4, coarsest=2, finest=8
     ),
 }
 
@@ -80,8 +88,8 @@ ENCODERS: Mapping[str, Callable[[DatasetSpec], Encoder]] = {
 }
 
 
-def _inr(inr: str | Inr) -> Inr:
-    return INRS[inr]() if isinstance(inr, str) else inr
+def _inr(inr: str | Inr, spec: DatasetSpec) -> Inr:
+    return INRS[inr](spec.channels) if isinstance(inr, str) else inr
 
 
 TINY: Mapping[str, Mapping[str, Any]] = {
@@ -106,7 +114,7 @@ def make_hypernetwork(
 ) -> Hypernetwork:
     """A tiny hypernetwork; ``inr`` (or an `Inr`), ``encoder`` and ``family`` are rows above."""
     factory = getattr(hypernetworks, family)
-    return factory(inr=_inr(inr), encoder=ENCODERS[encoder](spec), **(dict(TINY[family]) | options))
+    return factory(inr=_inr(inr, spec), encoder=ENCODERS[encoder](spec), **(dict(TINY[family]) | options))
 
 
 def make_learner(
@@ -121,63 +129,68 @@ def make_learner(
     """A tiny learner; ``hypernetwork`` are the options of its hypernetwork, ``options`` its own."""
     return meta_learning.meta_learner(
         hypernetwork=make_hypernetwork(spec=spec, inr=inr, encoder=encoder, **(hypernetwork or {})),
-        inr=_inr(inr),
+        inr=_inr(inr, spec),
         optimizer=optimizer or optax.adam(1e-3),
         data_range=spec.data_range,
         **({'num_steps': 2} | options),
     )
 
 
-HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
-    'additive': lambda: make_hypernetwork(combine='additive', encoder='convolutional'),
-    'multiplicative': lambda: make_hypernetwork(combine='multiplicative', rates='layer', num_rate_steps=2),
-    'gain of each layer': lambda: make_hypernetwork(combine='additive', encoder='dense', head_gain=(0.5, 1.0, 2.0)),
-    'linear heads': lambda: make_hypernetwork(trunk=(), rates='scalar', num_rate_steps=3),
-    'of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', num_rate_steps=2),
-    'multiplicative of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', combine='multiplicative'),
-    'constant': lambda: make_hypernetwork(encoder='constant'),
-    'low rank': lambda: make_hypernetwork(family='low_rank'),
-    'low rank of a relu_mlp': lambda: make_hypernetwork(family='low_rank', combine='sigmoid', inr='relu_mlp'),
-    'low rank from a learned start, constant': lambda: make_hypernetwork(
-        family='low_rank', combine='additive', encoder='constant'
-    ),
-    'shifts, constant': lambda: make_hypernetwork(
-        family='modulations', encoder='constant', rates=hypernetworks.learned_rates(num_steps=2)
-    ),
-    'FiLM of a relu_mlp': lambda: make_hypernetwork(
-        family='modulations', kind='film', map_hidden=(5,), encoder='table', inr='relu_mlp'
-    ),
-    'instance pattern composers': lambda: make_hypernetwork(
-        family='instance_pattern_composers',
-        encoder='label_embedding',
-        rates=hypernetworks.learned_rates(shared_by='code'),
-    ),
-    'weight tokens': lambda: make_hypernetwork(family='weight_tokens', encoder='patch_transformer'),
-    'weight tokens of a relu_mlp': lambda: make_hypernetwork(
-        family='weight_tokens', encoder='set_transformer', inr='relu_mlp'
-    ),
-    'private layers': lambda: make_hypernetwork(family='private_layers', encoder='table', num_private=2),
-    'predicted rates': lambda: make_hypernetwork(rates=hypernetworks.predicted_rates(num_steps=2)),
-    'chunked': lambda: make_hypernetwork(
-        family='chunked', encoder='residual', rates=hypernetworks.predicted_rates(num_steps=2)
-    ),
+HYPERNETWORKS: Mapping[str, Mapping[str, Any]] = {
+    'additive': {'combine': 'additive', 'encoder': 'convolutional'},
+    'multiplicative': {'combine': 'multiplicative', 'rates': 'layer', 'num_rate_steps': 2},
+    'gain of each layer': {'combine': 'additive', 'encoder': 'dense', 'head_gain': (0.5, 1.0, 2.0)},
+    'linear heads': {'trunk': (), 'rates': 'scalar', 'num_rate_steps': 3},
+    'of a relu_mlp': {'inr': 'relu_mlp', 'num_rate_steps': 2},
+    'multiplicative of a relu_mlp': {'inr': 'relu_mlp', 'combine': 'multiplicative'},
+    'constant': {'encoder': 'constant'},
+    'low rank': {'family': 'low_rank'},
+    'low rank of a relu_mlp': {'family': 'low_rank', 'combine': 'sigmoid', 'inr': 'relu_mlp'},
+    'low rank from a learned start, constant': {'family': 'low_rank', 'combine': 'additive', 'encoder': 'constant'},
+    'shifts, constant': {
+        'family': 'modulations',
+        'encoder': 'constant',
+        'rates': hypernetworks.learned_rates(num_steps=2),
+    },
+    'FiLM of a relu_mlp': {
+        'family': 'modulations',
+        'kind': 'film',
+        'map_hidden': (5,),
+        'encoder': 'table',
+        'inr': 'relu_mlp',
+    },
+    'instance pattern composers': {
+        'family': 'instance_pattern_composers',
+        'encoder': 'label_embedding',
+        'rates': hypernetworks.learned_rates(shared_by='code'),
+    },
+    'weight tokens': {'family': 'weight_tokens', 'encoder': 'patch_transformer'},
+    'weight tokens of a relu_mlp': {'family': 'weight_tokens', 'encoder': 'set_transformer', 'inr': 'relu_mlp'},
+    'private layers': {'family': 'private_layers', 'encoder': 'table', 'num_private': 2},
+    'predicted rates': {'rates': hypernetworks.predicted_rates(num_steps=2)},
+    'chunked': {'family': 'chunked', 'encoder': 'residual', 'rates': hypernetworks.predicted_rates(num_steps=2)},
 }
+"""Options of `make_hypernetwork`."""
 
-LEARNERS: Mapping[str, Callable[[], MetaLearner]] = {
-    'two steps': lambda: make_learner(encoder='convolutional'),
-    'plain hypernetwork': lambda: make_learner(num_steps=0),
-    'MAML': lambda: make_learner(encoder='constant', hypernetwork={'rates': 'layer', 'num_rate_steps': 2}),
-    'multiplicative': lambda: make_learner(hypernetwork={'combine': 'multiplicative', 'rates': 'scalar'}, loss='mse'),
-    'relu_mlp': lambda: make_learner(inr='relu_mlp', loss_steps='all'),
-    'first order': lambda: make_learner(first_order=True, average_decay=None),
-    'rematerialized': lambda: make_learner(rematerialize=True, group_size=2),
-    'some of the points': lambda: make_learner(num_context_points=16, num_target_points=24),
-    'Reptile': lambda: make_learner(encoder='constant', meta_gradient='reptile'),
-    'points by error, truncated': lambda: make_learner(
-        num_context_points=16, context_by='error', second_order_steps=1, observed_fraction=0.5
-    ),
-    'functa': lambda: make_learner(encoder='constant', hypernetwork={'family': 'modulations'}),
+LEARNERS: Mapping[str, Mapping[str, Any]] = {
+    'two steps': {'encoder': 'convolutional'},
+    'plain hypernetwork': {'num_steps': 0},
+    'MAML': {'encoder': 'constant', 'hypernetwork': {'rates': 'layer', 'num_rate_steps': 2}},
+    'multiplicative': {'hypernetwork': {'combine': 'multiplicative', 'rates': 'scalar'}, 'loss': 'mse'},
+    'relu_mlp': {'inr': 'relu_mlp', 'loss_steps': 'all'},
+    'first order': {'first_order': True, 'average_decay': None},
+    'rematerialized': {'rematerialize': True, 'group_size': 2},
+    'some of the points': {'num_context_points': 16, 'num_target_points': 24},
+    'Reptile': {'encoder': 'constant', 'meta_gradient': 'reptile'},
+    'points by error, truncated': {
+        'num_context_points': 16,
+        'context_by': 'error',
+        'second_order_steps': 1,
+        'observed_fraction': 0.5,
+    },
+    'functa': {'encoder': 'constant', 'hypernetwork': {'family': 'modulations'}},
 }
+"""Options of `make_learner`."""
 
 
 def gradient(

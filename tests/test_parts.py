@@ -37,14 +37,14 @@ def encoder_of(name):
 
 @functools.cache
 def hypernetwork_of(name):
-    hypernetwork = parts.HYPERNETWORKS[name]()
+    hypernetwork = parts.make_hypernetwork(**parts.HYPERNETWORKS[name])
     return hypernetwork, jax.jit(hypernetwork.init)(KEY, take(parts.datapoints(), 0))
 
 
 @functools.cache
 def learner_of(name):
     """A learner after one update, so that nothing is at a special value of its initialisation."""
-    learner = parts.LEARNERS[name]()
+    learner = parts.make_learner(**parts.LEARNERS[name])
     state = jax.jit(learner.init)(KEY, take(parts.datapoints(), 0))
     state, metrics = jax.jit(learner.update)(state, parts.datapoints(), parts.datapoints())
     return learner, state, metrics
