@@ -66,8 +66,8 @@ def shapes(tree):
     return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.asarray(leaf).dtype), tree)
 
 
-def shapes_of_init(inr):
-    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), jax.eval_shape(lambda: inr.init(KEY, 2)))
+def shapes_of_init(inr, coord_dims=2):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), jax.eval_shape(lambda: inr.init(KEY, coord_dims)))
 
 
 def assert_close(found, expected, *, rtol=1e-4, atol=1e-5):

@@ -28,7 +28,8 @@ class Waves:
             raise IndexError(index)
         rng = np.random.default_rng((self.seed, index))
         coords = coordinates.grid(self.spec.grid_shape)
-        phases = coords @ rng.uniform(-3, 3, (2, self.spec.channels)) + rng.uniform(0, 6, self.spec.channels)
+        frequencies = rng.uniform(-3, 3, (self.spec.coord_dims, self.spec.channels))
+        phases = coords @ frequencies + rng.uniform(0, 6, self.spec.channels)
         low, high = self.spec.data_range
         values = low + (high - low) * (0.5 + 0.4 * np.sin(phases)).astype(np.float32)
         return Datapoint(coords, values, np.ones(len(coords), np.float32), np.int32(index))
