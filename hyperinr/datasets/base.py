@@ -7,7 +7,7 @@ import numpy as np
 
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['Dataset', 'Source', 'held_out', 'stack']
+__all__ = ['ComputedSource', 'Dataset', 'Source', 'held_out', 'stack']
 
 
 class Source(Protocol):
@@ -65,6 +65,49 @@ class Dataset(NamedTuple):
 
     spec: DatasetSpec
     splits: Mapping[str, Source]
+
+
+class ComputedSource:
+    """What sources share that make their datapoints one by one; a subclass gives `read`, `names` and ``labels``.
+
+    Args:
+      count: datapoints.
+      grid_shape: of the points; ``None``: scattered.
+    """
+
+    def __init__(self, count: int, grid_shape: Sequence[int] | None = None):
+        self._count, self._grid_shape = count, grid_shape
+
+    def read(self, index: int, epoch: int | None) -> Datapoint:
+        """The datapoint at a position within the split, as stored or in an epoch."""
+        raise NotImplementedError
+
+    def check(self, index: int) -> None:
+        """Raises an IndexError for a position outside the split."""
+        if not 0 <= index < self._count:
+            raise IndexError(f'position {index} lies outside a split of {self._count} datapoints.')
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Datapoint:
+        self.check(index)
+        return self.read(index, None)
+
+    def sample(self, index: int, epoch: int) -> Datapoint:
+        self.check(index)
+        return self.read(index, epoch)
+
+    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
+        if epoch is None:
+            return stack([self[int(index)] for index in indices])
+        epochs = np.broadcast_to(epoch, len(indices)).tolist()
+        return stack([self.sample(int(index), each) for index, each in zip(indices, epochs, strict=True)])
+
+    def image(self, index: int) -> np.ndarray:
+        if self._grid_shape is None:
+            raise ValueError('these points lie on no grid, so they are no image; `evaluate` the source on a grid.')
+        return np.asarray(self[index].values).reshape(*self._grid_shape, -1)
 
 
 def stack(datapoints: Sequence[Datapoint]) -> Datapoint:

@@ -3,6 +3,7 @@
 Letters: ``H``, ``W`` pixels of the image, ``C`` channels, ``h``, ``w`` pixels of the result.
 """
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image, ImageOps
 
 from hyperinr.errors import InputError
 
-__all__ = ['Letterbox', 'letterbox', 'quantise', 'read_image', 'resize']
+__all__ = ['Letterbox', 'decode', 'letterbox', 'quantise', 'read_image', 'resize']
 
 
 class Letterbox(NamedTuple):
@@ -129,6 +130,13 @@ def _read_picture(path: Path) -> tuple[np.ndarray, list[str]]:
         picture = picture.convert('L' if mode == '1' else 'RGB')
     image = np.asarray(picture, np.float32) / 255
     return (image[..., None] if image.ndim == 2 else image), notes
+
+
+def decode(encoded: bytes, channels: int) -> np.ndarray:
+    """An encoded 8-bit image as ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB)."""
+    with Image.open(io.BytesIO(encoded)) as opened:
+        image = np.asarray(opened.convert('RGB' if channels == 3 else 'L'))
+    return image if channels == 3 else image[..., None]
 
 
 def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
