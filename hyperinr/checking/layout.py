@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.checking.findings import Finding, problem
+from hyperinr.checking.findings import Finding, finding
 
 __all__ = ['check_coordinates', 'check_values', 'roughness']
 
@@ -27,37 +27,25 @@ STRIPE_SHARE = 0.05
 speaks for that order though another may break them less often; such pictures are left out."""
 
 
-def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int]) -> Finding | None:
+def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int], where: str) -> Finding | None:
     """Compares one datapoint's coordinates with the pixel centres of its grid.
 
     Args:
       coords: ``[N, D]``, finite.
       grid_shape: D sizes whose product is N.
+      where: the datapoint, for the message.
     """
-    expected = coordinates.grid(grid_shape)
+    expected, stated = coordinates.grid(grid_shape), tuple(range(len(grid_shape)))
     if _equal(coords, expected):
         return None
-    axes = range(len(grid_shape))
-    for order in itertools.permutations(axes):
-        if order == tuple(axes):
-            continue
+    numbers = {'where': where, 'grid_shape': tuple(grid_shape)}
+    for order in itertools.permutations(stated):
         turned = coordinates.grid([grid_shape[axis] for axis in order])
-        if _equal(coords[:, order], expected) or _equal(coords, turned):
-            return problem(
-                'data.transposed_grid',
-                f'coordinates run along the axes {order} of the grid {tuple(grid_shape)} instead of {tuple(axes)}',
-                f'take coordinates.grid({tuple(grid_shape)}): the first coordinate points down the rows',
-                order=list(order),
-            )
-    offset = float(np.max(np.abs(coords - expected)))
+        if order != stated and (_equal(coords[:, order], expected) or _equal(coords, turned)):
+            return finding('data.transposed_grid', **numbers, order=order, stated_order=stated)
     spans = [f'[{low:.3g}, {high:.3g}]' for low, high in zip(coords.min(axis=0), coords.max(axis=0), strict=True)]
-    return problem(
-        'data.wrong_grid',
-        f'coordinates differ by up to {offset:.3g} from the pixel centres of the grid {tuple(grid_shape)}; they span '
-        f'{" x ".join(spans)}',
-        f'take coordinates.grid({tuple(grid_shape)}), or state no grid_shape',
-        largest_difference=offset,
-    )
+    offset = float(np.max(np.abs(coords - expected)))
+    return finding('data.wrong_grid', **numbers, largest_difference=offset, spans=' x '.join(spans))
 
 
 def _equal(first: np.ndarray, second: np.ndarray) -> bool:
@@ -96,7 +84,7 @@ def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | Non
     flat = values.reshape(len(values), -1)
     readings: dict[str, np.ndarray] = {}
     if height != width:
-        readings['data.transposed_grid'] = flat.reshape(-1, width, height, channels)
+        readings['data.transposed_grid/values'] = flat.reshape(-1, width, height, channels)
     # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
     if channels > 1 and not np.allclose(values, values[..., :1]):
         readings['data.channel_order'] = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
@@ -114,12 +102,11 @@ def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | Non
     better, code = min((float(np.median(other[known])), code) for code, other in others.items())
     if usual <= ROUGHNESS_RATIO * better:
         return None
-    shape = (width, height, channels) if code == 'data.transposed_grid' else (channels, height, width)
-    return problem(
+    return finding(
         code,
-        f'read as {shape} the same numbers are {usual / max(better, 1e-9):.1f} times as smooth as read as '
-        f'{(height, width, channels)}, the order that the grid states',
-        'transpose the pictures to rows, columns, channels before they are flattened',
+        shape=(width, height, channels) if code == 'data.transposed_grid/values' else (channels, height, width),
+        stated_shape=(height, width, channels),
+        times=usual / max(better, 1e-9),
         roughness=usual,
         roughness_in_other_order=better,
     )

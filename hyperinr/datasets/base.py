@@ -7,7 +7,7 @@ import numpy as np
 
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['ComputedSource', 'Dataset', 'Source', 'held_out', 'stack']
+__all__ = ['ComputedSource', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'stack']
 
 
 class Source(Protocol):
@@ -128,3 +128,8 @@ def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
 def held_out(datapoints: Datapoint) -> Datapoint:
     """The same datapoints, of any batch axes, with an ``index`` that says that training does not see them."""
     return datapoints._replace(index=-1 - np.asarray(datapoints.index))
+
+
+def evenly_spaced(length: int, most: int) -> np.ndarray:
+    """At most ``most`` positions in [0, length), both ends among them, at equal distances: ``[min(length, most)]``."""
+    return np.linspace(0, length - 1, min(length, most)).round().astype(np.int64)

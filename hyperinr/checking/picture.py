@@ -10,7 +10,7 @@ from PIL import Image
 from hyperinr.files import replacing
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['draw_sheet', 'sheet']
+__all__ = ['draw_datapoints', 'picture_of']
 
 CELL = 128
 """Pixels of a side of a picture, at least."""
@@ -20,20 +20,20 @@ SCATTERED = (64, 64)
 NOT_FINITE, BELOW, ABOVE, HIDDEN, PAPER = (255, 0, 255), (0, 64, 255), (255, 64, 0), (96, 128, 96), (255, 255, 255)
 
 
-def draw_sheet(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> Path:
-    """Writes `sheet` as a PNG.
+def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> Path:
+    """Writes `picture_of` as a PNG.
 
     Raises:
       InputError: no permission to write.
       RunError: the disk is full.
     """
-    picture = Image.fromarray(sheet(datapoints, spec))
+    picture = Image.fromarray(picture_of(datapoints, spec))
     with replacing(path) as temporary:
         picture.save(temporary, 'png')
     return Path(path)
 
 
-def sheet(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
+def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
     """A column for each datapoint: above, its values in rows of the stated grid; below, each at its coordinates.
 
     Where both differ, grid and coordinates contradict each other. Magenta is not finite, blue below the stated range,
