@@ -54,8 +54,8 @@ def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray
         cells = [_placed(colours, np.asarray(datapoint.coords), grid or SCATTERED)]
         if grid is not None and len(colours) == grid[0] * grid[1]:
             cells.insert(0, colours.reshape(*grid, 3))
-        columns.append([_enlarged(cell) for cell in cells])
-    rows = [np.concatenate([_framed(cell) for cell in row], axis=1) for row in zip(*columns, strict=True)]
+        columns.append([_framed(cell) for cell in cells])
+    rows = [np.concatenate(row, axis=1) for row in zip(*columns, strict=True)]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
@@ -92,10 +92,8 @@ def _placed(colours: np.ndarray, coords: np.ndarray, shape: Sequence[int]) -> np
     return canvas
 
 
-def _enlarged(cell: np.ndarray) -> np.ndarray:
-    factor = max(1, CELL // max(cell.shape[:2]))
-    return cell.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
 def _framed(cell: np.ndarray) -> np.ndarray:
-    return np.pad(cell, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=32)
+    """Enlarged to `CELL` pixels, in a frame."""
+    factor = max(1, CELL // max(cell.shape[:2]))
+    enlarged = cell.repeat(factor, axis=0).repeat(factor, axis=1)
+    return np.pad(enlarged, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=32)

@@ -90,7 +90,7 @@ def _with_gradient_norms(learner: MetaLearner) -> MetaLearner:
 
     def apply_gradient(state: TrainState, gradient: Params) -> tuple[TrainState, Mapping[str, Array]]:
         after, measured = learner.apply_gradient(state, gradient)
-        norms = {f'{GRADIENT}{name}': optax.global_norm(leaves) for name, leaves in modules(gradient).items()}
+        norms = {f'{GRADIENT}{name}': optax.tree.norm(leaves) for name, leaves in modules(gradient).items()}
         return after, {**measured, **norms}
 
     return learner._replace(apply_gradient=apply_gradient)

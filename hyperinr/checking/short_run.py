@@ -1,7 +1,7 @@
 """The fourth stage: a short run on all data. Does it learn, does everything take part, what will the whole run cost?"""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -101,10 +101,10 @@ def _check_modules(program: Program, training: Training, datapoints: Sequence[Da
     emit = _emitter(program, datapoints)
     emitted = emit(params)
     explained = [name for name in without if _of(name, 'rates')]
-    if _check_encoder(params, emitted.start.code, without, stage):
+    if _check_encoder(params, emitted[0].code, without, stage):
         explained += [name for name in without if _of(name, 'encoder')]
     if program.learner.num_steps and any(_of(name, 'rates') for name in largest):
-        check_rates(emit(program.fresh.params).start.rates, emitted.start.rates, without, stage)
+        check_rates(emit(program.fresh.params)[0].rates, emitted[0].rates, without, stage)
     rest = [name for name in without if name not in explained]
     unused = [name for name in rest if same(emitted, emit(shifted(params, name)))]
     used = [name for name in rest if name not in unused]
@@ -118,20 +118,14 @@ def _of(name: str, part: str) -> bool:
     return name == part or name.startswith(f'{part}/')
 
 
-class _Emitted(NamedTuple):
-    """What a hypernetwork emits for several datapoints, leaves ``[M, ...]`` of NumPy."""
-
-    start: Start
-    weights: InrWeights
-
-
-def _emitter(program: Program, datapoints: Sequence[Datapoint]) -> Callable[[Params], _Emitted]:
+def _emitter(program: Program, datapoints: Sequence[Datapoint]) -> Callable[[Params], tuple[Start, InrWeights]]:
+    """Compile ``params -> `` what the hypernetwork emits for several datapoints, leaves ``[M, ...]`` of NumPy."""
     hypernetwork = program.learner.hypernetwork
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *datapoints)
 
-    def one(params: Params, datapoint: Datapoint) -> _Emitted:
+    def one(params: Params, datapoint: Datapoint) -> tuple[Start, InrWeights]:
         start = hypernetwork.encode(params, datapoint)
-        return _Emitted(start, hypernetwork.decode(params, start.code))
+        return start, hypernetwork.decode(params, start.code)
 
     emit = jax.jit(jax.vmap(one, (None, 0)))
     return lambda params: jax.tree.map(np.asarray, emit(params, stacked))

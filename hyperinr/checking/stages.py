@@ -1,5 +1,6 @@
 """The four stages in their order. Each stands on the one before: the first that fails ends the checks."""
 
+import dataclasses
 import functools
 import math
 import time
@@ -102,7 +103,7 @@ def check(
       InputError: an option that cannot be, a value that a factory refuses, no permission to write.
       RunError: the disk is full.
     """
-    checks = _Checks(experiment, dataset, shortened, options.checked(), picture)
+    checks = _Checks(experiment, dataset, shortened, options.checked(), picture, experiment.build(dataset.spec))
     stages: list[Stage] = []
     for number in options.stages:
         stage = Stage(number, STAGES[number - 1])
@@ -117,21 +118,17 @@ def check(
     return tuple(stages)
 
 
+@dataclasses.dataclass
 class _Checks:
     """The stages, and what they share: what was read, fitted and compiled, each when it is first needed."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        dataset: Dataset,
-        shortened: Callable[[int], Experiment],
-        options: Options,
-        picture: Path | None,
-    ):
-        self._experiment, self._dataset, self._shortened = experiment, dataset, shortened
-        self._options, self._picture = options, picture
-        self._learner = experiment.build(dataset.spec)
-        self._fit: Fit | None = None
+    _experiment: Experiment
+    _dataset: Dataset
+    _shortened: Callable[[int], Experiment]
+    _options: Options
+    _picture: Path | None
+    _learner: MetaLearner
+    _fit: Fit | None = None
 
     @functools.cached_property
     def _seen(self) -> dict[str, list[Named]]:

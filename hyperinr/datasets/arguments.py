@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from hyperinr.datasets.base import SPLITS
 from hyperinr.errors import InputError
 
 __all__ = ['check_counts', 'check_resolution', 'check_seed', 'check_sizes', 'package_folder']
@@ -31,7 +32,7 @@ def check_resolution(dataset: str, resolution: Sequence[int]) -> tuple[int, int]
 
 def check_counts(dataset: str, train: int, validation: int, test: int) -> dict[str, int]:
     """Number of datapoints of each split, at least one."""
-    counts = {'train': train, 'validation': validation, 'test': test}
+    counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     for split, count in counts.items():
         if not _is_count(count):
             raise InputError(f'{dataset}.num_{split} must be a whole number >= 1, not {count!r}.')

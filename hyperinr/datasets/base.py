@@ -7,7 +7,9 @@ import numpy as np
 
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['ComputedSource', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'stack']
+__all__ = ['SPLITS', 'ComputedSource', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'stack']
+
+SPLITS = ('train', 'validation', 'test')
 
 
 class Source(Protocol):
@@ -133,3 +135,15 @@ def held_out(datapoints: Datapoint) -> Datapoint:
 def evenly_spaced(length: int, most: int) -> np.ndarray:
     """At most ``most`` positions in [0, length), both ends among them, at equal distances: ``[min(length, most)]``."""
     return np.linspace(0, length - 1, min(length, most)).round().astype(np.int64)
+
+
+def random_split(count: int, sizes: Sequence[int], seed: int) -> dict[str, np.ndarray]:
+    """Positions in [0, count) of each of `SPLITS`, in random order, none of them twice.
+
+    Args:
+      count: of all positions.
+      sizes: of the splits, together at most ``count``.
+      seed: of the order.
+    """
+    order = np.random.default_rng(seed).permutation(count)[: sum(sizes)]
+    return dict(zip(SPLITS, np.split(order, np.cumsum(sizes)[:-1]), strict=True))

@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from hyperinr.datasets.arguments import check_resolution, check_seed
-from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.base import SPLITS, Dataset, random_split
 from hyperinr.datasets.image_datasets import image_dataset
 from hyperinr.datasets.image_source import Record, fitted_record
 from hyperinr.datasets.images import read_image
@@ -18,7 +16,6 @@ from hyperinr.errors import InputError
 
 __all__ = ['image_folder']
 
-SPLITS = ('train', 'validation', 'test')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.npy')
 logger = logging.getLogger(__name__)
 
@@ -113,15 +110,14 @@ def _split_files(
             f'{str(folder)!r} has {len(everything)} images ({", ".join(SUFFIXES)}); '
             'at least 3 are needed, one for each of train, validation and test.'
         )
-    order = np.random.default_rng(seed).permutation(len(everything))
     num_validation, num_test = (max(1, round(f * len(everything))) for f in (validation_fraction, test_fraction))
     num_train = len(everything) - num_validation - num_test
     if num_train < 1:
         raise InputError(
             f'{str(folder)!r} has too few images ({len(everything)}) for its validation and test fractions.'
         )
-    parts = np.split(order, [num_train, num_train + num_validation])
-    return {split: [everything[i] for i in part] for split, part in zip(SPLITS, parts, strict=True)}
+    rows_of = random_split(len(everything), (num_train, num_validation, num_test), seed)
+    return {split: [everything[row] for row in rows] for split, rows in rows_of.items()}
 
 
 def _records(

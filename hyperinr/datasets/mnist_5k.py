@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed, package_folder
-from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.image_datasets import image_dataset
 from hyperinr.datasets.image_source import Record, fitted_record
 from hyperinr.datasets.records import open_records
@@ -65,9 +65,8 @@ def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> d
             label = int(labels[row])
             yield fitted_record(digits[row, ..., None], resolution, f'digit {label} row {row}', label)
 
-    order = np.random.default_rng(seed).permutation(NUM_DIGITS)
-    parts = np.split(order[: sum(counts.values())], np.cumsum(list(counts.values()))[:-1])
-    return {split: records(rows) for split, rows in zip(counts, parts, strict=True)}
+    rows_of = random_split(NUM_DIGITS, list(counts.values()), seed)
+    return {split: records(rows) for split, rows in rows_of.items()}
 
 
 def _read_digits() -> tuple[np.ndarray, np.ndarray]:
