@@ -176,8 +176,8 @@ class _Checks:
             )
 
     def short_run(self, stage: Stage) -> None:
-        datapoints = [each.datapoint for each in evenly(self._seen['train'], NUM_CODES)]
         if self._runs(stage):
+            datapoints = [each.datapoint for each in evenly(self._seen['train'], NUM_CODES)]
             try:
                 check_short_run(self._program, datapoints, stage, num_steps=self._experiment.num_steps)
             except InputError as error:

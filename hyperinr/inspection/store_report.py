@@ -56,7 +56,6 @@ def inspect_store(
     rows = sample_rows(store, most=most, seed=seed)
     weights, labels = store.weights(rows), store.column('label')[rows]
     plane, share = principal_plane(weights)
-    tensors = tensor_statistics(store, rows)
     figures = {
         'num_inrs': len(store),
         'of': store.description.size,
@@ -66,7 +65,7 @@ def inspect_store(
         'num_sampled': len(rows),
         'variance_of_plane': share.tolist(),
         'nmi': cluster_agreement(weights, labels, seed=seed),
-        'tensors': [statistics._asdict() for statistics in tensors],
+        'tensors': [tensor._asdict() for tensor in tensor_statistics(store, rows)],
     }
     folder = check_writable_folder(out)
     pictures = [_draw_psnr(store, folder / 'psnr.png'), _draw_plane(plane, share, labels, folder / 'projection.png')]
@@ -88,7 +87,6 @@ def inspect_store(
         title=store.folder.name,
         source=store.description.spec.name,
         figures=figures,
-        tensors=[(each.path, *(f'{value:.4g}' for value in each[1:])) for each in tensors],
         pictures={picture.stem: picture.read_bytes() for picture in pictures},
     )
     return page, figures

@@ -65,34 +65,16 @@ def write_page(
         'Parameters': _draw_parameters(rows, objective, kinds, best),
         'Importance': _draw_importance(importance) if importance else None,
     }
-    bindings = list(dict.fromkeys(name for row in rows for name in row['drawn']))
-    trials = [
-        (
-            row['number'],
-            row['state'],
-            '' if row['value'] is None else f'{row["value"]:.6g}',
-            *(_short(row['drawn'].get(name, '')) for name in bindings),
-            f'{row["seconds"]:.1f}',
-            row['reason'] or '',
-        )
-        for row in sorted(rows, key=lambda row: _rank(row['value'], maximize))
-    ]
+    worse = lambda row: np.inf if row['value'] is None else (-row['value'] if maximize else row['value'])
     return render(
         path,
         'sweep.html',
         title=title,
+        objective=objective,
         pictures={name: _png(figure) for name, figure in drawn.items() if figure is not None},
-        columns=('trial', 'state', objective, *bindings, 'seconds', 'reason'),
-        trials=trials,
+        bindings=list(dict.fromkeys(name for row in rows for name in row['drawn'])),
+        rows=sorted(rows, key=worse),
     )
-
-
-def _rank(value: float | None, maximize: bool) -> float:
-    return np.inf if value is None else (-value if maximize else value)
-
-
-def _short(value: Any) -> str:
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def _png(figure: 'Figure') -> bytes:

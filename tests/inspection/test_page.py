@@ -14,15 +14,15 @@ def test_titles_names_and_cells_are_escaped_and_pictures_lie_in_the_page(tmp_pat
         'sweep.html',
         title=NAME,
         pictures={NAME: content},
-        columns=('trial', NAME),
-        trials=[(0, NAME), (1, 'plain')],
+        objective=NAME,
+        bindings=[NAME],
+        rows=[{'number': 0, 'state': 'fail', 'value': None, 'drawn': {NAME: NAME}, 'seconds': 1, 'reason': NAME}],
     )
     text = page.read_text(encoding='utf-8')
     assert '<b>' not in text
-    # The title twice, heading and description of the picture, the column, the cell.
-    assert text.count('&lt;b&gt;&#34;a&#34; &amp; &#39;b&#39;&lt;/b&gt;') == 6
+    # The title twice, heading and description of the picture, objective, binding and its value, reason.
+    assert text.count('&lt;b&gt;&#34;a&#34; &amp; &#39;b&#39;&lt;/b&gt;') == 8
     assert f'src="data:image/png;base64,{base64.b64encode(content).decode()}"' in text
-    assert '<tr><td>1</td><td>plain</td></tr>' in text
     assert [path.name for path in tmp_path.iterdir()] == ['index.html']
 
 
@@ -31,5 +31,5 @@ def test_what_a_template_misses_is_an_error_in_its_place_and_no_page(tmp_path):
     import pytest
 
     with pytest.raises(jinja2.UndefinedError, match='pictures'):
-        render(tmp_path / 'index.html', 'sweep.html', title='a', columns=(), trials=())
+        render(tmp_path / 'index.html', 'sweep.html', title='a', rows=())
     assert not list(tmp_path.iterdir())
