@@ -24,14 +24,15 @@ MAX_LAYOUTS = 64
 """Datapoints whose layout is tested: the median of as many is steady."""
 
 SCALED_TWICE_SPAN = 1 / 50
-"""Of the stated range: 8-bit values divided by 255 twice span 1/255 of it, mapped to [-1, 1] twice 1/127.5; data that
-were scaled once and use less than a fiftieth of their range would make no better a training set."""
+"""Share of the stated range below which values were scaled twice. 8-bit values divided by 255 twice span 1/255 of it,
+values mapped to [-1, 1] twice 1/127.5. Values scaled once that use less than 1/50 would make no better training set."""
 LITTLE_SPAN = 1 / 4
-"""Of the stated range: PSNR against a range four times as wide as the data's flatters by 12 dB."""
+"""Share of the stated range below which a note is made: PSNR against a range four times too wide is 12 dB too high."""
 UNSCALED_SPAN = 8.0
-"""Times the stated range: no overshoot of a filter goes as far, and values of 255 levels read as [0, 1] go to 255."""
+"""Multiple of the stated range above which values are not scaled. No overshoot of a filter goes as far; values of 255
+levels read as [0, 1] span 255 times the range."""
 CONSTANT_SPAN = 1 / 255
-"""Of what all datapoints span together: less than one level of an 8-bit picture."""
+"""Share of the span of all datapoints below which one is constant: less than one level of an 8-bit picture."""
 NOTED_CONSTANT_SHARE = 0.05
 
 

@@ -14,21 +14,21 @@ from hyperinr.types import Datapoint, Inr, InrWeights
 __all__ = ['Fit', 'check_inr', 'fit_alone', 'mean_psnr', 'some_points']
 
 NUM_STEPS = 200
-"""Of every trial of a rate; a SIREN of 64 units that fits a patch of 32 x 32 at all is at 40 dB by then."""
+"""Steps of each fit. A SIREN of 64 units that fits a patch of 32 x 32 at all is at 40 dB by then."""
 MAX_POINTS = 4096
-"""Of the datapoint, drawn at random: what takes seconds there takes minutes on a megapixel."""
+"""Points of the datapoint that are fitted, drawn at random. A fit takes seconds then, minutes on a whole megapixel."""
 LEAST_GAIN_DB = 10.0
-"""Above the datapoint's mean as a prediction: the target of an INR with as many weights as there are values, where none
-is given. 10 dB are 90 % of the variance, which such an INR passes within tens of steps. With fewer weights it is fewer
-decibels in proportion: eight units for a patch of noise reach 4 dB at any rate and frequency."""
+"""Default target of an INR with as many weights as there are values, above the PSNR of the datapoint's mean. 10 dB are
+90 % of the variance, which such an INR passes within tens of steps. With fewer weights the target is lower in
+proportion: eight units for a patch of noise reach 4 dB at any rate and frequency."""
 SMOOTH_FACTOR = 16.0
-"""Of the coordinates, which is the same as of the first layer's frequencies. Four times the usual ones may help;
-sixteen times are too high for all but an INR whose own are far too low."""
+"""Factor of the coordinates, which is a factor of the first layer's frequencies. Four times the usual frequencies may
+help. Sixteen times are too high, except for an INR whose own are far too low."""
 SMOOTH_GAIN_DB = 4.0
-"""Of PSNR by `SMOOTH_FACTOR`. Below `SHARP_DB` INRs at usual frequencies gain 1.5 dB or lose; SIRENs at omega_0 1 gain
-6 to 26 dB (docs/checking.md)."""
+"""PSNR that `SMOOTH_FACTOR` must gain for the frequencies to be too low. Below `SHARP_DB` INRs at usual frequencies
+gain at most 1.5 dB, SIRENs at omega_0 1 gain 6 to 26 dB (docs/checking.md)."""
 SHARP_DB = 40.0
-"""PSNR above which frequencies are not questioned: at 40 dB they are there, and how fast they are fitted is left."""
+"""PSNR above which frequencies are not questioned: at 40 dB the INR has them."""
 
 
 class Fit(NamedTuple):

@@ -14,7 +14,8 @@ from hyperinr.checking.findings import Finding, finding
 __all__ = ['check_coordinates', 'check_values', 'roughness']
 
 COORDINATE_TOLERANCE = 1e-4
-"""Neighbours in a grid of 200 a side are a hundred times farther apart; float32 rounds a hundred times finer."""
+"""Difference of coordinates that are equal. In a grid of 200 a side neighbours are a hundred times farther apart, and
+float32 rounds a hundred times finer."""
 
 ROUGHNESS_RATIO = 1.2
 """How much smoother another reading of the same numbers must be. Noise is as rough in every order, to 1 %. In a wrong
@@ -23,8 +24,8 @@ more (docs/checking.md)."""
 
 
 STRIPE_SHARE = 0.05
-"""Of the change along one axis in that along the other. Below it a picture has stripes along a stated axis, which
-speaks for that order though another may break them less often; such pictures are left out."""
+"""Share of the change along one axis in the change along the other, below which a picture has stripes. Stripes along a
+stated axis speak for that order, though another order may break them less often. Such pictures are left out."""
 
 
 def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int], where: str) -> Finding | None:

@@ -18,19 +18,19 @@ from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 __all__ = ['adapter', 'check_inner_rates', 'check_one_datapoint', 'find_rate', 'name_cause']
 
 SHORTER = (0.1, 0.01)
-"""Of the outer optimiser's steps. In as few updates as there are, a tenth of a good rate learns less than the rate
-itself: a shorter step that learns more is a rate that is too high, whatever else there is."""
+"""Factors of the outer optimiser's steps. In so few updates a tenth of a good rate learns less than the rate itself.
+Where shorter steps learn more, the rate is too high."""
 LONGER = 10.0
 RATE_GAIN_DB = 3.0
-"""By which shorter steps must be ahead: twice the error; trainings at good rates differ by less from seed to seed."""
+"""PSNR by which shorter steps must be ahead, half the error. At good rates it differs by less from seed to seed."""
 LEAST_GAIN_DB = 1.0
-"""Of a training on one datapoint. From fresh weights to the mean colour of a picture alone it is several decibels."""
+"""PSNR that training on one datapoint must gain. From fresh weights to the mean colour alone it is several decibels."""
 ADAPTATION_LOSS_DB = 1.0
-"""That the adaptation steps of a fresh hypernetwork may lose: the outer gradient corrects that much. A step that goes a
-hundred times too far loses everything."""
+"""PSNR that the adaptation steps of a fresh hypernetwork may lose: the outer gradient corrects as much. Steps that are
+a hundred times too long lose everything."""
 START_LOSS_DB = 3.0
-"""By which a fit from the emitted weights may end below one from a random start: as much as two random starts differ.
-Beyond `inr_fit.SHARP_DB` both are fitted, and which is ahead says nothing. Weights with dead or saturated units, which
+"""PSNR by which a fit from the emitted weights may end below one from a random start: two random starts differ as much.
+Beyond `inr_fit.SHARP_DB` both are fitted, and the difference says nothing. Weights with dead or saturated units, which
 no optimiser brings back, end tens of decibels below."""
 
 Adapter = Callable[[Params, float], tuple[np.ndarray, InrWeights]]

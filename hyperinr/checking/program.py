@@ -21,7 +21,7 @@ __all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'repeated',
 
 GRADIENT = 'gradient/'
 LAST_UPDATES = 5
-"""Whose mean PSNR is the result of a training: one update alone may be an outlier."""
+"""Updates whose mean PSNR is the result of a training: one alone may be an outlier."""
 
 
 class Program(NamedTuple):

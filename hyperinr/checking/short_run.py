@@ -16,16 +16,16 @@ from hyperinr.types import Code, Datapoint, InrWeights, Params, Start, TrainStat
 __all__ = ['check_rates', 'check_short_run', 'same', 'shifted']
 
 LEAST_GAIN_DB = 0.3
-"""Of the mean PSNR of the same batches before and after the run, which has no noise of sampling in it. An auto-decoder,
-whose rows learn only when they are met, gained 0.9 dB (docs/checking.md)."""
+"""PSNR that the same batches must gain by the run, which leaves out the noise of sampling. An auto-decoder, whose rows
+learn only when they are met, gained 0.9 dB (docs/checking.md)."""
 NUM_MEASURED = 2
-"""Batches that it is measured on."""
+"""Batches that this gain is measured on."""
 DEAD_GRADIENT = 1e-8
-"""Of the norm of the whole gradient: float32 has seven digits, so what is smaller is rounding, or nothing at all."""
+"""Share of the norm of the whole gradient below which a module gets none: float32 has seven digits."""
 DEAD_CODE = 1e-6
-"""Of the code's own size: its spread over datapoints where only rounding tells them apart."""
+"""Spread of a code over datapoints, in units of its size, below which only rounding tells them apart."""
 FROZEN_RATES = 1e-5
-"""Largest change of the logarithm of a step size that is none."""
+"""Change of the logarithm of a step size below which it has not moved."""
 NUM_CODES = 16
 """Datapoints whose codes are compared."""
 WARM_UP = 2

@@ -28,11 +28,10 @@ __all__ = ['STAGES', 'Options', 'check', 'training_length']
 
 STAGES = ('the data', 'one INR alone', 'the hypernetwork on one datapoint', 'a short run')
 MAX_UPDATES, MIN_UPDATES = 60, 24
-"""Of a short training. In 60 a good rate learns one datapoint from any start of the published methods; below 24 warm-up
-and decay leave too few at the full rate."""
+"""Bounds of the updates of a short training. In 60 a good rate learns one datapoint from any start of the published
+methods. Below 24 warm-up and decay leave too few at the full rate."""
 TRAINING_FLOPS = 6e11
-"""Of the INRs in one short training: six to ten seconds on two cores. Of longer updates there are fewer, within the
-bounds."""
+"""Operations of the INRs in one short training, six to ten seconds on two cores. Longer updates are fewer."""
 NUM_SHOWN = 8
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import SPLITS, Dataset, random_split
-from hyperinr.datasets.image_datasets import image_dataset
-from hyperinr.datasets.image_source import Record, fitted_record
+from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
 from hyperinr.datasets.images import read_image
 from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError

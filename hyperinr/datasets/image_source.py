@@ -1,18 +1,18 @@
-"""Splits of equally sized 8-bit images, held in memory or made at each read."""
+"""Datasets of equally sized 8-bit images, held in memory or made at each read."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.datasets import augmentation
-from hyperinr.datasets.base import ComputedSource
+from hyperinr.datasets.base import ComputedSource, Dataset
 from hyperinr.datasets.images import letterbox, quantise
-from hyperinr.types import Datapoint
+from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['ImageRecords', 'ImageSource', 'Images', 'Record', 'fitted_record']
+__all__ = ['ImageRecords', 'ImageSource', 'Images', 'Record', 'fitted_record', 'image_dataset']
 
 Box = tuple[int, int, int, int]
 
@@ -159,3 +159,47 @@ def _box_weight(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     inside_rows = (rows >= top) & (rows < top + height)
     inside_columns = (columns >= left) & (columns < left + width)
     return (inside_rows[:, :, None] & inside_columns[:, None, :]).astype(np.float32)
+
+
+def image_dataset(
+    name: str,
+    splits: Mapping[str, Images],
+    shape: tuple[int, int, int],
+    *,
+    augment: bool = False,
+    seed: int,
+    in_memory: bool = False,
+    num_labels: int | None = None,
+) -> Dataset:
+    """A dataset of images with values in [0, 1] on the full pixel grid.
+
+    Args:
+      name: of the dataset.
+      splits: images of ``'train'``, ``'validation'`` and ``'test'``.
+      shape: ``(H, W, C)``.
+      augment: varies the training images in each epoch.
+      seed: of the augmentation.
+      in_memory: makes or decodes every image once.
+      num_labels: classes, where the images have labels.
+    """
+    height, width, channels = shape
+    sources = {
+        split: ImageSource(
+            images.in_memory() if in_memory else images,
+            shape=(height, width),
+            augment=augment and split == 'train',
+            seed=seed,
+        )
+        for split, images in splits.items()
+    }
+    spec = DatasetSpec(
+        name=name,
+        grid_shape=(height, width),
+        num_points=height * width,
+        coord_dims=2,
+        channels=channels,
+        data_range=(0.0, 1.0),
+        num_datapoints=len(sources['train']),
+        num_labels=num_labels,
+    )
+    return Dataset(spec, sources)

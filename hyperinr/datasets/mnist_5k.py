@@ -7,8 +7,7 @@ import numpy as np
 
 from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed, package_folder
 from hyperinr.datasets.base import Dataset, random_split
-from hyperinr.datasets.image_datasets import image_dataset
-from hyperinr.datasets.image_source import Record, fitted_record
+from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
 from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.image_datasets import image_dataset
-from hyperinr.datasets.image_source import Images, Record
+from hyperinr.datasets.image_source import Images, Record, image_dataset
 from hyperinr.errors import InputError
 
 __all__ = ['noise_images']

@@ -8,8 +8,7 @@ from PIL import Image
 
 from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed, package_folder
 from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.image_datasets import image_dataset
-from hyperinr.datasets.image_source import Record
+from hyperinr.datasets.image_source import Record, image_dataset
 from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
 

@@ -10,8 +10,7 @@ import numpy as np
 from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.cache import cache_folder
-from hyperinr.datasets.image_datasets import image_dataset
-from hyperinr.datasets.image_source import Images, Record, fitted_record
+from hyperinr.datasets.image_source import Images, Record, fitted_record, image_dataset
 from hyperinr.datasets.images import decode
 from hyperinr.errors import InputError
 
