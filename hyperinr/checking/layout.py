@@ -82,32 +82,27 @@ def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | Non
     if len(grid_shape) != 2 or not len(values):
         return None
     (height, width), channels = grid_shape, values.shape[-1]
-    flat = values.reshape(len(values), -1)
-    readings: dict[str, np.ndarray] = {}
-    if height != width:
-        readings['data.transposed_grid/values'] = flat.reshape(-1, width, height, channels)
-    # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
-    if channels > 1 and not np.allclose(values, values[..., :1]):
-        readings['data.channel_order'] = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    pictures = values.reshape(-1, height, width, channels)
+    flat, pictures = values.reshape(len(values), -1), values.reshape(-1, height, width, channels)
     along = np.stack([np.abs(np.diff(pictures, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)])
     varied = along.min(axis=0) > STRIPE_SHARE * along.max(axis=0)
-    if not varied.any():
+    others: dict[str, tuple[tuple[int, int, int], np.ndarray]] = {}
+    if height != width:
+        turned = flat.reshape(-1, width, height, channels)
+        others['data.transposed_grid/values'] = ((width, height, channels), turned)
+    # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
+    if channels > 1 and not np.allclose(values, values[..., :1]):
+        channels_last = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        others['data.channel_order'] = ((channels, height, width), channels_last)
+    if not others or not varied.any():
         return None
-    stated = roughness(pictures[varied])
-    others = {code: roughness(reading[varied]) for code, reading in readings.items()}
-    known = np.isfinite(stated) & np.all([np.isfinite(other) for other in others.values()], axis=0)
-    if not others or not known.any():
+    stated, *rough = (roughness(each[varied]) for each in (pictures, *(reading for _, reading in others.values())))
+    known = np.isfinite([stated, *rough]).all(axis=0)
+    if not known.any():
         return None
     usual = float(np.median(stated[known]))
-    better, code = min((float(np.median(other[known])), code) for code, other in others.items())
+    better, code = min((float(np.median(each[known])), code) for code, each in zip(others, rough, strict=True))
     if usual <= ROUGHNESS_RATIO * better:
         return None
-    return finding(
-        code,
-        shape=(width, height, channels) if code == 'data.transposed_grid/values' else (channels, height, width),
-        stated_shape=(height, width, channels),
-        times=usual / max(better, 1e-9),
-        roughness=usual,
-        roughness_in_other_order=better,
-    )
+    shapes = {'shape': others[code][0], 'stated_shape': (height, width, channels)}
+    times = usual / max(better, 1e-9)
+    return finding(code, **shapes, times=times, roughness=usual, roughness_in_other_order=better)

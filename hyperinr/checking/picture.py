@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hyperinr.datasets.images import quantise, to_rgb
 from hyperinr.files import replacing
+from hyperinr.training.input_pipeline import RANGE_TOLERANCE
 from hyperinr.types import Datapoint, DatasetSpec
 
 __all__ = ['draw_datapoints', 'picture_of']
@@ -64,10 +66,9 @@ def _colours(datapoint: Datapoint, spec: DatasetSpec) -> np.ndarray:
     """``[N, 3]`` uint8; one channel, or other than three, is shown grey."""
     low, high = spec.data_range
     values = np.asarray(datapoint.values, np.float64)
-    slack = 1e-4 * (high - low)
-    unit = np.clip(np.nan_to_num((values - low) / (high - low), nan=0, posinf=1, neginf=0), 0, 1)
-    rgb = unit if values.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
-    colours = np.round(255 * rgb).astype(np.uint8)
+    slack = RANGE_TOLERANCE * (high - low)
+    shown = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    colours = quantise(to_rgb(shown, spec.data_range))
     marks = (
         (np.asarray(datapoint.weight) <= 0, HIDDEN),
         ((values < low - slack).any(axis=-1), BELOW),

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from hyperinr.errors import InputError
 
-__all__ = ['Letterbox', 'decode', 'letterbox', 'quantise', 'read_image', 'resize']
+__all__ = ['Letterbox', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb']
 
 
 class Letterbox(NamedTuple):
@@ -183,3 +183,10 @@ def letterbox(image: np.ndarray, shape: Sequence[int]) -> Letterbox:
 def quantise(image: np.ndarray) -> np.ndarray:
     """Values in [0, 1] -> the nearest of 256 levels, uint8."""
     return np.round(np.asarray(image) * 255).astype(np.uint8)
+
+
+def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
+    """Values ``[..., C]`` as RGB ``[..., 3]`` in [0, 1], clipped; other than three channels become their mean, grey."""
+    low, high = data_range
+    unit = np.clip((values - low) / (high - low), 0, 1)
+    return unit if unit.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)

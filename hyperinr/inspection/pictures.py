@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hyperinr.datasets.images import to_rgb
 from hyperinr.errors import InputError
 from hyperinr.files import replacing
 from hyperinr.training.evaluation import Example
@@ -26,7 +27,6 @@ __all__ = [
     'new_figure',
     'save_figure',
     'show_image',
-    'unit_range',
 ]
 
 COLORS = {'generated': 'tab:blue', 'random': 'tab:orange', 'constant': 'tab:green'}
@@ -78,13 +78,6 @@ def logarithmic(axes: 'Axes') -> None:
     axes.minorticks_off()
 
 
-def unit_range(image: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
-    """Data range -> [0, 1], clipped; one channel or other than three is shown grey (the mean)."""
-    low, high = data_range
-    image = np.clip((image - low) / (high - low), 0, 1)
-    return image if image.shape[-1] == 3 else np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
-
-
 def error_map(example: Example, caption: str) -> np.ndarray:
     """Root mean square over channels of the error at each pixel, 0 on padding.
 
@@ -99,12 +92,12 @@ def error_map(example: Example, caption: str) -> np.ndarray:
     return np.where(example.weight > 0, error, 0)
 
 
-def _rows(examples: Sequence[Example], draw: Callable[[np.ndarray, Example], None], height: float) -> 'Figure':
+def _rows(examples: Sequence[Example], draw: Callable[[np.ndarray, Example], None]) -> 'Figure':
     columns = 1 + len(examples[0].reconstructions)
-    figure = new_figure(2.0 * columns, height * len(examples))
+    figure = new_figure(2.0 * columns, 2.3 * len(examples))
     panels = figure.subplots(len(examples), columns, squeeze=False)
     for row, example in zip(panels, examples, strict=True):
-        show_image(row[0], unit_range(example.original, example.data_range), f'original\n{example.name}')
+        show_image(row[0], to_rgb(example.original, example.data_range), f'original\n{example.name}')
         draw(row[1:], example)
     return figure
 
@@ -122,9 +115,9 @@ def draw_comparison(path: str | os.PathLike, examples: Sequence[Example]) -> Pat
 
     def draw(row: np.ndarray, example: Example) -> None:
         for axes, (caption, image) in zip(row, example.reconstructions.items(), strict=True):
-            show_image(axes, unit_range(image, example.data_range), f'{caption}\n{example.psnr_db[caption]:.1f} dB')
+            show_image(axes, to_rgb(image, example.data_range), f'{caption}\n{example.psnr_db[caption]:.1f} dB')
 
-    return save_figure(_rows(examples, draw, 2.3), path)
+    return save_figure(_rows(examples, draw), path)
 
 
 def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
@@ -142,7 +135,7 @@ def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
                 axes, error, f'{caption}\nlargest {error.max():.3g}', cmap='magma', vmin=0, vmax=max(largest, 1e-12)
             )
 
-    figure = _rows(examples, draw, 2.3)
+    figure = _rows(examples, draw)
     figure.suptitle(f'error of each pixel, black 0 to white {largest:.3g}', fontsize=9)
     return save_figure(figure, path)
 

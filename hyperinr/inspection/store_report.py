@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from hyperinr import coordinates
+from hyperinr.datasets.images import to_rgb
 from hyperinr.files import check_writable_folder, write_json
 from hyperinr.inspection.page import render
-from hyperinr.inspection.pictures import new_axes, new_figure, save_figure, show_image, unit_range
+from hyperinr.inspection.pictures import new_axes, new_figure, save_figure, show_image
 from hyperinr.inspection.solid_report import draw_solids, volumetric_ious
 from hyperinr.inspection.store_statistics import (
     cluster_agreement,
@@ -127,10 +128,10 @@ def _draw_examples(store: NeuralDataset, shape: Sequence[int], signals: Signals 
             tree = jax.tree.map(lambda leaf: leaf[0], store.pytrees([row]))
             values = np.asarray(apply(tree, coordinates.grid(shape))).reshape(*shape, -1)
             title = f'{name} {store.column("psnr_db")[row]:.1f} dB'
-            show_image(axes[0, column], unit_range(values, data_range), title)
+            show_image(axes[0, column], to_rgb(values, data_range), title)
             if signals is not None:
                 original = np.asarray(signals.batch(store.column('source_index')[[row]]).values[0]).reshape(*shape, -1)
-                show_image(axes[1, column], unit_range(original, data_range), 'original')
+                show_image(axes[1, column], to_rgb(original, data_range), 'original')
     return save_figure(figure, path)
 
 
