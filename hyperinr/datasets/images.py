@@ -17,6 +17,10 @@ from hyperinr.errors import InputError
 __all__ = ['Letterbox', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb']
 
 
+LEVELS = {'bool': 1, 'uint8': 255, 'uint16': 65535}
+"""Largest value of each type of integers that an array of an image may have."""
+
+
 class Letterbox(NamedTuple):
     """An image in the middle of a canvas.
 
@@ -79,12 +83,9 @@ def _read_array(path: Path) -> tuple[np.ndarray, list[str]]:
     image = array[..., None] if array.ndim == 2 else array
     if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
         raise InputError(f'{str(path)!r} has shape {array.shape}; an image is [H, W] or [H, W, C] with C of 1 to 4.')
-    if image.dtype == np.uint16:
-        return image.astype(np.float32) / 65535, ['16-bit values scaled to [0, 1]']
-    if image.dtype == np.uint8:
-        return image.astype(np.float32) / 255, []
-    if image.dtype == bool:
-        return image.astype(np.float32), []
+    if image.dtype.name in LEVELS:
+        notes = ['16-bit values scaled to [0, 1]'] if image.dtype.name == 'uint16' else []
+        return image.astype(np.float32) / LEVELS[image.dtype.name], notes
     if not np.issubdtype(image.dtype, np.floating):
         raise InputError(
             f'{str(path)!r} holds {array.dtype}, which has no stated range; save uint8, uint16 or floats in [0, 1].'
