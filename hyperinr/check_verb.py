@@ -16,7 +16,7 @@ def add_check_verb(add: AddVerb) -> None:
     check.add_argument('--run', metavar='DIR', help='folder of the picture and the findings (default: checks/NAME)')
     check.add_argument('--json', metavar='FILE', help='where to write the findings (default: DIR/check.json)')
     check.add_argument(
-        *('--stages', '--rungs'), metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
+        '--stages', '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
     )
     check.add_argument('--target', metavar='DB', type=float, help='PSNR of one INR alone (default: its mean + 10 dB)')
     check.add_argument('--memory', metavar='GIB', type=float, help='that a step may take (default: what is free)')
