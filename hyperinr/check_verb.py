@@ -16,11 +16,13 @@ def add_check_verb(add: AddVerb) -> None:
     check.add_argument('--run', metavar='DIR', help='folder of the picture and the findings (default: checks/NAME)')
     check.add_argument('--json', metavar='FILE', help='where to write the findings (default: DIR/check.json)')
     check.add_argument(
-        '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='which to climb (default: 1 2 3 4)'
+        '--stages', '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
     )
     check.add_argument('--target', metavar='DB', type=float, help='PSNR of one INR alone (default: its mean + 10 dB)')
     check.add_argument('--memory', metavar='GIB', type=float, help='that a step may take (default: what is free)')
-    check.add_argument('--updates', metavar='N', type=int, help='of a short course (default: 24 to 60, by their cost)')
+    check.add_argument(
+        '--updates', metavar='N', type=int, help='of a short training (default: 24 to 60, by their cost)'
+    )
     add_params(check)
 
 
@@ -30,7 +32,7 @@ def _check(options: argparse.Namespace) -> None:
     from hyperinr.files import check_writable_folder, write_json
     from hyperinr.library import compose
 
-    asked = checking.Options(tuple(options.rungs), options.target, options.memory, options.updates).checked()
+    asked = checking.Options(tuple(options.stages), options.target, options.memory, options.updates).checked()
     config = load_config(options.config, options.param)
     with applied(config):
         experiment = compose()
@@ -38,15 +40,15 @@ def _check(options: argparse.Namespace) -> None:
         experiment.build(dataset.spec)
         folder = check_writable_folder(options.run or Path('checks') / config.source.stem)
         picture, findings = folder / 'data.png', Path(options.json or folder / 'check.json')
-        rungs = checking.check(
+        stages = checking.check(
             experiment,
             dataset,
             lambda num_steps: compose(num_steps=num_steps),
             options=asked,
-            picture=picture if 1 in asked.rungs else None,
-            say=lambda rung: print('\n'.join(checking.lines(rung)), flush=True),
+            picture=picture if 1 in asked.stages else None,
+            say=lambda stage: print('\n'.join(checking.lines(stage)), flush=True),
         )
-    write_json(findings, checking.as_json(rungs))
-    for path in ([picture] if 1 in asked.rungs else []) + [findings]:
+    write_json(findings, checking.as_json(stages))
+    for path in ([picture] if 1 in asked.stages else []) + [findings]:
         print(path)
-    checking.raise_if_any(rungs)
+    checking.raise_if_any(stages)

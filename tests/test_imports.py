@@ -40,6 +40,7 @@ OWNERS = {
     'haiku': {'encoders', 'hypernetworks'},
     'tensorflow_datasets': {'datasets'},
     'gin': {'config'},
+    'jinja2': {'inspection'},
     'matplotlib': {'inspection'},
     'orbax': {'training'},
     'tensorflow': set(),

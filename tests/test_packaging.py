@@ -50,6 +50,10 @@ def test_a_wheel_brings_every_module_and_config(wheel):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / 'hyperinr').rglob('*.py')}
     configs = {f'hyperinr/gin_configs/{name}' for name in config.available()}
     assert modules | configs | {'hyperinr/py.typed'} <= names
+    beside = {
+        str(path.relative_to(ROOT)) for kind in ('toml', 'html') for path in (ROOT / 'hyperinr').rglob(f'*.{kind}')
+    }
+    assert {'hyperinr/checking/findings.toml', 'hyperinr/inspection/templates/base.html'} <= beside <= names
     assert not [name for name in names if name.startswith(('tests/', 'gin_configs/'))]
 
 

@@ -1,47 +1,16 @@
-"""What a rung of the ladder says: findings with stable codes, and the numbers behind them."""
+"""What a stage says: findings with stable codes from one table, ``findings.toml``, and the numbers behind them."""
 
+import dataclasses
+import tomllib
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any, NamedTuple
 
-__all__ = ['CODES', 'Finding', 'Rung', 'note', 'problem']
+__all__ = ['CODES', 'TABLE', 'Finding', 'Stage', 'finding']
 
-CODES: Mapping[str, str] = {
-    'data.empty': 'a split holds no datapoint',
-    'data.wrong_shape': 'a datapoint has other shapes than the specification states',
-    'data.wrong_channels': 'the values have another number of channels than the specification states',
-    'data.not_finite': 'NaN or infinity in coordinates, values or weights',
-    'data.wrong_weight': 'a weight below 0',
-    'data.empty_mask': 'a datapoint without a point of positive weight',
-    'data.scaled_twice': 'the values were scaled to their range twice',
-    'data.not_scaled': 'the values were not scaled to the stated range',
-    'data.out_of_range': 'values a little outside the stated range',
-    'data.little_range': 'the values use little of the stated range (note)',
-    'data.constant': 'most datapoints are constant; a note where some are',
-    'data.identical': 'all datapoints are the same',
-    'data.channel_order': 'the values are channels first, and read as channels last',
-    'data.equal_channels': 'all channels are equal (note)',
-    'data.transposed_grid': 'rows and columns are exchanged, in the coordinates or in the values',
-    'data.wrong_grid': 'the coordinates are not the pixel centres of the stated grid',
-    'data.refused': 'a batch that training refuses',
-    'fit.diverged': 'an INR alone diverges at every rate',
-    'fit.misses_target': 'an INR alone does not reach the target on one datapoint',
-    'fit.too_smooth': 'an INR alone reaches far more with higher frequencies',
-    'start.inner_rate_too_high': 'the adaptation steps go too far',
-    'start.not_trainable': 'an INR goes on worse from the emitted weights than from a random start',
-    'training.diverged': 'training becomes NaN or infinite, at shorter steps too',
-    'training.rate_too_high': 'shorter steps of the outer optimiser learn faster',
-    'training.rate_too_low': 'longer steps of the outer optimiser are needed to learn anything',
-    'training.stuck': 'the hypernetwork does not learn a single datapoint, at longer and shorter steps neither',
-    'training.not_falling': 'the loss does not fall in a short run, at longer and shorter steps neither',
-    'training.dead_encoder': 'the emitted code does not depend on the datapoint, or the encoder gets no gradient',
-    'training.no_gradient': 'a module gets no gradient, although what is emitted depends on it',
-    'training.unused_module': 'a module has no effect on what is emitted (note)',
-    'training.frozen_module': 'a module gets a gradient and does not move',
-    'training.rates_constant': 'the step sizes get no gradient; right for Reptile alone (note)',
-    'training.rates_frozen': 'the step sizes get a gradient and do not move',
-    'training.waits_for_input': 'reading the data takes longer than training on them (note)',
-    'memory.too_small': 'a training step needs more memory than there is',
-}
+TABLE = tomllib.loads(resources.files('hyperinr.checking').joinpath('findings.toml').read_text(encoding='utf-8'))
+"""Name -> meaning, message and remedy, and whether it is a note."""
+CODES: Mapping[str, str] = {name: row['meaning'] for name, row in TABLE.items() if 'meaning' in row}
 """Code -> meaning. Codes are stable: scripts may rely on them."""
 
 
@@ -52,8 +21,8 @@ class Finding(NamedTuple):
       code: a key of `CODES`.
       message: what is wrong, where, with numbers; one sentence without a full stop.
       remedy: what to change.
-      numbers: behind the message, JSON-serialisable.
-      is_problem: fails the rung; a note does not.
+      numbers: behind the message, JSON-serialisable but for numbers that are not finite.
+      is_problem: fails the stage; a note does not.
     """
 
     code: str
@@ -63,38 +32,52 @@ class Finding(NamedTuple):
     is_problem: bool = True
 
 
-class Rung(NamedTuple):
-    """The outcome of one rung.
+def finding(name: str, **numbers: Any) -> Finding:
+    """Return a finding of the table.
+
+    Args:
+      name: a code, or ``'CODE/VARIANT'`` for another message of it.
+      numbers: that the message and the remedy name in braces, and any others worth keeping.
+    """
+    row = TABLE[name]
+    message, remedy = (row[part].format(**numbers) for part in ('message', 'remedy'))
+    return Finding(name.partition('/')[0], message, remedy, numbers, is_problem=not row.get('note', False))
+
+
+@dataclasses.dataclass
+class Stage:
+    """One stage of the checks, filled while it runs.
 
     Attributes:
       number: 1 to 4.
       name: what it does.
       summary: what was measured, in one line; empty where it was not reached.
       findings: in the order in which they were noticed.
-      numbers: all measurements, JSON-serialisable; ``None`` where a number is not finite.
+      numbers: all measurements, JSON-serialisable but for numbers that are not finite.
       seconds: that it took.
-      reached: whether it was climbed at all.
+      reached: whether it ran at all.
     """
 
     number: int
     name: str
-    summary: str
-    findings: tuple[Finding, ...] = ()
-    numbers: Mapping[str, Any] = {}
+    summary: str = ''
+    findings: list[Finding] = dataclasses.field(default_factory=list)
+    numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     reached: bool = True
 
     @property
+    def outcome(self) -> str:
+        """``'pass'``, ``'fail'`` or ``'not reached'``."""
+        if not self.reached:
+            return 'not reached'
+        return 'fail' if any(each.is_problem for each in self.findings) else 'pass'
+
+    @property
     def passed(self) -> bool:
-        """Whether it was climbed and no finding is a problem."""
-        return self.reached and not any(finding.is_problem for finding in self.findings)
+        """Whether it ran and no finding is a problem."""
+        return self.outcome == 'pass'
 
-
-def problem(code: str, message: str, remedy: str, **numbers: Any) -> Finding:
-    """A finding that fails its rung."""
-    return Finding(code, message, remedy, numbers)
-
-
-def note(code: str, message: str, remedy: str, **numbers: Any) -> Finding:
-    """A finding that is worth knowing and may be as intended."""
-    return Finding(code, message, remedy, numbers, is_problem=False)
+    def find(self, name: str, **numbers: Any) -> None:
+        """Adds a `finding`."""
+        self.findings.append(finding(name, **numbers))

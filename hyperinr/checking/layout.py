@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.checking.findings import Finding, problem
+from hyperinr.checking.findings import Finding, finding
 
 __all__ = ['check_coordinates', 'check_values', 'roughness']
 
 COORDINATE_TOLERANCE = 1e-4
-"""Neighbours in a grid of 200 a side are a hundred times farther apart; float32 rounds a hundred times finer."""
+"""Difference of coordinates that are equal. In a grid of 200 a side neighbours are a hundred times farther apart, and
+float32 rounds a hundred times finer."""
 
 ROUGHNESS_RATIO = 1.2
 """How much smoother another reading of the same numbers must be. Noise is as rough in every order, to 1 %. In a wrong
@@ -23,41 +24,29 @@ more (docs/checking.md)."""
 
 
 STRIPE_SHARE = 0.05
-"""Of the change along one axis in that along the other. Below it a picture has stripes along a stated axis, which
-speaks for that order though another may break them less often; such pictures are left out."""
+"""Share of the change along one axis in the change along the other, below which a picture has stripes. Stripes along a
+stated axis speak for that order, though another order may break them less often. Such pictures are left out."""
 
 
-def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int]) -> Finding | None:
+def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int], where: str) -> Finding | None:
     """Compares one datapoint's coordinates with the pixel centres of its grid.
 
     Args:
       coords: ``[N, D]``, finite.
       grid_shape: D sizes whose product is N.
+      where: the datapoint, for the message.
     """
-    expected = coordinates.grid(grid_shape)
+    expected, stated = coordinates.grid(grid_shape), tuple(range(len(grid_shape)))
     if _equal(coords, expected):
         return None
-    axes = range(len(grid_shape))
-    for order in itertools.permutations(axes):
-        if order == tuple(axes):
-            continue
+    numbers = {'where': where, 'grid_shape': tuple(grid_shape)}
+    for order in itertools.permutations(stated):
         turned = coordinates.grid([grid_shape[axis] for axis in order])
-        if _equal(coords[:, order], expected) or _equal(coords, turned):
-            return problem(
-                'data.transposed_grid',
-                f'coordinates run along the axes {order} of the grid {tuple(grid_shape)} instead of {tuple(axes)}',
-                f'take coordinates.grid({tuple(grid_shape)}): the first coordinate points down the rows',
-                order=list(order),
-            )
-    offset = float(np.max(np.abs(coords - expected)))
+        if order != stated and (_equal(coords[:, order], expected) or _equal(coords, turned)):
+            return finding('data.transposed_grid', **numbers, order=order, stated_order=stated)
     spans = [f'[{low:.3g}, {high:.3g}]' for low, high in zip(coords.min(axis=0), coords.max(axis=0), strict=True)]
-    return problem(
-        'data.wrong_grid',
-        f'coordinates differ by up to {offset:.3g} from the pixel centres of the grid {tuple(grid_shape)}; they span '
-        f'{" x ".join(spans)}',
-        f'take coordinates.grid({tuple(grid_shape)}), or state no grid_shape',
-        largest_difference=offset,
-    )
+    offset = float(np.max(np.abs(coords - expected)))
+    return finding('data.wrong_grid', **numbers, largest_difference=offset, spans=' x '.join(spans))
 
 
 def _equal(first: np.ndarray, second: np.ndarray) -> bool:
@@ -93,33 +82,27 @@ def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | Non
     if len(grid_shape) != 2 or not len(values):
         return None
     (height, width), channels = grid_shape, values.shape[-1]
-    flat = values.reshape(len(values), -1)
-    readings: dict[str, np.ndarray] = {}
-    if height != width:
-        readings['data.transposed_grid'] = flat.reshape(-1, width, height, channels)
-    # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
-    if channels > 1 and not np.allclose(values, values[..., :1]):
-        readings['data.channel_order'] = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    pictures = values.reshape(-1, height, width, channels)
+    flat, pictures = values.reshape(len(values), -1), values.reshape(-1, height, width, channels)
     along = np.stack([np.abs(np.diff(pictures, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)])
     varied = along.min(axis=0) > STRIPE_SHARE * along.max(axis=0)
-    if not varied.any():
+    others: dict[str, tuple[tuple[int, int, int], np.ndarray]] = {}
+    if height != width:
+        turned = flat.reshape(-1, width, height, channels)
+        others['data.transposed_grid/values'] = ((width, height, channels), turned)
+    # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
+    if channels > 1 and not np.allclose(values, values[..., :1]):
+        channels_last = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        others['data.channel_order'] = ((channels, height, width), channels_last)
+    if not others or not varied.any():
         return None
-    stated = roughness(pictures[varied])
-    others = {code: roughness(reading[varied]) for code, reading in readings.items()}
-    known = np.isfinite(stated) & np.all([np.isfinite(other) for other in others.values()], axis=0)
-    if not others or not known.any():
+    stated, *rough = (roughness(each[varied]) for each in (pictures, *(reading for _, reading in others.values())))
+    known = np.isfinite([stated, *rough]).all(axis=0)
+    if not known.any():
         return None
     usual = float(np.median(stated[known]))
-    better, code = min((float(np.median(other[known])), code) for code, other in others.items())
+    better, code = min((float(np.median(each[known])), code) for code, each in zip(others, rough, strict=True))
     if usual <= ROUGHNESS_RATIO * better:
         return None
-    shape = (width, height, channels) if code == 'data.transposed_grid' else (channels, height, width)
-    return problem(
-        code,
-        f'read as {shape} the same numbers are {usual / max(better, 1e-9):.1f} times as smooth as read as '
-        f'{(height, width, channels)}, the order that the grid states',
-        'transpose the pictures to rows, columns, channels before they are flattened',
-        roughness=usual,
-        roughness_in_other_order=better,
-    )
+    shapes = {'shape': others[code][0], 'stated_shape': (height, width, channels)}
+    times = usual / max(better, 1e-9)
+    return finding(code, **shapes, times=times, roughness=usual, roughness_in_other_order=better)

@@ -5,7 +5,7 @@ as tfds ``array_record`` files (`records`), prepared on first use and read witho
 imported here and nowhere else, and only when a dataset is opened. No model and no batching policy lives here.
 
 To add one: a file with its factory, a line below, a row in ``tests/datasets/test_sources.py`` and a file in
-``gin_configs/dataset/``. Images that are already files need `image_datasets.image_dataset` only.
+``gin_configs/dataset/``. Images that are files need `records.open_records` and `image_source.image_dataset`.
 """
 
 from hyperinr.datasets.augmentation import augment, symmetry

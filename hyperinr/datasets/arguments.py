@@ -1,10 +1,13 @@
 """Checks of the arguments that all factories share: one clear line before anything is read or written."""
 
-from collections.abc import Mapping, Sequence
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
 
+from hyperinr.datasets.base import SPLITS
 from hyperinr.errors import InputError
 
-__all__ = ['check_counts', 'check_resolution', 'check_seed', 'check_sizes']
+__all__ = ['check_counts', 'check_resolution', 'check_seed', 'check_sizes', 'package_folder']
 
 
 def _is_count(value: object) -> bool:
@@ -27,14 +30,24 @@ def check_resolution(dataset: str, resolution: Sequence[int]) -> tuple[int, int]
     return sizes[0], sizes[1]
 
 
-def check_counts(dataset: str, counts: Mapping[str, int]) -> None:
-    """Every split has at least one datapoint."""
+def check_counts(dataset: str, train: int, validation: int, test: int) -> dict[str, int]:
+    """Number of datapoints of each split, at least one."""
+    counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     for split, count in counts.items():
         if not _is_count(count):
             raise InputError(f'{dataset}.num_{split} must be a whole number >= 1, not {count!r}.')
+    return counts
 
 
 def check_seed(dataset: str, seed: int) -> None:
     """A whole number >= 0, which is what NumPy's generators take."""
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InputError(f'{dataset}.seed must be a whole number >= 0, not {seed!r}.')
+
+
+def package_folder(dataset: str, package: str) -> Path:
+    """Folder of an installed package whose data a dataset reads, found without importing the package."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise InputError(f"{dataset} needs the data inside the package {package}: pip install 'hyperinr[data]'.")
+    return Path(found.submodule_search_locations[0])

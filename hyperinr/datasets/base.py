@@ -7,7 +7,9 @@ import numpy as np
 
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['Dataset', 'Source', 'held_out', 'stack']
+__all__ = ['SPLITS', 'ComputedSource', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'stack']
+
+SPLITS = ('train', 'validation', 'test')
 
 
 class Source(Protocol):
@@ -67,6 +69,49 @@ class Dataset(NamedTuple):
     splits: Mapping[str, Source]
 
 
+class ComputedSource:
+    """What sources share that make their datapoints one by one; a subclass gives `read`, `names` and ``labels``.
+
+    Args:
+      count: datapoints.
+      grid_shape: of the points; ``None``: scattered.
+    """
+
+    def __init__(self, count: int, grid_shape: Sequence[int] | None = None):
+        self._count, self._grid_shape = count, grid_shape
+
+    def read(self, index: int, epoch: int | None) -> Datapoint:
+        """The datapoint at a position within the split, as stored or in an epoch."""
+        raise NotImplementedError
+
+    def check(self, index: int) -> None:
+        """Raises an IndexError for a position outside the split."""
+        if not 0 <= index < self._count:
+            raise IndexError(f'position {index} lies outside a split of {self._count} datapoints.')
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Datapoint:
+        self.check(index)
+        return self.read(index, None)
+
+    def sample(self, index: int, epoch: int) -> Datapoint:
+        self.check(index)
+        return self.read(index, epoch)
+
+    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
+        if epoch is None:
+            return stack([self[int(index)] for index in indices])
+        epochs = np.broadcast_to(epoch, len(indices)).tolist()
+        return stack([self.sample(int(index), each) for index, each in zip(indices, epochs, strict=True)])
+
+    def image(self, index: int) -> np.ndarray:
+        if self._grid_shape is None:
+            raise ValueError('these points lie on no grid, so they are no image; `evaluate` the source on a grid.')
+        return np.asarray(self[index].values).reshape(*self._grid_shape, -1)
+
+
 def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
     """Datapoints of equal shapes as one batch with leaves ``[B, ...]``.
 
@@ -85,3 +130,20 @@ def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
 def held_out(datapoints: Datapoint) -> Datapoint:
     """The same datapoints, of any batch axes, with an ``index`` that says that training does not see them."""
     return datapoints._replace(index=-1 - np.asarray(datapoints.index))
+
+
+def evenly_spaced(length: int, most: int) -> np.ndarray:
+    """At most ``most`` positions in [0, length), both ends among them, at equal distances: ``[min(length, most)]``."""
+    return np.linspace(0, length - 1, min(length, most)).round().astype(np.int64)
+
+
+def random_split(count: int, sizes: Sequence[int], seed: int) -> dict[str, np.ndarray]:
+    """Positions in [0, count) of each of `SPLITS`, in random order, none of them twice.
+
+    Args:
+      count: of all positions.
+      sizes: of the splits, together at most ``count``.
+      seed: of the order.
+    """
+    order = np.random.default_rng(seed).permutation(count)[: sum(sizes)]
+    return dict(zip(SPLITS, np.split(order, np.cumsum(sizes)[:-1]), strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.datasets.arguments import check_counts, check_seed, check_sizes
-from hyperinr.datasets.base import Dataset, stack
+from hyperinr.datasets.base import ComputedSource, Dataset
 from hyperinr.datasets.functions import Field, RandomFunction, waves
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
@@ -50,9 +50,8 @@ def continuous_function(
       InputError: a wrong argument, or a function whose values are not ``[N, C]``, not finite or outside [0, 1].
     """
     del data_dir
-    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
     resolution = check_sizes('continuous_function', resolution)
-    check_counts('continuous_function', counts)
+    counts = check_counts('continuous_function', num_train, num_validation, num_test)
     check_seed('continuous_function', seed)
     if sampling not in ('grid', 'uniform'):
         raise InputError(f"continuous_function.sampling must be 'grid' or 'uniform', not {sampling!r}.")
@@ -78,7 +77,7 @@ def continuous_function(
     return Dataset(spec, splits)
 
 
-class FunctionSource:
+class FunctionSource(ComputedSource):
     """A `Source` that computes.
 
     Args:
@@ -92,37 +91,16 @@ class FunctionSource:
     labels: np.ndarray | None = None
 
     def __init__(self, function: RandomFunction, spec: DatasetSpec, count: int, *, stream: tuple[int, int], label: str):
-        self._function = function
-        self._spec = spec
-        self._count = count
-        self._stream = stream
-        self._label = label
+        super().__init__(count, spec.grid_shape)
+        self._function, self._spec, self._stream, self._label = function, spec, stream, label
         self._grid = coordinates.grid(spec.grid_shape) if spec.grid_shape else None
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Datapoint:
-        return self._read(index, None)
-
-    def sample(self, index: int, epoch: int) -> Datapoint:
-        return self._read(index, epoch)
-
-    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
-        epochs = [None] * len(indices) if epoch is None else np.broadcast_to(epoch, len(indices)).tolist()
-        return stack([self._read(int(index), epoch) for index, epoch in zip(indices, epochs, strict=True)])
-
-    def image(self, index: int) -> np.ndarray:
-        if self._spec.grid_shape is None:
-            raise ValueError("points anywhere are no image; use sampling = 'grid', or `evaluate` on a grid.")
-        return np.asarray(self[index].values).reshape(*self._spec.grid_shape, -1)
 
     def names(self, index: int) -> str:
         return f'{self._label} function {index}'
 
     def field(self, index: int) -> Field:
         """The function itself: ``coords [N, D] -> values [N, C]``."""
-        self._check(index)
+        self.check(index)
         rng = np.random.default_rng([*self._stream, index, 0])
         return self._function(rng, self._spec.coord_dims, self._spec.channels)
 
@@ -138,12 +116,7 @@ class FunctionSource:
             raise InputError(f'{where} gives values from {values.min():g} to {values.max():g}; scale it to [0, 1].')
         return np.clip(values, 0, 1)
 
-    def _check(self, index: int) -> None:
-        if not 0 <= index < self._count:
-            raise IndexError(f'position {index} lies outside a split of {self._count} functions.')
-
-    def _read(self, index: int, epoch: int | None) -> Datapoint:
-        self._check(index)
+    def read(self, index: int, epoch: int | None) -> Datapoint:
         coords = self._grid
         if coords is None:
             rng = np.random.default_rng([*self._stream, index, 1, 0 if epoch is None else epoch + 1])

@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from hyperinr.datasets import images
 from hyperinr.datasets.arguments import check_resolution, check_seed
-from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.image_datasets import image_dataset
+from hyperinr.datasets.base import SPLITS, Dataset, random_split
+from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
+from hyperinr.datasets.images import read_image
+from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
 
 __all__ = ['image_folder']
 
-SPLITS = ('train', 'validation', 'test')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.npy')
 logger = logging.getLogger(__name__)
 
@@ -69,17 +67,9 @@ def image_folder(
         for split, members in files.items()
         for file in members
     ]
-    return image_dataset(
-        'image_folder',
-        recipe={'folder': str(folder), 'files': stamps},
-        resolution=resolution,
-        channels=channels,
-        splits=lambda: _records(files, folder, resolution, channels),
-        augment=augment,
-        seed=seed,
-        in_memory=in_memory,
-        data_dir=data_dir,
-    )
+    shape, recipe = (*resolution, channels), {'folder': str(folder), 'files': stamps}
+    splits = open_records('image_folder', recipe, shape, lambda: _records(files, folder, shape), data_dir)
+    return image_dataset('image_folder', splits, shape, augment=augment, seed=seed, in_memory=in_memory)
 
 
 def _check_folder(path: str | os.PathLike | None) -> Path:
@@ -119,44 +109,29 @@ def _split_files(
             f'{str(folder)!r} has {len(everything)} images ({", ".join(SUFFIXES)}); '
             'at least 3 are needed, one for each of train, validation and test.'
         )
-    order = np.random.default_rng(seed).permutation(len(everything))
     num_validation, num_test = (max(1, round(f * len(everything))) for f in (validation_fraction, test_fraction))
     num_train = len(everything) - num_validation - num_test
     if num_train < 1:
         raise InputError(
             f'{str(folder)!r} has too few images ({len(everything)}) for its validation and test fractions.'
         )
-    parts = np.split(order, [num_train, num_train + num_validation])
-    return {split: [everything[i] for i in part] for split, part in zip(SPLITS, parts, strict=True)}
+    rows_of = random_split(len(everything), (num_train, num_validation, num_test), seed)
+    return {split: [everything[row] for row in rows] for split, rows in rows_of.items()}
 
 
 def _records(
-    files: Mapping[str, Sequence[Path]], folder: Path, resolution: tuple[int, int], channels: int
-) -> dict[str, Iterator]:
+    files: Mapping[str, Sequence[Path]], folder: Path, shape: tuple[int, int, int]
+) -> dict[str, Iterator[Record]]:
     conversions: Counter[str] = Counter()
-    return {
-        split: _read(members, folder, resolution, channels, conversions, last=split == SPLITS[-1])
-        for split, members in files.items()
-    }
 
+    def read(split: str) -> Iterator[Record]:
+        for file in files[split]:
+            image, notes = read_image(file, shape[-1])
+            conversions.update(notes)
+            height, width = image.shape[:2]
+            yield fitted_record(image, shape[:2], f'{file.relative_to(folder)} {height}x{width}')
+        if split == SPLITS[-1]:
+            for note, count in conversions.items():
+                logger.warning('%s: %s (%d images)', folder, note, count)
 
-def _read(
-    files: Sequence[Path],
-    folder: Path,
-    resolution: tuple[int, int],
-    channels: int,
-    conversions: Counter[str],
-    *,
-    last: bool,
-) -> Iterator:
-    from hyperinr.datasets.records import Record
-
-    for file in files:
-        image, notes = images.read_image(file, channels)
-        conversions.update(notes)
-        boxed = images.letterbox(image, resolution)
-        height, width = image.shape[:2]
-        yield Record(images.quantise(boxed.image), boxed.box, f'{file.relative_to(folder)} {height}x{width}')
-    if last:
-        for note, count in conversions.items():
-            logger.warning('%s: %s (%d images)', folder, note, count)
+    return {split: read(split) for split in files}

@@ -1,23 +1,57 @@
-"""A split of equally sized 8-bit images, held in memory or decoded at each read."""
+"""Datasets of equally sized 8-bit images, held in memory or made at each read."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.datasets import augmentation
-from hyperinr.types import Datapoint
+from hyperinr.datasets.base import ComputedSource, Dataset
+from hyperinr.datasets.images import letterbox, quantise
+from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['ImageRecords', 'ImageSource', 'Images']
+__all__ = ['ImageRecords', 'ImageSource', 'Images', 'Record', 'fitted_record', 'image_dataset']
+
+Box = tuple[int, int, int, int]
+
+
+class Record(NamedTuple):
+    """One image in a box of its canvas.
+
+    Attributes:
+      pixels: ``[H, W, C]`` uint8, C 1 or 3.
+      box: (top, left, height, width) in pixels of what is image; the rest is padding.
+      name: where it comes from.
+      label: its class, or ``None``.
+    """
+
+    pixels: np.ndarray
+    box: Box
+    name: str
+    label: int | None = None
+
+
+def fitted_record(image: np.ndarray, shape: tuple[int, int], name: str, label: int | None = None) -> Record:
+    """Return an image of any size as a record, letterboxed.
+
+    Args:
+      image: ``[h, w, C]``, uint8 or floats in [0, 1].
+      shape: ``(H, W)`` of the canvas.
+      name: where it comes from.
+      label: its class.
+    """
+    boxed = letterbox(image.astype(np.float32) / 255 if image.dtype == np.uint8 else image, shape)
+    return Record(quantise(boxed.image), boxed.box, name, label)
 
 
 class ImageRecords(NamedTuple):
-    """Images of one size, each in a box of its canvas.
+    """Images in memory.
 
     Attributes:
       pixels: ``[n, H, W, C]`` uint8.
-      boxes: ``[n, 4]`` int32, (top, left, height, width) of the part of the canvas that is image; the rest is padding.
+      boxes: ``[n, 4]`` int32, see `Record`.
       names: n strings.
       labels: ``[n]`` int32, or ``None``.
     """
@@ -27,52 +61,78 @@ class ImageRecords(NamedTuple):
     names: Sequence[str]
     labels: np.ndarray | None = None
 
-
-class Images(Protocol):
-    """Random access to images: `ImageRecords` in memory, or read from disk."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, indices: np.ndarray) -> ImageRecords: ...
-
     @property
-    def labels(self) -> np.ndarray | None: ...
+    def num_images(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+    def read(self, indices: np.ndarray) -> 'ImageRecords':
+        """Those at ``indices [B]``."""
+        labels = None if self.labels is None else self.labels[indices]
+        return ImageRecords(self.pixels[indices], self.boxes[indices], [self.names[i] for i in indices], labels)
 
 
-class ImageSource:
+class Images:
+    """Images that are drawn or decoded at each read.
+
+    Args:
+      num_images: how many there are.
+      record: position -> `Record`; any number of threads may call it.
+      label: position -> class or ``None``, cheaper than the whole record.
+    """
+
+    def __init__(self, num_images: int, record: Callable[[int], Record], label: Callable[[int], int | None]):
+        self.num_images = num_images
+        self._record, self._label = record, label
+
+    def read(self, indices: np.ndarray) -> ImageRecords:
+        """Those at ``indices [B]``, B >= 1."""
+        pixels, boxes, names, labels = zip(*(self._record(int(index)) for index in indices), strict=True)
+        return ImageRecords(np.stack(pixels), np.array(boxes, np.int32), names, _known(labels))
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray | None:
+        """``[num_images]`` int32, or ``None``."""
+        return _known([self._label(index) for index in range(self.num_images)])
+
+    def in_memory(self) -> 'ImageRecords | Images':
+        """The same images, each read once and for all."""
+        return self.read(np.arange(self.num_images)) if self.num_images else self
+
+
+def _known(labels: Sequence[int | None]) -> np.ndarray | None:
+    return None if None in labels else np.array(labels, np.int32)
+
+
+class ImageSource(ComputedSource):
     """A `Source` of images with values in [0, 1] at the pixel centres of ``coordinates.grid(shape)``.
 
     Args:
-      images: all images as `ImageRecords` (the fast case), or an `Images` that reads those it is asked for.
+      images: `ImageRecords` (the fast case), or `Images`.
       shape: ``(H, W)``.
       augment: gives every epoch one of the eight flips and transpositions of each image.
       seed: of the augmentation.
     """
 
     def __init__(self, images: ImageRecords | Images, *, shape: tuple[int, int], augment: bool = False, seed: int = 0):
-        self._images = images
-        self._shape = shape
-        self._augment = augment
-        self._seed = seed
+        super().__init__(images.num_images, shape)
+        self._images, self._augment, self._seed = images, augment, seed
         self._coords = coordinates.grid(shape)
 
-    @property
+    @functools.cached_property
     def labels(self) -> np.ndarray | None:
         return self._images.labels
 
-    def __len__(self) -> int:
-        return len(self._images.names) if isinstance(self._images, ImageRecords) else len(self._images)
-
-    def __getitem__(self, index: int) -> Datapoint:
-        return self._one(index, None)
-
-    def sample(self, index: int, epoch: int) -> Datapoint:
-        return self._one(index, epoch)
+    def read(self, index: int, epoch: int | None) -> Datapoint:
+        fields: list[Any] = [None if leaf is None else leaf[0] for leaf in self.batch([index], epoch)]
+        return Datapoint(*fields)
 
     def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
         indices = np.asarray(indices, np.int64)
-        records = self._read(indices)
-        pixels, weight = records.pixels, _box_weight(records.boxes, self._shape)
+        for end in (indices.min(), indices.max()) if len(indices) else ():
+            self.check(end)
+        records = self._images.read(indices)
+        pixels, weight = records.pixels, _box_weight(records.boxes, records.pixels.shape[1:3])
         if self._augment and epoch is not None:
             symmetries = augmentation.symmetry(self._seed, indices, epoch)
             pixels = augmentation.augment(pixels, symmetries)
@@ -87,32 +147,59 @@ class ImageSource:
             label=records.labels,
         )
 
-    def image(self, index: int) -> np.ndarray:
-        return np.asarray(self[index].values).reshape(*self._shape, -1)
-
     def names(self, index: int) -> str:
-        return self._read(np.asarray([index])).names[0]
-
-    def _one(self, index: int, epoch: int | None) -> Datapoint:
-        fields: list[Any] = [None if leaf is None else leaf[0] for leaf in self.batch([index], epoch)]
-        return Datapoint(*fields)
-
-    def _read(self, indices: np.ndarray) -> ImageRecords:
-        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
-            raise IndexError(
-                f'positions {indices.min()}..{indices.max()} lie outside a split of {len(self)} datapoints.'
-            )
-        if isinstance(self._images, ImageRecords):
-            names = [self._images.names[i] for i in indices]
-            labels = None if self._images.labels is None else self._images.labels[indices]
-            return ImageRecords(self._images.pixels[indices], self._images.boxes[indices], names, labels)
-        return self._images.read(indices)
+        self.check(index)
+        return self._images.read(np.asarray([index])).names[0]
 
 
-def _box_weight(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _box_weight(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Boxes ``[B, 4]`` -> ``[B, H, W]`` float32, 1 inside and 0 outside."""
     top, left, height, width = (boxes[:, i, None] for i in range(4))
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     inside_rows = (rows >= top) & (rows < top + height)
     inside_columns = (columns >= left) & (columns < left + width)
     return (inside_rows[:, :, None] & inside_columns[:, None, :]).astype(np.float32)
+
+
+def image_dataset(
+    name: str,
+    splits: Mapping[str, Images],
+    shape: tuple[int, int, int],
+    *,
+    augment: bool = False,
+    seed: int,
+    in_memory: bool = False,
+    num_labels: int | None = None,
+) -> Dataset:
+    """A dataset of images with values in [0, 1] on the full pixel grid.
+
+    Args:
+      name: of the dataset.
+      splits: images of ``'train'``, ``'validation'`` and ``'test'``.
+      shape: ``(H, W, C)``.
+      augment: varies the training images in each epoch.
+      seed: of the augmentation.
+      in_memory: makes or decodes every image once.
+      num_labels: classes, where the images have labels.
+    """
+    height, width, channels = shape
+    sources = {
+        split: ImageSource(
+            images.in_memory() if in_memory else images,
+            shape=(height, width),
+            augment=augment and split == 'train',
+            seed=seed,
+        )
+        for split, images in splits.items()
+    }
+    spec = DatasetSpec(
+        name=name,
+        grid_shape=(height, width),
+        num_points=height * width,
+        coord_dims=2,
+        channels=channels,
+        data_range=(0.0, 1.0),
+        num_datapoints=len(sources['train']),
+        num_labels=num_labels,
+    )
+    return Dataset(spec, sources)

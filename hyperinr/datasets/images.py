@@ -3,6 +3,7 @@
 Letters: ``H``, ``W`` pixels of the image, ``C`` channels, ``h``, ``w`` pixels of the result.
 """
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,11 @@ from PIL import Image, ImageOps
 
 from hyperinr.errors import InputError
 
-__all__ = ['Letterbox', 'letterbox', 'quantise', 'read_image', 'resize']
+__all__ = ['Letterbox', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb']
+
+
+LEVELS = {'bool': 1, 'uint8': 255, 'uint16': 65535}
+"""Largest value of each type of integers that an array of an image may have."""
 
 
 class Letterbox(NamedTuple):
@@ -78,12 +83,9 @@ def _read_array(path: Path) -> tuple[np.ndarray, list[str]]:
     image = array[..., None] if array.ndim == 2 else array
     if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
         raise InputError(f'{str(path)!r} has shape {array.shape}; an image is [H, W] or [H, W, C] with C of 1 to 4.')
-    if image.dtype == np.uint16:
-        return image.astype(np.float32) / 65535, ['16-bit values scaled to [0, 1]']
-    if image.dtype == np.uint8:
-        return image.astype(np.float32) / 255, []
-    if image.dtype == bool:
-        return image.astype(np.float32), []
+    if image.dtype.name in LEVELS:
+        notes = ['16-bit values scaled to [0, 1]'] if image.dtype.name == 'uint16' else []
+        return image.astype(np.float32) / LEVELS[image.dtype.name], notes
     if not np.issubdtype(image.dtype, np.floating):
         raise InputError(
             f'{str(path)!r} holds {array.dtype}, which has no stated range; save uint8, uint16 or floats in [0, 1].'
@@ -131,6 +133,13 @@ def _read_picture(path: Path) -> tuple[np.ndarray, list[str]]:
     return (image[..., None] if image.ndim == 2 else image), notes
 
 
+def decode(encoded: bytes, channels: int) -> np.ndarray:
+    """An encoded 8-bit image as ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB)."""
+    with Image.open(io.BytesIO(encoded)) as opened:
+        image = np.asarray(opened.convert('RGB' if channels == 3 else 'L'))
+    return image if channels == 3 else image[..., None]
+
+
 def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Resamples with the Lanczos filter (3 lobes), which is widened where the image shrinks, so that nothing aliases.
 
@@ -175,3 +184,10 @@ def letterbox(image: np.ndarray, shape: Sequence[int]) -> Letterbox:
 def quantise(image: np.ndarray) -> np.ndarray:
     """Values in [0, 1] -> the nearest of 256 levels, uint8."""
     return np.round(np.asarray(image) * 255).astype(np.uint8)
+
+
+def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
+    """Values ``[..., C]`` as RGB ``[..., 3]`` in [0, 1], clipped; other than three channels become their mean, grey."""
+    low, high = data_range
+    unit = np.clip((values - low) / (high - low), 0, 1)
+    return unit if unit.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)

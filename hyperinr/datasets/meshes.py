@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hyperinr.datasets.arguments import check_seed
-from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
@@ -152,16 +152,14 @@ def mesh_folder(
             'for each split.'
         )
     classes = sorted({file.parent for file in files})
-    order = np.random.default_rng(seed).permutation(len(files))
     edges = np.round(np.cumsum(fractions)[:2] * len(files)).astype(int)
     first = int(np.clip(edges[0], 1, len(files) - 2))
     second = int(np.clip(edges[1], first + 1, len(files) - 1))
     cache = cache_folder(data_dir) / 'meshes'
     splits = {}
-    for position, (split, chosen) in enumerate(
-        zip(('train', 'validation', 'test'), np.split(order, [first, second]), strict=True)
-    ):
-        mine = [files[number] for number in chosen]
+    rows_of = random_split(len(files), (first, second - first, len(files) - second), seed)
+    for position, (split, rows) in enumerate(rows_of.items()):
+        mine = [files[row] for row in rows]
         splits[split] = ShapeSource(
             functools.lru_cache(8)(lambda index, mine=tuple(mine): read_mesh(mine[index])),
             [str(file.relative_to(folder)) for file in mine],

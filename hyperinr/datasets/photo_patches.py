@@ -1,15 +1,15 @@
 """Crops of the photographs inside the scikit-image package, at many scales, split by photograph."""
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
+from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed, package_folder
 from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.image_datasets import image_dataset
+from hyperinr.datasets.image_source import Record, image_dataset
+from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
 
 __all__ = ['PHOTOGRAPHS', 'photo_patches']
@@ -74,25 +74,16 @@ def photo_patches(
     Raises:
       InputError: scikit-image is missing, a size is below 1 or exceeds the photographs, the cache cannot be written.
     """
-    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
     resolution = check_resolution('photo_patches', resolution)
-    check_counts('photo_patches', counts)
+    counts = check_counts('photo_patches', num_train, num_validation, num_test)
     check_seed('photo_patches', seed)
-    return image_dataset(
-        'photo_patches',
-        recipe={'seed': seed, 'counts': counts},
-        resolution=resolution,
-        channels=3,
-        splits=lambda: _splits(resolution, counts, seed),
-        augment=augment,
-        seed=seed,
-        in_memory=in_memory,
-        data_dir=data_dir,
-    )
+    shape, recipe = (*resolution, 3), {'seed': seed, 'counts': counts}
+    splits = open_records('photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
+    return image_dataset('photo_patches', splits, shape, augment=augment, seed=seed, in_memory=in_memory)
 
 
 def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator]:
-    folder = _photograph_folder()
+    folder = package_folder('photo_patches', 'skimage') / 'data'
     photographs = {
         split: [photo for photo in map(_Photograph, (folder / file for file in files)) if photo.fits(resolution)]
         for split, files in PHOTOGRAPHS.items()
@@ -108,16 +99,7 @@ def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> d
     }
 
 
-def _photograph_folder() -> Path:
-    found = importlib.util.find_spec('skimage')
-    if found is None or not found.submodule_search_locations:
-        raise InputError("photo_patches needs scikit-image's photographs: pip install 'hyperinr[data]'.")
-    return Path(found.submodule_search_locations[0]) / 'data'
-
-
 def _crops(photographs: list['_Photograph'], resolution: tuple[int, int], count: int, seed: list[int]) -> Iterator:
-    from hyperinr.datasets.records import Record
-
     odds = np.array([2.0 if photo.in_colour else 1.0 for photo in photographs])
     odds /= odds.sum()
     for index in range(count):

@@ -1,10 +1,9 @@
 """Our own tfds datasets: PNG images of one size with a box and a name each, prepared once, read without TensorFlow.
 
-Imports tensorflow_datasets (0.4 to 0.8 s), so other modules import this one inside functions.
+Importing tensorflow_datasets takes 0.4 to 0.8 s, so it is imported inside functions.
 """
 
 import contextlib
-import functools
 import hashlib
 import io
 import json
@@ -12,117 +11,31 @@ import logging
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from hyperinr.datasets.cache import cache_folder, locked
-from hyperinr.datasets.image_source import ImageRecords
+from hyperinr.datasets.image_source import Images, Record
+from hyperinr.datasets.images import decode
 from hyperinr.files import disk_errors
 
-__all__ = ['Record', 'RecordReader', 'open_records']
+__all__ = ['open_records']
 
 SCHEMA = '1.1.0'
 NO_LABEL = -1
 
 
-class Record(NamedTuple):
-    """One image to store.
-
-    Attributes:
-      pixels: ``[H, W, C]`` uint8, C 1 or 3.
-      box: (top, left, height, width) in pixels of what is image; the rest is padding.
-      name: where it comes from.
-      label: its class, or -1.
-    """
-
-    pixels: np.ndarray
-    box: tuple[int, int, int, int]
-    name: str
-    label: int = NO_LABEL
-
-
-class _Images(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Stores `Record`s under ``<data_dir>/images/<config name>/<schema>``."""
-
-    name = 'images'
-    VERSION = tfds.core.Version(SCHEMA)
-
-    def __init__(
-        self, *, shape: tuple[int, int, int], splits: Mapping[str, Iterable[Record]], description: str, **kwargs
-    ):
-        self._shape = shape
-        self._splits = splits
-        self._description = description
-        super().__init__(**kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict(
-            {
-                'image': tfds.features.Image(shape=self._shape, encoding_format='png'),
-                'box': tfds.features.Tensor(shape=(4,), dtype=np.int32),
-                'name': tfds.features.Text(),
-                'label': tfds.features.Scalar(dtype=np.int32),
-            }
-        )
-        return tfds.core.DatasetInfo(
-            builder=self, description=self._description, features=features, disable_shuffling=True
-        )
-
-    def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(records) for split, records in self._splits.items()}
-
-    def _generate_examples(self, records):
-        for key, record in enumerate(records):
-            box = np.asarray(record.box, np.int32)
-            yield key, {'image': _png(record.pixels), 'box': box, 'name': record.name, 'label': record.label}
-
-
-class RecordReader:
-    """`Images` of one prepared split, decoded at each read.
-
-    Args:
-      source: of encoded examples, as ``tfds.data_source`` gives them.
-    """
-
-    def __init__(self, source):
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> ImageRecords:
-        examples = self._source.__getitems__([int(i) for i in indices])
-        images = [np.asarray(Image.open(io.BytesIO(example['image']))) for example in examples]
-        pixels = np.stack(images)
-        return ImageRecords(
-            pixels=pixels if pixels.ndim == 4 else pixels[..., None],
-            boxes=np.stack([example['box'] for example in examples]),
-            names=[example['name'].decode() for example in examples],
-            labels=_labels_of(examples),
-        )
-
-    @functools.cached_property
-    def labels(self) -> np.ndarray | None:
-        return _labels_of(self._source.__getitems__(list(range(len(self)))))
-
-    def read_all(self) -> ImageRecords:
-        """Every image of the split."""
-        return self.read(np.arange(len(self)))
-
-
 def open_records(
     name: str,
-    *,
     recipe: Mapping[str, Any],
     shape: tuple[int, int, int],
     splits: Callable[[], Mapping[str, Iterable[Record]]],
     data_dir: str | None,
-) -> Mapping[str, RecordReader]:
+) -> Mapping[str, Images]:
     """The prepared splits of a dataset of ours, which is prepared first where the cache does not hold it.
 
     A preparation is written aside and renamed when it is complete; one that was killed leaves nothing that is read, and
@@ -139,6 +52,8 @@ def open_records(
       InputError: the cache cannot be written to, or what ``splits`` raised.
       RunError: the disk is full.
     """
+    import tensorflow_datasets as tfds
+
     recipe = {'name': name, 'shape': list(shape), 'schema': SCHEMA, **recipe}
     text = json.dumps(recipe, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -150,25 +65,60 @@ def open_records(
                 _prepare(root, folder, text, shape, splits())
     builder = tfds.builder_from_directory(folder / SCHEMA)
     encoded = {'image': tfds.decode.SkipDecoding()}
-    return {split: RecordReader(builder.as_data_source(split, decoders=encoded)) for split in builder.info.splits}
+    return {split: _images(builder.as_data_source(split, decoders=encoded), shape[-1]) for split in builder.info.splits}
+
+
+def _images(source: Any, channels: int) -> Images:
+    """Those of a source of encoded examples, as ``tfds.data_source`` gives them."""
+    label_of = lambda example: None if example['label'] == NO_LABEL else int(example['label'])
+
+    def record(index: int) -> Record:
+        example = source[index]
+        name = example['name'].decode()
+        return Record(decode(example['image'], channels), example['box'], name, label_of(example))
+
+    return Images(len(source), record, lambda index: label_of(source[index]))
 
 
 def _prepare(
     root: Path, folder: Path, recipe: str, shape: tuple[int, int, int], splits: Mapping[str, Iterable[Record]]
 ) -> None:
+    import tensorflow_datasets as tfds
+
+    class Images(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+        """Stores `Record`s under ``<data_dir>/images/<config name>/<schema>``."""
+
+        VERSION = tfds.core.Version(SCHEMA)
+
+        def _info(self) -> tfds.core.DatasetInfo:
+            features = {
+                'image': tfds.features.Image(shape=shape, encoding_format='png'),
+                'box': tfds.features.Tensor(shape=(4,), dtype=np.int32),
+                'name': tfds.features.Text(),
+                'label': tfds.features.Scalar(dtype=np.int32),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self,
+                description=recipe,
+                features=tfds.features.FeaturesDict(features),
+                disable_shuffling=True,
+            )
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(records) for split, records in splits.items()}
+
+        def _generate_examples(self, records):
+            for key, (pixels, box, name, label) in enumerate(records):
+                label = NO_LABEL if label is None else label
+                yield key, {'image': _png(pixels), 'box': np.asarray(box, np.int32), 'name': name, 'label': label}
+
     for remains in folder.glob('incomplete.*'):
         shutil.rmtree(remains, ignore_errors=True)
     print(f'preparing {folder.name}, once, in {folder}', file=sys.stderr)
     try:
         with disk_errors(folder), tempfile.TemporaryDirectory() as downloads, _quiet_tfds():
-            builder = _Images(
-                shape=shape,
-                splits=splits,
-                description=recipe,
-                data_dir=str(root),
-                config=tfds.core.BuilderConfig(name=folder.name, version=SCHEMA),
-                file_format='array_record',
-            )
+            config = tfds.core.BuilderConfig(name=folder.name, version=SCHEMA)
+            builder = Images(data_dir=str(root), config=config, file_format='array_record')
             builder.download_and_prepare(download_dir=downloads)
     finally:
         with contextlib.suppress(OSError):
@@ -178,6 +128,8 @@ def _prepare(
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[None]:
     """Silences what tfds says about downloads, which there are none of, and about configs of one's own."""
+    import tensorflow_datasets as tfds
+
     logger = logging.getLogger('absl')
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -188,11 +140,6 @@ def _quiet_tfds() -> Iterator[None]:
     finally:
         logger.setLevel(level)
         tfds.enable_progress_bar()
-
-
-def _labels_of(examples: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
-    labels = np.array([example['label'] for example in examples], np.int32)
-    return None if (labels == NO_LABEL).any() else labels
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from hyperinr.datasets.base import stack
+from hyperinr.datasets.base import ComputedSource
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
@@ -133,7 +133,7 @@ def draw_probe(shape: Shape, rng: np.random.Generator, num_points: int = NUM_PRO
     return points.astype(np.float32), (weight / weight.mean()).astype(np.float32)
 
 
-class ShapeSource:
+class ShapeSource(ComputedSource):
     """A `Source` of shapes.
 
     Args:
@@ -156,6 +156,7 @@ class ShapeSource:
         stream: tuple[int, int],
         kept: Callable[[int, str, Callable[[], Arrays]], Arrays] = lambda position, what, make: make(),
     ):
+        super().__init__(len(names))
         self.labels = np.asarray(labels, np.int32)
         self._shapes, self._names, self._rule, self._stream = shapes, list(names), rule, stream
 
@@ -172,28 +173,12 @@ class ShapeSource:
         self._pool = functools.lru_cache(KEPT)(pool)
         self._probe = functools.lru_cache(KEPT)(probe)
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, index: int) -> Datapoint:
-        return self._read(index, None)
-
-    def sample(self, index: int, epoch: int) -> Datapoint:
-        return self._read(index, epoch)
-
-    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
-        epochs = [None] * len(indices) if epoch is None else np.broadcast_to(epoch, len(indices)).tolist()
-        return stack([self._read(int(index), each) for index, each in zip(indices, epochs, strict=True)])
-
-    def image(self, index: int) -> np.ndarray:
-        raise ValueError('points of a solid lie on no grid; `evaluate` it on one.')
-
     def names(self, index: int) -> str:
         return self._names[index]
 
     def evaluate(self, index: int, coords: np.ndarray) -> np.ndarray:
         """The truth at any ``coords [n, 3]``: ``[n, 1]`` float32."""
-        self._check(index)
+        self.check(index)
         return values_of(self._shapes(index), coords, self._rule)
 
     def probe(self, index: int, draw: int = 0) -> Datapoint:
@@ -203,29 +188,25 @@ class ShapeSource:
           index: of the shape.
           draw: >= 0; other points for each.
         """
-        self._check(index)
+        self.check(index)
         points, values, weight = self._probe(index, draw)
-        return Datapoint(points, values, weight, np.asarray(index, np.int32), self.labels[index])
+        return self._datapoint(index, points, values, weight)
 
     def surface(self, index: int, count: int) -> np.ndarray:
         """Points ``[count, 3]`` on the surface, the same in every call."""
-        self._check(index)
+        self.check(index)
         return self._shapes(index).surface(self._random(index, SURFACE_STREAM), count)
 
     def _random(self, index: int, *further: int) -> np.random.Generator:
         return np.random.default_rng([*self._stream, index, *further])
 
-    def _check(self, index: int) -> None:
-        if not 0 <= index < len(self):
-            raise IndexError(f'position {index} lies outside a split of {len(self)} shapes.')
-
-    def _read(self, index: int, epoch: int | None) -> Datapoint:
-        self._check(index)
+    def read(self, index: int, epoch: int | None) -> Datapoint:
         points, values = self._pool(index)
         count = self._rule.num_points
         rows = np.arange(count)
         if epoch is not None:
             rows = self._random(index, epoch + 1).choice(len(points), count, replace=False)
-        return Datapoint(
-            points[rows], values[rows], np.ones(count, np.float32), np.asarray(index, np.int32), self.labels[index]
-        )
+        return self._datapoint(index, points[rows], values[rows], np.ones(count, np.float32))
+
+    def _datapoint(self, index: int, points: np.ndarray, values: np.ndarray, weight: np.ndarray) -> Datapoint:
+        return Datapoint(points, values, weight, np.asarray(index, np.int32), self.labels[index])

@@ -15,6 +15,11 @@ REACH = 0.9
 Distance = Callable[[np.ndarray], np.ndarray]
 
 
+def _outside(beyond: np.ndarray) -> np.ndarray:
+    """Distance ``[n]`` to a body of perpendicular faces, from how far the points lie beyond each face, ``[n, k]``."""
+    return np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0)
+
+
 def _sphere(rng: np.random.Generator) -> tuple[Distance, float]:
     radius = rng.uniform(0.3, 0.7)
     return lambda p: np.linalg.norm(p, axis=1) - radius, radius
@@ -23,21 +28,14 @@ def _sphere(rng: np.random.Generator) -> tuple[Distance, float]:
 def _box(rng: np.random.Generator) -> tuple[Distance, float]:
     half = rng.uniform(0.2, 0.5, 3)
 
-    def distance(p: np.ndarray) -> np.ndarray:
-        beyond = np.abs(p) - half
-        return np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0)
-
-    return distance, float(np.linalg.norm(half))
+    return lambda p: _outside(np.abs(p) - half), float(np.linalg.norm(half))
 
 
 def _torus(rng: np.random.Generator) -> tuple[Distance, float]:
     ring = rng.uniform(0.35, 0.55)
     tube = rng.uniform(0.1, 0.25)
 
-    def distance(p: np.ndarray) -> np.ndarray:
-        return np.hypot(np.hypot(p[:, 0], p[:, 1]) - ring, p[:, 2]) - tube
-
-    return distance, ring + tube
+    return lambda p: np.hypot(np.hypot(p[:, 0], p[:, 1]) - ring, p[:, 2]) - tube, ring + tube
 
 
 def _capsule(rng: np.random.Generator) -> tuple[Distance, float]:
@@ -53,10 +51,7 @@ def _capsule(rng: np.random.Generator) -> tuple[Distance, float]:
 def _cylinder(rng: np.random.Generator) -> tuple[Distance, float]:
     half, radius = rng.uniform(0.2, 0.5), rng.uniform(0.2, 0.5)
 
-    def distance(p: np.ndarray) -> np.ndarray:
-        beyond = np.stack([np.hypot(p[:, 0], p[:, 1]) - radius, np.abs(p[:, 2]) - half], axis=1)
-        return np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0)
-
+    distance = lambda p: _outside(np.stack([np.hypot(p[:, 0], p[:, 1]) - radius, np.abs(p[:, 2]) - half], axis=1))
     return distance, float(np.hypot(half, radius))
 
 
@@ -135,8 +130,7 @@ def solids(
       InputError: a wrong argument.
     """
     del data_dir
-    counts = {'train': num_train, 'validation': num_validation, 'test': num_test}
-    check_counts('solids', counts)
+    counts = check_counts('solids', num_train, num_validation, num_test)
     check_seed('solids', seed)
     rule = check_rule('solids', PointRule(num_points, near_fraction, near_distance, quantity, truncation))
     families = list(FAMILIES)

@@ -1,19 +1,17 @@
 """Any image dataset of tensorflow_datasets, read from the folder that `hyperinr prepare NAME` wrote."""
 
-import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hyperinr.datasets import images
 from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.cache import cache_folder
-from hyperinr.datasets.image_datasets import image_spec
-from hyperinr.datasets.image_source import ImageRecords, ImageSource
+from hyperinr.datasets.image_source import Images, Record, fitted_record, image_dataset
+from hyperinr.datasets.images import decode
 from hyperinr.errors import InputError
 
 __all__ = ['tfds_images']
@@ -64,81 +62,24 @@ def tfds_images(
             )
         resolution = (height, width)
     shape = check_resolution('tfds_images', resolution)
-    encoded = {image_key: tfds.decode.SkipDecoding()}
     num_labels = getattr(dict(builder.info.features.items()).get('label'), 'num_classes', None)
-    sources = {}
-    for split, part in _split_names(name, list(builder.info.splits)).items():
-        label = f'{name} {part}'
-        reader = _Reader(
-            builder.as_data_source(part, decoders=encoded),
-            image_key,
-            shape,
-            channels,
-            label,
-            labelled=num_labels is not None,
-        )
-        sources[split] = ImageSource(
-            reader.read(np.arange(len(reader))) if in_memory else reader,
-            shape=shape,
-            augment=augment and split == 'train',
-            seed=seed,
-        )
-    spec = image_spec(name, shape, channels, num_datapoints=len(sources['train']), num_labels=num_labels)
-    return Dataset(spec, sources)
 
+    def images(part: str) -> Images:
+        source = builder.as_data_source(part, decoders={image_key: tfds.decode.SkipDecoding()})
+        label_of = lambda example: None if num_labels is None else int(example['label'])
 
-class _Reader:
-    """`hyperinr.datasets.image_source.Images` of one split, letterboxed at each read."""
+        def record(index: int) -> Record:
+            example = source[index]
+            return fitted_record(
+                decode(example[image_key], channels), shape, f'{name} {part} {index}', label_of(example)
+            )
 
-    def __init__(
-        self,
-        source: Any,
-        image_key: str,
-        resolution: tuple[int, int],
-        channels: int,
-        label: str,
-        *,
-        labelled: bool,
-    ):
-        self._source = source
-        self._image_key = image_key
-        self._resolution = resolution
-        self._channels = channels
-        self._label = label
-        self._labelled = labelled
+        return Images(len(source), record, lambda index: None if num_labels is None else label_of(source[index]))
 
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> ImageRecords:
-        pixels = np.empty((len(indices), *self._resolution, self._channels), np.uint8)
-        boxes = np.empty((len(indices), 4), np.int32)
-        for row, index in enumerate(indices):
-            image = self._decode(int(index))
-            if image.shape == pixels.shape[1:]:
-                pixels[row], boxes[row] = image, (0, 0, *self._resolution)
-            else:
-                boxed = images.letterbox(image.astype(np.float32) / 255, self._resolution)
-                pixels[row], boxes[row] = images.quantise(boxed.image), boxed.box
-        names = [f'{self._label} {index}' for index in indices]
-        return ImageRecords(pixels, boxes, names, self._labels_at(indices))
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        return self._labels_at(range(len(self)))
-
-    def _labels_at(self, indices: Iterable[int]) -> np.ndarray | None:
-        if not self._labelled:
-            return None
-        return np.array([self._source[int(index)]['label'] for index in indices], np.int32)
-
-    def _decode(self, index: int) -> np.ndarray:
-        """``[H, W, C]`` uint8."""
-        from PIL import Image
-
-        with Image.open(io.BytesIO(self._source[index][self._image_key])) as opened:
-            image = np.asarray(opened.convert('RGB' if self._channels == 3 else 'L'))
-        return image if image.ndim == 3 else image[..., None]
+    splits = {split: images(part) for split, part in _split_names(name, list(builder.info.splits)).items()}
+    return image_dataset(
+        name, splits, (*shape, channels), augment=augment, seed=seed, in_memory=in_memory, num_labels=num_labels
+    )
 
 
 def _prepared_folder(name: str, data_dir: str | None) -> Path:
@@ -147,7 +88,8 @@ def _prepared_folder(name: str, data_dir: str | None) -> Path:
     if data_dir is None:
         roots += [Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()]
     for root in roots:
-        found = [info.parent for info in (root / name).glob('**/dataset_info.json') if not _is_incomplete(info)]
+        found = [info.parent for info in (root / name).glob('**/dataset_info.json')]
+        found = [folder for folder in found if not folder.name.startswith('incomplete.')]
         configs = sorted({str(folder.parent.relative_to(root)) for folder in found})
         if len(configs) > 1:
             raise InputError(
@@ -156,10 +98,6 @@ def _prepared_folder(name: str, data_dir: str | None) -> Path:
         if found:
             return max(found, key=lambda folder: tuple(int(n) for n in folder.name.split('.') if n.isdigit()))
     raise InputError(f'{name} is not prepared in {" or ".join(map(str, roots))}: hyperinr prepare {name}.')
-
-
-def _is_incomplete(info: Path) -> bool:
-    return info.parent.name.startswith('incomplete.')
 
 
 def _image_shape(name: str, features: Any, image_key: str) -> tuple[int | None, int | None, int]:

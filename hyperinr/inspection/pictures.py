@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hyperinr.datasets.images import to_rgb
 from hyperinr.errors import InputError
 from hyperinr.files import replacing
 from hyperinr.training.evaluation import Example
@@ -15,13 +16,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ['draw_comparison', 'draw_curves', 'draw_errors', 'draw_fit', 'error_map']
+__all__ = [
+    'draw_comparison',
+    'draw_curves',
+    'draw_errors',
+    'draw_fit',
+    'error_map',
+    'logarithmic',
+    'new_axes',
+    'new_figure',
+    'save_figure',
+    'show_image',
+]
 
 COLORS = {'generated': 'tab:blue', 'random': 'tab:orange', 'constant': 'tab:green'}
 LABELS = {'generated': 'generated weights', 'random': 'random start', 'constant': 'learned constant start'}
 
 
-def _figure(width: float, height: float) -> 'Figure':
+def new_figure(width: float, height: float) -> 'Figure':
     """A figure (inches) that draws without a display and leaves the user's matplotlib as it is."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,23 +45,37 @@ def _figure(width: float, height: float) -> 'Figure':
     return figure
 
 
-def _save(figure: 'Figure', path: str | os.PathLike) -> Path:
+def new_axes(width: float, height: float, xlabel: str, ylabel: str = '') -> tuple['Figure', 'Axes']:
+    """Return a figure (inches) and the one plot in it, which has a grid."""
+    figure = new_figure(width, height)
+    axes = figure.subplots()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def save_figure(figure: 'Figure', path: str | os.PathLike) -> Path:
+    """Writes a figure, whole or not at all; the suffix of ``path`` says its format."""
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)
 
 
-def _show(axes: 'Axes', image: np.ndarray, title: str, **options: Any) -> None:
+def show_image(axes: 'Axes', image: np.ndarray, title: str, **options: Any) -> None:
+    """Draws an image ``[H, W]`` or ``[H, W, 3]`` with a small title; ``options`` are matplotlib's ``imshow``'s."""
     axes.imshow(image, interpolation='nearest', **options)
     axes.set_title(title, fontsize=8)
     axes.set_axis_off()
 
 
-def _unit(image: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
-    """Data range -> [0, 1], clipped; one channel or other than three is shown grey (the mean)."""
-    low, high = data_range
-    image = np.clip((image - low) / (high - low), 0, 1)
-    return image if image.shape[-1] == 3 else np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+def logarithmic(axes: 'Axes') -> None:
+    """Makes the horizontal axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import LogLocator
+
+    axes.set_xscale('log')
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter('{x:g}')
+    axes.minorticks_off()
 
 
 def error_map(example: Example, caption: str) -> np.ndarray:
@@ -66,12 +92,12 @@ def error_map(example: Example, caption: str) -> np.ndarray:
     return np.where(example.weight > 0, error, 0)
 
 
-def _rows(examples: Sequence[Example], draw: Callable[[np.ndarray, Example], None], height: float) -> 'Figure':
+def _rows(examples: Sequence[Example], draw: Callable[[np.ndarray, Example], None]) -> 'Figure':
     columns = 1 + len(examples[0].reconstructions)
-    figure = _figure(2.0 * columns, height * len(examples))
+    figure = new_figure(2.0 * columns, 2.3 * len(examples))
     panels = figure.subplots(len(examples), columns, squeeze=False)
     for row, example in zip(panels, examples, strict=True):
-        _show(row[0], _unit(example.original, example.data_range), f'original\n{example.name}')
+        show_image(row[0], to_rgb(example.original, example.data_range), f'original\n{example.name}')
         draw(row[1:], example)
     return figure
 
@@ -89,9 +115,9 @@ def draw_comparison(path: str | os.PathLike, examples: Sequence[Example]) -> Pat
 
     def draw(row: np.ndarray, example: Example) -> None:
         for axes, (caption, image) in zip(row, example.reconstructions.items(), strict=True):
-            _show(axes, _unit(image, example.data_range), f'{caption}\n{example.psnr_db[caption]:.1f} dB')
+            show_image(axes, to_rgb(image, example.data_range), f'{caption}\n{example.psnr_db[caption]:.1f} dB')
 
-    return _save(_rows(examples, draw, 2.3), path)
+    return save_figure(_rows(examples, draw), path)
 
 
 def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
@@ -105,11 +131,13 @@ def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
     def draw(row: np.ndarray, example: Example) -> None:
         for axes, caption in zip(row, example.reconstructions, strict=True):
             error = error_map(example, caption)
-            _show(axes, error, f'{caption}\nlargest {error.max():.3g}', cmap='magma', vmin=0, vmax=max(largest, 1e-12))
+            show_image(
+                axes, error, f'{caption}\nlargest {error.max():.3g}', cmap='magma', vmin=0, vmax=max(largest, 1e-12)
+            )
 
-    figure = _rows(examples, draw, 2.3)
+    figure = _rows(examples, draw)
     figure.suptitle(f'error of each pixel, black 0 to white {largest:.3g}', fontsize=9)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -122,9 +150,7 @@ def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]
     Raises:
       InputError: no matplotlib, or no permission to write.
     """
-    figure = _figure(9.0, 3.6)
-    from matplotlib.ticker import LogLocator
-
+    figure = new_figure(9.0, 3.6)
     by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
     for name, curve in curves.items():
         color = COLORS.get(name)
@@ -139,17 +165,13 @@ def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]
     steps = sorted({step for curve in curves.values() for step in curve['steps']})
     by_steps.set_xticks(steps, [str(step) for step in steps])
     by_steps.minorticks_off()
-    by_steps.set_xlabel('fine-tuning steps')
-    by_steps.set_ylabel('PSNR (dB)')
+    by_steps.set(xlabel='fine-tuning steps', ylabel='PSNR (dB)')
     by_steps.legend(fontsize=8)
-    by_seconds.set_xscale('log')
-    by_seconds.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    by_seconds.xaxis.set_major_formatter('{x:g}')
-    by_seconds.minorticks_off()
+    logarithmic(by_seconds)
     by_seconds.set_xlabel('milliseconds for each datapoint')
     for axes in (by_steps, by_seconds):
         axes.grid(alpha=0.3)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_fit(path: str | os.PathLike, psnr_db: np.ndarray) -> Path:
@@ -158,10 +180,6 @@ def draw_fit(path: str | os.PathLike, psnr_db: np.ndarray) -> Path:
     Raises:
       InputError: no matplotlib, or no permission to write.
     """
-    figure = _figure(5.0, 3.2)
-    axes = figure.subplots()
+    figure, axes = new_axes(5.0, 3.2, 'steps', 'PSNR (dB)')
     axes.plot(np.arange(len(psnr_db)), psnr_db)
-    axes.set_xlabel('steps')
-    axes.set_ylabel('PSNR (dB)')
-    axes.grid(alpha=0.3)
-    return _save(figure, path)
+    return save_figure(figure, path)

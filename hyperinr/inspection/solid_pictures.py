@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperinr.inspection.pictures import _figure, _save
+from hyperinr.inspection.pictures import new_figure, save_figure
 from hyperinr.neural_datasets.surfaces import Surface
 
 __all__ = ['draw_surfaces']
@@ -29,7 +29,7 @@ def draw_surfaces(surfaces: Mapping[str, Surface], path: str | os.PathLike, *, n
 
     columns = min(num_columns, len(surfaces))
     rows = -(-len(surfaces) // columns)
-    figure = _figure(2.2 * columns, 2.4 * rows)
+    figure = new_figure(2.2 * columns, 2.4 * rows)
     for number, (caption, surface) in enumerate(surfaces.items()):
         axes = figure.add_subplot(rows, columns, number + 1, projection='3d')
         triangles = surface.vertices[surface.faces]
@@ -38,8 +38,7 @@ def draw_surfaces(surfaces: Mapping[str, Surface], path: str | os.PathLike, *, n
         shade = 0.35 + 0.6 * np.clip(normal / np.where(length > 0, length, 1) @ LIGHT, 0, 1)
         colors = shade[:, None] * np.array([0.55, 0.7, 0.95])
         axes.add_collection(Poly3DCollection(triangles, facecolors=colors))
-        axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
-        axes.set_box_aspect((1, 1, 1))
+        axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1), box_aspect=(1, 1, 1))
         axes.set_axis_off()
         axes.set_title(caption, fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)

@@ -62,16 +62,14 @@ def psnr_summary(store: NeuralDataset) -> dict[str, Any]:
 
 def tensor_statistics(store: NeuralDataset, rows: np.ndarray) -> list[TensorStatistics]:
     """Statistics of every tensor over the INRs at ``rows``."""
-    weights = store.weights(rows).astype(np.float64)
-    found, begin = [], 0
-    for path, size in zip(store.description.weights.paths, store.description.weights.sizes, strict=True):
-        part = weights[:, begin : begin + size]
-        between = float(np.sqrt(np.mean(part.var(axis=0))))
-        found.append(
-            TensorStatistics(path, float(part.mean()), float(part.std()), float(part.min()), float(part.max()), between)
-        )
-        begin += size
-    return found
+    spec = store.description.weights
+    parts = np.split(store.weights(rows).astype(np.float64), np.cumsum(spec.sizes)[:-1], axis=1)
+
+    def statistics(path: str, part: np.ndarray) -> TensorStatistics:
+        found = (part.mean(), part.std(), part.min(), part.max(), np.sqrt(part.var(axis=0).mean()))
+        return TensorStatistics(path, *map(float, found))
+
+    return [statistics(path, part) for path, part in zip(spec.paths, parts, strict=True)]
 
 
 def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,5 @@
 """A search at a glance: one HTML page that holds its pictures and every trial."""
 
-import base64
-import html
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -10,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperinr.files import replacing
-from hyperinr.inspection.pictures import _figure
-from hyperinr.inspection.store_report import PAGE, _table
+from hyperinr.inspection.page import render
+from hyperinr.inspection.pictures import logarithmic, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +26,7 @@ def check_drawing() -> None:
     Raises:
       InputError: matplotlib is missing.
     """
-    _figure(1.0, 1.0)
+    new_figure(1.0, 1.0)
 
 
 def write_page(
@@ -62,47 +59,28 @@ def write_page(
     Raises:
       InputError: no matplotlib, or no permission to write.
     """
-    parts = []
-    for name, figure in (
-        ('Trials', _draw_history(rows, objective, maximize)),
-        ('Training', _draw_reports(rows, objective, best)),
-        ('Parameters', _draw_parameters(rows, objective, kinds, best)),
-        ('Importance', _draw_importance(importance) if importance else None),
-    ):
-        if figure is not None:
-            parts.append(f'<h2>{name}</h2>{_embedded(figure, name)}')
-    bindings = list(dict.fromkeys(name for row in rows for name in row['drawn']))
-    order = sorted(rows, key=lambda row: _rank(row['value'], maximize))
-    cells = [
-        (
-            str(row['number']),
-            row['state'],
-            '' if row['value'] is None else f'{row["value"]:.6g}',
-            *(_short(row['drawn'].get(name, '')) for name in bindings),
-            f'{row["seconds"]:.1f}',
-            row['reason'] or '',
-        )
-        for row in order
-    ]
-    parts.append('<h2>All trials</h2>' + _table(cells, ('trial', 'state', objective, *bindings, 'seconds', 'reason')))
-    with replacing(path) as temporary:
-        temporary.write_text(PAGE.format(title=html.escape(title), body='\n'.join(parts)), encoding='utf-8')
-    return Path(path)
+    drawn = {
+        'Trials': _draw_history(rows, objective, maximize),
+        'Training': _draw_reports(rows, objective, best),
+        'Parameters': _draw_parameters(rows, objective, kinds, best),
+        'Importance': _draw_importance(importance) if importance else None,
+    }
+    worse = lambda row: np.inf if row['value'] is None else (-row['value'] if maximize else row['value'])
+    return render(
+        path,
+        'sweep.html',
+        title=title,
+        objective=objective,
+        pictures={name: _png(figure) for name, figure in drawn.items() if figure is not None},
+        bindings=list(dict.fromkeys(name for row in rows for name in row['drawn'])),
+        rows=sorted(rows, key=worse),
+    )
 
 
-def _rank(value: float | None, maximize: bool) -> float:
-    return np.inf if value is None else (-value if maximize else value)
-
-
-def _short(value: Any) -> str:
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
-
-
-def _embedded(figure: 'Figure', name: str) -> str:
+def _png(figure: 'Figure') -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{name}" src="data:image/png;base64,{data}">'
+    return buffer.getvalue()
 
 
 def _complete(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -114,8 +92,7 @@ def _draw_history(rows: Sequence[Mapping[str, Any]], objective: str, maximize: b
 
     complete = sorted(_complete(rows), key=lambda row: row['number'])
     numbers, values = [row['number'] for row in complete], [row['value'] for row in complete]
-    figure = _figure(8.0, 3.2)
-    axes = figure.subplots()
+    figure, axes = new_axes(8.0, 3.2, 'trial', objective)
     axes.scatter(numbers, values, s=16, label='complete')
     axes.step(numbers, (np.maximum if maximize else np.minimum).accumulate(values), where='post', label='best so far')
     for state, color in (('pruned', 'tab:gray'), ('fail', 'tab:red')):
@@ -123,10 +100,7 @@ def _draw_history(rows: Sequence[Mapping[str, Any]], objective: str, maximize: b
         if left:
             axes.scatter(left, [min(values)] * len(left), s=16, marker='x', color=color, label=state)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel('trial')
-    axes.set_ylabel(objective)
     axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
     return figure
 
 
@@ -134,31 +108,25 @@ def _draw_reports(rows: Sequence[Mapping[str, Any]], objective: str, best: int) 
     curves = [row for row in rows if len(row['reports']) > 1]
     if not curves:
         return None
-    figure = _figure(8.0, 3.2)
-    axes = figure.subplots()
+    figure, axes = new_axes(8.0, 3.2, 'steps of training (orange: pruned or failed)', objective)
     for row in sorted(curves, key=lambda row: row['number'] == best):
         chosen = row['number'] == best
         color = 'tab:blue' if chosen else ('tab:gray' if row['state'] == 'complete' else 'tab:orange')
         label = f'trial {best}' if chosen else None
         steps = [int(step) for step in row['reports']]
         axes.plot(steps, list(row['reports'].values()), color=color, linewidth=2 if chosen else 0.8, label=label)
-    axes.set_xlabel('steps of training (orange: pruned or failed)')
-    axes.set_ylabel(objective)
     if any(row['number'] == best for row in curves):
         axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
     return figure
 
 
 def _draw_parameters(
     rows: Sequence[Mapping[str, Any]], objective: str, kinds: Mapping[str, str], best: int
 ) -> 'Figure':
-    from matplotlib.ticker import LogLocator
-
     complete = _complete(rows)
     bindings = list(dict.fromkeys(name for row in complete for name in row['drawn']))
     lines = -(-len(bindings) // COLUMNS)
-    figure = _figure(3.0 * COLUMNS, 2.6 * lines)
+    figure = new_figure(3.0 * COLUMNS, 2.6 * lines)
     panels = figure.subplots(lines, COLUMNS, squeeze=False).flat
     for axes, name in zip(panels, bindings, strict=False):
         with_it = [row for row in complete if name in row['drawn']]
@@ -168,10 +136,7 @@ def _draw_parameters(
         colors = ['tab:blue' if row['number'] == best else 'tab:gray' for row in with_it]
         axes.scatter(drawn, [row['value'] for row in with_it], s=14, color=colors)
         if kinds[name] == 'log':
-            axes.set_xscale('log')
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter('{x:g}')
-            axes.minorticks_off()
+            logarithmic(axes)
         axes.set_xlabel(name, fontsize=8)
         axes.grid(alpha=0.3)
     for axes in list(figure.axes)[len(bindings) :]:
@@ -181,9 +146,8 @@ def _draw_parameters(
 
 
 def _draw_importance(importance: Mapping[str, float]) -> 'Figure':
-    figure = _figure(8.0, 0.8 + 0.35 * len(importance))
-    axes = figure.subplots()
+    share = 'share of the variation among the complete trials (PED-ANOVA)'
+    figure, axes = new_axes(8.0, 0.8 + 0.35 * len(importance), share)
     names = list(importance)[::-1]
     axes.barh(names, [importance[name] for name in names])
-    axes.set_xlabel('share of the variation among the complete trials (PED-ANOVA)')
     return figure

@@ -26,6 +26,7 @@ from hyperinr.training.distributed import ALONE, Group
 from hyperinr.types import Array, Datapoint, MetaLearner, Metrics, TrainState
 
 __all__ = [
+    'GIBIBYTE',
     'STOP',
     'CompiledUpdate',
     'available_memory',

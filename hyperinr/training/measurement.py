@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from hyperinr import metrics
+from hyperinr.datasets.base import evenly_spaced
 from hyperinr.errors import InputError
 from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.training.model import Model
@@ -56,7 +57,7 @@ def select(source: Any, num_datapoints: int) -> tuple[Datapoint, list[int]]:
     """
     if num_datapoints < 1 or len(source) < 1:
         raise InputError(f'nothing to measure: {num_datapoints} datapoints asked of a split of {len(source)}.')
-    positions = np.linspace(0, len(source) - 1, min(num_datapoints, len(source))).round().astype(int).tolist()
+    positions = evenly_spaced(len(source), num_datapoints).tolist()
     chosen = [source[position] for position in positions]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen), positions
 

@@ -1,20 +1,28 @@
-"""The first rung, on real pictures with one mistake each."""
+"""The first stage, on real pictures with one mistake each."""
 
 import numpy as np
 import pytest
 
 from hyperinr import coordinates
 from hyperinr.checking import layout
-from hyperinr.checking.data import look_at_data, typical
-from hyperinr.checking.sheet import ABOVE, BELOW, CELL, GAP, HIDDEN, NOT_FINITE, sheet
+from hyperinr.checking.data import check_data, read_splits, typical
+from hyperinr.checking.findings import Stage
+from hyperinr.checking.picture import ABOVE, BELOW, CELL, GAP, HIDDEN, NOT_FINITE, picture_of
 from hyperinr.datasets.base import Dataset
 from hyperinr.types import Datapoint, DatasetSpec
-from tests.checking.planted import Faulty, faulty_images
+from tests.checking.mutations import Faulty, faulty_images
+
+
+def checked(dataset):
+    """The first stage of this dataset."""
+    stage = Stage(1, 'the data')
+    check_data(dataset, read_splits(dataset), stage)
+    return stage
 
 
 def codes(dataset):
     """Codes of the problems, and of the notes."""
-    findings = look_at_data(dataset).findings
+    findings = checked(dataset).findings
     return tuple([finding.code for finding in findings if finding.is_problem is kind] for kind in (True, False))
 
 
@@ -55,13 +63,13 @@ def test_pictures_that_are_all_the_same():
 def test_an_empty_split():
     dataset = faulty_images()
     none = Faulty([], lambda datapoint: datapoint)
-    found = look_at_data(dataset._replace(splits={**dataset.splits, 'validation': none}))
+    found = checked(dataset._replace(splits={**dataset.splits, 'validation': none}))
     assert [finding.code for finding in found.findings] == ['data.empty']
     assert "'validation'" in found.findings[0].message
 
 
 def test_a_message_names_the_datapoint_the_pixel_and_how_many():
-    (finding,) = look_at_data(faulty_images(fault='NaN pixel')).findings
+    (finding,) = checked(faulty_images(fault='NaN pixel')).findings
     assert "datapoint 5 of 'train' (train noise 5)" in finding.message
     assert 'pixel (0, 7)' in finding.message
     assert finding.numbers['point'] == 7
@@ -77,7 +85,7 @@ def test_what_a_masked_point_holds_is_out_of_nobodys_range():
         values[:9], weight[:9] = 7.0, 0.0
         return datapoint._replace(values=values, weight=weight)
 
-    found = look_at_data(Dataset(dataset.spec, {name: Faulty(each, hide) for name, each in dataset.splits.items()}))
+    found = checked(Dataset(dataset.spec, {name: Faulty(each, hide) for name, each in dataset.splits.items()}))
     assert not found.findings
     assert found.numbers['largest'] <= 1
 
@@ -85,12 +93,12 @@ def test_what_a_masked_point_holds_is_out_of_nobodys_range():
 @pytest.mark.parametrize('shape', [(5, 7), (6, 6), (9,), (3, 4, 5)])
 def test_right_coordinates_are_right_and_every_exchange_of_axes_is_found(shape):
     coords = coordinates.grid(shape)
-    assert layout.check_coordinates(coords, shape) is None
+    assert layout.check_coordinates(coords, shape, 'it') is None
     for turned in ([1, 0], [2, 1, 0], [1, 0, 2]):
         if len(turned) == len(shape):
-            assert layout.check_coordinates(coords[:, turned], shape).code == 'data.transposed_grid'
-    assert layout.check_coordinates(-coords, shape).code == 'data.wrong_grid'
-    assert layout.check_coordinates(coords / 2, shape).numbers['largest_difference'] == pytest.approx(
+            assert layout.check_coordinates(coords[:, turned], shape, 'it').code == 'data.transposed_grid'
+    assert layout.check_coordinates(-coords, shape, 'it').code == 'data.wrong_grid'
+    assert layout.check_coordinates(coords / 2, shape, 'it').numbers['largest_difference'] == pytest.approx(
         np.abs(coords).max() / 2
     )
 
@@ -116,9 +124,9 @@ def test_noise_and_stripes_are_no_wrong_order(channels):
 
 def test_the_typical_datapoint_has_the_median_spread():
     dataset = faulty_images()
-    look = look_at_data(dataset)
-    spreads = sorted(float(each.datapoint.values.std()) for each in look.seen)
-    assert float(typical(look.seen).datapoint.values.std()) == spreads[len(spreads) // 2]
+    seen = read_splits(dataset)['train']
+    spreads = sorted(float(each.datapoint.values.std()) for each in seen)
+    assert float(typical(seen).datapoint.values.std()) == spreads[len(spreads) // 2]
 
 
 def test_the_picture_shows_values_by_row_and_by_coordinate():
@@ -130,7 +138,7 @@ def test_the_picture_shows_values_by_row_and_by_coordinate():
     marked = whole._replace(
         values=np.array([[np.nan], [-1], [2], [0.6], [0.8], [1]]), weight=np.array([1, 1, 1, 0, 1, 1.0])
     )
-    picture = sheet([whole, turned, marked], spec)
+    picture = picture_of([whole, turned, marked], spec)
     side = CELL // 3
 
     def pixel(column, row, i, j):
@@ -149,7 +157,7 @@ def test_the_picture_shows_values_by_row_and_by_coordinate():
 def test_scattered_points_are_drawn_where_they_lie():
     coords = np.array([[-0.99, -0.99, 0.0], [0.99, -0.99, 0.0], [-0.99, 0.99, 0.9]])
     spec = DatasetSpec('three', None, 3, 3, 1, (0.0, 1.0))
-    picture = sheet([Datapoint(coords, np.zeros((3, 1)), np.ones(3), np.int32(0))], spec)
+    picture = picture_of([Datapoint(coords, np.zeros((3, 1)), np.ones(3), np.int32(0))], spec)
     inside = picture[GAP:-GAP, GAP:-GAP]
     assert (inside[[0, -1], [0, 0]] == 0).all()
     assert (inside[0, -1] == 255).all()

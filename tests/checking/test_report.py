@@ -1,4 +1,4 @@
-"""What the ladder says, to people and to programs, and how it is called."""
+"""What the checks say, to people and to programs, and how they are called."""
 
 import json
 import re
@@ -9,26 +9,32 @@ import pytest
 from PIL import Image
 
 from hyperinr import checking, cli
-from hyperinr.checking import alone, ladder, single, trial
-from hyperinr.checking.findings import CODES, Rung, note, problem
+from hyperinr.checking import findings as table
+from hyperinr.checking import inr_fit, one_datapoint, program, short_run, stages
+from hyperinr.checking.findings import CODES, Stage, finding
 from hyperinr.checking.report import as_json, lines, raise_if_any
-from hyperinr.checking.short_run import _judge_rates, _same, _shifted
 from hyperinr.errors import InputError, RunError
 from hyperinr.types import Datapoint
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAN = float('nan')
-FOUND = Rung(1, 'the data', '12 points', (problem('data.empty', 'no train', 'give it some', at=np.float32(NAN)),))
-FINE = Rung(2, 'one INR alone', '30 dB', (note('data.constant', 'a few', 'leave them'),), {'psnr_db': np.float32(30)})
-UNREACHED = Rung(3, 'one datapoint', '', reached=False)
+FOUND = Stage(1, 'the data', '12 points', [finding('data.empty', split='train', at=np.float32(NAN))])
+FINE = Stage(
+    2,
+    'one INR alone',
+    '30 dB',
+    [finding('data.equal_channels', channels=3, num_datapoints=5)],
+    {'psnr_db': np.float32(30)},
+)
+UNREACHED = Stage(3, 'one datapoint', '', reached=False)
 
 
 def test_lines_tell_problems_from_notes_and_what_was_not_reached():
     assert lines(FOUND)[0] == '1  FAIL  the data: 12 points (0 s)'
-    assert lines(FOUND)[1].split(maxsplit=1) == ['data.empty', 'no train. Give it some.']
+    assert lines(FOUND)[1].split(maxsplit=1) == ['data.empty', "the split 'train' holds no datapoint. Give it some."]
     assert lines(FINE)[0].startswith('2  pass  ')
-    assert 'note: a few. Leave them.' in lines(FINE)[1]
+    assert 'note: all 3 channels are equal in all 5 datapoints. Set channels' in lines(FINE)[1]
     assert lines(UNREACHED) == ['3  ----  one datapoint: not reached']
 
 
@@ -37,37 +43,32 @@ def test_json_is_plain_and_lists_the_codes_of_problems():
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert told['codes'] == ['data.empty']
     assert told['passed'] is False
-    assert [rung['outcome'] for rung in told['rungs']] == ['fail', 'pass', 'not reached']
-    assert told['rungs'][0]['findings'][0]['numbers'] == {'at': None}
-    assert told['rungs'][1]['numbers'] == {'psnr_db': 30.0}
+    assert [stage['outcome'] for stage in told['stages']] == ['fail', 'pass', 'not reached']
+    assert told['stages'][0]['findings'][0]['numbers'] == {'split': 'train', 'at': None}
+    assert told['stages'][1]['numbers'] == {'psnr_db': 30.0}
 
 
-def test_a_failed_rung_is_an_error_and_a_note_is_none():
+def test_a_failed_stage_is_an_error_and_a_note_is_none():
     raise_if_any([FINE])
-    with pytest.raises(RunError, match=r'rung 1, the data, fails: data\.empty'):
+    with pytest.raises(RunError, match=r'stage 1, the data, fails: data\.empty'):
         raise_if_any([FOUND, UNREACHED])
 
 
-def test_every_code_is_said_somewhere_and_every_one_said_is_known():
-    source = ''.join(
-        path.read_text(encoding='utf-8')
-        for path in (ROOT / 'hyperinr' / 'checking').glob('*.py')
-        if path.name != 'findings.py'
-    )
-    said = set(re.findall(r"'((?:data|fit|start|memory|training)\.[a-z_]+)'", source))
-    causes = {'training.rate_too_high', 'training.rate_too_low', 'training.diverged', 'training.stuck'}
-    assert said | causes == set(CODES)
-    documented = (ROOT / 'docs' / 'checking.md').read_text(encoding='utf-8')
-    assert [code for code in CODES if f'`{code}`' not in documented] == []
+def test_every_row_of_the_table_is_said_somewhere_and_every_one_said_is_a_row():
+    sources = (path.read_text(encoding='utf-8') for path in (ROOT / 'hyperinr' / 'checking').glob('*.py'))
+    said = set(re.findall(r"'((?:data|fit|start|memory|training)\.[a-z_]+(?:/[a-z]+)?)'", ''.join(sources)))
+    causes = {'training.rate_too_high', 'training.rate_too_low', 'training.diverged'}
+    assert said | causes == set(table.TABLE)
+    assert {name.partition('/')[0] for name in table.TABLE} == set(CODES)
 
 
 @pytest.mark.parametrize(
     'options',
     [
-        {'rungs': ()},
-        {'rungs': (2, 1)},
-        {'rungs': (1, 5)},
-        {'rungs': (1, 1)},
+        {'stages': ()},
+        {'stages': (2, 1)},
+        {'stages': (1, 5)},
+        {'stages': (1, 1)},
         {'target_psnr_db': NAN},
         {'memory_gib': 0.0},
         {'memory_gib': NAN},
@@ -75,14 +76,15 @@ def test_every_code_is_said_somewhere_and_every_one_said_is_known():
     ],
 )
 def test_options_that_cannot_be_are_refused(options):
-    with pytest.raises(InputError, match=r'rungs|target|memory|updates'):
+    with pytest.raises(InputError, match=r'stages|target|memory|updates'):
         checking.Options(**options).checked()
 
 
 @pytest.mark.parametrize(
     ('arguments', 'part'),
     [
-        (('experiment/photo_patches_siren.gin', '--rungs', '2', '7'), 'rungs'),
+        (('experiment/photo_patches_siren.gin', '--stages', '2', '7'), 'stages'),
+        (('experiment/photo_patches_siren.gin', '--rungs', '0'), 'stages'),
         (('experiment/photo_patches_siren.gin', '--memory', '-3'), 'memory'),
         (('experiment/photo_patches_siren.gin', '--target', 'high'), "'high'"),
         (('experiment/image_folder_siren.gin', '-p', "image_folder.path='nowhere'"), 'nowhere'),
@@ -101,17 +103,17 @@ def test_a_wrong_call_is_one_line_and_writes_nothing(arguments, part, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-def course(psnr_db, *, gradient_norm=1.0):
-    """A course with this PSNR in each update."""
+def training(psnr_db, *, gradient_norm=1.0):
+    """A training with this PSNR in each update."""
     values = np.asarray(psnr_db, np.float64)
     metrics = {'psnr_db': values, 'gradient_norm': np.full(len(values), gradient_norm)}
-    return trial.Course(None, metrics, np.zeros(len(values)), np.zeros(len(values)))
+    return program.Training(None, metrics, np.zeros(len(values)), np.zeros(len(values)))
 
 
-def test_the_score_of_a_course_is_its_last_updates_or_nothing():
-    assert trial.score(course([0, 0, 10, 11, 12, 13, 14])) == 12
-    assert trial.score(course([10, 20, NAN])) == -np.inf
-    assert trial.score(course([10, 20], gradient_norm=np.inf)) == -np.inf
+def test_the_score_of_a_training_is_its_last_updates_or_nothing():
+    assert training([0, 0, 10, 11, 12, 13, 14]).score_db == 12
+    assert training([10, 20, NAN]).score_db == -np.inf
+    assert training([10, 20], gradient_norm=np.inf).score_db == -np.inf
 
 
 @pytest.mark.parametrize(
@@ -127,17 +129,17 @@ def test_the_score_of_a_course_is_its_last_updates_or_nothing():
         ({1.0: 15.2, 0.1: 15, 0.01: 15, 10.0: 15}, 'stuck'),
     ],
 )
-def test_the_cause_follows_from_courses_at_other_steps(ends, cause):
+def test_the_cause_follows_from_trainings_at_other_steps(ends, cause):
     asked = []
 
-    def course_at(factor):
+    def training_at(factor):
         asked.append(factor)
-        return course([ends[factor]] * 5)
+        return training([ends[factor]] * 5)
 
-    found, scores = single.name_cause(15.0, course([ends[1.0]] * 5), course_at, 1.0)
+    found, scores = one_datapoint.name_cause(15.0, training([ends[1.0]] * 5), training_at, 1.0)
     assert found == cause
     assert set(scores) == {1.0, *asked}
-    # Longer steps cost a course more, and are tried only where nothing is learned.
+    # Longer steps cost a training more, and are tried only where nothing is learned.
     assert (10.0 in asked) == (10.0 in ends)
 
 
@@ -152,11 +154,11 @@ def test_the_cause_follows_from_courses_at_other_steps(ends, cause):
     ],
 )
 def test_steps_that_go_too_far_are_told_from_steps_that_only_do_not_help(ends, found):
-    finding = single._inner_rates({factor: np.array([10.0, end]) for factor, end in ends.items()})
-    assert (finding is not None) == found
-    if found:
-        assert finding.code == 'start.inner_rate_too_high'
-    assert single._inner_rates({factor: np.array([10.0]) for factor in ends}) is None
+    stage = Stage(3, 'one datapoint')
+    curves = {factor: np.array([10.0, end]) for factor, end in ends.items()}
+    assert one_datapoint.check_inner_rates(curves, stage) == found
+    assert [each.code for each in stage.findings] == (['start.inner_rate_too_high'] if found else [])
+    assert not one_datapoint.check_inner_rates({factor: np.array([10.0]) for factor in ends}, stage)
 
 
 @pytest.mark.parametrize(
@@ -165,67 +167,70 @@ def test_steps_that_go_too_far_are_told_from_steps_that_only_do_not_help(ends, f
 )
 def test_step_sizes_that_stay(after, without, found):
     rates = lambda value: {'layer_0': {'w': np.full((1, 2, 3), value), 'b': np.zeros((1, 3))}}
-    assert [each.code for each in _judge_rates(rates(0.1), rates(after), without, {})] == found
+    stage = Stage(4, 'a short run')
+    short_run.check_rates(rates(0.1), rates(after), without, stage)
+    assert [each.code for each in stage.findings] == found
+    assert stage.numbers['median_rate'] == pytest.approx(after)
 
 
 def test_modules_are_named_by_their_paths_and_shifted_one_by_one():
     params = {'heads': {'head_0': {'w': np.zeros((2, 3)), 'b': np.zeros(3)}, 'head_1': {'w': np.zeros(4)}}}
     params['rates'] = np.zeros(2)
-    assert {name: len(leaves) for name, leaves in trial.modules(params).items()} == {
+    assert {name: len(leaves) for name, leaves in program.modules(params).items()} == {
         'heads/head_0': 2,
         'heads/head_1': 1,
         'rates': 1,
     }
-    shifted = _shifted(params, 'heads/head_0')
-    assert {name: float(np.mean(leaves[0])) for name, leaves in trial.modules(shifted).items()} == {
+    shifted = short_run.shifted(params, 'heads/head_0')
+    assert {name: float(np.mean(leaves[0])) for name, leaves in program.modules(shifted).items()} == {
         'heads/head_0': 1,
         'heads/head_1': 0,
         'rates': 0,
     }
-    assert _same(params, _shifted(params, 'heads/head_2'))
-    assert not _same(params, shifted)
+    assert short_run.same(params, short_run.shifted(params, 'heads/head_2'))
+    assert not short_run.same(params, shifted)
 
 
 def test_the_mean_as_a_prediction():
     values = np.array([[0.0], [1.0], [7.0]])
     datapoint = Datapoint(np.zeros((3, 2)), values, np.array([1.0, 1.0, 0.0]), np.int32(0))
-    assert alone.mean_psnr(datapoint, (0.0, 1.0)) == pytest.approx(-10 * np.log10(0.25))
-    assert alone.mean_psnr(datapoint._replace(values=np.ones((3, 1))), (0.0, 1.0)) == np.inf
+    assert inr_fit.mean_psnr(datapoint, (0.0, 1.0)) == pytest.approx(-10 * np.log10(0.25))
+    assert inr_fit.mean_psnr(datapoint._replace(values=np.ones((3, 1))), (0.0, 1.0)) == np.inf
 
 
 def test_a_large_datapoint_is_thinned_to_points_that_count():
-    points = 3 * alone.MAX_POINTS
+    points = 3 * inr_fit.MAX_POINTS
     weight = (np.arange(points) % 2).astype(np.float32)
     values = np.arange(points, dtype=np.float32)[:, None]
     large = Datapoint(np.zeros((points, 2), np.float32), values, weight, np.int32(0))
-    few = alone.some_points(large)
-    assert few.values.shape == (alone.MAX_POINTS, 1)
+    few = inr_fit.some_points(large)
+    assert few.values.shape == (inr_fit.MAX_POINTS, 1)
     assert (few.weight > 0).all()
-    assert len(set(few.values[:, 0].tolist())) == alone.MAX_POINTS
+    assert len(set(few.values[:, 0].tolist())) == inr_fit.MAX_POINTS
     small = large._replace(coords=large.coords[:9], values=values[:9], weight=weight[:9])
-    assert alone.some_points(small) is small
+    assert inr_fit.some_points(small) is small
 
 
-def test_longer_updates_make_shorter_courses():
+def test_longer_updates_make_shorter_trainings():
     dataset = type('Small', (), {'spec': tiny.make_spec()})
     learner = tiny.make_learner(dataset.spec)
     operations = learner.flops(tiny.Waves(dataset.spec, 1)[0]._replace(coords=np.zeros((4, 192, 2))))
-    assert ladder.course_length(learner, dataset, 4) == ladder.MAX_UPDATES
+    assert stages.training_length(learner, dataset, 4) == stages.MAX_UPDATES
     wanted = 40
-    heavy = learner._replace(flops=lambda batch: ladder.COURSE_FLOPS / wanted * len(batch.coords) / 4)
-    assert ladder.course_length(heavy, dataset, 4) == wanted
-    assert ladder.course_length(heavy, dataset, 400) == ladder.MIN_UPDATES
-    assert operations < ladder.COURSE_FLOPS / ladder.MAX_UPDATES
+    heavy = learner._replace(flops=lambda batch: stages.TRAINING_FLOPS / wanted * len(batch.coords) / 4)
+    assert stages.training_length(heavy, dataset, 4) == wanted
+    assert stages.training_length(heavy, dataset, 400) == stages.MIN_UPDATES
+    assert operations < stages.TRAINING_FLOPS / stages.MAX_UPDATES
 
 
-PLANTED = """
+MUTATED = """
 from __gin__ import dynamic_registration
 from hyperinr.training import experiment
-from tests.checking import planted
+from tests.checking import mutations
 
 include 'experiment/noise_images_siren.gin'
-experiment.experiment.dataset = @planted.faulty_images
-planted.faulty_images.fault = '{fault}'
+experiment.experiment.dataset = @mutations.faulty_images
+mutations.faulty_images.fault = '{fault}'
 """
 
 
@@ -236,14 +241,14 @@ def test_the_command_writes_its_findings_and_its_status_says_whether_all_passed(
     fault, status, codes, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)
-    Path('mine.gin').write_text(PLANTED.format(fault=fault), encoding='utf-8')
-    assert cli.main(['check', 'mine.gin', '--rungs', '1', '--json', 'found.json']) == status
+    Path('mine.gin').write_text(MUTATED.format(fault=fault), encoding='utf-8')
+    assert cli.main(['check', 'mine.gin', '--stages', '1', '--json', 'found.json']) == status
     told = json.loads(Path('found.json').read_text(encoding='utf-8'))
     assert told['codes'] == codes
-    assert [rung['rung'] for rung in told['rungs']] == [1]
+    assert [stage['stage'] for stage in told['stages']] == [1]
     with Image.open('checks/mine/data.png') as picture:
         assert picture.format == 'PNG'
     out, err = capfd.readouterr()
     assert ('1  pass' in out) == (status == 0)
     assert ('data.equal_channels' in out) == (fault == 'grey')
-    assert err == ('hyperinr: error: rung 1, the data, fails: data.not_finite.\n' if codes else '')
+    assert err == ('hyperinr: error: stage 1, the data, fails: data.not_finite.\n' if codes else '')

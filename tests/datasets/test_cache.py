@@ -18,15 +18,16 @@ PREPARE = """
 import sys, time
 import numpy as np
 from hyperinr.datasets import records
+from hyperinr.datasets.image_source import Record
 
 def slowly():
     for index in range(int(sys.argv[2])):
         time.sleep(float(sys.argv[3]))
-        yield records.Record(np.full((4, 4, 3), index, np.uint8), (0, 0, 4, 4), str(index))
+        yield Record(np.full((4, 4, 3), index, np.uint8), (0, 0, 4, 4), str(index))
 
 splits = lambda: {'train': slowly()}
-readers = records.open_records('slow', recipe={}, shape=(4, 4, 3), splits=splits, data_dir=sys.argv[1])
-print('holds', len(readers['train']), readers['train'].read([2]).names)
+images = records.open_records('slow', {}, (4, 4, 3), splits, sys.argv[1])['train']
+print('holds', images.num_images, list(images.read([2]).names))
 """
 
 

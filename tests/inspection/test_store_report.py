@@ -81,7 +81,7 @@ def test_reconstructions_stand_as_their_signals_do(store, tmp_path, monkeypatch)
     from hyperinr.inspection import store_report
 
     shown = []
-    monkeypatch.setattr(store_report, '_show', lambda axes, image, title: shown.append((title, image)))
+    monkeypatch.setattr(store_report, 'show_image', lambda axes, image, title: shown.append((title, image)))
     store_report._draw_examples(store, (5, 7), default_job().signals, tmp_path / 'a.png')
     best = int(np.argmax(store.column('psnr_db')))
     signals = [source.image(i) for source in tiny_dataset().splits.values() for i in range(len(source))]

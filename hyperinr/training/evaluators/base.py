@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from hyperinr.datasets.base import Dataset, held_out
+from hyperinr.datasets.base import Dataset, evenly_spaced, held_out
 from hyperinr.errors import InputError
 from hyperinr.training.input_pipeline import Batches
 from hyperinr.training.spans import Span
@@ -105,7 +105,7 @@ def spread(subject: Subject, split: str, num_datapoints: int, *, multiple: int =
             f'an evaluator needs a datapoint: its num_datapoints is {num_datapoints}, the split {split!r} holds '
             f'{len(source)}.'
         )
-    positions = np.linspace(0, len(source) - 1, min(num_datapoints, len(source))).round().astype(np.int64)
+    positions = evenly_spaced(len(source), num_datapoints)
     batch = source.batch(np.resize(positions, -(-len(positions) // multiple) * multiple))
     return batch if split == 'train' else held_out(batch), len(positions)
 

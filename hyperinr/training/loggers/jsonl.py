@@ -12,7 +12,7 @@ import numpy as np
 from hyperinr.files import disk_errors, replacing
 from hyperinr.training.loggers.base import Logger, Record
 
-__all__ = ['FILE', 'MetricsFile', 'jsonl', 'read_metrics']
+__all__ = ['FILE', 'MetricsFile', 'jsonl', 'plain', 'read_metrics']
 
 FILE = 'metrics.jsonl'
 
@@ -56,7 +56,7 @@ class MetricsFile:
         Raises:
           RunError: the disk is full.
         """
-        line = json.dumps(_plain({'step': step, **record}), allow_nan=False)
+        line = json.dumps(plain({'step': step, **record}), allow_nan=False)
         with disk_errors(self._path):
             self._file.write(f'{line}\n')
             self._file.flush()
@@ -86,11 +86,12 @@ def _step(line: str) -> float:
         return float('inf')
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return what JSON takes: plain containers and numbers, ``None`` for a number that is not finite."""
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

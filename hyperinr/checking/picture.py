@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hyperinr.datasets.images import quantise, to_rgb
 from hyperinr.files import replacing
+from hyperinr.training.input_pipeline import RANGE_TOLERANCE
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['draw_sheet', 'sheet']
+__all__ = ['draw_datapoints', 'picture_of']
 
 CELL = 128
 """Pixels of a side of a picture, at least."""
@@ -20,20 +22,20 @@ SCATTERED = (64, 64)
 NOT_FINITE, BELOW, ABOVE, HIDDEN, PAPER = (255, 0, 255), (0, 64, 255), (255, 64, 0), (96, 128, 96), (255, 255, 255)
 
 
-def draw_sheet(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> Path:
-    """Writes `sheet` as a PNG.
+def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> Path:
+    """Writes `picture_of` as a PNG.
 
     Raises:
       InputError: no permission to write.
       RunError: the disk is full.
     """
-    picture = Image.fromarray(sheet(datapoints, spec))
+    picture = Image.fromarray(picture_of(datapoints, spec))
     with replacing(path) as temporary:
         picture.save(temporary, 'png')
     return Path(path)
 
 
-def sheet(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
+def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
     """A column for each datapoint: above, its values in rows of the stated grid; below, each at its coordinates.
 
     Where both differ, grid and coordinates contradict each other. Magenta is not finite, blue below the stated range,
@@ -54,8 +56,8 @@ def sheet(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
         cells = [_placed(colours, np.asarray(datapoint.coords), grid or SCATTERED)]
         if grid is not None and len(colours) == grid[0] * grid[1]:
             cells.insert(0, colours.reshape(*grid, 3))
-        columns.append([_enlarged(cell) for cell in cells])
-    rows = [np.concatenate([_framed(cell) for cell in row], axis=1) for row in zip(*columns, strict=True)]
+        columns.append([_framed(cell) for cell in cells])
+    rows = [np.concatenate(row, axis=1) for row in zip(*columns, strict=True)]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
@@ -64,10 +66,9 @@ def _colours(datapoint: Datapoint, spec: DatasetSpec) -> np.ndarray:
     """``[N, 3]`` uint8; one channel, or other than three, is shown grey."""
     low, high = spec.data_range
     values = np.asarray(datapoint.values, np.float64)
-    slack = 1e-4 * (high - low)
-    unit = np.clip(np.nan_to_num((values - low) / (high - low), nan=0, posinf=1, neginf=0), 0, 1)
-    rgb = unit if values.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
-    colours = np.round(255 * rgb).astype(np.uint8)
+    slack = RANGE_TOLERANCE * (high - low)
+    shown = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    colours = quantise(to_rgb(shown, spec.data_range))
     marks = (
         (np.asarray(datapoint.weight) <= 0, HIDDEN),
         ((values < low - slack).any(axis=-1), BELOW),
@@ -92,10 +93,8 @@ def _placed(colours: np.ndarray, coords: np.ndarray, shape: Sequence[int]) -> np
     return canvas
 
 
-def _enlarged(cell: np.ndarray) -> np.ndarray:
-    factor = max(1, CELL // max(cell.shape[:2]))
-    return cell.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
 def _framed(cell: np.ndarray) -> np.ndarray:
-    return np.pad(cell, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=32)
+    """Enlarged to `CELL` pixels, in a frame."""
+    factor = max(1, CELL // max(cell.shape[:2]))
+    enlarged = cell.repeat(factor, axis=0).repeat(factor, axis=1)
+    return np.pad(enlarged, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=32)

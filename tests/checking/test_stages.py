@@ -1,11 +1,11 @@
-"""The upper rungs, on small real configs: the clean ones pass, the planted mistakes are named."""
+"""The later stages, on small real configs: the clean ones pass, the mistakes are named."""
 
 from collections.abc import Sequence
 
 import pytest
 
 from hyperinr import checking
-from hyperinr.checking.findings import Rung
+from hyperinr.checking.findings import Stage
 from hyperinr.config import applied, load_config
 from hyperinr.library import compose
 from tests.tiny_runs import overrides
@@ -13,10 +13,10 @@ from tests.tiny_runs import overrides
 CONFIG = """
 from __gin__ import dynamic_registration
 from hyperinr.training import experiment
-from tests.checking import planted
+from tests.checking import mutations
 
 include 'experiment/noise_images_siren.gin'
-experiment.experiment.dataset = @planted.faulty_images
+experiment.experiment.dataset = @mutations.faulty_images
 {lines}
 """
 SMALL = (
@@ -32,18 +32,18 @@ TINY_ENCODER = ('convolutional.embedding_dims=8', 'convolutional.base_channels=4
 
 
 @pytest.fixture(scope='module')
-def climb(tmp_path_factory):
-    """``climb(bindings, lines, rungs=..., ...) -> rungs`` of the config above with these gin lines and overrides."""
+def check(tmp_path_factory):
+    """``check(bindings, lines, stages=..., ...) -> stages`` of the config above with these gin lines and overrides."""
     folder = tmp_path_factory.mktemp('configs')
 
-    def climb(
+    def check(
         bindings: Sequence[str] = (),
         lines: str = '',
         *,
         encoder: Sequence[str] = TINY_ENCODER,
         name: str = '',
         **options,
-    ) -> tuple[Rung, ...]:
+    ) -> tuple[Stage, ...]:
         if not name:
             path = folder / 'mine.gin'
             path.write_text(CONFIG.format(lines=lines), encoding='utf-8')
@@ -55,21 +55,21 @@ def climb(tmp_path_factory):
                 experiment.dataset(),
                 lambda num_steps: compose(num_steps=num_steps),
                 options=checking.Options(**{'num_updates': 40, **options}),
-                say=lambda rung: print('\n'.join(checking.lines(rung))),
+                say=lambda stage: print('\n'.join(checking.lines(stage))),
             )
 
-    return climb
+    return check
 
 
-def codes(rungs):
-    return [finding.code for rung in rungs for finding in rung.findings if finding.is_problem]
+def codes(stages):
+    return [finding.code for stage in stages for finding in stage.findings if finding.is_problem]
 
 
-def test_a_clean_config_passes_and_says_what_it_will_cost(climb):
-    rungs = climb()
-    assert codes(rungs) == []
-    assert [(rung.number, rung.passed, rung.reached) for rung in rungs] == [(n, True, True) for n in (1, 2, 3, 4)]
-    _, alone, single, short = (rung.numbers for rung in rungs)
+def test_a_clean_config_passes_and_says_what_it_will_cost(check):
+    stages = check()
+    assert codes(stages) == []
+    assert [(stage.number, stage.passed, stage.reached) for stage in stages] == [(n, True, True) for n in (1, 2, 3, 4)]
+    _, alone, single, short = (stage.numbers for stage in stages)
     assert alone['psnr_db'] > alone['target_psnr_db'] > alone['mean_psnr_db']
     assert single['psnr_db'] > single['first_psnr_db'] + 1
     assert single['alone_psnr_db'] == alone['psnr_db']
@@ -86,58 +86,58 @@ def test_a_clean_config_passes_and_says_what_it_will_cost(climb):
 @pytest.mark.parametrize(
     ('name', 'notes'), [('photo_patches_auto_decoder', []), ('photo_patches_reptile', ['training.rates_constant'])]
 )
-def test_clean_configs_of_other_methods_pass(climb, name, notes):
+def test_clean_configs_of_other_methods_pass(check, name, notes):
     name = f'experiment/{name}.gin'
-    rungs = climb(overrides(name, num_steps=500), name=name, rungs=(3, 4), num_updates=60)
-    assert codes(rungs) == []
-    assert [finding.code for rung in rungs for finding in rung.findings] == notes
+    stages = check(overrides(name, num_steps=500), name=name, stages=(3, 4), num_updates=60)
+    assert codes(stages) == []
+    assert [finding.code for stage in stages for finding in stage.findings] == notes
 
 
 PLAIN = 'meta_learner.num_steps=0'
 TABLE = 'from hyperinr import encoders\nexperiment.experiment.encoder = @encoders.table\n'
-FAULT = "planted.faulty_images.fault = '{}'"
-DEAD = 'experiment.experiment.encoder = @planted.dead_encoder'
-FROZEN = 'experiment.experiment.optimizer = @planted.partly_frozen'
+FAULT = "mutations.faulty_images.fault = '{}'"
+DEAD = 'experiment.experiment.encoder = @mutations.dead_encoder'
+FROZEN = 'experiment.experiment.optimizer = @mutations.partly_frozen'
 TEN = {
     'data scaled twice': ('data.scaled_twice', {'lines': FAULT.format('scaled twice')}),
     'transposed grid': ('data.transposed_grid', {'lines': FAULT.format('transposed grid')}),
     'omega 1': ('fit.too_smooth', {'bindings': ['siren.omega_0=1.0', 'siren.hidden_omega_0=1.0']}),
     'rate 100 times too high': (
         'training.rate_too_high',
-        {'bindings': ['adam_cosine.learning_rate=0.03'], 'rungs': (3,)},
+        {'bindings': ['adam_cosine.learning_rate=0.03'], 'stages': (3,)},
     ),
-    'dead encoder': ('training.dead_encoder', {'bindings': [PLAIN], 'lines': DEAD, 'encoder': (), 'rungs': (4,)}),
+    'dead encoder': ('training.dead_encoder', {'bindings': [PLAIN], 'lines': DEAD, 'encoder': (), 'stages': (4,)}),
     'frozen head': (
         'training.frozen_module',
-        {'bindings': [PLAIN], 'lines': TABLE + FROZEN, 'encoder': (), 'rungs': (4,)},
+        {'bindings': [PLAIN], 'lines': TABLE + FROZEN, 'encoder': (), 'stages': (4,)},
     ),
     'NaN pixel': ('data.not_finite', {'lines': FAULT.format('NaN pixel')}),
     'wrong channels': ('data.wrong_channels', {'lines': FAULT.format('one channel')}),
     'empty mask': ('data.empty_mask', {'lines': FAULT.format('empty mask')}),
     'memory too small': (
         'memory.too_small',
-        {'bindings': [PLAIN], 'lines': TABLE, 'encoder': (), 'memory_gib': 1e-5, 'rungs': (4,)},
+        {'bindings': [PLAIN], 'lines': TABLE, 'encoder': (), 'memory_gib': 1e-5, 'stages': (4,)},
     ),
 }
-"""Mistake -> the code that must name it, and how it is planted. Without ``rungs`` the whole ladder is climbed."""
+"""Mistake -> the code that must name it, and how it is made. Without ``stages`` all four run."""
 
 
 @pytest.mark.parametrize('mistake', TEN)
-def test_a_planted_mistake_is_named_and_nothing_else(climb, mistake):
-    code, planted = TEN[mistake]
-    rungs = climb(**planted)
-    assert codes(rungs) == [code]
-    failed = next(rung for rung in rungs if not rung.passed)
+def test_a_mistake_is_named_and_nothing_else(check, mistake):
+    code, changes = TEN[mistake]
+    stages = check(**changes)
+    assert codes(stages) == [code]
+    failed = next(stage for stage in stages if not stage.passed)
     assert failed.reached
-    assert not any(rung.reached for rung in rungs if rung.number > failed.number)
+    assert not any(stage.reached for stage in stages if stage.number > failed.number)
 
 
-def test_an_encoder_without_a_gradient_is_dead_too(climb):
-    lines = f"{DEAD}\nplanted.dead_encoder.kind = 'stopped'"
-    rungs = climb([PLAIN], lines, encoder=(), rungs=(4,))
-    assert codes(rungs) == ['training.dead_encoder']
-    assert 'no gradient reaches the encoder' in rungs[0].findings[0].message
+def test_an_encoder_without_a_gradient_is_dead_too(check):
+    lines = f"{DEAD}\nmutations.dead_encoder.kind = 'stopped'"
+    stages = check([PLAIN], lines, encoder=(), stages=(4,))
+    assert codes(stages) == ['training.dead_encoder']
+    assert 'no gradient reaches the encoder' in stages[0].findings[0].message
 
 
-def test_inner_steps_a_hundred_times_too_long_are_named(climb):
-    assert codes(climb(['weight_heads.initial_rate=10.0'], rungs=(3,))) == ['start.inner_rate_too_high']
+def test_inner_steps_a_hundred_times_too_long_are_named(check):
+    assert codes(check(['weight_heads.initial_rate=10.0'], stages=(3,))) == ['start.inner_rate_too_high']

@@ -1,4 +1,4 @@
-"""Mistakes to plant into real configs: factories that a gin file binds like any other part."""
+"""Mistakes to make in real configs: factories that a gin file binds like any other part."""
 
 import jax
 import jax.numpy as jnp

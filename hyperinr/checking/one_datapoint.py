@@ -1,0 +1,189 @@
+"""The third stage: the hypernetwork on a single datapoint, and the INR alone from what it then emits.
+
+Letters: ``K`` adaptation steps.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr import metrics
+from hyperinr.checking.findings import Stage
+from hyperinr.checking.inr_fit import SHARP_DB, Fit, fit_alone
+from hyperinr.checking.program import Program, Training, repeated, train
+from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
+
+__all__ = ['adapter', 'check_inner_rates', 'check_one_datapoint', 'find_rate', 'name_cause']
+
+SHORTER = (0.1, 0.01)
+"""Factors of the outer optimiser's steps. In so few updates a tenth of a good rate learns less than the rate itself.
+Where shorter steps learn more, the rate is too high."""
+LONGER = 10.0
+RATE_GAIN_DB = 3.0
+"""PSNR by which shorter steps must be ahead, half the error. At good rates it differs by less from seed to seed."""
+LEAST_GAIN_DB = 1.0
+"""PSNR that training on one datapoint must gain. From fresh weights to the mean colour alone it is several decibels."""
+ADAPTATION_LOSS_DB = 1.0
+"""PSNR that the adaptation steps of a fresh hypernetwork may lose: the outer gradient corrects as much. Steps that are
+a hundred times too long lose everything."""
+START_LOSS_DB = 3.0
+"""PSNR by which a fit from the emitted weights may end below one from a random start: two random starts differ as much.
+Beyond `inr_fit.SHARP_DB` both are fitted, and the difference says nothing. Weights with dead or saturated units, which
+no optimiser brings back, end tens of decibels below."""
+
+Adapter = Callable[[Params, float], tuple[np.ndarray, InrWeights]]
+
+
+def adapter(learner: MetaLearner, datapoint: Datapoint, data_range: tuple[float, float]) -> Adapter:
+    """Compile the adaptation to one datapoint.
+
+    Returns:
+      ``(params, factor of all step sizes) -> (PSNR [K + 1] in dB after 0, 1, ... steps, weights after the last)``.
+    """
+
+    @jax.jit
+    def adapted(params: Params, factor: Array) -> tuple[Array, InrWeights]:
+        start = learner.hypernetwork.encode(params, datapoint)
+        rates = jax.tree.map(lambda rate: factor * rate, start.rates)
+        weights, mse = learner.follow(params, start._replace(rates=rates), datapoint, learner.num_steps)
+        psnr = metrics.psnr_from_mse(jnp.maximum(mse, 1e-12), data_range)
+        return psnr, jax.tree.map(lambda leaf: leaf[-1], weights)
+
+    return lambda params, factor: jax.tree.map(np.asarray, adapted(params, jnp.float32(factor)))
+
+
+def name_cause(
+    first_db: float, usual: Training, training_at: Callable[[float], Training], least_gain_db: float
+) -> tuple[str | None, dict[float, float]]:
+    """Whether the outer rate is at fault, found by trainings with shorter and, where nothing is learned, longer steps.
+
+    Args:
+      first_db: before the training.
+      usual: the training at the rate of the config.
+      training_at: ``factor of the steps -> training``.
+      least_gain_db: that counts as learning.
+
+    Returns:
+      ``(cause, scores)``: the cause is ``'rate_too_high'``, ``'rate_too_low'``, ``'diverged'``, ``'stuck'`` or
+      ``None``; the scores are in dB by factor.
+    """
+    scores = {1.0: usual.score_db} | {factor: training_at(factor).score_db for factor in SHORTER}
+    if max(scores[factor] for factor in SHORTER) > scores[1.0] + RATE_GAIN_DB:
+        return 'rate_too_high', scores
+    if usual.diverged:
+        return 'diverged', scores
+    if scores[1.0] >= first_db + least_gain_db:
+        return None, scores
+    scores[LONGER] = training_at(LONGER).score_db
+    return ('rate_too_low' if scores[LONGER] >= first_db + least_gain_db else 'stuck'), scores
+
+
+def find_rate(
+    program: Program, batch_of: Callable[[int], Datapoint], usual: Training, stage: Stage, least_gain_db: float
+) -> tuple[str | None, str]:
+    """Adds what `name_cause` finds of trainings on these batches, unless it is that nothing helps.
+
+    Args:
+      program: prepared.
+      batch_of: number of an update -> its batch.
+      usual: the training at the rate of the config.
+      stage: has ``first_psnr_db`` among its numbers.
+      least_gain_db: that counts as learning.
+
+    Returns:
+      The cause, and in words what all trainings lead to.
+    """
+    first, updates = stage.numbers['first_psnr_db'], program.experiment.num_steps
+    training_at = lambda factor: train(program, batch_of, step_factor=factor)
+    cause, scores = name_cause(first, usual, training_at, least_gain_db)
+    stage.numbers['psnr_db_at_steps_times'] = {f'{factor:g}': value for factor, value in scores.items()}
+    tried = ', '.join(f'{value:.1f} dB with steps times {factor:g}' for factor, value in sorted(scores.items()))
+    lead = f'{updates} updates lead from {first:.1f} dB to {tried}'
+    if cause in ('rate_too_high', 'rate_too_low', 'diverged'):
+        best = max(scores, key=lambda factor: scores[factor])
+        stage.find(f'training.{cause}', lead=lead, times=max(best, 1 / best), num_updates=updates)
+    return cause, lead
+
+
+def check_one_datapoint(
+    program: Program,
+    datapoint: Datapoint,
+    points: Datapoint,
+    stage: Stage,
+    *,
+    data_range: tuple[float, float],
+    alone: Callable[[], Fit],
+) -> None:
+    """Trains on one datapoint alone, at three lengths of step, and fits its INR on from what is then emitted.
+
+    Args:
+      program: prepared; gets batches of copies of the datapoint.
+      datapoint: of the training split.
+      points: of it, that an INR alone is fitted to.
+      stage: gets findings, numbers and a summary.
+      data_range: of the values.
+      alone: fits the same points from a random start; called where the trainings are fine.
+    """
+    batch, numbers = repeated(datapoint, program.experiment.batch_size), stage.numbers
+    adapt = adapter(program.learner, datapoint, data_range)
+    fresh = {factor: adapt(program.fresh.params, factor)[0] for factor in (1.0, *SHORTER)}
+    numbers['fresh_psnr_db_after_steps'] = fresh[1.0].tolist()
+    if check_inner_rates(fresh, stage):
+        return
+    usual = train(program, lambda _: batch)
+    numbers |= {
+        'num_updates': program.experiment.num_steps,
+        'first_psnr_db': float(usual.metrics['psnr_db'][0]),
+        'psnr_db': usual.score_db,
+    }
+    stage.summary = '{first_psnr_db:.1f} to {psnr_db:.1f} dB in {num_updates} updates'.format(**numbers)
+    cause, lead = find_rate(program, lambda _: batch, usual, stage, LEAST_GAIN_DB)
+    if cause == 'stuck':
+        stage.find('training.stuck', lead=lead, **numbers)
+    if cause is not None:
+        return
+    after_steps, weights = adapt(usual.state.average, 1.0)
+    onwards = fit_alone(program.learner.inr, weights, points, data_range=data_range)
+    random = alone()
+    numbers |= {
+        'emitted_psnr_db_after_steps': after_steps.tolist(),
+        'onwards_psnr_db': onwards.psnr_db,
+        'onwards_rate': onwards.rate,
+        'alone_psnr_db': random.psnr_db,
+    }
+    stage.summary += (
+        f'; from what it emits the INR alone reaches {onwards.psnr_db:.1f} dB, from a random start '
+        f'{random.psnr_db:.1f} dB'
+    )
+    needed = np.nan_to_num(min(random.psnr_db, SHARP_DB), nan=-np.inf) - START_LOSS_DB
+    if not onwards.psnr_db >= needed:
+        squares = {layer: [np.mean(np.square(leaf)) for leaf in leaves.values()] for layer, leaves in weights.items()}
+        layers = ', '.join(f'{layer} {np.sqrt(np.mean(each)):.2g}' for layer, each in squares.items())
+        stage.find('start.not_trainable', emitted_psnr_db=float(after_steps[-1]), layers=layers, **numbers)
+
+
+def check_inner_rates(fresh: dict[float, np.ndarray], stage: Stage) -> bool:
+    """Judges the PSNR ``[K + 1]`` of a fresh hypernetwork's adaptation, by factor of its step sizes.
+
+    Returns:
+      Whether they go too far.
+    """
+    usual = fresh[1.0]
+    if len(usual) < 2 or usual[-1] >= usual[0] - ADAPTATION_LOSS_DB:
+        return False
+    ends = {factor: float(np.nan_to_num(curve[-1], nan=-np.inf)) for factor, curve in fresh.items()}
+    factor = max(SHORTER, key=lambda each: ends[each])
+    if ends[factor] < ends[1.0] + RATE_GAIN_DB:
+        return False
+    stage.find(
+        'start.inner_rate_too_high',
+        num_steps=len(usual) - 1,
+        first_psnr_db=float(usual[0]),
+        psnr_db=float(usual[-1]),
+        psnr_db_at_factor=ends[factor],
+        factor=factor,
+        times=1 / factor,
+    )
+    return True

@@ -1,0 +1,204 @@
+"""The four stages in their order. Each stands on the one before: the first that fails ends the checks."""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from hyperinr.checking.data import Named, check_data, evenly, read_splits, typical
+from hyperinr.checking.findings import Stage
+from hyperinr.checking.inr_fit import Fit, check_inr, fit_alone, some_points
+from hyperinr.checking.one_datapoint import check_one_datapoint
+from hyperinr.checking.picture import draw_datapoints
+from hyperinr.checking.program import Program, prepare
+from hyperinr.checking.short_run import NUM_CODES, check_short_run
+from hyperinr.datasets.base import Dataset
+from hyperinr.errors import InputError
+from hyperinr.training import devices as devices_lib
+from hyperinr.training.experiment import Experiment
+from hyperinr.types import Datapoint, InrWeights, MetaLearner
+
+__all__ = ['STAGES', 'Options', 'check', 'training_length']
+
+STAGES = ('the data', 'one INR alone', 'the hypernetwork on one datapoint', 'a short run')
+MAX_UPDATES, MIN_UPDATES = 60, 24
+"""Bounds of the updates of a short training. In 60 a good rate learns one datapoint from any start of the published
+methods. Below 24 warm-up and decay leave too few at the full rate."""
+TRAINING_FLOPS = 6e11
+"""Operations of the INRs in one short training, six to ten seconds on two cores. Longer updates are fewer."""
+NUM_SHOWN = 8
+
+
+class Options(NamedTuple):
+    """What the caller may ask for.
+
+    Attributes:
+      stages: numbers, of 1 to 4, in increasing order.
+      target_psnr_db: of the second stage; ``None``: up to 10 dB above the datapoint's mean.
+      memory_gib: that a training step may take; ``None``: what the devices, or the control group, have free.
+      num_updates: of a short training; ``None``: `training_length`.
+    """
+
+    stages: tuple[int, ...] = (1, 2, 3, 4)
+    target_psnr_db: float | None = None
+    memory_gib: float | None = None
+    num_updates: int | None = None
+
+    def checked(self) -> 'Options':
+        """Itself.
+
+        Raises:
+          InputError: a value that cannot be.
+        """
+        if not self.stages or list(self.stages) != sorted({1, 2, 3, 4} & set(self.stages)):
+            raise InputError(f'stages must be some of 1 2 3 4 in increasing order, not {list(self.stages)}.')
+        if self.target_psnr_db is not None and not math.isfinite(self.target_psnr_db):
+            raise InputError(f'the target must be a finite PSNR in dB, not {self.target_psnr_db}.')
+        if self.memory_gib is not None and not 0 < self.memory_gib < math.inf:
+            raise InputError(f'the memory must be a positive number of GiB, not {self.memory_gib}.')
+        if self.num_updates is not None and self.num_updates < 2:
+            raise InputError(f'a short training has at least 2 updates, not {self.num_updates}.')
+        return self
+
+
+def training_length(learner: MetaLearner, dataset: Dataset, batch_size: int) -> int:
+    """Updates of a short training: as many as `TRAINING_FLOPS` allow, the same on every machine."""
+    spec = dataset.spec
+    zeros = lambda *axes: np.broadcast_to(np.float32(0), (batch_size, *axes))
+    coords, values = zeros(spec.num_points, spec.coord_dims), zeros(spec.num_points, spec.channels)
+    operations = learner.flops(Datapoint(coords, values, zeros(spec.num_points), zeros()))
+    return int(np.clip(TRAINING_FLOPS / max(operations, 1.0), MIN_UPDATES, MAX_UPDATES))
+
+
+def check(
+    experiment: Experiment,
+    dataset: Dataset,
+    shortened: Callable[[int], Experiment],
+    *,
+    options: Options = Options(),  # noqa: B008
+    picture: Path | None = None,
+    say: Callable[[Stage], None] = lambda stage: None,
+) -> tuple[Stage, ...]:
+    """Checks a run before it is trained.
+
+    Args:
+      experiment: the run to check.
+      dataset: its, opened.
+      shortened: ``num_steps -> `` the same run with as many updates, so that its schedule goes to the end in them.
+      options: see `Options`.
+      picture: PNG of the data to write; ``None``: none.
+      say: called with every stage when it is done.
+
+    Returns:
+      The stages asked for; those after the first that failed are not ``reached``.
+
+    Raises:
+      InputError: an option that cannot be, a value that a factory refuses, no permission to write.
+      RunError: the disk is full.
+    """
+    checks = _Checks(experiment, dataset, shortened, options.checked(), picture, experiment.build(dataset.spec))
+    stages: list[Stage] = []
+    for number in options.stages:
+        stage = Stage(number, STAGES[number - 1])
+        if stages and not stages[-1].passed:
+            stage.reached = False
+        else:
+            began = time.perf_counter()
+            (checks.data, checks.inr, checks.one_datapoint, checks.short_run)[number - 1](stage)
+            stage.seconds = time.perf_counter() - began
+        say(stage)
+        stages.append(stage)
+    return tuple(stages)
+
+
+@dataclasses.dataclass
+class _Checks:
+    """The stages, and what they share: what was read, fitted and compiled, each when it is first needed."""
+
+    _experiment: Experiment
+    _dataset: Dataset
+    _shortened: Callable[[int], Experiment]
+    _options: Options
+    _picture: Path | None
+    _learner: MetaLearner
+    _fit: Fit | None = None
+
+    @functools.cached_property
+    def _seen(self) -> dict[str, list[Named]]:
+        return read_splits(self._dataset)
+
+    @functools.cached_property
+    def _chosen(self) -> Named:
+        if not self._seen['train']:
+            raise InputError(f'the training split of {self._dataset.spec.name!r} is empty.')
+        return typical(self._seen['train'])
+
+    @functools.cached_property
+    def _points(self) -> Datapoint:
+        return some_points(self._chosen.datapoint)
+
+    @functools.cached_property
+    def _start(self) -> InrWeights:
+        return self._learner.inr.init(jax.random.key(self._experiment.seed), self._dataset.spec.coord_dims)
+
+    @functools.cached_property
+    def _program(self) -> Program:
+        length = training_length(self._learner, self._dataset, self._experiment.batch_size)
+        return prepare(self._shortened(self._options.num_updates or length), self._dataset)
+
+    def data(self, stage: Stage) -> None:
+        check_data(self._dataset, self._seen, stage)
+        if self._picture is not None and self._seen['train']:
+            shown = [each.datapoint for each in evenly(self._seen['train'], NUM_SHOWN)]
+            equal = [each for each in shown if each.values.shape == shown[0].values.shape]
+            draw_datapoints(self._picture, equal, self._dataset.spec)
+
+    def inr(self, stage: Stage) -> None:
+        data_range, target = self._dataset.spec.data_range, self._options.target_psnr_db
+        self._fit = check_inr(
+            self._learner.inr, self._start, self._points, stage, data_range=data_range, target_psnr_db=target
+        )
+        stage.summary = f'{self._chosen}: {stage.summary}'
+
+    def one_datapoint(self, stage: Stage) -> None:
+        data_range = self._dataset.spec.data_range
+        fit = lambda: self._fit or fit_alone(self._learner.inr, self._start, self._points, data_range=data_range)
+        if self._runs(stage):
+            check_one_datapoint(
+                self._program, self._chosen.datapoint, self._points, stage, data_range=data_range, alone=fit
+            )
+
+    def short_run(self, stage: Stage) -> None:
+        if self._runs(stage):
+            datapoints = [each.datapoint for each in evenly(self._seen['train'], NUM_CODES)]
+            try:
+                check_short_run(self._program, datapoints, stage, num_steps=self._experiment.num_steps)
+            except InputError as error:
+                stage.find('data.refused', error=str(error).removesuffix('.'))
+
+    def _runs(self, stage: Stage) -> bool:
+        """Whether the compiled program exists and fits into memory; says what keeps it from running."""
+        try:
+            program = self._program
+        except InputError as error:
+            stage.find('data.refused', error=str(error).removesuffix('.'))
+            return False
+        needed, limit = program.update.bytes_needed, self._options.memory_gib
+        free = devices_lib.available_memory(program.devices) if limit is None else limit * devices_lib.GIBIBYTE
+        if needed is None or free is None or needed <= free:
+            return True
+        stage.find(
+            'memory.too_small',
+            batch_size=self._experiment.batch_size,
+            needed_gib=needed / devices_lib.GIBIBYTE,
+            free_gib=free / devices_lib.GIBIBYTE,
+            limit='free' if limit is None else 'allowed',
+            times=math.ceil(needed / free),
+        )
+        return False
