@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hyperinr.errors import InputError
-from hyperinr.files import write_json
+from hyperinr.files import read_json, write_json
 from hyperinr.training.run_directory import changed_bindings
 from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
@@ -72,9 +74,10 @@ class Description(NamedTuple):
         """INRs of the whole index space, seeds x signals."""
         return len(self.seeds) * self.num_signals
 
-    def seed_and_signal(self, index: int) -> tuple[int, int]:
-        """Of the INR with this index."""
-        return self.seeds[index // self.num_signals], index % self.num_signals
+    def seeds_and_signals(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the seeds ``[n]`` and the source indices ``[n]`` of INRs by their indices ``[n]``."""
+        positions, signals = np.divmod(indices, self.num_signals)
+        return np.asarray(self.seeds, np.int64)[positions], signals
 
     def shards(self, start: int | None = None, end: int | None = None) -> list[tuple[int, int]]:
         """``(start, end)`` of every shard that shares an index with [start, end), the whole space by default.
@@ -146,11 +149,7 @@ def read_description(folder: str | os.PathLike) -> Description:
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         raise InputError(f'{folder} holds no neural dataset ({DESCRIPTION} is missing); give the folder of --store.')
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path} cannot be read ({error}); restore the file.') from error
-    return from_json(content, path)
+    return from_json(read_json(path), path)
 
 
 def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Description:
