@@ -21,11 +21,9 @@ LINE_SECONDS = 10.0
 
 def count_done(folder: str | os.PathLike, description: Description, start: int | None, end: int | None) -> int:
     """Count the INRs of a range whose shard is written, or that a worker has fitted without having written them yet."""
-    written = set(list_shards(folder))
-    return sum(
-        stop - begin if (begin, stop) in written else fitted_so_far(folder, begin, stop)
-        for begin, stop in description.shards(start, end)
-    )
+    shards = set(description.shards(start, end))
+    written = shards.intersection(list_shards(folder))
+    return sum(stop - begin for begin, stop in written) + fitted_so_far(folder, shards - written)
 
 
 class FitProgress(ProgressReport):

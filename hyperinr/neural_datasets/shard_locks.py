@@ -8,7 +8,7 @@ and a rename replaces the one file by the other.
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,9 +60,12 @@ def shard_lock(folder: str | os.PathLike, start: int, end: int) -> Iterator[Shar
                 lock.report(0)
 
 
-def fitted_so_far(folder: str | os.PathLike, start: int, end: int) -> int:
-    """Return how many INRs of a missing shard are fitted, also by a worker that was killed before it wrote them."""
-    try:
-        return int(json.loads(Path(folder, LOCKS, f'{start}-{end}').read_text())['done'])
-    except (OSError, ValueError, KeyError):
-        return 0
+def fitted_so_far(folder: str | os.PathLike, missing: Iterable[tuple[int, int]]) -> int:
+    """Count the fitted INRs of missing shards, also of workers that were killed before they wrote them."""
+    path, done = Path(folder, LOCKS), 0
+    there = set(os.listdir(path)) if path.is_dir() else set()
+    for start, end in missing:
+        if f'{start}-{end}' in there:
+            with contextlib.suppress(OSError, ValueError):
+                done += json.loads((path / f'{start}-{end}').read_text())['done']
+    return done

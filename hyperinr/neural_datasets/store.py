@@ -64,6 +64,10 @@ class NeuralDataset:
         self._mapped: dict[int, dict[str, np.ndarray]] = {}
         self._columns: dict[str, np.ndarray] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process opens the folder again; no weights are sent."""
+        return NeuralDataset, (self.folder,)
+
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 

@@ -168,22 +168,22 @@ def reevaluate(
       One problem for each INR whose PSNR is another one.
     """
     store = NeuralDataset(folder)
+    description = store.description
+    indices, source_indices, psnr_db = (store.column(name) for name in ('index', 'source_index', 'psnr_db'))
     usable = np.flatnonzero(store.column('status') != DIVERGED)
     rows = np.sort(np.random.default_rng(seed).choice(usable, min(num_samples, len(usable)), replace=False))
+
+    @jax.jit
+    def measure(weights: np.ndarray, datapoint: Datapoint) -> Array:
+        predicted = inr.apply(weights_lib.unflatten(weights, description.weights), datapoint.coords)
+        return metrics.psnr(predicted, datapoint.values, datapoint.weight, data_range=description.spec.data_range)
+
     problems = []
-
-    def error(weights: np.ndarray, datapoint: Datapoint) -> Array:
-        tree = weights_lib.unflatten(weights, store.description.weights)
-        return metrics.mean_squared_error(inr.apply(tree, datapoint.coords), datapoint.values, datapoint.weight)
-
-    measure = jax.jit(error)
     for row in rows:
-        weights = store.weights([row])[0]
-        datapoint = jax.tree.map(lambda leaf: leaf[0], batch(store.column('source_index')[[row]]))
-        found = float(metrics.psnr_from_mse(measure(weights, datapoint), store.description.spec.data_range))
-        recorded = float(store.column('psnr_db')[row])
+        datapoint = jax.tree.map(lambda leaf: leaf[0], batch(source_indices[[row]]))
+        index, recorded = int(indices[row]), float(psnr_db[row])
+        found = float(measure(store.weights([row])[0], datapoint))
         if not abs(found - recorded) <= PSNR_TOLERANCE_DB and found != recorded:
-            index = int(store.column('index')[row])
             shard = next(each for each in list_shards(folder) if each[0] <= index < each[1])
             message = f'INR {index}: PSNR {found:.2f} dB against its signal, {recorded:.2f} dB recorded'
             problems.append(Problem(message, shard))

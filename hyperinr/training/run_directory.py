@@ -5,7 +5,7 @@ import contextlib
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ __all__ = [
     'check_nothing_lost',
     'check_same_run',
     'hyperparameters',
+    'listed',
     'locked',
     'read_spec',
     'versions',
@@ -188,13 +189,17 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
             if old != new and name in stored_fields
         ]
     if changes:
-        shown = '; '.join(changes[:MAX_CHANGES_SHOWN])
-        more = f'; and {len(changes) - MAX_CHANGES_SHOWN} more' if len(changes) > MAX_CHANGES_SHOWN else ''
         raise InputError(
-            f'{run_dir} holds a run of another config: {shown}{more}. Give another run directory, or the '
+            f'{run_dir} holds a run of another config: {listed(changes)}. Give another run directory, or the '
             'config of that run.'
         )
     return True
+
+
+def listed(changes: Sequence[str]) -> str:
+    """Join changes, for a message: the first few, and how many more."""
+    more = len(changes) - MAX_CHANGES_SHOWN
+    return '; '.join([*changes[:MAX_CHANGES_SHOWN], *([f'and {more} more'] if more > 0 else [])])
 
 
 def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> None:
@@ -217,10 +222,10 @@ def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> Non
         )
 
 
-def versions() -> dict[str, str]:
-    """Of Python, the machine and the packages that decide the numbers of a run."""
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Return the versions of Python, the machine and the packages that decide the numbers, of ``more`` packages too."""
     found = {'python': platform.python_version(), 'machine': platform.machine()}
-    for name in ('hyperinr', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy', 'orbax-checkpoint', 'gin-config'):
+    for name in ('hyperinr', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy', 'orbax-checkpoint', 'gin-config', *more):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

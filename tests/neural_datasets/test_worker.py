@@ -11,7 +11,7 @@ from hyperinr import fitting, neural_datasets
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import starts, worker
-from hyperinr.neural_datasets.fit_job import fit_chunk, fit_rows
+from hyperinr.neural_datasets.fit_job import fit_rows
 from hyperinr.neural_datasets.fit_progress import count_done
 from hyperinr.neural_datasets.plan import chunk_rows
 from hyperinr.neural_datasets.shard_locks import fitted_so_far, shard_lock
@@ -72,7 +72,7 @@ def test_a_shard_that_another_holds_is_waited_for_and_taken_over_when_released(t
     thread.join(timeout=60)
     assert not thread.is_alive()
     assert (0, 4) in list_shards(tmp_path)
-    assert {fitted_so_far(tmp_path, *each) for each in list_shards(tmp_path)} == {0}
+    assert fitted_so_far(tmp_path, list_shards(tmp_path)) == 0
 
 
 def test_without_locks_every_worker_may_go_on(tmp_path, monkeypatch):
@@ -101,7 +101,7 @@ def test_progress_counts_shards_and_work_in_progress(tmp_path):
     job, _ = fit_tiny(tmp_path, end=4)
     with shard_lock(tmp_path, 4, 8) as lock:
         lock.report(3)
-        assert fitted_so_far(tmp_path, 4, 8) == 3
+        assert fitted_so_far(tmp_path, [(4, 8), (8, 12)]) == 3
         assert count_done(tmp_path, job.description, None, None) == 7
         assert count_done(tmp_path, job.description, 5, 6) == 3
     assert count_done(tmp_path, job.description, None, None) == 4
@@ -156,9 +156,7 @@ def test_a_target_stops_each_inr_at_its_own_first_step_that_reaches_it(tmp_path)
     fitted = fitting.fit(job.inr, start, batch, optimizer=OPTIMIZER, num_steps=12)
     curves = -10 * np.log10(np.asarray(fitted.mse).T)
     target = float(np.median(curves[-1]))
-    found = fit_chunk(
-        job.inr, start, batch, optimizer=OPTIMIZER, num_steps=12, target_psnr_db=target, data_range=(0.0, 1.0)
-    )
+    found = fit_rows(tiny_job(seeds=(3,), num_steps=12, target_psnr_db=target), np.full(4, 3), np.arange(4))
     for row in range(4):
         reached = np.flatnonzero(curves[:, row] >= target)
         assert found.steps[row] == (reached[0] if len(reached) else 12)
@@ -216,7 +214,7 @@ def test_starts_of_a_model_are_the_models():
         assert not np.allclose(moved[0], moved[1])
         one_seed = np.asarray(noisy.starts(np.array([1, 1]), batch)['layer_1']['w']) - unmoved
         assert np.allclose(one_seed[0], one_seed[1], atol=1e-6) == (not of_signal)
-    with pytest.raises(InputError, match='width = 8, this config has width = 6'):
+    with pytest.raises(InputError, match='width = 8, this fit of 6'):
         tiny_job(seeds=(0,), start=starts.generated(run='runs/a'), **{**options, 'width': 6})
 
 
