@@ -1,18 +1,20 @@
 """Fitting: what is missing is made, once, and comes out the same whoever makes it."""
 
 import dataclasses
+import io
 import threading
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from hyperinr import fitting, neural_datasets
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import starts, worker
 from hyperinr.neural_datasets.fit_job import fit_rows
-from hyperinr.neural_datasets.fit_progress import count_done
+from hyperinr.neural_datasets.fit_progress import FitProgress, count_done
 from hyperinr.neural_datasets.plan import chunk_rows
 from hyperinr.neural_datasets.shard_locks import fitted_so_far, shard_lock
 from hyperinr.neural_datasets.shards import list_shards, shard_path
@@ -105,6 +107,17 @@ def test_progress_counts_shards_and_work_in_progress(tmp_path):
         assert count_done(tmp_path, job.description, None, None) == 7
         assert count_done(tmp_path, job.description, 5, 6) == 3
     assert count_done(tmp_path, job.description, None, None) == 4
+
+
+def test_a_terminal_shows_what_all_workers_have_done(tmp_path):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    job, _ = fit_tiny(tmp_path, end=4)
+    with FitProgress(tmp_path, job.description, None, None, console) as progress:
+        assert '4 of 22 INRs are there already' in out.getvalue()
+        fit_tiny(tmp_path, job, end=8)
+        progress.update()
+    assert '8/22' in out.getvalue()
 
 
 def test_chunks_have_one_shape():
