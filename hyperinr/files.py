@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all, and errors of the disk said in one line."""
+"""Write a file whole or not at all, read JSON, and say errors of the disk in one line."""
 
 import contextlib
 import errno
@@ -11,12 +11,12 @@ from typing import Any
 
 from hyperinr.errors import InputError, RunError
 
-__all__ = ['check_writable_folder', 'disk_errors', 'replacing', 'write_json']
+__all__ = ['check_writable_folder', 'disk_errors', 'read_json', 'read_json_lines', 'replacing', 'write_json']
 
 
 @contextlib.contextmanager
 def disk_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Turns an ``OSError`` while ``path`` is written into one line that names it.
+    """Turn an ``OSError`` while ``path`` is written into one line that names it.
 
     Raises:
       InputError: no permission, or the path cannot be (a file where a folder should be, a read-only disk).
@@ -35,7 +35,7 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
 
 
 def check_writable_folder(folder: str | os.PathLike) -> Path:
-    """Makes the folder if need be and tries to write into it, so that long work fails before it starts.
+    """Make the folder if need be and try to write into it, so that long work fails before it starts.
 
     Raises:
       InputError: it cannot be made or written to.
@@ -50,7 +50,7 @@ def check_writable_folder(folder: str | os.PathLike) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; renamed to ``path`` on success, deleted on any error.
+    """Give a temporary path beside ``path`` to write to; it is renamed to ``path`` on success, deleted on any error.
 
     The temporary name keeps the suffix of ``path``, which some writers go by.
 
@@ -73,7 +73,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Writes JSON that every reader takes: a number that is not finite is refused, so pass ``None`` for it.
+    """Write JSON that every reader takes: a number that is not finite is refused, so pass ``None`` for it.
 
     Raises:
       ValueError: NaN or an infinity in ``content``.
@@ -82,3 +82,27 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + '\n'
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> Any:
+    """Read a JSON file.
+
+    Raises:
+      InputError: the file is missing or damaged; ends with the remedy.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read ({error}); {remedy}.') from error
+
+
+def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line; empty if there is no file.
+
+    A line that is no object is left out: a process that is killed leaves its last line cut short.
+    """
+    path, records = Path(path), []
+    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]

@@ -13,12 +13,13 @@ import numpy as np
 from hyperinr import config, library
 from hyperinr.environment import num_cores
 from hyperinr.errors import InputError, RunError
-from hyperinr.neural_datasets import launchers, slurm_launcher, verification
+from hyperinr.launching import launch_local, launch_ray, launch_slurm, worker_environment
+from hyperinr.neural_datasets import verification
 from hyperinr.neural_datasets.description import DESCRIPTION, read_description
 from hyperinr.neural_datasets.fit_job import chunk_batching
 from hyperinr.neural_datasets.fit_progress import FitProgress, print_summary
 from hyperinr.neural_datasets.store import open_store
-from hyperinr.neural_datasets.worker import fit_range, open_for_fitting
+from hyperinr.neural_datasets.worker import fit_range, open_for_fitting, worker_command
 from hyperinr.training.logs import print_table
 
 __all__ = ['explain_fit', 'fit_store', 'inspect_store', 'store_config', 'verify_store', 'work']
@@ -100,7 +101,7 @@ def fit_store(
     began = time.monotonic()
     num_workers = min(num_workers, len(shards))
     commands = [
-        launchers.worker_command(folder, start=start, end=end, worker=worker, num_workers=num_workers)
+        worker_command(folder, start=start, end=end, worker=worker, num_workers=num_workers)
         for worker in range(num_workers)
     ]
     with FitProgress(folder, job.description, start, end) as progress:
@@ -108,16 +109,16 @@ def fit_store(
         if covered != (start or 0, job.description.size if end is None else end):
             progress.say(f'the range is widened to whole shards: [{covered[0]}, {covered[1]})')
         if launcher == 'slurm':
-            jobs = slurm_launcher.launch_slurm(commands, folder=Path(folder) / '.slurm', options=slurm_options)
+            jobs = launch_slurm(commands, folder=Path(folder) / '.slurm', options=slurm_options)
             progress.say(f'submitted {", ".join(jobs)}; the same command submits more workers or shows what is there')
             return
         if launcher == 'ray':
-            launchers.launch_ray(commands, on_poll=progress.look)
+            launch_ray(commands, on_poll=progress.update)
         elif num_workers > 1:
-            environment = launchers.worker_environment(num_cores() // num_workers)
-            launchers.launch_local(commands, environment=environment, on_poll=progress.look)
+            environment = worker_environment(num_cores() // num_workers)
+            launch_local(commands, environment=environment, on_poll=progress.update)
         else:
-            fit_range(folder, job, start=start, end=end, on_progress=lambda _: progress.look())
+            fit_range(folder, job, start=start, end=end, on_progress=lambda _: progress.update())
     print_summary(folder, time.monotonic() - began)
 
 

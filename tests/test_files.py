@@ -51,3 +51,19 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'mkdir', refuse)
     with pytest.raises(InputError, match=r'no permission to write .*closed'):
         files.check_writable_folder(tmp_path / 'closed')
+
+
+def test_json_that_cannot_be_read_is_named_with_the_remedy(tmp_path):
+    files.write_json(tmp_path / 'a.json', {'a': [1]})
+    assert files.read_json(tmp_path / 'a.json') == {'a': [1]}
+    (tmp_path / 'b.json').write_text('{"a"')
+    for name in ('b.json', 'c.json'):
+        with pytest.raises(InputError, match=rf'{name} cannot be read \(.*\); fetch it again\.$'):
+            files.read_json(tmp_path / name, remedy='fetch it again')
+
+
+def test_lines_that_are_no_objects_are_left_out(tmp_path):
+    path = tmp_path / 'a.jsonl'
+    assert files.read_json_lines(path) == []
+    path.write_text('{"a": 1}\n\n3\n{"b": "\u00e4"}\n{"c": ', encoding='utf-8')
+    assert files.read_json_lines(path) == [{'a': 1}, {'b': '\u00e4'}]

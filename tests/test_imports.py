@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
-    ('arguments', 'coordinates', 'environment', 'files', 'machine', 'metrics', 'sharding', 'weights'),
-    ('compilation_cache',),
+    ('arguments', 'coordinates', 'environment', 'extras', 'files', 'machine', 'metrics', 'sharding', 'weights'),
+    ('compilation_cache', 'launching', 'locks'),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
     ('training',),

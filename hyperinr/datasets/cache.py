@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hyperinr.errors import InputError
+from hyperinr import locks
+from hyperinr.errors import InputError, RunError
 
 __all__ = ['cache_folder', 'locked']
 
@@ -17,26 +18,18 @@ def cache_folder(data_dir: str | os.PathLike | None = None) -> Path:
 
 @contextlib.contextmanager
 def locked(root: Path, name: str) -> Iterator[None]:
-    """Makes the cache ``root`` and holds the exclusive lock of ``name`` in it.
-
-    The system releases the lock when the process ends, however it ends.
+    """Make the cache ``root`` and hold the exclusive lock of ``name`` in it, once whoever holds it has released it.
 
     Raises:
-      InputError: the cache cannot be made or written to.
+      InputError: the cache cannot be made or written to, or its file system has no locks.
     """
-    import fcntl
-
-    path = root / '.locks' / name.replace('/', '-')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise InputError(
-            f'cannot write to the dataset cache {str(root)!r} ({error.strerror}); '
-            'set DATA_PATH (or data_dir) to a folder that you may write to.'
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.locked(root / '.locks' / name.replace('/', '-')))
+        except (InputError, RunError) as error:
+            reason = getattr(error.__cause__, 'strerror', None) or error
+            raise InputError(
+                f'cannot write to the dataset cache {str(root)!r} ({reason}); '
+                'set DATA_PATH (or data_dir) to a folder that you may write to.'
+            ) from error
         yield
-    finally:
-        os.close(lock)

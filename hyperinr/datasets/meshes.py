@@ -13,6 +13,7 @@ from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
+from hyperinr.extras import import_extra
 from hyperinr.files import replacing
 
 __all__ = ['SUFFIXES', 'Mesh', 'mesh_folder', 'read_mesh']
@@ -93,10 +94,7 @@ def read_mesh(path: Path) -> Mesh:
     Raises:
       InputError: not a mesh, or one that is not closed; trimesh is missing.
     """
-    try:
-        import trimesh
-    except ImportError:
-        raise InputError('meshes need trimesh; install hyperinr[shapes].') from None
+    trimesh = import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
     try:
         loaded: Any = trimesh.load_mesh(path)
         vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces)

@@ -6,8 +6,8 @@ Single files: `write_weights` and `read_weights` are the formats, `fold_omega` t
 one entry in `hyperinr.neural_datasets.weight_files`.
 
 Neural datasets: `open_store` reads one, `neural_dataset` is what a config says of one, `verify` checks it; the format
-is ``docs/neural_datasets.md``. `plan` puts a job together, `worker` does it, `launchers` start many of them. How an INR
-is fitted is `hyperinr.fitting`'s business.
+is ``docs/neural_datasets.md``. `plan` puts a job together, `worker` does it, `hyperinr.launching` starts many workers.
+How an INR is fitted is `hyperinr.fitting`'s business.
 """
 
 from hyperinr.neural_datasets.generation import FileResult, finetune_files, generate_files, print_results

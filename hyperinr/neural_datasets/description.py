@@ -3,13 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hyperinr.errors import InputError
-from hyperinr.files import write_json
-from hyperinr.training.run_directory import changed_bindings
+from hyperinr.files import read_json, write_json
+from hyperinr.training.run_directory import changed_bindings, listed
 from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
 
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 DESCRIPTION = 'dataset.json'
+AS_THEY_ARE = ('inr', 'coordinates', 'source', 'shard_size', 'start', 'fitting', 'config', 'versions')
+"""Fields of `Description` that ``dataset.json`` has under the same name."""
 SCHEMA_VERSION = 1
 """Of ``dataset.json`` and the shards; raised when a reader of the last one could misread the next."""
 STATUSES = ('ok', 'diverged', 'missed_target')
@@ -72,12 +76,13 @@ class Description(NamedTuple):
         """INRs of the whole index space, seeds x signals."""
         return len(self.seeds) * self.num_signals
 
-    def seed_and_signal(self, index: int) -> tuple[int, int]:
-        """Of the INR with this index."""
-        return self.seeds[index // self.num_signals], index % self.num_signals
+    def seeds_and_signals(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the seeds ``[n]`` and the source indices ``[n]`` of INRs by their indices ``[n]``."""
+        positions, signals = np.divmod(indices, self.num_signals)
+        return np.asarray(self.seeds, np.int64)[positions], signals
 
     def shards(self, start: int | None = None, end: int | None = None) -> list[tuple[int, int]]:
-        """``(start, end)`` of every shard that shares an index with [start, end), the whole space by default.
+        """Return ``(start, end)`` of every shard that shares an index with [start, end), the whole space by default.
 
         Raises:
           InputError: an empty range, or one outside the index space.
@@ -92,7 +97,7 @@ class Description(NamedTuple):
         return [(begin, min(begin + self.shard_size, self.size)) for begin in begins]
 
     def as_json(self) -> dict[str, Any]:
-        """Content of ``dataset.json``; `from_json` is the inverse."""
+        """Return the content of ``dataset.json``; `from_json` is the inverse."""
         return {
             'schema_version': SCHEMA_VERSION,
             'inr': dict(self.inr),
@@ -124,7 +129,7 @@ class Description(NamedTuple):
         }
 
     def write(self, folder: str | os.PathLike) -> None:
-        """Writes ``dataset.json``, whole or not at all.
+        """Write ``dataset.json``, whole or not at all.
 
         Raises:
           InputError, RunError: as `hyperinr.files.disk_errors`.
@@ -133,12 +138,12 @@ class Description(NamedTuple):
 
 
 def config_hash(text: str) -> str:
-    """SHA-256 of the operative config, hexadecimal."""
+    """Return the SHA-256 of the operative config, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_description(folder: str | os.PathLike) -> Description:
-    """Reads ``dataset.json``.
+    """Read ``dataset.json``.
 
     Raises:
       InputError: the folder holds no store, a damaged one, or one of a newer schema.
@@ -146,15 +151,11 @@ def read_description(folder: str | os.PathLike) -> Description:
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         raise InputError(f'{folder} holds no neural dataset ({DESCRIPTION} is missing); give the folder of --store.')
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path} cannot be read ({error}); restore the file.') from error
-    return from_json(content, path)
+    return from_json(read_json(path), path)
 
 
 def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Description:
-    """The description that `Description.as_json` wrote.
+    """Return the description that `Description.as_json` wrote.
 
     Args:
       content: of ``dataset.json``.
@@ -176,27 +177,16 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
         spec = DatasetSpec(
             name=content['source']['name'],
             grid_shape=None if shape is None else tuple(shape),
-            num_points=content['num_points'],
-            coord_dims=content['coord_dims'],
-            channels=content['channels'],
             data_range=(low, high),
+            **{name: content[name] for name in ('num_points', 'coord_dims', 'channels')},
         )
+        paths, shapes = zip(*((tensor['path'], tuple(tensor['shape'])) for tensor in content['weights']), strict=True)
         found = Description(
-            inr=content['inr'],
-            weights=WeightSpec(
-                tuple(tensor['path'] for tensor in content['weights']),
-                tuple(tuple(tensor['shape']) for tensor in content['weights']),
-            ),
+            weights=WeightSpec(paths, shapes),
             spec=spec,
-            coordinates=content['coordinates'],
-            source=content['source'],
             seeds=tuple(content['index_space']['seeds']),
             num_signals=content['index_space']['num_signals'],
-            shard_size=content['shard_size'],
-            start=content['start'],
-            fitting=content['fitting'],
-            config=content['config'],
-            versions=content['versions'],
+            **{name: content[name] for name in AS_THEY_ARE},
         )
         if content['num_weights'] != sum(found.weights.sizes) or content['index_space']['size'] != found.size:
             raise ValueError('its sizes contradict each other')
@@ -208,20 +198,19 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
 
 
 def check_same(folder: str | os.PathLike, stored: Description, wanted: Description) -> None:
-    """Refuses to continue a store with anything else than it was begun with; versions may differ.
+    """Refuse to continue a store with anything else than it was begun with; versions may differ.
 
     Raises:
       InputError: names what differs.
     """
-    changes: Sequence[str] = changed_bindings(stored.config, wanted.config)
+    changes = changed_bindings(stored.config, wanted.config)
     if not changes:
         before, after = _comparable(stored), _comparable(wanted)
         changes = [f'{name} was {before[name]}, is now {after[name]}' for name in before if before[name] != after[name]]
     if changes:
-        shown, more = '; '.join(changes[:6]), f'; and {len(changes) - 6} more' if len(changes) > 6 else ''
         raise InputError(
-            f'{folder} holds a neural dataset of another config: {shown}{more}. Give another --store, or the config '
-            'of that one (leave CONFIG out to use it).'
+            f'{folder} holds a neural dataset of another config: {listed(changes)}. Give another --store, or the '
+            'config of that one (leave CONFIG out to use it).'
         )
 
 

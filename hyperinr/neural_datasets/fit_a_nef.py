@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.files import replacing, write_json
-from hyperinr.neural_datasets.bundle import Bundle, foreign_bundle
+from hyperinr.extras import import_extra
+from hyperinr.files import read_json, replacing, write_json
 from hyperinr.neural_datasets.description import Description, from_json
+from hyperinr.neural_datasets.inr_table import InrTable, foreign_table
 from hyperinr.neural_datasets.shards import COLUMNS
 from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
@@ -31,35 +33,26 @@ SHARD_SIZE = 1024
 
 
 def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise InputError("the format 'fit-a-nef' needs h5py; install hyperinr[hdf5].") from None
-    return h5py
+    return import_extra('h5py', needed_by="the format 'fit-a-nef'", package='h5py', extra='hdf5')
 
 
-def _their_name(path: str, depth: int) -> str:
-    layer, name = path.split('/')
-    number = int(layer.removeprefix('layer_'))
-    kind = {'b': 'bias', 'w': 'kernel'}[name]
-    return f'output_linear.{kind}' if number == depth else f'kernel_net_{number}.linear.{kind}'
+def _their_names(depth: int) -> dict[str, str]:
+    """Our path of each tensor -> its name in fit-a-nef."""
+    modules = {f'layer_{layer}': f'kernel_net_{layer}.linear' for layer in range(depth)}
+    modules[f'layer_{depth}'] = 'output_linear'
+    kinds = {'b': 'bias', 'w': 'kernel'}
+    return {f'{ours}/{name}': f'{theirs}.{kinds[name]}' for ours, theirs in modules.items() for name in kinds}
 
 
-def _our_path(name: str, depth: int) -> str:
-    module, _, kind = name.rpartition('.')
-    number = depth if module == 'output_linear' else int(module.removeprefix('kernel_net_').removesuffix('.linear'))
-    return f'layer_{number}/{ {"bias": "b", "kernel": "w"}[kind] }'
-
-
-def write_fit_a_nef(out: str | os.PathLike, bundle: Bundle) -> Path:
-    """Writes a folder of HDF5 files, one for each shard.
+def write_fit_a_nef(out: str | os.PathLike, table: InrTable) -> Path:
+    """Write a folder of HDF5 files, one for each shard.
 
     Their order of tensors is ours: layer by layer, the bias before the kernel ``[in, out]``.
 
     Raises:
       InputError: not a SIREN, two different omega_0, or h5py is missing.
     """
-    h5py, out, description = _h5py(), Path(out), bundle.description
+    h5py, out, description = _h5py(), Path(out), table.description
     about = description.inr
     if about.get('kind') != 'siren':
         raise InputError(f'fit-a-nef knows SIRENs; these INRs are of the kind {about.get("kind")!r}.')
@@ -68,42 +61,37 @@ def write_fit_a_nef(out: str | os.PathLike, bundle: Bundle) -> Path:
             f'a SIREN of fit-a-nef has one omega_0, these have {about["omega_0"]} and {about["hidden_omega_0"]}; '
             'add --fold-omega.'
         )
-    structure = [
-        [_their_name(path, about['depth']), list(shape)]
-        for path, shape in zip(description.weights.paths, description.weights.shapes, strict=True)
-    ]
-    out.mkdir(parents=True, exist_ok=True)
-    spec = description.spec
+    names, paths, shapes = _their_names(about['depth']), description.weights.paths, description.weights.shapes
+    structure = [[names[path], list(shape)] for path, shape in zip(paths, shapes, strict=True)]
+    spec, count = description.spec, len(table.weights)
     network = {
         'hidden_dim': about['width'],
         'num_layers': about['depth'] + 1,
         'omega_0': about['omega_0'],
         'output_dim': about['channels'],
     }
+    config = {
+        'dataset': {'name': spec.name, 'out_channels': spec.channels},
+        'seeds': list(description.seeds),
+        'train': {'start_idx': 0, 'end_idx': count, **description.fitting},
+    }
     write_json(out / 'nef.json', {'name': 'SIREN', 'params': network})
-    write_json(
-        out / 'cfg.json',
-        {
-            'dataset': {'name': spec.name, 'out_channels': spec.channels},
-            'seeds': list(description.seeds),
-            'train': {'start_idx': 0, 'end_idx': len(bundle.weights), **dict(description.fitting)},
-        },
-    )
+    write_json(out / 'cfg.json', config)
     write_json(out / OURS, description.as_json())
-    for begin in range(0, len(bundle.weights), description.shard_size):
-        end = min(begin + description.shard_size, len(bundle.weights))
+    for begin in range(0, count, description.shard_size):
+        end = min(begin + description.shard_size, count)
         with replacing(out / f'nefs_{begin}-{end}.hdf5') as temporary, h5py.File(temporary, 'w') as file:
-            file.create_dataset('params', data=bundle.weights[begin:end])
+            file.create_dataset('params', data=table.weights[begin:end])
             text = file.create_dataset('param_config', (1,), dtype=h5py.special_dtype(vlen=str))
             text[0] = json.dumps(structure)
-            file.create_dataset('labels', data=bundle.columns['label'][begin:end].astype(np.int64))
+            file.create_dataset('labels', data=table.columns['label'][begin:end].astype(np.int64))
             for name, dtype in COLUMNS.items():
-                file.create_dataset(f'hyperinr.{name}', data=bundle.columns[name][begin:end].astype(dtype))
+                file.create_dataset(f'hyperinr.{name}', data=table.columns[name][begin:end].astype(dtype))
     return out
 
 
-def read_fit_a_nef(path: str | os.PathLike, *, data_range: tuple[float, float]) -> Bundle:
-    """Reads a folder of such files, written here or by fit-a-nef.
+def read_fit_a_nef(path: str | os.PathLike, *, data_range: tuple[float, float]) -> InrTable:
+    """Read a folder of such files, written here or by fit-a-nef.
 
     Args:
       path: the folder.
@@ -116,49 +104,45 @@ def read_fit_a_nef(path: str | os.PathLike, *, data_range: tuple[float, float]) 
     files = sorted(path.glob('nefs_*.hdf5'), key=lambda file: int(file.stem.split('_')[1].split('-')[0]))
     if not files:
         raise InputError(f'{path} holds no nefs_<start>-<end>.hdf5.')
-    parts, structure = [], None
+    network = _network(path)
+    our_paths = {theirs: ours for ours, theirs in _their_names(network['num_layers'] - 1).items()}
+    parts, specs = [], set()
     for file in files:
         try:
             with h5py.File(file, 'r') as opened:
-                found = json.loads(opened['param_config'][0])
+                structure = json.loads(opened['param_config'][0])
                 parts.append({name: np.asarray(opened[name]) for name in opened if name != 'param_config'})
+            paths, shapes = zip(*((our_paths[name], tuple(shape)) for name, shape in structure), strict=True)
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f'{file} is not a file of fit-a-nef, or damaged ({error}).') from error
-        if structure is not None and found != structure:
-            raise InputError(f'{file} has other tensors than the files before it; import them apart.')
-        structure = found
-    network = _network(path)
-    depth = network['num_layers'] - 1
+        specs.add(WeightSpec(paths, shapes))
+    if len(specs) > 1:
+        raise InputError(f'the files in {path} hold {len(specs)} different structures of tensors; import them apart.')
     rows = np.concatenate([part['params'] for part in parts]).astype(np.float32)
-    tensors: dict[str, dict[str, np.ndarray]] = {}
-    begin = 0
-    for name, shape in structure or []:
-        layer, tensor = _our_path(name, depth).split('/')
-        size = int(np.prod(shape))
-        tensors.setdefault(layer, {})[tensor] = rows[:, begin : begin + size].reshape(-1, *shape)
-        begin += size
-    one = {layer: {name: leaf[0] for name, leaf in leaves.items()} for layer, leaves in tensors.items()}
-    weight_spec = weights_lib.spec_of(one)
+    tensors = weights_lib.unflatten(rows, specs.pop())
+    weight_spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], tensors))
     weights = np.asarray(weights_lib.flatten(tensors, weight_spec))
     if (path / OURS).is_file():
-        description = from_json(json.loads((path / OURS).read_text(encoding='utf-8')), path / OURS)
+        description = from_json(read_json(path / OURS), path / OURS)
         columns = {name: np.concatenate([part[f'hyperinr.{name}'] for part in parts]) for name in COLUMNS}
-        return Bundle(weights, columns, description)
+        return InrTable(weights, columns, description)
     labels = [part.get('labels', np.full(len(part['params']), -1)).reshape(len(part['params']), -1) for part in parts]
     label = np.concatenate(labels)[:, 0]
-    return foreign_bundle(weights, label, _description(path, network, weight_spec, len(weights), data_range))
+    return foreign_table(weights, label, _description(path, network, weight_spec, len(weights), data_range))
 
 
 def _network(path: Path) -> Mapping[str, Any]:
     for name in ('nef.json', 'nef_cfg.json'):
         if (path / name).is_file():
+            content = read_json(path / name)
             try:
-                content = json.loads((path / name).read_text(encoding='utf-8'))
-                if content['name'] != 'SIREN':
-                    raise InputError(f'{path / name}: only SIRENs can be imported, this is a {content["name"]}.')
-                return {key: content['params'][key] for key in ('hidden_dim', 'num_layers', 'omega_0')}
-            except (ValueError, KeyError, TypeError) as error:
+                kind, network = content['name'], content['params']
+                network = {key: network[key] for key in ('hidden_dim', 'num_layers', 'omega_0')}
+            except (KeyError, TypeError) as error:
                 raise InputError(f'{path / name} does not describe a network ({error!r}).') from error
+            if kind != 'SIREN':
+                raise InputError(f'{path / name}: only SIRENs can be imported, this is a {kind}.')
+            return network
     raise InputError(f'{path} has no nef.json, which says the omega_0; copy it there.')
 
 

@@ -15,13 +15,25 @@ from hyperinr.errors import InputError
 from hyperinr.files import check_writable_folder, replacing
 from hyperinr.fitting import FitResult
 from hyperinr.neural_datasets import tiling
-from hyperinr.neural_datasets.weight_files import FORMATS, write_weights
+from hyperinr.neural_datasets.weight_files import check_foldable, check_format, write_weights
 from hyperinr.neural_datasets.weight_files import fold_omega as fold
 from hyperinr.training.model import Model
 from hyperinr.types import Datapoint
 
-__all__ = ['FileResult', 'finetune_files', 'generate_files', 'model_grid', 'print_results', 'write_png']
+__all__ = [
+    'COORDINATES',
+    'FileResult',
+    'finetune_files',
+    'generate_files',
+    'image_datapoint',
+    'model_grid',
+    'print_results',
+    'psnr_of',
+    'write_png',
+]
 
+COORDINATES = 'pixel centres (2 i + 1) / n - 1 in [-1, 1], rows before columns, row-major'
+"""What a file of weights says of an image's coordinates."""
 CHUNK = 64
 """Tiles that run together: bounds the memory of a large image, and the shapes that are compiled."""
 
@@ -57,7 +69,7 @@ def generate_files(
     tile: bool = False,
     fold_omega: bool = False,
 ) -> list[FileResult]:
-    """Writes ``out/NAME.FORMAT`` and ``out/NAME.png`` for each image: the weights that the model generates for it.
+    """Write ``out/NAME.FORMAT`` and ``out/NAME.png`` for each image: the weights that the model generates for it.
 
     All files are read once before anything is written, and each output is written aside and then renamed.
 
@@ -91,7 +103,7 @@ def finetune_files(
     tile: bool = False,
     fold_omega: bool = False,
 ) -> list[FileResult]:
-    """`generate_files`, fine-tuned to ``num_steps`` steps from the raw output on; ``psnr_db`` is the curve.
+    """Write what `generate_files` writes after ``num_steps`` steps of fine-tuning; ``psnr_db`` is the curve.
 
     Args:
       model, files, out, format, tile, fold_omega: as for `generate_files`.
@@ -110,15 +122,12 @@ def finetune_files(
 
 
 def print_results(results: Sequence[FileResult]) -> None:
-    """PSNR at some steps on standard output, where the files are, and what was converted."""
+    """Print the PSNR at some steps, where the files are, and what was converted."""
     from rich.console import Console
     from rich.table import Table
 
-    shown: list[int] = (
-        [step for step in (0, 1, 3, 10, 30, 100, 300, 1000) if step in results[0].steps] if results else []
-    )
-    if results and results[0].steps[-1] not in shown:
-        shown.append(results[0].steps[-1])
+    steps = results[0].steps if results else ()
+    shown = [step for step in steps if step in (0, 1, 3, 10, 30, 100, 300, 1000) or step == steps[-1]]
     table = Table('image', 'INRs', *(f'{step} steps' for step in shown))
     for result in results:
         psnr = [f'{result.psnr_db[result.steps.index(step)]:.1f} dB' for step in shown]
@@ -140,12 +149,11 @@ def _process(
     tile: bool,
     fold_omega: bool,
 ) -> list[FileResult]:
-    if format not in FORMATS:
-        raise InputError(f'unknown weight format {format!r}; choose one of {", ".join(FORMATS)}.')
+    check_format(format)
     if not files:
         raise InputError('no image files given.')
-    if fold_omega and model.inr.metadata.get('kind') != 'siren':
-        raise InputError(f'only a SIREN has an omega_0 to fold; this model emits a {model.inr.metadata.get("kind")!r}.')
+    if fold_omega:
+        check_foldable(model.inr.metadata)
     shape = model_grid(model)
     outputs: dict[str, Path] = {}
     for file in map(Path, files):
@@ -160,14 +168,39 @@ def _process(
     for name, file in outputs.items():
         if file.resolve() == (folder / f'{name}.png').resolve():
             raise InputError(f'the reconstruction of {file} would overwrite it; choose another output folder.')
-    return [
-        _process_one(model, file, shape, steps, folder=folder, format=format, tile=tile, fold_omega=fold_omega)
-        for file in outputs.values()
-    ]
+    results = []
+    for name, file in outputs.items():
+        image, notes = read_image(file, model.spec.channels)
+        tiles = tiling.cut(image if tile else resize(image, shape), shape)
+        result, reconstructions = _fit_tiles(model, tiles, steps)
+        mse = np.average(result.mse, axis=0, weights=tiles.weight.sum(axis=(1, 2)))[list(steps)]
+        psnr_db = psnr_of(mse, model.spec.data_range)
+        weights = result.weights if tile else jax.tree.map(lambda leaf: leaf[0], result.weights)
+        metadata: dict[str, Any] = {
+            **model.inr.metadata,
+            'coordinates': COORDINATES,
+            'data_range': list(model.spec.data_range),
+            'grid_shape': list(shape),
+            'image_shape': list(image.shape),
+            'source': str(file),
+            'model': dict(model.metadata),
+            'finetuning_steps': steps[-1],
+            'psnr_db': psnr_db[-1],
+        }
+        if tile:
+            metadata['tile_grid'] = list(tiles.grid)
+        if fold_omega:
+            weights, metadata = fold(weights, metadata)
+        path, picture = folder / f'{name}.{format}', folder / f'{name}.png'
+        full_shape = image.shape[:2] if tile else shape
+        write_png(picture, tiling.stitch(reconstructions, tiles.grid, full_shape), model.spec.data_range)
+        write_weights(path, weights, metadata)
+        results.append(FileResult(file, path, picture, len(tiles.values), steps, tuple(psnr_db), tuple(notes)))
+    return results
 
 
 def model_grid(model: Model) -> tuple[int, int]:
-    """Height and width of the images that a model takes; `InputError` if it takes none."""
+    """Return height and width of the images that a model takes; `InputError` if it takes none."""
     spec = model.spec
     if spec.grid_shape is not None and len(spec.grid_shape) == 2:
         return spec.grid_shape[0], spec.grid_shape[1]
@@ -177,47 +210,17 @@ def model_grid(model: Model) -> tuple[int, int]:
     raise InputError(f'this model takes signals over {spec.coord_dims} coordinates, not images.')
 
 
-def _process_one(
-    model: Model,
-    file: Path,
-    shape: tuple[int, int],
-    steps: tuple[int, ...],
-    *,
-    folder: Path,
-    format: str,
-    tile: bool,
-    fold_omega: bool,
-) -> FileResult:
-    image, notes = read_image(file, model.spec.channels)
-    tiles = tiling.cut(image if tile else resize(image, shape), shape)
-    result, reconstructions = _fit_tiles(model, tiles, steps)
-    mse = np.average(result.mse, axis=0, weights=tiles.weight.sum(axis=(1, 2)))[list(steps)]
-    weights = result.weights if tile else jax.tree.map(lambda leaf: leaf[0], result.weights)
-    metadata: dict[str, Any] = {
-        **model.inr.metadata,
-        'coordinates': 'pixel centres (2 i + 1) / n - 1 in [-1, 1], rows before columns, row-major',
-        'data_range': list(model.spec.data_range),
-        'grid_shape': list(shape),
-        'image_shape': list(image.shape),
-        'source': str(file),
-        'model': dict(model.metadata),
-        'finetuning_steps': steps[-1],
-        'psnr_db': _psnr(mse[-1:], model)[0],
-    }
-    if tile:
-        metadata['tile_grid'] = list(tiles.grid)
-    if fold_omega:
-        weights, metadata = fold(weights, metadata)
-    full_shape = image.shape[:2] if tile else shape
-    picture = folder / f'{file.stem}.png'
-    write_png(picture, tiling.stitch(reconstructions, tiles.grid, full_shape), model.spec.data_range)
-    path = folder / f'{file.stem}.{format}'
-    write_weights(path, weights, metadata)
-    return FileResult(file, path, picture, len(tiles.values), steps, tuple(_psnr(mse, model)), tuple(notes))
+def image_datapoint(image: np.ndarray, data_range: tuple[float, float]) -> Datapoint:
+    """Return an image ``[H, W, C]`` in [0, 1] as a datapoint of all its pixels, its values in ``data_range``."""
+    low, high = data_range
+    coords = coordinates.grid(image.shape[:2])
+    values = low + (high - low) * image.reshape(len(coords), -1)
+    return Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32))
 
 
-def _psnr(mse: np.ndarray, model: Model) -> list[float]:
-    return [float(value) for value in metrics.psnr_from_mse(np.maximum(mse, 1e-12), model.spec.data_range)]
+def psnr_of(mse: np.ndarray, data_range: tuple[float, float]) -> list[float]:
+    """Return the PSNR in dB of errors ``[n]``, finite also for an error of 0."""
+    return np.asarray(metrics.psnr_from_mse(np.maximum(mse, 1e-12), data_range)).tolist()
 
 
 def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tuple[FitResult, np.ndarray]:
@@ -243,7 +246,7 @@ def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tup
 
 
 def write_png(path: Path, image: np.ndarray, data_range: tuple[float, float]) -> None:
-    """``[H, W, C]`` in the data range, clipped to it, as 8-bit grey or RGB."""
+    """Write an image ``[H, W, C]``, clipped to the data range, as 8-bit grey or RGB."""
     from PIL import Image
 
     low, high = data_range

@@ -70,7 +70,7 @@ def neural_dataset(
     num_parallel: int = 64,
     shard_size: int = 256,
 ) -> Plan:
-    """Composes a plan from factories whose hyperparameters are already bound. Dataset and INR are the experiment's.
+    """Compose a plan from factories whose hyperparameters are already bound. Dataset and INR are the experiment's.
 
     Args:
       optimizer: ``(schedule=) -> FlatOptimizer``, one of `hyperinr.fitting.optimizers`.
@@ -143,7 +143,7 @@ class Job(NamedTuple):
 
 
 def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_model: Callable[[str], Model]) -> Job:
-    """Puts a job together and describes it.
+    """Put a job together and describe it.
 
     Args:
       plan: of `neural_dataset`.
@@ -190,23 +190,11 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
             'num_parallel': plan.num_parallel,
         },
         config=config_text,
-        versions={**versions(), **_source_versions()},
+        versions=versions(SOURCE_PACKAGES),
     )
     return Job(plan, inr, signals, plan.optimizer(spec), goal, begin.weights, begin.step_scale, description)
 
 
-def _source_versions() -> dict[str, str]:
-    from importlib import metadata
-
-    installed = {}
-    for name in SOURCE_PACKAGES:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
-
-
 def chunk_rows(begin: int, end: int, size: int) -> list[np.ndarray]:
-    """Indices of [begin, end) in chunks of exactly ``size``, one compiled shape; the last repeats its last index."""
+    """Return the indices of [begin, end) in chunks of exactly ``size``; the last chunk repeats its last index."""
     return [np.minimum(np.arange(first, first + size), end - 1) for first in range(begin, end, size)]

@@ -12,23 +12,22 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from safetensors.numpy import save
 
 from hyperinr.errors import InputError
 from hyperinr.files import disk_errors, replacing
 
 __all__ = [
     'COLUMNS',
-    'Header',
     'checksum',
     'list_shards',
-    'map_tensor',
+    'map_shard',
     'partial_files',
-    'read_header',
-    'read_shard',
     'shard_path',
+    'shard_tensors',
     'write_shard',
     'write_shards',
 ]
@@ -47,33 +46,19 @@ COLUMNS: Mapping[str, np.dtype] = {
 }
 """Name -> type of every column ``[n]``; ``docs/neural_datasets.md`` says what each means."""
 NUMPY_TYPES = {'F32': np.float32, 'I64': np.int64, 'I32': np.int32, 'U8': np.uint8}
-TYPE_ORDER = ('U8', 'I32', 'F32', 'I64')
-"""As safetensors orders its types."""
 NUM_THREADS = 4
 """That write shards at once: a flush waits for the disk and occupies no core."""
 MAX_HEADER = 2**20
 """Bytes; a longer header is no shard of ours."""
 
 
-class Header(NamedTuple):
-    """Where the tensors of a shard lie.
-
-    Attributes:
-      tensors: name -> (type, shape, offset in the file).
-      metadata: of the file: ``checksum``.
-    """
-
-    tensors: Mapping[str, tuple[np.dtype, tuple[int, ...], int]]
-    metadata: Mapping[str, str]
-
-
 def shard_path(folder: str | os.PathLike, start: int, end: int) -> Path:
-    """``weights-<start>-<end>.safetensors``."""
+    """Return the path ``weights-<start>-<end>.safetensors`` in a folder."""
     return Path(folder) / f'weights-{start}-{end}.safetensors'
 
 
 def list_shards(folder: str | os.PathLike) -> list[tuple[int, int]]:
-    """``(start, end)`` of the shard files in a folder, in order."""
+    """Return ``(start, end)`` of the shard files in a folder, in order."""
     found = []
     for name in os.listdir(folder):
         match = re.fullmatch(r'weights-(0|[1-9]\d*)-([1-9]\d*)\.safetensors', name)
@@ -83,12 +68,12 @@ def list_shards(folder: str | os.PathLike) -> list[tuple[int, int]]:
 
 
 def partial_files(folder: str | os.PathLike, start: int | None = None, end: int | None = None) -> Iterator[Path]:
-    """What killed writers left behind: of one shard, or of all."""
+    """Give the files that killed writers left behind: of one shard, or of all."""
     yield from Path(folder).glob(f'.weights-{"*" if start is None else f"{start}-{end}"}.*.partial.safetensors')
 
 
 def checksum(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256, hexadecimal, of each tensor's name, type, shape and bytes (little-endian, row-major), by name."""
+    """Return the SHA-256, hexadecimal, of each name, type, shape and bytes (little-endian, row-major), by name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
@@ -98,7 +83,7 @@ def checksum(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def write_shard(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> Path:
-    """Writes a shard aside, flushes it to the disk, and renames it; the same content gives the same bytes.
+    """Write a shard aside, flush it to the disk, and rename it; the same content gives the same bytes.
 
     Args:
       folder: of the store.
@@ -124,7 +109,7 @@ def write_shards(
     *,
     num_threads: int = NUM_THREADS,
 ) -> None:
-    """`write_shard` of many, several at a time: the disk flushes some while others are summed and copied.
+    """Write many shards, several at a time: the disk flushes some while others are summed and copied.
 
     Args:
       folder: of the store.
@@ -146,44 +131,28 @@ def write_shards(
         sync_folder(Path(folder))
 
 
+def shard_tensors(weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Give weights ``[n, P]`` and columns ``[n]`` the types that they are kept in, by name."""
+    tensors = {name: np.ascontiguousarray(columns[name], dtype) for name, dtype in COLUMNS.items()}
+    return {**tensors, 'weights': np.ascontiguousarray(weights, np.float32)}
+
+
 def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> Path:
     """`write_shard` without flushing the folder."""
     if set(columns) != set(COLUMNS) or any(len(column) != len(weights) for column in columns.values()):
         raise ValueError(f'a shard needs the columns {", ".join(COLUMNS)}, each as long as its weights.')
-    tensors = {name: np.ascontiguousarray(columns[name], dtype) for name, dtype in COLUMNS.items()}
-    tensors['weights'] = np.ascontiguousarray(weights, np.float32)
+    tensors = shard_tensors(weights, columns)
     start = int(tensors['index'][0])
     if not np.array_equal(tensors['index'], np.arange(start, start + len(weights))):
         raise ValueError('the indices of a shard must ascend without gaps.')
     path = shard_path(folder, start, start + len(weights))
-    with replacing(path) as temporary, temporary.open('wb') as file:
-        file.writelines(_serialised(tensors, {'checksum': checksum(tensors)}))
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={'checksum': checksum(tensors)}))
     return path
 
 
-def _serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
-    """The bytes of a safetensors file: the length of a header, the header, and the tensors as they lie in memory.
-
-    ``safetensors.numpy.save`` gives the same bytes, after copying every tensor twice.
-    """
-    names = {np.dtype(dtype): name for name, dtype in NUMPY_TYPES.items()}
-    # Wide types first: every tensor is then aligned to its type.
-    order = sorted(tensors, key=lambda name: (-TYPE_ORDER.index(names[tensors[name].dtype]), name))
-    header: dict[str, Any] = {'__metadata__': dict(metadata)}
-    end = 0
-    for name in order:
-        begin, end = end, end + tensors[name].nbytes
-        dtype, shape = names[tensors[name].dtype], list(tensors[name].shape)
-        header[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [begin, end]}
-    text = json.dumps(header, separators=(',', ':')).encode()
-    text = text.ljust(-(-len(text) // 8) * 8)
-    yield len(text).to_bytes(8, 'little') + text
-    for name in order:
-        yield tensors[name].reshape(-1).view(np.uint8).data
-
-
 def sync_folder(folder: Path) -> None:
-    """Flushes a folder's entries, so that a rename outlives a power cut; a file system that cannot is left alone."""
+    """Flush a folder's entries, so that a rename outlives a power cut; a file system that cannot is left alone."""
     with contextlib.suppress(PermissionError, NotImplementedError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -193,52 +162,33 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def read_header(path: str | os.PathLike) -> Header:
-    """Reads where the tensors of a shard lie, and that the file is as long as they need. Costs one small read.
+def map_shard(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | None]:
+    """Map a shard into memory.
+
+    Returns:
+      Its tensors by name, read-only and not read before they are used, and the checksum that the file records.
 
     Raises:
       InputError: not a safetensors file, cut short, or not the tensors of a shard.
     """
     path = Path(path)
     try:
-        with path.open('rb') as file:
-            length = int.from_bytes(file.read(8), 'little')
-            if not 2 <= length <= MAX_HEADER:
-                raise ValueError('no safetensors header')
-            text = file.read(length)
-            size = file.seek(0, os.SEEK_END)
-        if len(text) != length:
+        data = np.memmap(path, np.uint8, mode='r')
+        length = int.from_bytes(data[:8].tobytes(), 'little')
+        if not 2 <= length <= min(MAX_HEADER, len(data) - 8):
             raise ValueError('no safetensors header')
-        header: dict[str, Any] = json.loads(text)
-        metadata = header.pop('__metadata__', {})
-        tensors, end = {}, 8 + length
+        header: dict[str, Any] = json.loads(data[8 : 8 + length].tobytes())
+        recorded = header.pop('__metadata__', {}).get('checksum')
+        end = max((about['data_offsets'][1] for about in header.values()), default=0)
+        if len(data) != 8 + length + end:
+            raise ValueError(f'{len(data)} bytes long instead of {8 + length + end}: cut short or appended to')
+        if set(header) != {'weights', *COLUMNS}:
+            raise ValueError(f'tensors {", ".join(sorted(header))} instead of those of a shard')
+        tensors = {}
         for name, about in header.items():
             begin, stop = about['data_offsets']
-            dtype, shape = np.dtype(NUMPY_TYPES[about['dtype']]), tuple(about['shape'])
-            if stop - begin != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
-                raise ValueError(f'{name} has another size than its shape')
-            tensors[name] = (dtype, shape, 8 + length + begin)
-            end = max(end, 8 + length + stop)
-        if size != end:
-            raise ValueError(f'{size} bytes long instead of {end}: cut short or appended to')
-        if set(tensors) != {'weights', *COLUMNS}:
-            raise ValueError(f'tensors {", ".join(sorted(tensors))} instead of those of a shard')
+            tensor = data[8 + length + begin : 8 + length + stop].view(NUMPY_TYPES[about['dtype']])
+            tensors[name] = tensor.reshape(about['shape'])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f'{path} is not a sound shard ({error}); drop it with `hyperinr verify --repair`.') from error
-    return Header(tensors, metadata)
-
-
-def map_tensor(path: str | os.PathLike, header: Header, name: str) -> np.ndarray:
-    """A tensor of a shard, mapped into memory and not read until it is looked at; read-only."""
-    dtype, shape, offset = header.tensors[name]
-    return np.memmap(path, dtype=dtype, mode='r', offset=offset, shape=shape)
-
-
-def read_shard(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Header]:
-    """All tensors of a shard in memory, with its header.
-
-    Raises:
-      InputError: as `read_header`.
-    """
-    header = read_header(path)
-    return {name: np.array(map_tensor(path, header, name)) for name in header.tensors}, header
+    return tensors, recorded

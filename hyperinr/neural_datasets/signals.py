@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,42 +46,41 @@ class Signals:
         return int(self._ends[-1])
 
     def batch(self, positions: Sequence[int] | np.ndarray) -> Datapoint:
-        """Datapoints with leaves ``[B, ...]`` as stored, checked; ``index`` is the position in the sequence.
+        """Return datapoints with leaves ``[B, ...]`` as stored, checked; ``index`` is the position in the sequence.
 
         Raises:
           InputError: values that are not finite or outside the data range; names the signal.
         """
         positions = np.asarray(positions, np.int64)
-        parts: list[Datapoint | None] = [None] * len(positions)
-        for number, source in enumerate(self._sources):
-            begin = int(self._ends[number - 1]) if number else 0
-            rows = np.flatnonzero((positions >= begin) & (positions < self._ends[number]))
-            if len(rows):
-                batch = source.batch(positions[rows] - begin)
-                check_batch(batch, self.spec, source.names)
-                for position, row in enumerate(rows):
-                    parts[row] = jax.tree.map(lambda leaf, position=position: leaf[position], batch)
-        found = [part for part in parts if part is not None]
-        if len(found) != len(positions):
+        if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
             raise IndexError(f'positions {positions.min()}..{positions.max()} lie outside {len(self)} signals.')
-        return stack(found)._replace(index=positions.astype(np.int32))
+        numbers = np.searchsorted(self._ends, positions, side='right')
+        datapoints: dict[int, Datapoint] = {}
+        for number in np.unique(numbers):
+            rows, source = np.flatnonzero(numbers == number), self._sources[number]
+            batch = source.batch(positions[rows] - self._ends[number] + len(source))
+            check_batch(batch, self.spec, source.names)
+            datapoints |= {
+                row: jax.tree.map(lambda leaf, at=at: leaf[at], batch) for at, row in enumerate(rows.tolist())
+            }
+        found = stack([datapoints[row] for row in range(len(positions))])
+        return found._replace(index=positions.astype(np.int32))
 
     def labels(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
-        """``[B]`` int32 classes; -1 where the source has none."""
+        """Return ``[B]`` int32 classes; -1 where the source has none."""
         found = []
-        for position in np.asarray(positions, np.int64):
-            number, offset = self._locate(int(position))
-            labels = getattr(self._sources[number], 'labels', None)
+        for source, offset in map(self._locate, positions):
+            labels = getattr(source, 'labels', None)
             found.append(NO_LABEL if labels is None else int(labels[offset]))
         return np.asarray(found, np.int32)
 
     def name(self, position: int) -> str:
-        """Where a signal comes from, for a human."""
-        number, offset = self._locate(position)
-        return self._sources[number].names(offset)
+        """Say where a signal comes from, for a human."""
+        source, offset = self._locate(position)
+        return source.names(offset)
 
     def probes(self, positions: Sequence[int] | np.ndarray, *, draw: int = 0) -> Datapoint | None:
-        """Points with leaves ``[B, M, ...]`` that the volume of solids is measured at; ``None`` if there are no solids.
+        """Draw points with leaves ``[B, M, ...]`` to measure the volume of solids at; ``None`` if there are no solids.
 
         Args:
           positions: in the sequence.
@@ -88,20 +88,16 @@ class Signals:
         """
         if not all(hasattr(source, 'probe') for source in self._sources):
             return None
-        found = []
-        for position in np.asarray(positions, np.int64):
-            number, offset = self._locate(int(position))
-            found.append(self._sources[number].probe(offset, draw))  # type: ignore[attr-defined]
-        return stack(found)
+        return stack([source.probe(offset, draw) for source, offset in map(self._locate, positions)])
 
     def surface(self, position: int, count: int) -> np.ndarray | None:
-        """Points ``[count, 3]`` on the surface of a solid; ``None`` if it is none."""
-        number, offset = self._locate(position)
-        draw = getattr(self._sources[number], 'surface', None)
+        """Draw points ``[count, 3]`` on the surface of a solid; ``None`` if it is none."""
+        source, offset = self._locate(position)
+        draw = getattr(source, 'surface', None)
         return None if draw is None else draw(offset, count)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the sizes of the splits and of some signals: other data under the same name have another one."""
+        """Return a SHA-256 of the sizes of the splits and of some signals, to notice other data under the same name."""
         digest = hashlib.sha256(repr(self.splits).encode())
         positions = np.unique(np.linspace(0, len(self) - 1, min(NUM_FINGERPRINTED, len(self))).astype(int))
         batch = self.batch(positions)
@@ -109,6 +105,8 @@ class Signals:
             digest.update(np.ascontiguousarray(leaf, np.float32).tobytes())
         return digest.hexdigest()
 
-    def _locate(self, position: int) -> tuple[int, int]:
+    def _locate(self, position: int | np.integer) -> tuple[Any, int]:
+        """The source of a position and the index in it."""
         number = int(np.searchsorted(self._ends, position, side='right'))
-        return number, position - (int(self._ends[number - 1]) if number else 0)
+        source = self._sources[number]
+        return source, int(position - self._ends[number]) + len(source)

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from hyperinr import coordinates, fitting, metrics
+from hyperinr import fitting
 from hyperinr import weights as weights_lib
 from hyperinr.datasets.images import read_image, resize
 from hyperinr.errors import InputError, RunError
 from hyperinr.files import check_writable_folder, write_json
 from hyperinr.fitting import optimizers, rate_range
 from hyperinr.fitting.freezing import frozen
-from hyperinr.neural_datasets.generation import write_png
-from hyperinr.neural_datasets.weight_files import FORMATS, torch_state_dict, write_weights
-from hyperinr.types import Datapoint, Inr, InrWeights
+from hyperinr.neural_datasets.generation import COORDINATES, image_datapoint, psnr_of, write_png
+from hyperinr.neural_datasets.weight_files import check_format, torch_state_dict, write_weights
+from hyperinr.types import Inr, InrWeights
 
 __all__ = ['SingleFit', 'fit_image']
 
@@ -61,7 +61,7 @@ def fit_image(
     format: str = 'npz',
     about: dict[str, Any] | None = None,
 ) -> SingleFit:
-    """Fits one image and writes ``NAME.FORMAT``, ``NAME.png`` and ``NAME.curve.json`` into a folder.
+    """Fit one image and write ``NAME.FORMAT``, ``NAME.png`` and ``NAME.curve.json`` into a folder.
 
     Args:
       inr: of as many channels as the image is read with.
@@ -82,23 +82,17 @@ def fit_image(
       InputError: a value outside its range, a file that cannot be read, an output that would overwrite the image.
       RunError: the fit diverged, or the disk is full.
     """
-    low, high = DATA_RANGE
-    if format not in FORMATS:
-        raise InputError(f'unknown weight format {format!r}; choose one of {", ".join(FORMATS)}.')
+    check_format(format)
     if num_steps < 1 or seed < 0 or (longest_side is not None and longest_side < 2):
         raise InputError(f'must be at least 1, 0 and 2: {num_steps=}, {seed=}, {longest_side=}.')
-    if isinstance(rate, str) and rate not in ('search', 'range'):
-        raise InputError(f"the rate must be a positive number, 'search' or 'range', not {rate!r}.")
-    if not isinstance(rate, str) and not 0 < rate < float('inf'):
-        raise InputError(f'the rate must be positive and finite, not {rate}.')
+    if rate not in ('search', 'range') and not (isinstance(rate, float | int) and 0 < rate < float('inf')):
+        raise InputError(f"the rate must be positive and finite, 'search' or 'range', not {rate!r}.")
     file = Path(file)
     image, notes = read_image(file, inr.metadata['channels'])
     if longest_side is not None:
         shape = [max(1, round(side * longest_side / max(image.shape[:2]))) for side in image.shape[:2]]
         image = resize(image, (shape[0], shape[1]))
-    coords = coordinates.grid(image.shape[:2])
-    values, weight = image.reshape(len(coords), -1), np.ones(len(coords), np.float32)
-    datapoint = Datapoint(coords, values, weight, np.zeros((), np.int32))
+    datapoint = image_datapoint(image, DATA_RANGE)
     weights = inr.init(jax.random.key(seed), 2) if start is None else start(inr, image)
     spec = weights_lib.spec_of(weights)
     family = optimizers.family(optimizer, spec, wrap=lambda inner: frozen(inner, freeze, spec))
@@ -124,12 +118,12 @@ def fit_image(
     if not np.isfinite(mse[-1]):
         raise RunError(f'the fit of {file} diverged at rate {rate:.3g}; give a lower --rate.')
     fitted_weights = jax.tree.map(lambda leaf: np.asarray(leaf[0]), fitted.weights)
-    psnr = np.asarray(metrics.psnr_from_mse(np.maximum(mse, 1e-12), DATA_RANGE))
+    psnr = psnr_of(mse, DATA_RANGE)
     details = {
         'source': str(file),
         'grid_shape': list(image.shape[:2]),
-        'data_range': [low, high],
-        'coordinates': 'pixel centres (2 i + 1) / n - 1 in [-1, 1], rows before columns, row-major',
+        'data_range': list(DATA_RANGE),
+        'coordinates': COORDINATES,
         'optimizer': optimizer,
         'rate': float(rate),
         'num_steps': num_steps,
@@ -137,9 +131,9 @@ def fit_image(
         'seed': seed,
         **(about or {}),
     }
-    write_weights(path, fitted_weights, {**inr.metadata, **details, 'psnr_db': float(psnr[-1])})
-    rebuilt = np.asarray(jax.jit(inr.apply)(fitted_weights, coords)).reshape(image.shape)
+    write_weights(path, fitted_weights, {**inr.metadata, **details, 'psnr_db': psnr[-1]})
+    rebuilt = np.asarray(jax.jit(inr.apply)(fitted_weights, datapoint.coords)).reshape(image.shape)
     write_png(picture, rebuilt, DATA_RANGE)
     curve = folder / f'{file.stem}.curve.json'
-    write_json(curve, {**details, 'inr': dict(inr.metadata), 'mse': mse.tolist(), 'psnr_db': psnr.tolist()})
-    return SingleFit(path, picture, curve, psnr, float(rate), tuple(notes))
+    write_json(curve, {**details, 'inr': dict(inr.metadata), 'mse': mse.tolist(), 'psnr_db': psnr})
+    return SingleFit(path, picture, curve, np.asarray(psnr), float(rate), tuple(notes))

@@ -8,11 +8,11 @@ import os
 import jax
 import numpy as np
 
-from hyperinr import coordinates
 from hyperinr import weights as weights_lib
 from hyperinr.datasets.images import resize
 from hyperinr.errors import InputError
-from hyperinr.neural_datasets.generation import model_grid
+from hyperinr.neural_datasets.generation import image_datapoint, model_grid
+from hyperinr.neural_datasets.starts import check_same_inr
 from hyperinr.neural_datasets.weight_files import read_weights
 from hyperinr.training.model import Model
 from hyperinr.types import Datapoint, Inr, InrWeights
@@ -21,7 +21,7 @@ __all__ = ['datapoint_of', 'start_from_file', 'start_from_model']
 
 
 def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> InrWeights:
-    """Weights that `write_weights` wrote, of the same INR.
+    """Read weights that `write_weights` wrote, of the same INR.
 
     Args:
       inr: that goes on from them.
@@ -32,9 +32,7 @@ def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> In
       InputError: no such file, other metadata or shapes than those of ``inr``, or several INRs in one file.
     """
     weights, metadata = read_weights(path)
-    for name, value in inr.metadata.items():
-        if metadata.get(name, 1.0 if name == 'input_deviation' else None) != value:
-            raise InputError(f'{path} holds weights of an INR with {name} {metadata.get(name)!r}, not {value!r}.')
+    check_same_inr(metadata, inr, str(path))
     if weights_lib.spec_of(weights) != weights_lib.spec_of_inr(inr, coord_dims):
         raise InputError(
             f'{path} holds weights of other shapes than those of one INR of {coord_dims} coordinates; a file of '
@@ -44,7 +42,7 @@ def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> In
 
 
 def start_from_model(inr: Inr, model: Model, image: np.ndarray) -> InrWeights:
-    """What a trained model generates for one image, its own adaptation steps included.
+    """Generate weights for one image with a trained model, its own adaptation steps included.
 
     Args:
       inr: that goes on from it.
@@ -54,22 +52,15 @@ def start_from_model(inr: Inr, model: Model, image: np.ndarray) -> InrWeights:
     Raises:
       InputError: the model emits another INR, or takes no images.
     """
-    if dict(model.inr.metadata) != dict(inr.metadata):
-        raise InputError(
-            f'the model emits weights of {dict(model.inr.metadata)}, and the fit is of {dict(inr.metadata)}; set the '
-            'same values with -p.'
-        )
+    check_same_inr(model.inr.metadata, inr, 'the model')
     return jax.tree.map(np.asarray, model.generate(datapoint_of(model, image)))
 
 
 def datapoint_of(model: Model, image: np.ndarray) -> Datapoint:
-    """An image ``[H, W, C]`` in [0, 1] as the model reads it: resampled to its own size, in its own range.
+    """Return an image ``[H, W, C]`` in [0, 1] as the model reads it: resampled to its own size, in its own range.
 
     Raises:
       InputError: the model takes no images.
     """
     shape = model_grid(model)
-    low, high = model.spec.data_range
-    coords = coordinates.grid(shape)
-    values = low + (high - low) * resize(image, shape).reshape(len(coords), -1)
-    return Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32))
+    return image_datapoint(resize(image, shape), model.spec.data_range)

@@ -30,13 +30,13 @@ class Level(NamedTuple):
 
 
 def level_of(spec: DatasetSpec) -> Level:
-    """Of occupancy, which lies in [0, 1] and is high inside, or of a signed distance, which is negative there."""
+    """Return the level of occupancy, in [0, 1] and high inside, or of a signed distance, which is negative there."""
     return Level(0.0, False) if spec.data_range[0] < 0 else Level(0.5, True)
 
 
 @functools.cache
 def iou_goal(level: Level, *, target: float, every: int) -> Goal:
-    """An intersection over union, measured on the probe of each INR, as a target; equal arguments give one object.
+    """Make a target of an intersection over union, measured on each INR's probe; equal arguments give one object.
 
     Args:
       level: of the values.
@@ -52,7 +52,7 @@ def iou_goal(level: Level, *, target: float, every: int) -> Goal:
 
 
 def volumetric_iou(inr: Inr, weights: InrWeights, probe: Datapoint, level: Level) -> float:
-    """Intersection over union of the solid in an INR and the one that ``probe`` was drawn from.
+    """Measure the intersection over union of the solid in an INR and the one that ``probe`` was drawn from.
 
     Args:
       inr: of three coordinates.

@@ -13,7 +13,7 @@ from hyperinr.errors import InputError
 from hyperinr.training.model import Model
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['StartMaker', 'StartRule', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
+__all__ = ['StartMaker', 'StartRule', 'check_same_inr', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
 
 
 class StartRule(NamedTuple):
@@ -48,17 +48,17 @@ class StartMaker(NamedTuple):
 
 
 def random() -> StartRule:
-    """A fresh `Inr.init` for every INR, from its seed and its signal."""
+    """Start every INR at a fresh `Inr.init`, from its seed and its signal."""
     return StartRule('random')
 
 
 def shared() -> StartRule:
-    """One fresh `Inr.init` per seed, the same for all signals: their weights can be compared entry by entry."""
+    """Start all INRs of a seed at one fresh `Inr.init`: their weights can be compared entry by entry."""
     return StartRule('shared')
 
 
 def generated(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> StartRule:
-    """What the model of a run generates for the signal: the hypernetwork's weights after its own adaptation steps.
+    """Start each INR at what the model of a run generates for its signal, after the model's own adaptation steps.
 
     Args:
       run: directory of ``hyperinr train``.
@@ -69,7 +69,7 @@ def generated(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> Sta
 
 
 def meta_learned(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> StartRule:
-    """The start that a run learned for all signals alike: the base of its hypernetwork, or MAML's initialisation.
+    """Start all INRs where a run learned to: at the base of its hypernetwork, or at MAML's initialisation.
 
     Args:
       run: directory of ``hyperinr train``.
@@ -82,7 +82,7 @@ def meta_learned(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> 
 def make_starts(
     rule: StartRule, inr: Inr, coord_dims: int, *, num_seeds: int, load_model: Callable[[str], Model]
 ) -> StartMaker:
-    """What makes the starts of a neural dataset.
+    """Make the function that gives the starts of a neural dataset.
 
     Args:
       rule: the kind.
@@ -113,7 +113,7 @@ def make_starts(
             f'set starts.{rule.kind}.noise > 0 or give one seed.'
         )
     model = load_model(rule.run)
-    _check_inr(model, inr, rule.run)
+    check_same_inr(model.inr.metadata, inr, f'the run {rule.run}')
     about = {
         'kind': rule.kind,
         'run': rule.run,
@@ -159,15 +159,22 @@ def _perturbed(weights: InrWeights, seed: Array, signal: Array, noise: Array) ->
     return jax.tree.unflatten(structure, moved)
 
 
-def _check_inr(model: Model, inr: Inr, run: str) -> None:
-    theirs: Mapping[str, Any] = model.inr.metadata
-    different = sorted(name for name in {*theirs, *inr.metadata} if theirs.get(name) != inr.metadata.get(name))
-    if different:
-        name = different[0]
-        raise InputError(
-            f'the run {run} makes INRs with {name} = {theirs.get(name)!r}, this config has '
-            f'{name} = {inr.metadata.get(name)!r}; make them equal.'
-        )
+def check_same_inr(found: Mapping[str, Any], inr: Inr, what: str) -> None:
+    """Refuse weights of another INR than the one that is fitted.
+
+    Args:
+      found: metadata of the weights, ``input_deviation`` being 1 unless it is there.
+      inr: that is fitted.
+      what: subject of the message, like ``'the run runs/a'``.
+
+    Raises:
+      InputError: names what differs.
+    """
+    for name in dict.fromkeys((*inr.metadata, 'input_deviation')):
+        default = 1.0 if name == 'input_deviation' else None
+        theirs, ours = found.get(name, default), inr.metadata.get(name, default)
+        if theirs != ours:
+            raise InputError(f'{what} is of INRs with {name} = {theirs!r}, this fit of {ours!r}; make them equal.')
 
 
 def _digest(model: Model) -> str:

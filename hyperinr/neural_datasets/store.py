@@ -14,14 +14,17 @@ from hyperinr import inrs
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import START_KINDS, STATUSES, Description, read_description
-from hyperinr.neural_datasets.shards import COLUMNS, Header, list_shards, map_tensor, read_header, shard_path
+from hyperinr.neural_datasets.shards import COLUMNS, list_shards, map_shard, shard_path
 from hyperinr.types import Inr, InrWeights
 
 __all__ = ['NeuralDataset', 'open_store']
 
+MAX_MAPPED = 2**14
+"""Shards mapped at once; a process may have some 65,000 mappings."""
+
 
 def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
-    """Opens a store, complete or not.
+    """Open a store, complete or not.
 
     Raises:
       InputError: no store there, or a shard that is cut short or overlaps another.
@@ -58,20 +61,23 @@ class NeuralDataset:
                     f'{shard_path(folder, *before)} and {shard_path(folder, *after)} overlap; see `hyperinr verify`.'
                 )
         self._ends = np.cumsum([end - begin for begin, end in self._ranges], dtype=np.int64)
-        self._headers: dict[int, Header] = {}
-        self._maps: dict[int, np.ndarray] = {}
+        self._mapped: dict[int, dict[str, np.ndarray]] = {}
         self._columns: dict[str, np.ndarray] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process opens the folder again; no weights are sent."""
+        return NeuralDataset, (self.folder,)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     @property
     def inr(self) -> Inr:
-        """Evaluates the weights."""
+        """The INR that evaluates the weights."""
         return inrs.from_metadata(self.description.inr)
 
     def weights(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> np.ndarray:
-        """``[n, P]`` float32 of these rows in this order; all of them by default.
+        """Return ``[n, P]`` float32 of these rows in this order; all of them by default.
 
         Raises:
           IndexError: a row outside [0, R).
@@ -89,16 +95,17 @@ class NeuralDataset:
             if first == last:
                 continue
             shard = int(shards[first])
-            begin = int(rows[first]) - (int(self._ends[shard]) - self._size(shard))
-            result[first:last] = self._map(shard)[begin : begin + last - first]
+            tensor = self._shard(shard)['weights']
+            begin = int(rows[first] - self._ends[shard]) + len(tensor)
+            result[first:last] = tensor[begin : begin + last - first]
         return result
 
     def pytrees(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> InrWeights:
-        """The same as weight pytrees with leaves ``[n, *shape]``."""
+        """Return the same as weight pytrees with leaves ``[n, *shape]``."""
         return weights_lib.unflatten(self.weights(rows), self.description.weights)
 
     def column(self, name: str) -> np.ndarray:
-        """``[R]``, one value of every INR.
+        """Return ``[R]``, one value of every INR.
 
         Raises:
           InputError: there is no such column.
@@ -106,12 +113,12 @@ class NeuralDataset:
         if name not in COLUMNS:
             raise InputError(f'no column {name!r}; there are {", ".join(COLUMNS)}.')
         if name not in self._columns:
-            parts = [np.asarray(self._tensor(shard, name)) for shard in range(len(self._ranges))]
+            parts = [np.asarray(self._shard(shard)[name]) for shard in range(len(self._ranges))]
             self._columns[name] = np.concatenate(parts) if parts else np.zeros(0, COLUMNS[name])
         return self._columns[name]
 
     def where(self, *, min_psnr_db: float | None = None, min_iou: float | None = None, **conditions: Any) -> np.ndarray:
-        """Rows ``[n]`` that satisfy all conditions.
+        """Return the rows ``[n]`` that satisfy all conditions.
 
         Args:
           min_psnr_db: least PSNR.
@@ -142,7 +149,7 @@ class NeuralDataset:
     def split(
         self, fractions: Mapping[str, float], *, seed: int = 0, rows: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """Rows at random, all seeds of a signal in the same split.
+        """Divide rows at random, all seeds of a signal into the same split.
 
         A signal's split depends on its source index and ``seed`` alone: a store that is still growing, or another
         choice of rows, never moves a signal from one split to another.
@@ -169,32 +176,22 @@ class NeuralDataset:
         return {name: rows[part == number] for number, name in enumerate(fractions)}
 
     def missing(self) -> list[tuple[int, int]]:
-        """``(start, end)`` of the shards that are still to be fitted."""
+        """Return ``(start, end)`` of the shards that are still to be fitted."""
         there = set(self._ranges)
         return [each for each in self.description.shards() if each not in there]
 
-    def _size(self, shard: int) -> int:
-        begin, end = self._ranges[shard]
-        return end - begin
-
-    def _header(self, shard: int) -> Header:
-        if shard not in self._headers:
-            path = shard_path(self.folder, *self._ranges[shard])
-            header = read_header(path)
-            begin, end = self._ranges[shard]
-            expected = (end - begin, weights_lib.count(self.description.weights))
-            if header.tensors['weights'][1] != expected:
+    def _shard(self, number: int) -> dict[str, np.ndarray]:
+        """Tensors of a shard by name, mapped when they are first asked for."""
+        if number not in self._mapped:
+            path = shard_path(self.folder, *self._ranges[number])
+            tensors, _ = map_shard(path)
+            begin, end = self._ranges[number]
+            shape, expected = tensors['weights'].shape, (end - begin, weights_lib.count(self.description.weights))
+            if shape != expected:
                 raise InputError(
-                    f'{path} holds weights {header.tensors["weights"][1]} instead of {expected}; drop it with '
-                    '`hyperinr verify --repair`.'
+                    f'{path} holds weights {shape} instead of {expected}; drop it with `hyperinr verify --repair`.'
                 )
-            self._headers[shard] = header
-        return self._headers[shard]
-
-    def _tensor(self, shard: int, name: str) -> np.ndarray:
-        return map_tensor(shard_path(self.folder, *self._ranges[shard]), self._header(shard), name)
-
-    def _map(self, shard: int) -> np.ndarray:
-        if shard not in self._maps:
-            self._maps[shard] = self._tensor(shard, 'weights')
-        return self._maps[shard]
+            if len(self._mapped) == MAX_MAPPED:
+                self._mapped.clear()
+            self._mapped[number] = tensors
+        return self._mapped[number]

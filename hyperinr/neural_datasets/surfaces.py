@@ -5,13 +5,14 @@ Lorensen and Cline, "Marching cubes" (1987), for the mesh. Letters: ``V`` corner
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.errors import InputError
+from hyperinr.extras import import_extra
 from hyperinr.files import replacing
 from hyperinr.types import Inr, InrWeights
 
@@ -33,21 +34,15 @@ class Surface(NamedTuple):
 
 
 def evaluate(inr: Inr, weights: InrWeights, coords: np.ndarray) -> np.ndarray:
-    """The first channel at ``coords [n, 3]``, ``[n]``, in chunks of one shape."""
-    apply = jax.jit(inr.apply)
-    values = []
-    for first in range(0, len(coords), CHUNK):
-        chunk = coords[first : first + CHUNK]
-        padded = np.zeros((min(CHUNK, len(coords)), coords.shape[1]), np.float32)
-        padded[: len(chunk)] = chunk
-        values.append(np.asarray(apply(weights, padded))[: len(chunk), 0])
-    return np.concatenate(values)
+    """Return the first channel at ``coords [n, 3]``, ``[n]``; `CHUNK` points at a time bound the memory."""
+    one = lambda point: inr.apply(weights, point[None])[0, 0]
+    return np.asarray(jax.jit(lambda points: jax.lax.map(one, points, batch_size=CHUNK))(coords))
 
 
 def extract_surface(
     inr: Inr, weights: InrWeights, *, resolution: int = 64, level: float = 0.5, inside_is_high: bool = True
 ) -> Surface:
-    """Marching cubes on a grid of cell centres, closed at the sides of the cube.
+    """Extract a mesh by marching cubes on a grid of cell centres, closed at the sides of the cube.
 
     Args:
       inr: of three coordinates.
@@ -59,10 +54,7 @@ def extract_surface(
     Raises:
       InputError: scikit-image is missing, or no value lies on the inner side of ``level``.
     """
-    try:
-        from skimage import measure
-    except ImportError:
-        raise InputError('surfaces need scikit-image; install hyperinr[shapes].') from None
+    measure = import_extra('skimage.measure', needed_by='a surface', package='scikit-image', extra='shapes')
     values = evaluate(inr, weights, coordinates.grid((resolution,) * 3)).reshape((resolution,) * 3)
     field = values - level if inside_is_high else level - values
     if not (field > 0).any():
@@ -76,41 +68,37 @@ def extract_surface(
     return Surface(vertices.astype(np.float32), faces if outward else faces[:, ::-1])
 
 
+def _trimesh() -> Any:
+    return import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
+
+
 def write_surface(path: str | os.PathLike, surface: Surface) -> None:
-    """Writes ``.obj`` or ``.ply`` text.
+    """Write ``.obj`` or ``.ply``.
 
     Raises:
-      InputError: another suffix, or no permission.
+      InputError: another suffix, no permission, or trimesh is missing.
     """
     path = Path(path)
-    corners = [' '.join(f'{value:.6f}' for value in vertex) for vertex in surface.vertices.tolist()]
-    if path.suffix == '.obj':
-        lines = [f'v {corner}' for corner in corners]
-        lines += [f'f {a + 1} {b + 1} {c + 1}' for a, b, c in surface.faces.tolist()]
-    elif path.suffix == '.ply':
-        lines = ['ply', 'format ascii 1.0', f'element vertex {len(corners)}']
-        lines += [f'property float {axis}' for axis in 'xyz']
-        lines += [f'element face {len(surface.faces)}', 'property list uchar int vertex_indices', 'end_header']
-        lines += corners + [f'3 {a} {b} {c}' for a, b, c in surface.faces.tolist()]
-    else:
+    if path.suffix not in ('.obj', '.ply'):
         raise InputError(f'{path}: a surface is written as .obj or .ply.')
+    mesh = _trimesh().Trimesh(surface.vertices, surface.faces, process=False)
     with replacing(path) as temporary:
-        temporary.write_text('\n'.join(lines) + '\n', encoding='ascii')
+        mesh.export(temporary)
 
 
 def sample_surface(surface: Surface, count: int, *, seed: int = 0) -> np.ndarray:
-    """Points ``[count, 3]``, uniform by area."""
-    rng = np.random.default_rng(seed)
-    triangles = surface.vertices[surface.faces].astype(np.float64)
-    areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
-    chosen = triangles[rng.choice(len(areas), count, p=areas / areas.sum())]
-    first, second = rng.uniform(size=(2, count, 1))
-    root = np.sqrt(first)
-    return (1 - root) * chosen[:, 0] + root * (1 - second) * chosen[:, 1] + root * second * chosen[:, 2]
+    """Draw points ``[count, 3]``, uniform by area.
+
+    Raises:
+      InputError: trimesh is missing.
+    """
+    trimesh = _trimesh()
+    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
+    return np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0])
 
 
 def chamfer_distance(points: np.ndarray, others: np.ndarray) -> float:
-    """Mean distance from each point to the nearest of the other set, averaged over both directions.
+    """Return the mean distance from each point to the nearest of the other set, averaged over both directions.
 
     Fan, Su and Guibas, "A point set generation network for 3D object reconstruction from a single image" (2017),
     section 4.3, with distances instead of their squares.
@@ -122,10 +110,7 @@ def chamfer_distance(points: np.ndarray, others: np.ndarray) -> float:
     Raises:
       InputError: SciPy is missing.
     """
-    try:
-        from scipy.spatial import KDTree
-    except ImportError:
-        raise InputError('the Chamfer distance needs SciPy; install hyperinr[shapes].') from None
-    there, _ = KDTree(others).query(points)
-    back, _ = KDTree(points).query(others)
+    spatial = import_extra('scipy.spatial', needed_by='the Chamfer distance', package='SciPy', extra='shapes')
+    there, _ = spatial.KDTree(others).query(points)
+    back, _ = spatial.KDTree(points).query(others)
     return float((np.mean(there) + np.mean(back)) / 2)

@@ -25,7 +25,7 @@ class Tiles(NamedTuple):
 
 
 def cut(image: np.ndarray, shape: tuple[int, int]) -> Tiles:
-    """Covers ``[H, W, C]`` with tiles of ``shape`` from the top left corner on."""
+    """Cover ``[H, W, C]`` with tiles of ``shape`` from the top left corner on."""
     rows, columns = (-(-size // tile) for size, tile in zip(image.shape[:2], shape, strict=True))
     height, width = rows * shape[0], columns * shape[1]
     beyond = ((0, height - image.shape[0]), (0, width - image.shape[1]))
@@ -40,7 +40,7 @@ def cut(image: np.ndarray, shape: tuple[int, int]) -> Tiles:
 
 
 def stitch(tiles: np.ndarray, grid: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """``[T, h, w, C]`` -> ``[H, W, C]``, the inverse of `cut`: what lies beyond ``shape`` is dropped."""
+    """Join tiles ``[T, h, w, C]`` to ``[H, W, C]``, the inverse of `cut`: what lies beyond ``shape`` is dropped."""
     rows, columns = grid
     height, width = tiles.shape[1:3]
     joined = tiles.reshape(rows, columns, height, width, -1).swapaxes(1, 2)

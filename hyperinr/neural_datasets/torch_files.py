@@ -6,19 +6,20 @@ neural functionals" (2023), for ``nfn``: ``net.0.linear.weight``, ..., ``net.L.w
 ``{'train': {'path': [...], 'label': [...]}, 'val': ..., 'test': ...}``.
 """
 
-import json
 import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.files import replacing, write_json
-from hyperinr.neural_datasets.bundle import Bundle
+from hyperinr.extras import import_extra
+from hyperinr.files import read_json, replacing, write_json
 from hyperinr.neural_datasets.description import Description, from_json
+from hyperinr.neural_datasets.inr_table import InrTable
 from hyperinr.neural_datasets.shards import COLUMNS
 
 __all__ = ['LAYOUTS', 'read_torch', 'state_dict_names', 'write_torch']
@@ -31,15 +32,11 @@ SPLIT_NAMES = {'validation': 'val'}
 
 
 def _torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise InputError('a state dict needs PyTorch; install hyperinr[torch] or choose another format.') from None
-    return torch
+    return import_extra('torch', needed_by='a state dict', package='PyTorch', extra='torch')
 
 
 def state_dict_names(layout: str, depth: int) -> list[tuple[str, str]]:
-    """``(name, 'layer_i/w' or 'layer_i/b')`` in the order of the state dict, weight before bias."""
+    """Return ``(name, 'layer_i/w' or 'layer_i/b')`` in the order of the state dict, weight before bias."""
     found = []
     for layer in range(depth + 1):
         prefix = f'seq.{layer}' if layout == 'dwsnets' else f'net.{layer}' + ('' if layer == depth else '.linear')
@@ -47,28 +44,26 @@ def state_dict_names(layout: str, depth: int) -> list[tuple[str, str]]:
     return found
 
 
-def write_torch(out: str | os.PathLike, bundle: Bundle, *, layout: str) -> Path:
-    """Writes ``<split>_<label>_<index>/checkpoints/model_final.pth`` for each INR, and ``splits.json``.
+def write_torch(out: str | os.PathLike, table: InrTable, *, layout: str) -> Path:
+    """Write ``<split>_<label>_<index>/checkpoints/model_final.pth`` for each INR, and ``splits.json``.
 
     Args:
       out: folder.
-      bundle: of SIRENs.
+      table: of SIRENs.
       layout: one of `LAYOUTS`.
 
     Raises:
       InputError: no SIREN, or PyTorch is missing.
     """
-    from safetensors.numpy import save
-
-    torch, out, description = _torch(), Path(out), bundle.description
+    torch, out, description = _torch(), Path(out), table.description
     if description.inr.get('kind') != 'siren':
         raise InputError(f'the layout {layout} is that of SIRENs, not of a {description.inr.get("kind")!r}.')
     depth = description.inr['depth']
-    trees = weights_lib.unflatten(bundle.weights, description.weights)
+    trees = weights_lib.unflatten(table.weights, description.weights)
     names = state_dict_names(layout, depth)
     splits: dict[str, dict[str, list[str]]] = {}
-    split_of = _split_names(description, bundle.columns['source_index'])
-    for row, (split, label) in enumerate(zip(split_of, bundle.columns['label'].tolist(), strict=True)):
+    split_of = _split_names(description, table.columns['source_index'])
+    for row, (split, label) in enumerate(zip(split_of, table.columns['label'].tolist(), strict=True)):
         state = OrderedDict()
         for name, path in names:
             layer, tensor = path.split('/')
@@ -76,7 +71,7 @@ def write_torch(out: str | os.PathLike, bundle: Bundle, *, layout: str) -> Path:
             if path == f'layer_{depth}/b':
                 value = value - np.float32(OUTPUT_SHIFT[layout])
             state[name] = torch.from_numpy(np.ascontiguousarray(value.T))
-        index = int(bundle.columns['index'][row])
+        index = int(table.columns['index'][row])
         file_path = out / f'{split}_{label}_{index}' / 'checkpoints' / 'model_final.pth'
         with replacing(file_path) as temporary, temporary.open('wb') as file:
             torch.save(state, file)
@@ -85,7 +80,7 @@ def write_torch(out: str | os.PathLike, bundle: Bundle, *, layout: str) -> Path:
         chosen['label'].append(str(label))
     write_json(out / SPLITS, splits)
     # The shift by 0.5 may round, so the last bias is kept as it was.
-    columns = {name: np.ascontiguousarray(bundle.columns[name], dtype) for name, dtype in COLUMNS.items()}
+    columns = {name: np.ascontiguousarray(table.columns[name], dtype) for name, dtype in COLUMNS.items()}
     columns['output_bias'] = np.ascontiguousarray(trees[f'layer_{depth}']['b'])
     with replacing(out / COLUMN_FILE) as temporary:
         temporary.write_bytes(save(columns))
@@ -100,17 +95,15 @@ def _split_names(description: Description, source_index: np.ndarray) -> list[str
     return [names[number] for number in np.searchsorted(ends, source_index, side='right')]
 
 
-def read_torch(path: str | os.PathLike) -> Bundle:
-    """Reads what `write_torch` wrote.
+def read_torch(path: str | os.PathLike) -> InrTable:
+    """Read what `write_torch` wrote.
 
     Raises:
       InputError: not such a folder, damaged, or PyTorch is missing.
     """
-    from safetensors.numpy import load_file
-
     torch, path = _torch(), Path(path)
     try:
-        content = json.loads((path / OURS).read_text(encoding='utf-8'))
+        content = read_json(path / OURS)
         columns = load_file(path / COLUMN_FILE)
         output_bias = columns.pop('output_bias')
         description = from_json(content, path / OURS)
@@ -127,4 +120,4 @@ def read_torch(path: str | os.PathLike) -> Bundle:
         raise InputError(f'{path} is not a folder of state dicts written by hyperinr, or damaged ({error}).') from error
     stacked = {layer: {name: np.stack(rows) for name, rows in tensors.items()} for layer, tensors in trees.items()}
     stacked[f'layer_{depth}']['b'] = output_bias
-    return Bundle(np.asarray(weights_lib.flatten(stacked, description.weights)), columns, description)
+    return InrTable(np.asarray(weights_lib.flatten(stacked, description.weights)), columns, description)

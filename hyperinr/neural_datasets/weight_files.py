@@ -6,7 +6,6 @@ the ``[out, in]`` layout of ``torch.nn.Linear`` as the package siren-pytorch arr
 file beside it.
 """
 
-import json
 import os
 import re
 from collections import OrderedDict
@@ -18,35 +17,33 @@ import numpy as np
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
+from hyperinr.extras import import_extra
 from hyperinr.files import replacing, write_json
+from hyperinr.neural_datasets.tensor_files import TENSOR_FORMATS, read_tensors, write_tensors
 from hyperinr.types import InrWeights
 
-__all__ = ['FORMATS', 'fold_omega', 'read_weights', 'torch_state_dict', 'write_weights']
+__all__ = [
+    'FORMATS',
+    'check_foldable',
+    'check_format',
+    'fold_omega',
+    'read_weights',
+    'torch_state_dict',
+    'write_weights',
+]
 
 SCHEMA_VERSION = 1
 """Of the metadata; raised when a reader of the last one could misread the next."""
 
 
-def _to_tensors(weights: InrWeights) -> dict[str, np.ndarray]:
-    paths = weights_lib.spec_of(weights).paths
-    return {path.replace('/', '.'): np.ascontiguousarray(_leaf(weights, path), np.float32) for path in paths}
-
-
-def _leaf(weights: InrWeights, path: str) -> np.ndarray:
-    layer, name = path.split('/')
-    return np.asarray(weights[layer][name])
-
-
-def _from_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    weights: dict[str, dict[str, np.ndarray]] = {}
-    for key, tensor in tensors.items():
-        layer, name = key.rsplit('.', 1)
-        weights.setdefault(layer, {})[name] = tensor
-    return weights
+def check_foldable(metadata: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless the metadata is that of a SIREN, whose layers have an omega_0."""
+    if metadata.get('kind') != 'siren':
+        raise InputError(f'only a SIREN has an omega_0 to fold; these weights are of a {metadata.get("kind")!r}.')
 
 
 def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, dict[str, Any]]:
-    """Multiplies each sine layer's tensors by its frequency factor, so that the INR is ``sin(x w + b)`` throughout.
+    """Multiply each sine layer's tensors by its frequency factor, so that the INR is ``sin(x w + b)`` throughout.
 
     An input deviation other than 1 goes into the first layer's weights as well.
 
@@ -60,8 +57,7 @@ def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWei
     Raises:
       InputError: the INR has no sine layers.
     """
-    if metadata.get('kind') != 'siren':
-        raise InputError(f'only a SIREN has an omega_0 to fold; these weights are of a {metadata.get("kind")!r}.')
+    check_foldable(metadata)
     weights, metadata = _fold_input_deviation(weights, metadata)
     factors = {f'layer_{layer}': metadata['hidden_omega_0'] for layer in range(1, metadata['depth'])}
     factors['layer_0'] = metadata['omega_0']
@@ -83,7 +79,7 @@ def _fold_input_deviation(weights: InrWeights, metadata: Mapping[str, Any]) -> t
 
 
 def torch_state_dict(weights: InrWeights) -> OrderedDict:
-    """``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
+    """Return ``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
 
     ``siren_pytorch.SirenNet(w0_initial=omega_0, w0=hidden_omega_0, ...)`` loads it strictly where the INR is a SIREN
     with an input deviation of 1.
@@ -99,10 +95,7 @@ def torch_state_dict(weights: InrWeights) -> OrderedDict:
             "the format 'pt' holds a chain of linear layers with a weight and a bias each; this INR has other tensors: "
             "choose 'npz' or 'safetensors'."
         )
-    try:
-        import torch
-    except ImportError:
-        raise InputError("the format 'pt' needs PyTorch; install hyperinr[torch] or choose another format.") from None
+    torch = import_extra('torch', needed_by="the format 'pt'", package='PyTorch', extra='torch')
     state = OrderedDict()
     depth = len(weights) - 1
     for layer in range(depth + 1):
@@ -113,16 +106,10 @@ def torch_state_dict(weights: InrWeights) -> OrderedDict:
     return state
 
 
-def _write_npz(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary, temporary.open('wb') as file:
-        np.savez(file, allow_pickle=False, metadata=np.array(json.dumps(metadata)), **_to_tensors(weights))
-
-
-def _write_safetensors(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
-    from safetensors.numpy import save
-
-    with replacing(path) as temporary:
-        temporary.write_bytes(save(_to_tensors(weights), metadata={'metadata': json.dumps(metadata)}))
+def _write_tensors(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    names = (path.split('/') for path in weights_lib.spec_of(weights).paths)
+    tensors = {f'{layer}.{name}': np.ascontiguousarray(weights[layer][name], np.float32) for layer, name in names}
+    write_tensors(path, tensors, metadata, format=path.suffix.removeprefix('.'))
 
 
 def _write_torch(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
@@ -137,15 +124,21 @@ def _write_torch(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -
 
 
 FORMATS: Mapping[str, Callable[[Path, InrWeights, Mapping[str, Any]], None]] = {
-    'npz': _write_npz,
-    'safetensors': _write_safetensors,
+    'npz': _write_tensors,
+    'safetensors': _write_tensors,
     'pt': _write_torch,
 }
 """Name of a format (and suffix of its files) -> its writer."""
 
 
+def check_format(format: str) -> None:
+    """Raise `InputError` unless a format, or the suffix of a file, is one of `FORMATS`."""
+    if format.removeprefix('.') not in FORMATS:
+        raise InputError(f'unknown weight format {format!r}; choose one of {", ".join(FORMATS)}.')
+
+
 def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
-    """Writes one file, aside first and then renamed; the suffix says the format.
+    """Write one file, aside first and then renamed; the suffix says the format.
 
     Args:
       path: ends in ``.npz``, ``.safetensors`` or ``.pt``.
@@ -157,14 +150,12 @@ def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mappin
       RunError: the disk is full.
     """
     path = Path(path)
-    writer = FORMATS.get(path.suffix.removeprefix('.'))
-    if writer is None:
-        raise InputError(f'{path}: unknown weight format {path.suffix!r}; choose one of {", ".join(FORMATS)}.')
-    writer(path, weights, {'schema_version': SCHEMA_VERSION, **metadata})
+    check_format(path.suffix)
+    FORMATS[path.suffix.removeprefix('.')](path, weights, {'schema_version': SCHEMA_VERSION, **metadata})
 
 
 def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
-    """Reads what `write_weights` wrote as ``.npz`` or ``.safetensors``.
+    """Read what `write_weights` wrote as ``.npz`` or ``.safetensors``.
 
     Returns:
       ``(weights, metadata)``, exactly what was written.
@@ -173,23 +164,12 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarra
       InputError: the file is missing, of another format, or damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f'{path}: no such file.')
-    try:
-        if path.suffix == '.npz':
-            with path.open('rb') as file, np.load(file, allow_pickle=False) as archive:
-                tensors = dict(archive)
-            metadata = json.loads(str(tensors.pop('metadata')))
-        elif path.suffix == '.safetensors':
-            from safetensors import safe_open
-
-            with safe_open(path, 'np') as opened:
-                tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-                metadata = json.loads(opened.metadata()['metadata'])
-        else:
-            raise InputError(f'{path}: cannot read weights from {path.suffix!r}; give a .npz or .safetensors file.')
-        return _from_tensors(tensors), metadata
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f'{path}: not a file of INR weights, or damaged ({error}); generate it again.') from error
+    format = path.suffix.removeprefix('.')
+    if format not in TENSOR_FORMATS:
+        raise InputError(f'{path}: cannot read weights from {path.suffix!r}; give a .npz or .safetensors file.')
+    tensors, metadata = read_tensors(path, format=format)
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    for key, tensor in tensors.items():
+        layer, name = key.rsplit('.', 1)
+        weights.setdefault(layer, {})[name] = tensor
+    return weights, metadata

@@ -76,7 +76,7 @@ def weight_dataset(
     seed: int = 0,
     standardise: bool = True,
 ) -> Dataset:
-    """A `Dataset` of the INRs with status ok, split by signal.
+    """Make a `Dataset` of the INRs with status ok, split by signal.
 
     Args:
       store: to read from.
@@ -141,9 +141,3 @@ class ExampleSource:
             {'weights': weights[row], **{name: column[row] for name, column in columns.items()}}
             for row in range(len(rows))
         ]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {'folder': str(self._store.folder), 'rows': self._rows}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(NeuralDataset(state['folder']), state['rows'])  # type: ignore[misc]

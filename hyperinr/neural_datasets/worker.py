@@ -1,52 +1,46 @@
-"""One worker: claims shards that are missing, fits their INRs, writes them, until the range is complete.
+"""One worker: locks shards that are missing, fits their INRs, writes them, until the range is complete.
 
 A shard is a function of the job and of its range alone. So the work needs no queue and no coordinator: whoever finds a
-shard missing and unclaimed makes it, and whatever has been killed is found missing again.
+shard missing and not locked makes it, and whatever has been killed is found missing again.
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from hyperinr import metrics
 from hyperinr.errors import InputError, RunError
 from hyperinr.files import check_writable_folder
-from hyperinr.neural_datasets.claims import CLAIMS, Claim, claimed
-from hyperinr.neural_datasets.description import (
-    DESCRIPTION,
-    START_KINDS,
-    Description,
-    check_same,
-    read_description,
-)
+from hyperinr.neural_datasets.description import DESCRIPTION, START_KINDS, Description, check_same, read_description
 from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows, rows_per_call
 from hyperinr.neural_datasets.plan import Job
-from hyperinr.neural_datasets.shards import list_shards, partial_files, read_header, shard_path, write_shard
+from hyperinr.neural_datasets.shard_locks import LOCKS, ShardLock, shard_lock
+from hyperinr.neural_datasets.shards import list_shards, map_shard, partial_files, shard_path, write_shard
 
-__all__ = ['FitReport', 'fit_range', 'open_for_fitting']
+__all__ = ['fit_range', 'open_for_fitting', 'worker_command']
 
 WAIT_SECONDS = 0.2
-"""Between looks at shards that other workers hold."""
+"""Between two tries of shards that other workers hold."""
 
 
-class FitReport(NamedTuple):
-    """What a worker did.
-
-    Attributes:
-      fitted: INRs fitted by this worker.
-      waited_for: shards that other workers finished while this one looked on.
-    """
-
-    fitted: int
-    waited_for: int
+def worker_command(
+    folder: str | os.PathLike, *, start: int | None, end: int | None, worker: int, num_workers: int
+) -> list[str]:
+    """Return the command line of one worker of an opened store; the store itself holds the config."""
+    command = [sys.executable, '-m', 'hyperinr', 'fit', '--store', str(Path(folder).absolute())]
+    for option, value in (('--start', start), ('--end', end)):
+        if value is not None:
+            command += [option, str(value)]
+    return [*command, '--worker', f'{worker}/{num_workers}']
 
 
 def open_for_fitting(folder: str | os.PathLike, description: Description) -> None:
-    """Makes the folder a store, or checks that it is one of the same description with sound shards. Loses nothing.
+    """Make the folder a store, or check that it is one of the same description with sound shards. Loses nothing.
 
     Raises:
       InputError: the folder holds something else or another neural dataset, a shard that is cut short or of another
@@ -66,20 +60,17 @@ def open_for_fitting(folder: str | os.PathLike, description: Description) -> Non
                     f'{shard_path(folder, begin, end)} is no shard of this neural dataset; move it away, or drop it '
                     'with `hyperinr verify --repair`.'
                 )
-            read_header(shard_path(folder, begin, end))
+            map_shard(shard_path(folder, begin, end))
         return
-    content = [path.name for path in folder.iterdir() if not _is_ours(path)] if folder.is_dir() else []
-    if content:
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    foreign = sorted(name for name in names if name != LOCKS and '.partial' not in name)
+    if foreign:
         raise InputError(
-            f'{folder} is not empty and holds no neural dataset ({", ".join(sorted(content)[:3])} ...); give a new or '
-            'empty folder.'
+            f'{folder} is not empty and holds no neural dataset ({", ".join(foreign[:3])} ...); give a new or empty '
+            'folder.'
         )
     check_writable_folder(folder)
     description.write(folder)
-
-
-def _is_ours(path: Path) -> bool:
-    return path.name == CLAIMS or '.partial' in path.name
 
 
 def fit_range(
@@ -91,11 +82,11 @@ def fit_range(
     worker: int = 0,
     num_workers: int = 1,
     on_progress: Callable[[int], None] = lambda count: None,
-) -> FitReport:
-    """Completes every shard that shares an index with [start, end); returns when all of them exist.
+) -> int:
+    """Complete every shard that shares an index with [start, end); return when all of them exist.
 
     Any number of calls may run at once, in any processes. Worker k of K begins at the k-th part of the range, so that
-    workers seldom meet. Whoever finds the rest claimed waits: should its holder die, the claim is free.
+    workers seldom meet. A worker that finds the rest locked waits: if their holder dies, the locks are free.
 
     Args:
       folder: of the store, opened with `open_for_fitting`.
@@ -106,6 +97,9 @@ def fit_range(
       num_workers: K; need not be right.
       on_progress: called with the number of INRs that have just been fitted.
 
+    Returns:
+      How many INRs this call fitted.
+
     Raises:
       InputError: a range outside the index space, or a signal that cannot be fitted.
       RunError: the disk is full.
@@ -113,44 +107,39 @@ def fit_range(
     ranges = job.description.shards(start, end)
     first = worker * len(ranges) // num_workers
     ranges = ranges[first:] + ranges[:first]
-    fitted, waited_for = 0, 0
-    while True:
-        missing = [each for each in ranges if not shard_path(folder, *each).exists()]
-        if not missing:
-            return FitReport(fitted, waited_for)
-        progressed = False
+    fitted = 0
+    while missing := [each for each in ranges if not shard_path(folder, *each).exists()]:
+        num_locked = 0
         for begin, stop in missing:
-            with claimed(folder, f'{begin}-{stop}') as claim:
-                if claim is None:
-                    continue
-                progressed = True
-                if shard_path(folder, begin, stop).exists():
-                    waited_for += 1
-                    continue
-                _fit_shard(folder, job, begin, stop, claim, on_progress)
-                fitted += stop - begin
-        if not progressed:
+            with shard_lock(folder, begin, stop) as lock:
+                if lock is None:
+                    num_locked += 1
+                elif not shard_path(folder, begin, stop).exists():
+                    _fit_shard(folder, job, begin, stop, lock, on_progress)
+                    fitted += stop - begin
+        if num_locked == len(missing):
             time.sleep(WAIT_SECONDS)
+    return fitted
 
 
 def _fit_shard(
-    folder: str | os.PathLike, job: Job, begin: int, end: int, claim: Claim, on_progress: Callable[[int], None]
+    folder: str | os.PathLike, job: Job, begin: int, end: int, lock: ShardLock, on_progress: Callable[[int], None]
 ) -> None:
-    if claim.exclusive:
+    if lock.exclusive:
         for leftover in partial_files(folder, begin, end):
             leftover.unlink(missing_ok=True)
-    claim.report(0)
-    seeds, signals = _seeds_and_signals(job.description, np.arange(begin, end))
+    indices = np.arange(begin, end)
+    seeds, signals = job.description.seeds_and_signals(indices)
     parts, step = [], rows_per_call(job)
     for first in range(0, end - begin, step):
         rows = slice(first, min(first + step, end - begin))
         parts.append(fit_rows(job, seeds[rows], signals[rows]))
-        claim.report(rows.stop)
+        lock.report(rows.stop)
         on_progress(rows.stop - first)
-    whole = FittedChunk(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
+    whole: FittedChunk = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     mse = whole.mse.astype(np.float32)
     columns = {
-        'index': np.arange(begin, end),
+        'index': indices,
         'source_index': signals,
         'label': job.signals.labels(signals),
         'seed': seeds,
@@ -165,8 +154,3 @@ def _fit_shard(
         write_shard(folder, whole.weights, columns)
     except InputError as error:
         raise RunError(str(error)) from error
-
-
-def _seeds_and_signals(description: Description, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    positions, signals = np.divmod(indices, description.num_signals)
-    return np.asarray(description.seeds, np.int64)[positions], signals

@@ -8,7 +8,6 @@ Optuna is imported when a study is opened (``pip install hyperinr[tune]``).
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import uuid
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.files import disk_errors
+from hyperinr.locks import locked
 from hyperinr.searching import space as spaces
 from hyperinr.searching.space import Draw, Space
 
@@ -169,43 +168,25 @@ def _pruner(optuna: Any, name: str, resources: tuple[int, int]) -> Any:
     return optuna.pruners.NopPruner()
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> contextlib.AbstractContextManager:
     """One process at a time, for what must be looked at and changed in one go."""
-    path = folder / '.lock'
-    with disk_errors(path):
-        handle = path.open('w')
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return locked(folder / '.lock')
 
 
 @contextlib.contextmanager
 def working(trials: Trials) -> Iterator[str]:
     """The name of this process among those that work on the trials, alive for as long as the context lasts."""
     name = f'{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}'
-    path = trials.folder / 'workers' / name
-    with disk_errors(path):
-        path.parent.mkdir(exist_ok=True)
-        handle = path.open('w')
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield name
-        finally:
-            path.unlink(missing_ok=True)
+    with locked(trials.folder / 'workers' / name):
+        yield name
 
 
 def _is_alive(folder: Path, worker: str) -> bool:
-    try:
-        with (folder / 'workers' / worker).open('r+') as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    path = folder / 'workers' / worker
+    if not path.exists():
         return False
-    except BlockingIOError:
-        return True
-    (folder / 'workers' / worker).unlink(missing_ok=True)
-    return False
+    with locked(path, wait=False) as held:
+        return not held
 
 
 def ask(trials: Trials, worker: str, most: int = 1) -> list[tuple[Any, dict[str, Any]]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hyperinr.errors import InputError
 from hyperinr.inspection.sweep_report import check_drawing
-from hyperinr.neural_datasets.launchers import launch_local, launch_ray
+from hyperinr.launching import launch_local, launch_ray
 from hyperinr.searching import study as studies
 from hyperinr.searching.study import Trials
 from hyperinr.sweeping.in_one_program import run_in_one_program, what_differs

@@ -1,18 +1,20 @@
-"""What a run says in the terminal: a progress bar or plain lines, and the closing table."""
+"""What long work says in the terminal: a progress bar or plain lines, and the closing table."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 __all__ = ['ProgressReport', 'duration', 'print_table']
 
 
 def duration(seconds: float) -> str:
-    """Seconds -> ``'1:02:03'`` or ``'2:03'``."""
+    """Seconds -> ``'1:02:03'`` or ``'2:03'``; ``'unknown time'`` if infinite."""
+    if seconds == float('inf'):
+        return 'unknown time'
     minutes, rest = divmod(max(round(seconds), 0), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02}:{rest:02}' if hours else f'{minutes}:{rest:02}'
@@ -26,27 +28,38 @@ class ProgressReport:
       total: steps of the run.
       console: where to; ``None``: standard output.
       quiet: say nothing at all, as all processes of a run but one.
+      task: what is done, one word.
+      unit: what is counted, in the singular.
     """
 
-    def __init__(self, *, start: int, total: int, console: Console | None = None, quiet: bool = False):
+    def __init__(
+        self,
+        *,
+        start: int,
+        total: int,
+        console: Console | None = None,
+        quiet: bool = False,
+        task: str = 'training',
+        unit: str = 'step',
+    ):
         self.console = console or Console(quiet=quiet)
-        self._start, self._total = start, total
+        self._start, self._total, self._unit = start, total, unit
         self._bar: Progress | None = None
-        self._task = TaskID(0)
         if self.console.is_terminal and not quiet:
+            speed, shown = TextColumn('{task.fields[speed]}'), TextColumn('{task.fields[shown]}')
             self._bar = Progress(
-                TextColumn('training'),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn('{task.fields[speed]}'),
-                TextColumn('{task.fields[shown]}'),
-                console=self.console,
+                TextColumn(task), BarColumn(), MofNCompleteColumn(), speed, shown, console=self.console
             )
+            self._task = self._bar.add_task(task, total=total, completed=start, speed='', shown='')
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether this is a terminal."""
+        return self._bar is not None
 
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task('training', total=self._total, completed=self._start, speed='', shown='')
         return self
 
     def __exit__(
@@ -64,19 +77,19 @@ class ProgressReport:
         if self._bar is not None:
             self._bar.update(self._task, completed=step)
 
-    def report(self, step: int, *, step_seconds: float, metrics: Mapping[str, float]) -> None:
-        """Rate, time left and metrics of the last interval.
+    def report(self, step: int, *, step_seconds: float, metrics: Mapping[str, float] | None = None) -> None:
+        """Show rate, time left and metrics of the last interval.
 
         Args:
-          step: updates done.
-          step_seconds: mean of the interval.
+          step: steps done.
+          step_seconds: mean of the interval; infinite if nothing was done.
           metrics: scalars by name.
         """
-        left = duration((self._total - step) * step_seconds)
-        speed = f'{1 / max(step_seconds, 1e-9):.2f} steps/s, {left} left'
-        shown = '  '.join(f'{name} {value:.4g}' for name, value in metrics.items())
+        left = duration((self._total - step) * step_seconds if step < self._total else 0)
+        speed = f'{1 / max(step_seconds, 1e-9):.2f} {self._unit}s/s, {left} left'
+        shown = '  '.join(f'{name} {value:.4g}' for name, value in (metrics or {}).items())
         if self._bar is None:
-            self.say(f'step {step}/{self._total}  {speed}  {shown}')
+            self.say(f'{self._unit} {step}/{self._total}  {speed}  {shown}'.rstrip())
         else:
             self._bar.update(self._task, completed=step, speed=speed, shown=shown)
 

@@ -2,18 +2,17 @@
 
 import ast
 import contextlib
-import fcntl
-import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from hyperinr import locks
 from hyperinr.errors import InputError
-from hyperinr.files import check_writable_folder, disk_errors, replacing, write_json
+from hyperinr.files import check_writable_folder, read_json, read_json_lines, replacing, write_json
 from hyperinr.types import DatasetSpec
 
 __all__ = [
@@ -22,6 +21,7 @@ __all__ = [
     'check_nothing_lost',
     'check_same_run',
     'hyperparameters',
+    'listed',
     'locked',
     'read_spec',
     'versions',
@@ -30,6 +30,7 @@ __all__ = [
 
 CONFIG, SPEC, RUN, VERSIONS = 'config.gin', 'spec.json', 'run.json', 'versions.json'
 LOCK = '.lock'
+DAMAGED = 'the run directory is damaged'
 MAX_CHANGES_SHOWN = 6
 WATCHING = re.compile(
     r'(\w+/)*(evaluators|loggers|stop_rules|best_checkpoint|machine)\d*\.|loop\.train\.|(from|import) '
@@ -125,13 +126,6 @@ def changed_bindings(before: str, after: str) -> list[str]:
     return changes
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path} cannot be read ({error}); the run directory is damaged.') from error
-
-
 def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
     """The specification of the data that a run was trained on.
 
@@ -141,7 +135,7 @@ def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
     path = Path(run_dir) / SPEC
     if not path.is_file():
         raise InputError(f'{run_dir} holds no run ({SPEC} is missing); give the folder of --run in `hyperinr train`.')
-    fields = _read_json(path)
+    fields = read_json(path, remedy=DAMAGED)
     try:
         spec = DatasetSpec(**fields)
     except TypeError as error:
@@ -180,7 +174,7 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
     changes = []
     if files.config_text is not None and (run_dir / CONFIG).is_file():
         changes = changed_bindings((run_dir / CONFIG).read_text(encoding='utf-8'), files.config_text)
-    stored = _read_json(run_dir / RUN)
+    stored = read_json(run_dir / RUN, remedy=DAMAGED)
     if not changes:
         changes = [
             f'{name} was {stored.get(name)}, is now {value}'
@@ -188,20 +182,24 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
             if stored.get(name) != value
         ]
     if not changes and files.spec is not None and (run_dir / SPEC).is_file():
-        before, stored_fields = read_spec(run_dir), _read_json(run_dir / SPEC)
+        before, stored_fields = read_spec(run_dir), read_json(run_dir / SPEC, remedy=DAMAGED)
         changes = [
             f"the dataset's {name} was {old}, is now {new}"
             for name, old, new in zip(DatasetSpec._fields, before, files.spec, strict=True)
             if old != new and name in stored_fields
         ]
     if changes:
-        shown = '; '.join(changes[:MAX_CHANGES_SHOWN])
-        more = f'; and {len(changes) - MAX_CHANGES_SHOWN} more' if len(changes) > MAX_CHANGES_SHOWN else ''
         raise InputError(
-            f'{run_dir} holds a run of another config: {shown}{more}. Give another run directory, or the '
+            f'{run_dir} holds a run of another config: {listed(changes)}. Give another run directory, or the '
             'config of that run.'
         )
     return True
+
+
+def listed(changes: Sequence[str]) -> str:
+    """Join changes, for a message: the first few, and how many more."""
+    more = len(changes) - MAX_CHANGES_SHOWN
+    return '; '.join([*changes[:MAX_CHANGES_SHOWN], *([f'and {more} more'] if more > 0 else [])])
 
 
 def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> None:
@@ -216,11 +214,7 @@ def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> Non
     Raises:
       InputError: its metrics go on beyond the second checkpoint.
     """
-    try:
-        lines = (Path(run_dir) / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return
-    steps = [int(found.group(1)) for line in lines if (found := re.match(r'\{"step": (\d+)\b', line))]
+    steps = [record['step'] for record in read_json_lines(Path(run_dir) / 'metrics.jsonl') if 'step' in record]
     if max(steps, default=0) > 2 * checkpoint_every:
         raise InputError(
             f'{run_dir} was trained to step {max(steps)}, and its checkpoints are gone: restore {run_dir}/checkpoints, '
@@ -228,10 +222,10 @@ def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> Non
         )
 
 
-def versions() -> dict[str, str]:
-    """Of Python, the machine and the packages that decide the numbers of a run."""
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Return the versions of Python, the machine and the packages that decide the numbers, of ``more`` packages too."""
     found = {'python': platform.python_version(), 'machine': platform.machine()}
-    for name in ('hyperinr', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy', 'orbax-checkpoint', 'gin-config'):
+    for name in ('hyperinr', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy', 'orbax-checkpoint', 'gin-config', *more):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
@@ -260,19 +254,12 @@ def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
 
 @contextlib.contextmanager
 def locked(run_dir: str | os.PathLike) -> Iterator[None]:
-    """Keeps a second process from training in the same folder; the system releases the lock when a process dies.
+    """Keep a second process from training in the same folder; the lock of a killed process is free.
 
     Raises:
-      InputError: another process is training there.
+      InputError: another process is training there, or the file system has no locks.
     """
-    path = Path(run_dir) / LOCK
-    with disk_errors(path):
-        handle = path.open('w')
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f'another process is training in {run_dir}; wait for it, or give another folder.'
-            ) from None
+    with locks.locked(Path(run_dir) / LOCK, wait=False) as held:
+        if not held:
+            raise InputError(f'another process is training in {run_dir}; wait for it, or give another folder.')
         yield

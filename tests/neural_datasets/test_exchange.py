@@ -184,7 +184,7 @@ def test_wrong_calls_are_one_line(folder, tmp_path):
     (tmp_path / 'there').write_text('mine')
     with pytest.raises(InputError, match='exists'):
         export_store(folder, tmp_path / 'there', format='npz')
-    with pytest.raises(InputError, match='not a npz file'):
+    with pytest.raises(InputError, match='is no npz file'):
         import_store(tmp_path / 'there', tmp_path / 'store', format='npz')
     with pytest.raises(InputError, match='no such file'):
         import_store(tmp_path / 'nowhere', tmp_path / 'store', format='npz')

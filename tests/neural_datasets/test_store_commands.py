@@ -3,8 +3,6 @@
 import contextlib
 import errno
 import os
-import sys
-import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -15,9 +13,10 @@ import pytest
 from hyperinr import cli, files
 from hyperinr.config import available, config_root, load_config
 from hyperinr.fitting.optimizers import OPTIMIZERS
+from hyperinr.launching import launch_local
 from hyperinr.library import compose_job
-from hyperinr.neural_datasets import launchers, slurm_launcher
 from hyperinr.neural_datasets.shards import list_shards, shard_path
+from hyperinr.neural_datasets.worker import worker_command
 from tests.neural_datasets.kill_test import run_kill_test
 from tests.neural_datasets.tiny_store import CONFIG, SIZES, write_config
 
@@ -240,7 +239,7 @@ def test_a_read_only_store_is_said_before_any_work(run, config, complete, monkey
 
 def test_more_workers_than_shards_start_no_more_than_shards(run, config, tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr(launchers, 'launch_local', lambda commands, **_: started.extend(commands))
+    monkeypatch.setattr('hyperinr.store_commands.launch_local', lambda commands, **_: started.extend(commands))
     folder = tmp_path / 'store'
     assert run('fit', config, '--store', folder, *PARAMS, '--end', '8', '--workers', '9')[0] == 0
     assert [command[-1] for command in started] == ['0/2', '1/2']
@@ -250,64 +249,13 @@ def test_more_workers_than_work_all_end(complete, tmp_path):
     """Workers that find nothing to do, or everything claimed, end when the range is complete."""
     folder = copy(complete, tmp_path)
     shard_path(folder, 20, 22).unlink()
-    launchers.launch_local(
-        [launchers.worker_command(folder, start=None, end=None, worker=k, num_workers=2) for k in range(2)]
-    )
+    launch_local([worker_command(folder, start=None, end=None, worker=k, num_workers=2) for k in range(2)])
     assert content(folder) == content(complete)
-
-
-def test_a_worker_that_reports_an_error_ends_all(tmp_path):
-    from hyperinr.errors import InputError, RunError
-
-    code = 'import sys; print("hyperinr: error: bad", file=sys.stderr); sys.exit(int(sys.argv[1]))'
-    say = lambda status: [sys.executable, '-c', code, str(status)]
-    sleep = [sys.executable, '-c', 'import time; time.sleep(60)']
-    began = time.monotonic()
-    with pytest.raises(InputError, match='^bad$'):
-        launchers.launch_local([sleep, say(2)])
-    with pytest.raises(RunError, match='^bad$'):
-        launchers.launch_local([sleep, say(1)])
-    assert time.monotonic() - began < 30
-
-
-def test_a_worker_that_dies_is_started_again_but_not_for_ever(tmp_path):
-    from hyperinr.errors import RunError
-
-    code = (
-        'import os, pathlib, sys; path = pathlib.Path(sys.argv[1]); path.write_text((path.read_text() if path.exists() '
-        'else "") + "x"); os.kill(os.getpid(), 9) if len(path.read_text()) < int(sys.argv[2]) else None'
-    )
-    launchers.launch_local([[sys.executable, '-c', code, str(tmp_path / 'a'), '3']])
-    assert (tmp_path / 'a').read_text() == 'xxx'
-    with pytest.raises(RunError, match='died 2 times'):
-        launchers.launch_local([[sys.executable, '-c', code, str(tmp_path / 'b'), '9']], max_restarts=1)
 
 
 def test_a_wrong_worker_number_is_refused(run, complete):
     for worker in ('3/2', 'x', '1/1'):
         assert_one_line(run('fit', '--store', complete, '--worker', worker), 2, 'k/K')
-
-
-def test_slurm_gets_an_array_of_the_same_commands(complete, tmp_path, monkeypatch):
-    """A stand-in for ``sbatch`` keeps the script that submitit wrote."""
-    pytest.importorskip('submitit')
-    bin_folder = tmp_path / 'bin'
-    bin_folder.mkdir()
-    for name in ('sbatch', 'srun', 'squeue', 'sacct', 'scancel'):
-        script = bin_folder / name
-        script.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/submitted.sh\necho Submitted batch job 17\n')
-        script.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{bin_folder}:{os.environ["PATH"]}')
-    commands = [launchers.worker_command(complete, start=0, end=8, worker=k, num_workers=2) for k in range(2)]
-    jobs = slurm_launcher.launch_slurm(commands, folder=tmp_path / 'logs', options={'partition': 'cpu', 'time': 90})
-    assert jobs == ['17_0', '17_1']
-    text = (tmp_path / 'submitted.sh').read_text()
-    for line in ('#SBATCH --array=0-1%2', '#SBATCH --partition=cpu', '#SBATCH --time=90', '#SBATCH --requeue'):
-        assert line in text.splitlines(), text
-    from hyperinr.errors import InputError
-
-    with pytest.raises(InputError, match='--slurm: .*colour'):
-        slurm_launcher.launch_slurm(commands, folder=tmp_path / 'logs', options={'colour': 'red'})
 
 
 def test_slurm_where_there_is_none_is_said(run, complete):

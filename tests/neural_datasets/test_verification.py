@@ -9,8 +9,8 @@ import pytest
 from hyperinr import metrics
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import verification
-from hyperinr.neural_datasets.claims import claimed
-from hyperinr.neural_datasets.shards import read_shard, shard_path, write_shard
+from hyperinr.neural_datasets.shard_locks import shard_lock
+from hyperinr.neural_datasets.shards import map_shard, shard_path, write_shard
 from tests.neural_datasets.tiny_store import default_job, fit_tiny
 
 
@@ -29,7 +29,7 @@ def store(sound, tmp_path):
 def rewrite(folder, change, begin=4, end=8):
     """A shard with a right checksum and wrong content."""
     path = shard_path(folder, begin, end)
-    tensors, _ = read_shard(path)
+    tensors = {name: np.array(tensor) for name, tensor in map_shard(path)[0].items()}
     weights = tensors.pop('weights')
     change(weights, tensors)
     write_shard(folder, weights, tensors)
@@ -84,7 +84,7 @@ def wrong_psnr(folder):
 
 
 def copied_weights(folder):
-    first = read_shard(shard_path(folder, 0, 4))[0]['weights']
+    first = map_shard(shard_path(folder, 0, 4))[0]['weights']
 
     def change(weights, columns):
         weights[2] = first[3]
@@ -93,7 +93,7 @@ def copied_weights(folder):
 
 
 def other_layout(folder):
-    tensors, _ = read_shard(shard_path(folder, 4, 8))
+    tensors, _ = map_shard(shard_path(folder, 4, 8))
     weights = tensors.pop('weights')
     write_shard(folder, weights[:, :-1], tensors)
 
@@ -144,7 +144,7 @@ def test_weights_of_another_signal_are_found_by_measuring(store):
     job = default_job()
     problems = verification.reevaluate(store, job.inr, job.signals.batch)
     assert [problem.message.partition(':')[0] for problem in problems] == ['INR 4', 'INR 5']
-    assert {problem.shard for problem in problems} == {shard_path(store, 4, 8)}
+    assert {problem.shard for problem in problems} == {(4, 8)}
     assert verification.reevaluate(store, job.inr, job.signals.batch, num_samples=0) == []
 
 
@@ -159,7 +159,7 @@ def test_gaps_are_named_as_ranges(store):
 def test_a_shard_off_the_grid_is_a_duplicate(store):
     shutil.copy(shard_path(store, 0, 4), shard_path(store, 0, 3))
     (problem,) = verification.verify(store).problems
-    assert problem.shard == shard_path(store, 0, 3)
+    assert problem.shard == (0, 3)
     verification.drop(store, [problem])
     assert verification.verify(store).problems == []
 
@@ -181,7 +181,7 @@ def test_leftovers_are_a_note(store):
 
 def test_a_shard_that_a_worker_holds_is_not_dropped(store):
     flip_a_byte(store)
-    with claimed(store, '4-8'):
+    with shard_lock(store, 4, 8):
         assert verification.drop(store, verification.verify(store).problems) == []
 
 

@@ -1,20 +1,22 @@
 """Fitting: what is missing is made, once, and comes out the same whoever makes it."""
 
 import dataclasses
+import io
 import threading
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from hyperinr import fitting, neural_datasets
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import starts, worker
-from hyperinr.neural_datasets.claims import CLAIMS, claimed, work_in_progress
-from hyperinr.neural_datasets.fit_job import fit_chunk, fit_rows
-from hyperinr.neural_datasets.fit_progress import count_done
+from hyperinr.neural_datasets.fit_job import fit_rows
+from hyperinr.neural_datasets.fit_progress import FitProgress, count_done
 from hyperinr.neural_datasets.plan import chunk_rows
+from hyperinr.neural_datasets.shard_locks import fitted_so_far, shard_lock
 from hyperinr.neural_datasets.shards import list_shards, shard_path
 from tests.neural_datasets.tiny_store import OPTIMIZER, default_job, fit_tiny, tiny_job
 from tests.tiny import make_model, make_spec
@@ -32,37 +34,37 @@ def complete(tmp_path_factory):
 
 
 def test_ranges_are_widened_to_shards_and_add_up_to_the_same_bytes(complete, tmp_path):
-    job, report = fit_tiny(tmp_path, start=5, end=9)
+    job, fitted = fit_tiny(tmp_path, start=5, end=9)
     assert list_shards(tmp_path) == [(4, 8), (8, 12)]
-    assert report.fitted == 8
-    _, report = fit_tiny(tmp_path, job)
-    assert report.fitted == 22 - 8
+    assert fitted == 8
+    _, fitted = fit_tiny(tmp_path, job)
+    assert fitted == 22 - 8
     assert content(tmp_path) == content(complete)
-    _, report = fit_tiny(tmp_path, job)
-    assert report.fitted == 0
+    _, fitted = fit_tiny(tmp_path, job)
+    assert fitted == 0
 
 
 def test_workers_that_run_at_once_share_the_work(complete, tmp_path):
     job = default_job()
     worker.open_for_fitting(tmp_path, job.description)
-    reports = []
+    counts = []
 
     def run(number):
-        reports.append(worker.fit_range(tmp_path, job, worker=number, num_workers=3))
+        counts.append(worker.fit_range(tmp_path, job, worker=number, num_workers=3))
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(report.fitted for report in reports) == 22
+    assert sum(counts) == 22
     assert content(tmp_path) == content(complete)
 
 
 def test_a_shard_that_another_holds_is_waited_for_and_taken_over_when_released(tmp_path):
     job = default_job()
     worker.open_for_fitting(tmp_path, job.description)
-    with claimed(tmp_path, '0-4') as mine:
+    with shard_lock(tmp_path, 0, 4) as mine:
         assert mine.exclusive
         thread = threading.Thread(target=worker.fit_range, args=(tmp_path, job))
         thread.start()
@@ -72,10 +74,10 @@ def test_a_shard_that_another_holds_is_waited_for_and_taken_over_when_released(t
     thread.join(timeout=60)
     assert not thread.is_alive()
     assert (0, 4) in list_shards(tmp_path)
-    assert list((tmp_path / CLAIMS).iterdir()) == []
+    assert fitted_so_far(tmp_path, list_shards(tmp_path)) == 0
 
 
-def test_without_locks_every_claim_is_granted(tmp_path, monkeypatch):
+def test_without_locks_every_worker_may_go_on(tmp_path, monkeypatch):
     import errno
     import fcntl
 
@@ -83,7 +85,7 @@ def test_without_locks_every_claim_is_granted(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, 'No locks available')
 
     monkeypatch.setattr(fcntl, 'flock', no_locks)
-    with claimed(tmp_path, 'a') as first, claimed(tmp_path, 'a') as second:
+    with shard_lock(tmp_path, 0, 4) as first, shard_lock(tmp_path, 0, 4) as second:
         assert (first.exclusive, second.exclusive) == (False, False)
 
 
@@ -99,11 +101,23 @@ def test_leftovers_of_killed_writers_are_removed_and_never_read(complete, tmp_pa
 
 def test_progress_counts_shards_and_work_in_progress(tmp_path):
     job, _ = fit_tiny(tmp_path, end=4)
-    with claimed(tmp_path, '4-8') as claim:
-        claim.report(3)
-        assert work_in_progress(tmp_path) == {'4-8': 3}
+    with shard_lock(tmp_path, 4, 8) as lock:
+        lock.report(3)
+        assert fitted_so_far(tmp_path, [(4, 8), (8, 12)]) == 3
         assert count_done(tmp_path, job.description, None, None) == 7
         assert count_done(tmp_path, job.description, 5, 6) == 3
+    assert count_done(tmp_path, job.description, None, None) == 4
+
+
+def test_a_terminal_shows_what_all_workers_have_done(tmp_path):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    job, _ = fit_tiny(tmp_path, end=4)
+    with FitProgress(tmp_path, job.description, None, None, console) as progress:
+        assert '4 of 22 INRs are there already' in out.getvalue()
+        fit_tiny(tmp_path, job, end=8)
+        progress.update()
+    assert '8/22' in out.getvalue()
 
 
 def test_chunks_have_one_shape():
@@ -155,9 +169,7 @@ def test_a_target_stops_each_inr_at_its_own_first_step_that_reaches_it(tmp_path)
     fitted = fitting.fit(job.inr, start, batch, optimizer=OPTIMIZER, num_steps=12)
     curves = -10 * np.log10(np.asarray(fitted.mse).T)
     target = float(np.median(curves[-1]))
-    found = fit_chunk(
-        job.inr, start, batch, optimizer=OPTIMIZER, num_steps=12, target_psnr_db=target, data_range=(0.0, 1.0)
-    )
+    found = fit_rows(tiny_job(seeds=(3,), num_steps=12, target_psnr_db=target), np.full(4, 3), np.arange(4))
     for row in range(4):
         reached = np.flatnonzero(curves[:, row] >= target)
         assert found.steps[row] == (reached[0] if len(reached) else 12)
@@ -215,7 +227,7 @@ def test_starts_of_a_model_are_the_models():
         assert not np.allclose(moved[0], moved[1])
         one_seed = np.asarray(noisy.starts(np.array([1, 1]), batch)['layer_1']['w']) - unmoved
         assert np.allclose(one_seed[0], one_seed[1], atol=1e-6) == (not of_signal)
-    with pytest.raises(InputError, match='width = 8, this config has width = 6'):
+    with pytest.raises(InputError, match='width = 8, this fit of 6'):
         tiny_job(seeds=(0,), start=starts.generated(run='runs/a'), **{**options, 'width': 6})
 
 

@@ -103,8 +103,7 @@ def tiny_job(
 
 
 def fit_tiny(folder, job=None, **range_and_worker):
-    """Fits a `tiny_job` in this process."""
+    """Fit a `tiny_job` in this process; return it with the number of INRs fitted."""
     job = job or default_job()
     open_for_fitting(folder, job.description)
-    report = fit_range(folder, job, **range_and_worker)
-    return job, report
+    return job, fit_range(folder, job, **range_and_worker)

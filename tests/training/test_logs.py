@@ -23,6 +23,14 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left():
     assert '2.00 steps/s, 0:40 left' in out.getvalue()
 
 
+def test_other_work_is_named_and_may_not_have_begun():
+    out = io.StringIO()
+    with ProgressReport(start=0, total=22, console=Console(file=out), task='fitting', unit='INR') as progress:
+        progress.report(0, step_seconds=float('inf'))
+        progress.report(22, step_seconds=0.25)
+    assert out.getvalue() == 'INR 0/22  0.00 INRs/s, unknown time left\nINR 22/22  4.00 INRs/s, 0:00 left\n'
+
+
 @pytest.mark.parametrize(('seconds', 'text'), [(0, '0:00'), (59.6, '1:00'), (125, '2:05'), (3723, '1:02:03')])
 def test_duration(seconds, text):
     assert duration(seconds) == text

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hyperinr.files import disk_errors, replacing
+from hyperinr.files import disk_errors, read_json_lines, replacing
 from hyperinr.training.loggers.base import Logger, Record
 
 __all__ = ['FILE', 'MetricsFile', 'jsonl', 'plain', 'read_metrics']
@@ -23,17 +23,13 @@ def jsonl() -> Logger:
     return Logger('jsonl', begin, essential=True)
 
 
-def read_metrics(path: str | os.PathLike, *, until_step: int) -> list[dict[str, Any]]:
-    """Records up to a step, in order; empty where there is no file. Lines that were cut short are passed over."""
-    path = Path(path)
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding='utf-8').splitlines()
-    return [json.loads(line) for line in lines if _step(line) <= until_step]
+def read_metrics(path: str | os.PathLike, *, until_step: float) -> list[dict[str, Any]]:
+    """Read the records up to a step, in order; empty where there is no file."""
+    return [record for record in read_json_lines(path) if record.get('step', float('inf')) <= until_step]
 
 
 class MetricsFile:
-    """Appends to a file.
+    """Appends records to a file.
 
     Args:
       path: continued if it exists.
@@ -44,9 +40,9 @@ class MetricsFile:
     def __init__(self, path: str | os.PathLike, *, after_step: int):
         self._path = Path(path)
         if self._path.exists():
-            kept = [line for line in self._path.read_text(encoding='utf-8').splitlines() if _step(line) <= after_step]
+            kept = read_metrics(self._path, until_step=after_step)
             with replacing(self._path) as temporary:
-                temporary.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
+                temporary.write_text(''.join(f'{json.dumps(record)}\n' for record in kept), encoding='utf-8')
         with disk_errors(self._path):
             self._file = self._path.open('a', encoding='utf-8')
 
@@ -76,14 +72,6 @@ class _Lines:
 
     def close(self) -> None:
         self._file.close()
-
-
-def _step(line: str) -> float:
-    """Of a record; infinite for a line that is none."""
-    try:
-        return json.loads(line)['step']
-    except (ValueError, KeyError, TypeError):
-        return float('inf')
 
 
 def plain(value: Any) -> Any:

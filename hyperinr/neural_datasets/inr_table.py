@@ -1,4 +1,4 @@
-"""All INRs of a store in memory, between the store and any other format: out of one, and into a new one."""
+"""All INRs of a store in memory, between the store and any other format."""
 
 import os
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.neural_datasets.weight_files import fold_omega
 from hyperinr.neural_datasets.worker import open_for_fitting
 
-__all__ = ['Bundle', 'bundle_of', 'foreign_bundle', 'write_store']
+__all__ = ['InrTable', 'foreign_table', 'read_table', 'write_store']
 
 
-class Bundle(NamedTuple):
+class InrTable(NamedTuple):
     """R INRs with all that is known of them.
 
     Attributes:
@@ -32,8 +32,8 @@ class Bundle(NamedTuple):
     description: Description
 
 
-def bundle_of(store: NeuralDataset, *, fold: bool = False) -> Bundle:
-    """Everything in a store.
+def read_table(store: NeuralDataset, *, fold: bool = False) -> InrTable:
+    """Read everything in a store.
 
     Args:
       store: complete or not.
@@ -49,23 +49,20 @@ def bundle_of(store: NeuralDataset, *, fold: bool = False) -> Bundle:
         folded, metadata = fold_omega(weights_lib.unflatten(weights, description.weights), description.inr)
         weights = np.asarray(weights_lib.flatten(folded, description.weights))
         description = description._replace(inr=metadata)
-    return Bundle(weights, {name: store.column(name) for name in COLUMNS}, description)
+    return InrTable(weights, {name: store.column(name) for name in COLUMNS}, description)
 
 
-def foreign_bundle(weights: np.ndarray, labels: np.ndarray, description: Description) -> Bundle:
-    """INRs of which nothing is known but their labels ``[R]``; error and steps are NaN and -1."""
+def foreign_table(weights: np.ndarray, labels: np.ndarray, description: Description) -> InrTable:
+    """Make a table of INRs whose labels ``[R]`` are known and nothing else; error and steps are NaN and -1."""
     count = len(weights)
-    columns: dict[str, np.ndarray] = {name: np.zeros(count, dtype) for name, dtype in COLUMNS.items()}
-    columns['index'] = columns['source_index'] = np.arange(count)
-    columns['label'] = labels
-    columns['start'] = np.full(count, START_KINDS.index('imported'))
-    columns['steps'] = np.full(count, -1)
-    columns['mse'] = columns['psnr_db'] = columns['iou'] = np.full(count, np.nan)
-    return Bundle(weights, columns, description)
+    known = {'index': np.arange(count), 'source_index': np.arange(count), 'label': labels}
+    unknown = {'start': START_KINDS.index('imported'), 'steps': -1, **dict.fromkeys(('mse', 'psnr_db', 'iou'), np.nan)}
+    columns = {name: known.get(name, np.full(count, unknown.get(name, 0), dtype)) for name, dtype in COLUMNS.items()}
+    return InrTable(weights, columns, description)
 
 
-def write_store(folder: str | os.PathLike, bundle: Bundle) -> Path:
-    """Makes a store of a bundle.
+def write_store(folder: str | os.PathLike, table: InrTable) -> Path:
+    """Make a store of a table.
 
     A whole index space becomes the store that it was, shard by shard. A part of one is numbered anew, as signals of one
     seed, and so is what was folded: there is no config that would fit its missing shards.
@@ -76,13 +73,13 @@ def write_store(folder: str | os.PathLike, bundle: Bundle) -> Path:
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise InputError(f'{folder} is not empty; import into a new folder.')
-    description, columns = bundle.description, dict(bundle.columns)
-    if bundle.weights.shape[1:] != (weights_lib.count(description.weights),):
+    description, columns = table.description, dict(table.columns)
+    if table.weights.shape[1:] != (weights_lib.count(description.weights),):
         raise InputError(
-            f'rows of {bundle.weights.shape[1:]} weights do not fit a {description.inr.get("kind")} of '
+            f'rows of {table.weights.shape[1:]} weights do not fit a {description.inr.get("kind")} of '
             f'{weights_lib.count(description.weights)}.'
         )
-    count = len(bundle.weights)
+    count = len(table.weights)
     whole = count == description.size and np.array_equal(columns['index'], np.arange(count))
     if description.inr.get('omega_folded'):
         description = description._replace(config='')
@@ -94,5 +91,5 @@ def write_store(folder: str | os.PathLike, bundle: Bundle) -> Path:
         columns['seed'] = np.zeros(count)
     open_for_fitting(folder, description)
     cut = lambda begin, end: {name: column[begin:end] for name, column in columns.items()}
-    write_shards(folder, ((bundle.weights[begin:end], cut(begin, end)) for begin, end in description.shards()))
+    write_shards(folder, ((table.weights[begin:end], cut(begin, end)) for begin, end in description.shards()))
     return folder

@@ -1,0 +1,122 @@
+"""What all launchers share: how a command has ended, what that means, and when it is started again."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from hyperinr.errors import InputError, RunError
+
+__all__ = ['MAX_RESTARTS', 'Ended', 'Poll', 'check', 'last_line', 'run_command', 'watch', 'worker_environment']
+
+MAX_RESTARTS = 5
+"""Of each command; a machine that kills it more often has another problem."""
+POLL_SECONDS = 0.2
+INTERRUPTED = 130
+
+
+class Ended(NamedTuple):
+    """How a command ended.
+
+    Attributes:
+      status: its exit status; 0 is success.
+      message: the last line of its errors.
+    """
+
+    status: int
+    message: str
+
+
+Poll = Callable[[], Ended | None]
+"""Of a command that was started; ``None`` while it runs."""
+
+
+def watch(
+    start: Callable[[Sequence[str]], Poll],
+    commands: Sequence[Sequence[str]],
+    *,
+    on_poll: Callable[[], None],
+    max_restarts: int,
+) -> None:
+    """Start commands and return when all have succeeded.
+
+    A command that was killed is started again. One that reports an error ends the watch.
+
+    Args:
+      start: starts a command where the launcher runs it.
+      commands: with their arguments.
+      on_poll: called a few times a second.
+      max_restarts: of each command.
+
+    Raises:
+      InputError, RunError: what a command reported, or that it was killed too often.
+      KeyboardInterrupt: a command was interrupted.
+    """
+    restarts = [0] * len(commands)
+    running = {number: start(command) for number, command in enumerate(commands)}
+    while running:
+        for number, poll in list(running.items()):
+            ended = poll()
+            if ended is None:
+                continue
+            check(ended)
+            del running[number]
+            if ended.status == 0:
+                continue
+            if restarts[number] == max_restarts:
+                raise RunError(
+                    f'a worker died {max_restarts + 1} times (exit status {ended.status}): {ended.message}; what is '
+                    'finished is kept, run the command again to go on.'
+                )
+            restarts[number] += 1
+            running[number] = start(commands[number])
+        on_poll()
+        if running:
+            time.sleep(POLL_SECONDS)
+
+
+def check(ended: Ended) -> None:
+    """Raise the error that a command reported; return if it succeeded, was killed or crashed.
+
+    Raises:
+      InputError: status 2.
+      RunError: status 1.
+      KeyboardInterrupt: it was interrupted.
+    """
+    errors = {2: InputError, 1: RunError, INTERRUPTED: KeyboardInterrupt}
+    if ended.status in errors:
+        raise errors[ended.status](ended.message.removeprefix('hyperinr: ').removeprefix('error: '))
+
+
+def run_command(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
+    """Run a command to its end, on whatever machine this function is called.
+
+    Args:
+      command: with its arguments.
+      environment: variables added to those of this process.
+    """
+    done = subprocess.run(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return Ended(done.returncode, last_line(done.stderr))
+
+
+def last_line(errors: bytes) -> str:
+    """Return the last line of what a command wrote to its standard error."""
+    lines = errors.decode(errors='replace').strip().splitlines()
+    return lines[-1] if lines else 'it said nothing'
+
+
+def worker_environment(num_devices: int = 1) -> dict[str, str]:
+    """Return variables that give a worker CPU devices of one thread each, at least one: INRs are small."""
+    flags = [flag for flag in os.environ.get('XLA_FLAGS', '').split() if 'device_count' not in flag]
+    return {
+        'NPROC': os.environ.get('NPROC', '1'),
+        'XLA_FLAGS': ' '.join([*flags, f'--xla_force_host_platform_device_count={max(1, num_devices)}']),
+    }

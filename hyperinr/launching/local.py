@@ -1,0 +1,55 @@
+"""Commands in processes on this machine."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+
+from hyperinr.launching.base import MAX_RESTARTS, Ended, Poll, last_line, watch, worker_environment
+
+__all__ = ['launch_local']
+
+
+def launch_local(
+    commands: Sequence[Sequence[str]],
+    *,
+    environment: Mapping[str, str] | None = None,
+    on_poll: Callable[[], None] = lambda: None,
+    max_restarts: int = MAX_RESTARTS,
+) -> None:
+    """Run each command in a process of its own; return when all have succeeded, and leave none running.
+
+    Args:
+      commands: with their arguments.
+      environment: variables added to those of this process; ``None``: `base.worker_environment`.
+      on_poll: called a few times a second.
+      max_restarts: of each command.
+
+    Raises:
+      InputError, RunError, KeyboardInterrupt: as `base.watch`.
+    """
+    variables = {**os.environ, **(worker_environment() if environment is None else environment)}
+    with contextlib.ExitStack() as stack:
+
+        def start(command: Sequence[str]) -> Poll:
+            errors = stack.enter_context(tempfile.TemporaryFile())
+            nothing = subprocess.DEVNULL
+            process = subprocess.Popen(list(command), stdin=nothing, stdout=nothing, stderr=errors, env=variables)
+            stack.callback(_stop, process)
+
+            def poll() -> Ended | None:
+                if process.poll() is None:
+                    return None
+                errors.seek(0)
+                return Ended(process.returncode, last_line(errors.read()))
+
+            return poll
+
+        watch(start, commands, on_poll=on_poll, max_restarts=max_restarts)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,66 @@
+"""Commands as a Slurm job array, submitted through submitit."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hyperinr.errors import InputError
+from hyperinr.extras import import_extra
+from hyperinr.launching.base import check, run_command, worker_environment
+
+__all__ = ['SlurmTask', 'launch_slurm']
+
+DEFAULTS: Mapping[str, Any] = {'time': 60, 'cpus_per_task': 1, 'mem': '4GB'}
+"""Of ``#SBATCH``; time in minutes."""
+
+
+class SlurmTask:
+    """One task of the array: runs a command, and is submitted again by submitit when its time is up."""
+
+    def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run the command; what it reports becomes the error of the job."""
+        ended = run_command(command, environment)
+        check(ended)
+        if ended.status != 0:
+            raise RuntimeError(f'the worker was killed (exit status {ended.status}): {ended.message}')
+        return ended.status
+
+    def checkpoint(self, command: Sequence[str], environment: Mapping[str, str]) -> Any:
+        """Return the same task again: a worker finds out itself what is still missing."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, command, environment)
+
+
+def launch_slurm(
+    commands: Sequence[Sequence[str]], *, folder: str | os.PathLike, options: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Submit an array with one task for each command, and return at once: the jobs outlive this process.
+
+    Slurm starts a task again whose node failed (``--requeue``), submitit one whose time ran out. Workers complete
+    whatever is missing, so the same command may submit more of them at any time.
+
+    Args:
+      commands: with their arguments.
+      folder: for scripts and logs.
+      options: of ``#SBATCH``, in submitit's names: ``{'time': 60, 'partition': 'cpu'}``.
+
+    Returns:
+      Names of the jobs.
+
+    Raises:
+      InputError: submitit or Slurm is missing, or an option that Slurm does not have.
+    """
+    submitit = import_extra('submitit', needed_by="the launcher 'slurm'", package='submitit', extra='slurm')
+    chosen = {**DEFAULTS, **(options or {})}
+    try:
+        executor = submitit.SlurmExecutor(folder=Path(folder))
+        executor.update_parameters(job_name='hyperinr', additional_parameters={'requeue': True}, **chosen)
+    except RuntimeError as error:
+        raise InputError(f'no Slurm here ({error}); call this on its login node, or use --launcher local.') from error
+    except (NameError, ValueError) as error:
+        raise InputError(f'--slurm: {str(error).splitlines()[0]}') from error
+    environment = worker_environment(int(chosen['cpus_per_task']))
+    jobs = executor.map_array(SlurmTask(), [list(command) for command in commands], [environment] * len(commands))
+    return [job.job_id for job in jobs]
