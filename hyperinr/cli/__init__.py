@@ -1,7 +1,7 @@
 """The console script ``hyperinr``: parse, bind gin, call one function.
 
-Each verb is one function, below or in `hyperinr.store_verbs`, `hyperinr.check_verb` and `hyperinr.sweep_verbs`. What is
-wrong with a call, a config or a file is said in one line (exit status 2), as is what made a run fail midway (1);
+Each verb is one function, below or in the modules beside this one. What is wrong with a call, a config or a file is
+said in one line (exit status 2), as is what made a run fail midway (1);
 ``--debug`` shows the traceback. Heavy modules are imported by the verb that needs them.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import hyperinr
-from hyperinr.arguments import add_best, add_config, add_params, add_run
-from hyperinr.check_verb import add_check_verb
-from hyperinr.device_choice import add_device, device_configs, on_machine
+from hyperinr.cli.arguments import add_best, add_config, add_params, add_run
+from hyperinr.cli.checking import add_check_verb
+from hyperinr.cli.device import add_device, device_configs, on_machine
+from hyperinr.cli.searching import add_sweep_verb
+from hyperinr.cli.store_verbs import add_store_verbs
 from hyperinr.errors import InputError, RunError
-from hyperinr.store_verbs import add_store_verbs
-from hyperinr.sweep_verbs import add_sweep_verb
 
 __all__ = ['main']
 
@@ -323,10 +323,6 @@ def _describe(options: argparse.Namespace) -> None:
     for name, value, where in rows:
         print(f'{name:<{names}}  {value:<{min(values, 40)}}  {where}')
     if any(setting.name.startswith('plan.neural_dataset.') for setting in config.settings):
-        from hyperinr.store_commands import explain_fit
+        from hyperinr.cli.stores import explain_fit
 
         print(f'\nhyperinr fit here: {explain_fit(config)}')
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -2,8 +2,8 @@
 
 import argparse
 
-from hyperinr.arguments import add_config, add_params
-from hyperinr.store_verbs import AddVerb
+from hyperinr.cli.arguments import add_config, add_params
+from hyperinr.cli.store_verbs import AddVerb
 
 __all__ = ['add_sweep_verb']
 

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from hyperinr.arguments import add_config, add_params
-from hyperinr.store_verbs import AddVerb
+from hyperinr.cli.arguments import add_config, add_params
+from hyperinr.cli.store_verbs import AddVerb
 
 __all__ = ['add_check_verb']
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from hyperinr.arguments import add_config, add_params
+from hyperinr.cli.arguments import add_config, add_params
 
 __all__ = ['AddVerb', 'add_store_verbs']
 
@@ -82,7 +82,7 @@ def _add_exchange(command: argparse.ArgumentParser, what: str) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from hyperinr import store_commands
+    from hyperinr.cli import stores as store_commands
 
     if options.worker:
         store_commands.work(options.store, options.worker, start=options.start, end=options.end)
@@ -100,13 +100,13 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from hyperinr import store_commands
+    from hyperinr.cli import stores as store_commands
 
     store_commands.verify_store(options.store, repair=options.repair, num_samples=options.samples)
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from hyperinr import store_commands
+    from hyperinr.cli import stores as store_commands
 
     store_commands.inspect_store(options.store, options.out)
 
@@ -125,6 +125,6 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
-    from hyperinr.tuning_commands import tune
+    from hyperinr.cli.tuning_commands import tune
 
     tune(options.config, options.param, options.study, storage=options.storage, trials=options.trials)
