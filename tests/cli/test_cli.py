@@ -7,6 +7,7 @@ import pytest
 
 import hyperinr
 from hyperinr import cli, config
+from hyperinr.cli import describing
 from hyperinr.errors import InputError, RunError
 
 SIREN = 'experiment/photo_patches_siren.gin'
@@ -118,7 +119,7 @@ def test_errors_become_a_line_and_a_status(run, monkeypatch, error, status, text
     def fail(options):
         raise error
 
-    monkeypatch.setattr(cli, '_configs', fail)
+    monkeypatch.setattr(describing, '_configs', fail)
     code, _, err = run('configs')
     assert (code, err) == (status, text)
 
