@@ -5,9 +5,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['Dataset', 'Source', 'held_out', 'stack']
+__all__ = ['Dataset', 'Source', 'held_out', 'select', 'stack']
 
 
 class Source(Protocol):
@@ -85,3 +86,30 @@ def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
 def held_out(datapoints: Datapoint) -> Datapoint:
     """The same datapoints, of any batch axes, with an ``index`` that says that training does not see them."""
     return datapoints._replace(index=-1 - np.asarray(datapoints.index))
+
+
+def select(dataset: Dataset, split: str, num_datapoints: int) -> tuple[Datapoint, list[int]]:
+    """Return datapoints at equal distances over a whole split, always the same ones.
+
+    Args:
+      dataset: that has the split.
+      split: ``'train'``, ``'validation'`` or ``'test'``; of the last two the datapoints are `held_out`.
+      num_datapoints: wanted; the split may have fewer.
+
+    Returns:
+      The datapoints with leaves ``[B, ...]``, B = min(num_datapoints, len(split)), and their positions in the split.
+
+    Raises:
+      InputError: no such split, or no datapoint asked for or there.
+    """
+    if split not in dataset.splits:
+        raise InputError(f'the dataset has no split {split!r}; it has {", ".join(dataset.splits)}.')
+    source = dataset.splits[split]
+    if num_datapoints < 1 or len(source) < 1:
+        raise InputError(
+            f'nothing to measure: num_datapoints is {num_datapoints} and the split {split!r} holds {len(source)}; both '
+            'must be at least 1.'
+        )
+    positions = np.linspace(0, len(source) - 1, min(num_datapoints, len(source))).round().astype(int).tolist()
+    chosen = stack([source[position] for position in positions])
+    return chosen if split == 'train' else held_out(chosen), positions
