@@ -6,36 +6,25 @@ fresh `Inr.init` and ``constant`` the learned start that all datapoints share (w
 generated anyway), each under the optimiser and rate that serve it best.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import fitting, metrics
-from hyperinr.datasets.base import held_out
+from hyperinr.datasets.base import Dataset, select
 from hyperinr.errors import InputError, RunError
-from hyperinr.training.measurement import Measured, Run, finite_or_none, measure, select
+from hyperinr.training.evaluators.base import observed
+from hyperinr.training.measurement import Measured, Run, finite_or_none, measure
 from hyperinr.training.model import Model
-from hyperinr.types import Datapoint, DatasetSpec, InrWeights
+from hyperinr.types import Datapoint, InrWeights
 
 __all__ = ['Evaluation', 'Example', 'evaluate']
 
 Starts = Callable[[Datapoint], InrWeights]
-
-
-class _Source(Protocol):
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Datapoint: ...
-    def names(self, index: int, /) -> str: ...
-
-
-class _Dataset(Protocol):
-    @property
-    def spec(self) -> DatasetSpec: ...
-    @property
-    def splits(self) -> Mapping[str, Any]: ...
 
 
 class Example(NamedTuple):
@@ -74,7 +63,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     model: Model,
-    dataset: _Dataset,
+    dataset: Dataset,
     *,
     split: str = 'test',
     num_datapoints: int = 64,
@@ -114,15 +103,12 @@ def evaluate(
       RunError: the generated weights' values are not finite.
     """
     steps = _check_steps(steps)
-    for name in (split, search_split):
-        if name not in dataset.splits:
-            raise InputError(f'the dataset has no split {name!r}; it has {", ".join(dataset.splits)}.')
-    datapoints, positions = select(dataset.splits[split], num_datapoints)
-    datapoints = datapoints if split == 'train' else held_out(datapoints)
-    searched, _ = select(dataset.splits[search_split], num_search_datapoints)
+    datapoints, positions = select(dataset, split, num_datapoints)
+    searched, _ = select(dataset, search_split, num_search_datapoints)
     model.check(datapoints)
     model.check(searched)
-    shown, searched = (_observed(model, each) for each in (datapoints, searched))
+    observe = jax.jit(jax.vmap(functools.partial(observed, model.learner)))
+    shown, searched = (jax.device_get(observe(each)) for each in (datapoints, searched))
     partial = not np.array_equal(shown.weight, datapoints.weight)
 
     last, num_adapt = steps[-1], min(model.learner.num_steps, steps[-1])
@@ -139,8 +125,8 @@ def evaluate(
         )
         for name, start in starts.items()
     }
-    runs: dict[str, Run] = {name: _run_from(model, starts[name], each.name, each.rate) for name, each in found.items()}
-    runs = {'generated': _run_generated(model), **runs}
+    runs: dict[str, Run] = {'generated': model.finetune}
+    runs |= {name: _run_from(model, starts[name], each.name, each.rate) for name, each in found.items()}
     recorded = tuple(sorted({*steps, example_step}))
     timed = sorted({0, num_adapt, last})
     measured = {
@@ -197,12 +183,6 @@ def evaluate(
     return Evaluation(report, examples)
 
 
-def _observed(model: Model, datapoints: Datapoint) -> Datapoint:
-    """What the learner is shown of whole datapoints ``[B, ...]``, a function of their index alone."""
-    one = lambda each: model.learner.observe(jax.random.fold_in(jax.random.key(0), each.index), each)
-    return jax.device_get(jax.jit(jax.vmap(one))(datapoints))
-
-
 def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
     steps = tuple(int(step) for step in steps)
     if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
@@ -234,20 +214,13 @@ def _is_constant(model: Model, datapoint: Datapoint) -> bool:
     return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
 
 
-def _run_generated(model: Model) -> Run:
-    return lambda batch, num_steps, record_steps: model.finetune(batch, num_steps=num_steps, record_steps=record_steps)
-
-
 def _run_from(model: Model, starts: Starts, family: str, rate: float) -> Run:
-    return lambda batch, num_steps, record_steps: fitting.fit_at_rate(
-        model.inr,
-        starts(batch),
-        batch,
-        make=fitting.FAMILIES[family].make,
-        rate=rate,
-        num_steps=num_steps,
-        record_steps=record_steps,
-    )
+    make = fitting.FAMILIES[family].make
+
+    def run(datapoints: Datapoint, /, **steps: Any) -> fitting.FitResult:
+        return fitting.fit_at_rate(model.inr, starts(datapoints), datapoints, make=make, rate=rate, **steps)
+
+    return run
 
 
 def _random_steps_to(
@@ -262,7 +235,8 @@ def _random_steps_to(
     trial = found.fastest_to(target)
     if trial is None:
         return {'random': None, 'random_optimizer': None, 'random_learning_rate': None}
-    mse = _run_from(model, starts, trial.name, trial.rate)(datapoints, recorded[-1], recorded).mse
+    run = _run_from(model, starts, trial.name, trial.rate)
+    mse = run(datapoints, num_steps=recorded[-1], record_steps=recorded).mse
     again = trial._replace(psnr_db=np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range)).mean(axis=0))
     return {
         'random': again.steps_to_reach(target),

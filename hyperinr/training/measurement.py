@@ -6,21 +6,24 @@ Letters: ``B`` datapoints, ``S`` recorded steps, ``H`` and ``W`` pixels of their
 import functools
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from hyperinr import metrics
-from hyperinr.errors import InputError
 from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.training.model import Model
 from hyperinr.types import Array, Datapoint, InrWeights
 
-__all__ = ['Measured', 'Run', 'finite_or_none', 'masked_ssim', 'measure', 'median_seconds', 'select']
+__all__ = ['Measured', 'Run', 'finite_or_none', 'masked_ssim', 'measure', 'median_seconds']
 
-Run = Callable[[Datapoint, int, Sequence[int]], FitResult]
-"""``(datapoints [B, ...], num_steps, record_steps) -> FitResult``, all work from the datapoints on included."""
+
+class Run(Protocol):
+    """A way of fitting: all work from the datapoints ``[B, ...]`` on."""
+
+    def __call__(self, datapoints: Datapoint, /, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult: ...
+
 
 TIMING_REPEATS = 3
 
@@ -39,26 +42,6 @@ class Measured(NamedTuple):
     ssim: np.ndarray
     seconds: np.ndarray
     images: np.ndarray | None
-
-
-def select(source: Any, num_datapoints: int) -> tuple[Datapoint, list[int]]:
-    """Datapoints at equal distances over a whole source.
-
-    Args:
-      source: has ``__len__`` and ``__getitem__(int) -> Datapoint``.
-      num_datapoints: wanted.
-
-    Returns:
-      The datapoints with leaves ``[B, ...]``, B = min(num_datapoints, len(source)), and their positions in the source.
-
-    Raises:
-      InputError: none asked for, or none there.
-    """
-    if num_datapoints < 1 or len(source) < 1:
-        raise InputError(f'nothing to measure: {num_datapoints} datapoints asked of a split of {len(source)}.')
-    positions = np.linspace(0, len(source) - 1, min(num_datapoints, len(source))).round().astype(int).tolist()
-    chosen = [source[position] for position in positions]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen), positions
 
 
 def finite_or_none(numbers: np.ndarray) -> list[float | None]:
@@ -94,13 +77,12 @@ def _ssim(images: np.ndarray, original: np.ndarray, data_range: tuple[float, flo
 
 def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
     """Seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
-    jax.block_until_ready(run(datapoints, num_steps, ()))
-    repeats = []
-    for _ in range(TIMING_REPEATS):
+    times = []
+    for _ in range(1 + TIMING_REPEATS):
         start = time.perf_counter()
-        jax.block_until_ready(run(datapoints, num_steps, ()))
-        repeats.append(time.perf_counter() - start)
-    return float(np.median(repeats)) / len(datapoints.coords)
+        jax.block_until_ready(run(datapoints, num_steps=num_steps))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:])) / len(datapoints.coords)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -139,7 +121,7 @@ def measure(
     Returns:
       A `Measured`.
     """
-    result = run(datapoints, record_steps[-1], record_steps)
+    result = run(datapoints, num_steps=record_steps[-1], record_steps=record_steps)
     mse = np.asarray(result.mse)
     if target is not None:
         judged = np.asarray(_errors(model.inr.apply, result.snapshots, target))
