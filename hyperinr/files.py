@@ -5,13 +5,15 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hyperinr.errors import InputError, RunError
 
-__all__ = ['check_writable_folder', 'disk_errors', 'replacing', 'write_json']
+__all__ = ['check_writable_folder', 'disk_errors', 'plain', 'replacing', 'write_json']
 
 
 @contextlib.contextmanager
@@ -82,3 +84,14 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + '\n'
     with replacing(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` for JSON: mappings, lists, arrays and numbers; ``None`` for a number that is not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

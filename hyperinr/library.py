@@ -80,17 +80,16 @@ def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> conf
     return config.load_config(str(path.absolute()), bindings, stored=True)
 
 
-def compose(*, num_steps: int | None = None) -> Experiment:
-    """The experiment of the config that `config.applied` holds; call its factories while it does.
+def compose(**overrides: Any) -> Experiment:
+    """Return the experiment of the config that `config.applied` holds; call its factories while it does.
 
     Args:
-      num_steps: outer updates; ``None``: those of the config.
+      overrides: arguments of `experiment` that replace those of the config, such as ``num_steps``.
 
     Raises:
       InputError: a value in the config that a factory refuses; the experiment's own factories raise it in the same way.
     """
-    options = {} if num_steps is None else {'num_steps': num_steps}
-    made: Experiment = _checked(config.configured(experiment))(**options)
+    made: Experiment = _checked(config.configured(experiment))(**overrides)
     return made._replace(dataset=_checked(made.dataset), build=_checked(made.build))
 
 
@@ -121,14 +120,10 @@ def compose_signals(resolved: config.Config) -> tuple[Plan, Inr, Signals]:
       InputError: a value in the config that a factory refuses, or no dataset or INR in it.
     """
     with config.applied(resolved):
-        made: Experiment = _checked(config.configured(experiment))(
-            **dict.fromkeys(('encoder', 'hypernetwork', 'learner', 'optimizer'), _no_part),
-            num_steps=1,
-            batch_size=1,
-            seed=0,
-        )
+        unused = dict.fromkeys(('encoder', 'hypernetwork', 'learner', 'optimizer'), _no_part)
+        made = compose(**unused, num_steps=1, batch_size=1, seed=0)
         plan = _checked(config.configured(neural_dataset))()
-        dataset = _checked(made.dataset)()
+        dataset = made.dataset()
         inr = _checked(made.inr)(channels=dataset.spec.channels)
         return plan, inr, Signals(dataset, plan.splits)
 

@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from hyperinr import files
@@ -51,3 +52,9 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'mkdir', refuse)
     with pytest.raises(InputError, match=r'no permission to write .*closed'):
         files.check_writable_folder(tmp_path / 'closed')
+
+
+def test_json_gets_no_infinity_and_no_array():
+    given = {'a': np.array([1.5, np.nan, np.inf], np.float32), 1: (np.int32(2), float('nan'), True, None, 'b')}
+    assert files.plain(given) == {'a': [1.5, None, None], '1': [2, None, True, None, 'b']}
+    assert [type(item) for item in files.plain(given)['a'][:1]] == [float]

@@ -17,8 +17,9 @@ import numpy as np
 from hyperinr import fitting, metrics
 from hyperinr.datasets.base import Dataset, select
 from hyperinr.errors import InputError, RunError
+from hyperinr.files import plain
 from hyperinr.training.evaluators.base import observed
-from hyperinr.training.measurement import Measured, Run, finite_or_none, measure
+from hyperinr.training.measurement import Measured, Run, measure
 from hyperinr.training.model import Model
 from hyperinr.types import Datapoint, InrWeights
 
@@ -151,10 +152,10 @@ def evaluate(
             'dataset': model.spec.name,
             'split': split,
             'sources': names,
-            'data_range': list(model.spec.data_range),
-            'grid_shape': None if model.spec.grid_shape is None else list(model.spec.grid_shape),
-            'inr': dict(model.inr.metadata),
-            'model': dict(model.metadata),
+            'data_range': model.spec.data_range,
+            'grid_shape': model.spec.grid_shape,
+            'inr': model.inr.metadata,
+            'model': model.metadata,
             'adaptation_steps': model.learner.num_steps,
             'psnr': 'mean over datapoints of the PSNR of each, values not clipped to the data range',
             'ssim': 'within the part of the grid that is not padding, values not clipped',
@@ -164,7 +165,7 @@ def evaluate(
             'optimizers': {
                 name: {'optimizer': choice.name, 'learning_rate': choice.rate} for name, choice in found.items()
             },
-            'observed_fraction': float((shown.weight > 0).sum() / (datapoints.weight > 0).sum()),
+            'observed_fraction': (shown.weight > 0).sum() / (datapoints.weight > 0).sum(),
             'steps_to_reach': None
             if partial
             else {
@@ -180,7 +181,7 @@ def evaluate(
         'curves': {name: _curve(each, steps, recorded) for name, each in measured.items()},
     }
     examples = _examples(model, datapoints, names[:num_examples], measured, recorded, example_step)
-    return Evaluation(report, examples)
+    return Evaluation(plain(report), examples)
 
 
 def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
@@ -245,21 +246,23 @@ def _random_steps_to(
     }
 
 
-def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str, float | None]:
+def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str, np.ndarray]:
     generated, random = (measured[name].psnr_db.mean(axis=0) for name in ('generated', 'random'))
-    least = [np.min(generated[num_adapt:] - generated[num_adapt]), np.min(generated - random)]
-    return dict(zip(('above_generated_db', 'above_random_db'), finite_or_none(np.asarray(least)), strict=True))
+    return {
+        'above_generated_db': np.min(generated[num_adapt:] - generated[num_adapt]),
+        'above_random_db': np.min(generated - random),
+    }
 
 
 def _curve(measured: Measured, steps: tuple[int, ...], recorded: tuple[int, ...]) -> dict[str, Any]:
     columns = [recorded.index(step) for step in steps]
     psnr = measured.psnr_db[:, steps]
     return {
-        'steps': list(steps),
-        'psnr_db': finite_or_none(psnr.mean(axis=0)),
-        'ssim': finite_or_none(measured.ssim[:, columns].mean(axis=0)),
-        'seconds': finite_or_none(measured.seconds[columns]),
-        'psnr_db_per_datapoint': [finite_or_none(row) for row in psnr],
+        'steps': steps,
+        'psnr_db': psnr.mean(axis=0),
+        'ssim': measured.ssim[:, columns].mean(axis=0),
+        'seconds': measured.seconds[columns],
+        'psnr_db_per_datapoint': psnr,
     }
 
 

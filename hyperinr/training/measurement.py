@@ -16,7 +16,7 @@ from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.training.model import Model
 from hyperinr.types import Array, Datapoint, InrWeights
 
-__all__ = ['Measured', 'Run', 'finite_or_none', 'masked_ssim', 'measure', 'median_seconds']
+__all__ = ['Measured', 'Run', 'masked_ssim', 'measure', 'median_seconds']
 
 
 class Run(Protocol):
@@ -42,11 +42,6 @@ class Measured(NamedTuple):
     ssim: np.ndarray
     seconds: np.ndarray
     images: np.ndarray | None
-
-
-def finite_or_none(numbers: np.ndarray) -> list[float | None]:
-    """For JSON, which has no NaN and no infinity."""
-    return [float(number) if np.isfinite(number) else None for number in numbers]
 
 
 def masked_ssim(

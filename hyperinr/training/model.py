@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,21 +40,18 @@ class Model:
 
     @functools.cached_property
     def _generate(self) -> Any:
-        def each(params: Params, datapoints: Datapoint) -> InrWeights:
-            if jnp.ndim(datapoints.coords) == 2:
-                return self.learner.generate(params, datapoints)
-            return map_datapoints(functools.partial(each, params), datapoints)
+        def generate(params: Params, datapoints: Datapoint) -> InrWeights:
+            one = functools.partial(self.learner.generate, params)
+            return _over_axes(one, jnp.ndim(datapoints.coords) - 2)(datapoints)
 
-        return jax.jit(each)
+        return jax.jit(generate)
 
     @functools.cached_property
     def _reconstruct(self) -> Any:
-        def each(weights: InrWeights, coords: Array, num_axes: int) -> Array:
-            if num_axes == 0:
-                return self.inr.apply(weights, coords)
-            return map_datapoints(lambda weights: each(weights, coords, num_axes - 1), weights)
+        def reconstruct(weights: InrWeights, coords: Array, num_axes: int) -> Array:
+            return _over_axes(lambda weights: self.inr.apply(weights, coords), num_axes)(weights)
 
-        return jax.jit(each, static_argnums=2)
+        return jax.jit(reconstruct, static_argnums=2)
 
     def check(self, datapoints: Datapoint) -> None:
         """Refuses datapoints that the model cannot take. Values are looked at only where they are concrete.
@@ -154,3 +151,10 @@ class Model:
         num_axes = jnp.ndim(weights['layer_0']['b']) - 1
         values = self._reconstruct(weights, coordinates.grid(grid_shape), num_axes)
         return values.reshape(*values.shape[:num_axes], *grid_shape, values.shape[-1])
+
+
+def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:
+    """``function`` of one datapoint, mapped over so many leading axes."""
+    for _ in range(num_axes):
+        function = functools.partial(map_datapoints, function)
+    return function

@@ -32,7 +32,3 @@ def test_ssim_of_less_than_a_window_is_not_a_number():
     weight = np.zeros((20, 20), np.float32)
     weight[:10] = 1
     assert np.isnan(measurement.masked_ssim(image, image[0], weight, data_range=(0.0, 1.0))).all()
-
-
-def test_json_gets_no_infinity():
-    assert measurement.finite_or_none(np.array([1.5, np.nan, np.inf])) == [1.5, None, None]

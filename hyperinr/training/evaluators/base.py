@@ -1,6 +1,6 @@
 """What an evaluator is: something measured now and then, on a state of training, for the loggers and stop rules.
 
-Letters as in `hyperinr.types`; ``M`` datapoints that are looked at.
+Letters as in `hyperinr.types`; ``M`` datapoints that are measured.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +16,11 @@ from hyperinr.training.input_pipeline import Batches
 from hyperinr.training.spans import Span, span
 from hyperinr.types import Array, Datapoint, MetaLearner, TrainState
 
-__all__ = ['Evaluator', 'Findings', 'Measurement', 'Subject', 'Found', 'Look', 'by_module', 'observed', 'traced']
+__all__ = ['Evaluator', 'Findings', 'Measurement', 'Subject', 'Summary', 'Summarise', 'by_module', 'observed', 'traced']
 
-Found = tuple[Mapping[str, Array], Mapping[str, Array]]
+Summary = tuple[Mapping[str, Array], Mapping[str, Array]]
 """Figures ``[]`` and histograms ``[...]``, each by name."""
-Look = Callable[[TrainState, Any], Found]
+Summarise = Callable[[TrainState, Any], Summary]
 """``(state, batch) -> figures and histograms``, a function that is compiled."""
 
 
@@ -43,7 +43,7 @@ class Findings(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What there is to look at in a run.
+    """What there is to measure in a run.
 
     Attributes:
       learner: that is trained.
@@ -87,13 +87,13 @@ class Evaluator(NamedTuple):
     prepare: Callable[[Subject], Measurement]
 
 
-def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Look, Any]]) -> Evaluator:
+def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Summarise, Any]]) -> Evaluator:
     """Return an evaluator that is one function on arrays; the names of its figures are found by tracing it.
 
     Args:
       name: of the evaluator.
       every: its cadence.
-      prepare: ``(subject) -> (look, batch)``: what to compute, and the datapoints that it is computed on, if any.
+      prepare: ``(subject) -> (summarise, batch)``: what to compute, and the datapoints that it is computed on, if any.
         Values of a histogram that are not finite are left out.
 
     Raises:
@@ -102,8 +102,8 @@ def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Look, Any]]
     cadence = span(every)
 
     def prepared(subject: Subject) -> Measurement:
-        look, batch = prepare(subject)
-        compiled = jax.jit(look)
+        summarise, batch = prepare(subject)
+        compiled = jax.jit(summarise)
         try:
             promised, _ = jax.eval_shape(compiled, jax.eval_shape(pack, subject.like), batch)
         except InputError:

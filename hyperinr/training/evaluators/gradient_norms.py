@@ -5,7 +5,7 @@ import optax
 
 from hyperinr.errors import InputError
 from hyperinr.training.devices import unpack
-from hyperinr.training.evaluators.base import Evaluator, Found, Look, Subject, by_module, traced
+from hyperinr.training.evaluators.base import Evaluator, Subject, Summarise, Summary, by_module, traced
 from hyperinr.types import Datapoint, TrainState
 
 __all__ = ['gradient_norms']
@@ -28,14 +28,14 @@ def gradient_norms(*, every: str = '1000 steps', num_datapoints: int = 8, name: 
     if num_datapoints < 1:
         raise InputError(f'{name} needs a datapoint: its num_datapoints is {num_datapoints}.')
 
-    def prepare(subject: Subject) -> tuple[Look, Datapoint]:
+    def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:
         batch = jax.tree.map(lambda leaf: leaf[:num_datapoints], subject.batches(0))
 
-        def look(state: TrainState, batch: Datapoint) -> Found:
+        def summarise(state: TrainState, batch: Datapoint) -> Summary:
             gradient, _ = subject.learner.gradient(unpack(state), batch, batch)
             modules = {module: [leaf for _, leaf in leaves] for module, leaves in by_module(gradient).items()}
             return {module: optax.tree.norm(leaves) for module, leaves in (modules | {'all': gradient}).items()}, {}
 
-        return look, batch
+        return summarise, batch
 
     return traced(name, every, prepare)

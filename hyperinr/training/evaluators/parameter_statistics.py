@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from hyperinr.training.evaluators.base import Evaluator, Found, by_module, traced
+from hyperinr.training.evaluators.base import Evaluator, Summary, by_module, traced
 from hyperinr.types import TrainState
 
 __all__ = ['parameter_statistics']
@@ -20,7 +20,7 @@ def parameter_statistics(*, every: str = '1000 steps', histograms: bool = True, 
       InputError: no such cadence.
     """
 
-    def look(state: TrainState, batch: None) -> Found:
+    def summarise(state: TrainState, batch: None) -> Summary:
         modules = by_module(state.params).items()
         values = {module: jnp.concatenate([jnp.ravel(leaf) for _, leaf in leaves]) for module, leaves in modules}
         figures = {}
@@ -30,4 +30,4 @@ def parameter_statistics(*, every: str = '1000 steps', histograms: bool = True, 
             figures[f'{module}/largest'] = jnp.max(jnp.abs(each))
         return figures, values if histograms else {}
 
-    return traced(name, every, lambda subject: (look, None))
+    return traced(name, every, lambda subject: (summarise, None))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from hyperinr.datasets.base import select
 from hyperinr.errors import InputError
-from hyperinr.training.evaluators.base import Evaluator, Found, Look, Subject, observed, traced
+from hyperinr.training.evaluators.base import Evaluator, Subject, Summarise, Summary, observed, traced
 from hyperinr.types import Array, Datapoint, Params, TrainState
 
 __all__ = ['step_sizes']
@@ -29,7 +29,7 @@ def step_sizes(
       InputError: no such cadence; when the run starts: no such split, no datapoint, a learner without steps.
     """
 
-    def prepare(subject: Subject) -> tuple[Look, Datapoint]:
+    def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:
         learner = subject.learner
         if learner.num_steps == 0:
             raise InputError(f'the learner adapts in 0 steps, so there are no step sizes: take {name!r} out.')
@@ -45,7 +45,7 @@ def step_sizes(
 
             return jnp.concatenate(jax.tree.leaves(jax.tree.map(of_leaf, start.rates, start.code)), axis=1)
 
-        def look(state: TrainState, batch: Datapoint) -> Found:
+        def summarise(state: TrainState, batch: Datapoint) -> Summary:
             rates = jnp.moveaxis(jax.vmap(rates_of_steps, (None, 0))(state.average, batch), 1, 0)
             figures, histograms = {}, {}
             for step, each in enumerate(rates, 1):
@@ -54,6 +54,6 @@ def step_sizes(
                 histograms[f'step_{step}'] = jnp.log10(each)
             return figures, histograms
 
-        return look, batch
+        return summarise, batch
 
     return traced(name, every, prepare)

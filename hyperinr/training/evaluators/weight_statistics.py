@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from hyperinr.datasets.base import select
-from hyperinr.training.evaluators.base import Evaluator, Found, Look, Subject, observed, traced
+from hyperinr.training.evaluators.base import Evaluator, Subject, Summarise, Summary, observed, traced
 from hyperinr.types import Datapoint, InrWeights, Params, TrainState
 
 __all__ = ['weight_statistics']
@@ -17,7 +17,7 @@ def weight_statistics(
 
     Figures, for ``layer_0/w`` and so on: ``layer_0/w/deviation``, the standard deviation over all entries of all
     datapoints' tensors, and ``layer_0/w/spread``, the root mean square over entries of the standard deviation *between*
-    datapoints. A spread that stays at 0 says that the hypernetwork does not look at its input. Histogram ``layer_0/w``.
+    datapoints. A spread that stays at 0 says that the hypernetwork ignores its input. Histogram ``layer_0/w``.
 
     Args:
       every: cadence.
@@ -29,7 +29,7 @@ def weight_statistics(
       InputError: no such cadence; when the run starts: no such split, no datapoint.
     """
 
-    def prepare(subject: Subject) -> tuple[Look, Datapoint]:
+    def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:
         learner = subject.learner
         batch, _ = select(subject.dataset, split, num_datapoints)
 
@@ -37,7 +37,7 @@ def weight_statistics(
             start = learner.hypernetwork.encode(params, observed(learner, datapoint))
             return learner.hypernetwork.decode(params, start.code)
 
-        def look(state: TrainState, batch: Datapoint) -> Found:
+        def summarise(state: TrainState, batch: Datapoint) -> Summary:
             emitted = jax.vmap(emit, (None, 0))(state.average, batch)
             values = {f'{layer}/{tensor}': leaf for layer, named in emitted.items() for tensor, leaf in named.items()}
             figures = {}
@@ -46,6 +46,6 @@ def weight_statistics(
                 figures[f'{tensor}/spread'] = jnp.sqrt(jnp.mean(jnp.var(leaf, axis=0)))
             return figures, values
 
-        return look, batch
+        return summarise, batch
 
     return traced(name, every, prepare)

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hyperinr.files import disk_errors, replacing
-from hyperinr.training.loggers.base import Logger, Record
+from hyperinr.files import disk_errors, plain, replacing
+from hyperinr.training.loggers.base import Logger, OpenLogger, Record, RunFacts
 
 __all__ = ['FILE', 'MetricsFile', 'jsonl', 'read_metrics']
 
@@ -19,8 +17,17 @@ FILE = 'metrics.jsonl'
 
 def jsonl() -> Logger:
     """Every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
-    begin = lambda facts: _Lines(MetricsFile(facts.run_dir / FILE, after_step=facts.start))
-    return Logger('jsonl', begin, essential=True)
+
+    def open_file(facts: RunFacts) -> OpenLogger:
+        file = MetricsFile(facts.run_dir / FILE, after_step=facts.start)
+
+        def write(record: Record) -> None:
+            numbers = {**record.findings.figures, **record.findings.curves}
+            file.write(record.step, {'kind': record.kind, **numbers, 'seconds': record.seconds})
+
+        return OpenLogger(write, file.close)
+
+    return Logger('jsonl', open_file, essential=True)
 
 
 def read_metrics(path: str | os.PathLike, *, until_step: int) -> list[dict[str, Any]]:
@@ -56,7 +63,7 @@ class MetricsFile:
         Raises:
           RunError: the disk is full.
         """
-        line = json.dumps(_plain({'step': step, **record}), allow_nan=False)
+        line = json.dumps(plain({'step': step, **record}), allow_nan=False)
         with disk_errors(self._path):
             self._file.write(f'{line}\n')
             self._file.flush()
@@ -66,31 +73,9 @@ class MetricsFile:
             self._file.close()
 
 
-class _Lines:
-    def __init__(self, file: MetricsFile):
-        self._file = file
-
-    def write(self, record: Record) -> None:
-        figures, curves = record.findings.figures, record.findings.curves
-        self._file.write(record.step, {'kind': record.kind, **figures, **curves, 'seconds': record.seconds})
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def _step(line: str) -> float:
     """Of a record; infinite for a line that is none."""
     try:
         return json.loads(line)['step']
     except (ValueError, KeyError, TypeError):
         return float('inf')
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
