@@ -1,8 +1,9 @@
 """The console script ``hyperinr``: parse, bind gin, call one function.
 
-Each verb is one function, below or in the modules beside this one. What is wrong with a call, a config or a file is
-said in one line (exit status 2), as is what made a run fail midway (1);
-``--debug`` shows the traceback. Heavy modules are imported by the verb that needs them.
+Each module beside this one declares a family of verbs, and has one function for each. What is wrong with a call, a
+config or a file is said in one line (exit status 2), as is what made a run fail midway (1); ``--debug`` shows the
+traceback. Heavy modules are imported by the verb that needs them. A new verb is declared by its family's ``add_...``
+function.
 """
 
 import argparse
@@ -34,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
       arguments: without the program's name; ``None`` takes those of the process.
@@ -62,9 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except InputError as error:
-        return _fail(error, 2, debug=options.debug)
-    except RunError as error:
+    except (InputError, RunError) as error:
         return _fail(error, error.exit_status, debug=options.debug)
     except Exception as error:
         message = f'unexpected {type(error).__name__}: {_first_line(error)} (--debug shows the traceback)'

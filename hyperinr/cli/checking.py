@@ -1,4 +1,4 @@
-"""The verb that looks at a run before it is trained: ``check``."""
+"""The verb that checks a run before it is trained: ``check``."""
 
 import argparse
 from pathlib import Path

@@ -17,7 +17,7 @@ TABLES = ('_CONFIG', '_OPERATIVE_CONFIG', '_SINGLETONS', '_REGISTRY', '_INVERSE_
 
 @contextlib.contextmanager
 def applied(config: Config) -> Iterator[None]:
-    """Inside the block gin holds exactly ``config``, and afterwards what it held before, a user's own state included.
+    """Hand ``config`` to gin for the block; afterwards gin holds what it held before, a user's own state included.
 
     Values are read when a factory is called: call all that depends on the config inside.
     """
@@ -32,7 +32,7 @@ def applied(config: Config) -> Iterator[None]:
 
 
 def configured(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` with the parameters bound that the applied config sets for it; itself where it sets none."""
+    """Return ``function`` with the parameters bound that the applied config sets; itself where it sets none."""
     try:
         return gin.get_configurable(function)
     except (KeyError, ValueError):

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import io
+import itertools
 import pathlib
 import pkgutil
 import re
@@ -235,12 +236,10 @@ class _Reader:
             raise InputError(f'{where}: {module.__name__}.{name} is not a function that parameters can be bound of.')
         known = self.targets.get(id(value))
         if known is None:
-            alias = module.__name__.rpartition('.')[2]
+            last = module.__name__.rpartition('.')[2]
             others = {target.alias for target in self.targets.values() if target.module != module.__name__}
-            number = 2
-            while alias in others:
-                alias = f'{module.__name__.rpartition(".")[2]}{number}'
-                number += 1
+            aliases = itertools.chain([last], (f'{last}{number}' for number in itertools.count(2)))
+            alias = next(each for each in aliases if each not in others)
             known = self.targets[id(value)] = Target(module.__name__, name, alias, value)
         return known
 

@@ -75,7 +75,7 @@ def evaluate(
     num_examples: int = 4,
     seed: int = 0,
 ) -> Evaluation:
-    """Fine-tunes from generated, random and constant starts and measures all three.
+    """Fine-tune from generated, random and constant starts and measure all three.
 
     Args:
       model: trained.
@@ -192,7 +192,7 @@ def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
 
 
 def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:
-    """The starts that generated weights are compared with; each ``datapoints [B, ...] -> weights [B, ...]``."""
+    """Return the starts that generated weights are compared with; each ``datapoints [B, ...] -> weights [B, ...]``."""
 
     def random(batch: Datapoint) -> InrWeights:
         each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
@@ -209,7 +209,7 @@ def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, S
 
 
 def _is_constant(model: Model, datapoint: Datapoint) -> bool:
-    """Whether an image and its negative get the same weights."""
+    """Tell whether an image and its negative get the same weights."""
     raw = jax.jit(lambda values: model.learner.adapt(model.params, datapoint._replace(values=values), 0))
     first, second = raw(datapoint.values), raw(sum(model.spec.data_range) - datapoint.values)
     return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
@@ -232,7 +232,7 @@ def _random_steps_to(
     datapoints: Datapoint,
     recorded: tuple[int, ...],
 ) -> dict[str, Any]:
-    """The optimiser that was first at ``target`` dB in the search, and when it is on these datapoints."""
+    """Find the optimiser that was first at ``target`` dB in the search, and when it is there on these datapoints."""
     trial = found.fastest_to(target)
     if trial is None:
         return {'random': None, 'random_optimizer': None, 'random_learning_rate': None}
@@ -274,7 +274,7 @@ def _examples(
     recorded: tuple[int, ...],
     step: int,
 ) -> tuple[Example, ...]:
-    """Original, generated at 0 steps and after ``step``, and a random start after as many."""
+    """Return pictures: original, generated at 0 steps and after ``step``, and a random start after as many."""
     shown = {
         'generated, 0 steps': ('generated', 0),
         f'generated, {step} steps': ('generated', step),

@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 def masked_ssim(
     images: np.ndarray, original: np.ndarray, weight: np.ndarray, *, data_range: tuple[float, float]
 ) -> np.ndarray:
-    """SSIM of reconstructions of one image, within the rectangle that its points of positive weight span.
+    """Return the SSIM of reconstructions of one image, within the rectangle that its points of positive weight span.
 
     Args:
       images: ``[S, H, W, C]``.
@@ -71,7 +71,7 @@ def _ssim(images: np.ndarray, original: np.ndarray, data_range: tuple[float, flo
 
 
 def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
-    """Seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
+    """Measure the seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
     times = []
     for _ in range(1 + TIMING_REPEATS):
         start = time.perf_counter()
@@ -82,7 +82,7 @@ def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _errors(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, target: Datapoint) -> Array:
-    """Mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
+    """Return mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
 
     def one(each: tuple[InrWeights, Datapoint]) -> Array:
         weights, judged = each
@@ -102,7 +102,7 @@ def measure(
     num_timing_datapoints: int,
     target: Datapoint | None = None,
 ) -> Measured:
-    """Runs to the last of ``record_steps`` and looks at each of them.
+    """Run to the last of ``record_steps`` and measure each of them.
 
     Args:
       run: what to measure.

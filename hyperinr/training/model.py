@@ -54,7 +54,7 @@ class Model:
         return jax.jit(reconstruct, static_argnums=2)
 
     def check(self, datapoints: Datapoint) -> None:
-        """Refuses datapoints that the model cannot take. Values are looked at only where they are concrete.
+        """Refuse datapoints that the model cannot take. Values are looked at only where they are concrete.
 
         Raises:
           InputError: another number of channels or coordinate dimensions than ``spec`` says, values that are not finite
@@ -83,7 +83,7 @@ class Model:
             raise InputError('a datapoint has no point of positive weight; leave it out.')
 
     def generate(self, datapoints: Datapoint) -> InrWeights:
-        """Predicts weights: encode, adapt the steps that the learner was trained through, decode.
+        """Predict weights: encode, adapt the steps that the learner was trained through, decode.
 
         Works inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``; outside it is compiled once per shape, and all devices
         share a batch.
@@ -112,7 +112,7 @@ class Model:
         return jax.tree.map(jnp.asarray, weights)
 
     def finetune(self, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult:
-        """Generates weights and fine-tunes them by the rule that belongs to the learner.
+        """Generate weights and fine-tune them by the rule that belongs to the learner.
 
         Steps count from the hypernetwork's raw output, so the learner's own adaptation steps are the first of them.
 
@@ -133,7 +133,7 @@ class Model:
         )
 
     def reconstruct(self, weights: InrWeights, shape: Sequence[int] | None = None) -> Array:
-        """Evaluates weights on a pixel-centre grid of any resolution.
+        """Evaluate weights on a pixel-centre grid of any resolution.
 
         Args:
           weights: leaves ``[..., *tensor]`` with any leading axes.
@@ -154,7 +154,7 @@ class Model:
 
 
 def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:
-    """``function`` of one datapoint, mapped over so many leading axes."""
+    """Map ``function`` of one datapoint over so many leading axes."""
     for _ in range(num_axes):
         function = functools.partial(map_datapoints, function)
     return function

@@ -130,7 +130,7 @@ def observed(learner: MetaLearner, datapoint: Datapoint) -> Datapoint:
 
 
 def by_module(params: object) -> dict[str, list[tuple[str, jax.Array]]]:
-    """Parameters of each module: ``{'encoder/linear': [('w', [in, out]), ('b', [out])], ...}``, in the tree's order."""
+    """Return each module's parameters: ``{'encoder/linear': [('w', [in, out]), ('b', [out])], ...}``, in tree order."""
     found: dict[str, list[tuple[str, jax.Array]]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *module, name = (str(getattr(key, 'key', getattr(key, 'idx', key))) for key in path) if path else ('params',)

@@ -12,10 +12,10 @@ __all__ = ['gradient_norms']
 
 
 def gradient_norms(*, every: str = '1000 steps', num_datapoints: int = 8, name: str = 'gradient_norms') -> Evaluator:
-    """Norm of the outer gradient of each module, a figure of the module's name, and of all together, ``all``.
+    """Measure the norm of the outer gradient: of each module, a figure of its name, and of all together, ``all``.
 
-    Of the first datapoints of the run's first batch each time, so that what changes is the parameters, and with the
-    randomness of the step at hand. A module at 0 receives no gradient.
+    The datapoints are the first of the run's first batch each time, so that only the parameters change. The randomness
+    is that of the step at hand. A module at 0 receives no gradient.
 
     Args:
       every: cadence.

@@ -9,7 +9,9 @@ __all__ = ['parameter_statistics']
 
 
 def parameter_statistics(*, every: str = '1000 steps', histograms: bool = True, name: str = 'parameters') -> Evaluator:
-    """Of each module: figures ``module/norm``, ``module/deviation``, ``module/largest``, and a histogram.
+    """Describe the parameters of each module.
+
+    Figures ``module/norm``, ``module/deviation``, ``module/largest``; a histogram of the values.
 
     Args:
       every: cadence.

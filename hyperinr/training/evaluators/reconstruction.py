@@ -34,7 +34,7 @@ class Reconstructed(NamedTuple):
 def reconstructor(
     subject: Subject, *, split: str, num_datapoints: int, num_steps: int, keep_steps: Sequence[int]
 ) -> Callable[[Params], Reconstructed]:
-    """Prepares ``(params) -> Reconstructed``, compiled at its first call: always the same datapoints.
+    """Prepare ``(params) -> Reconstructed``, compiled at its first call: always the same datapoints.
 
     Where training shows only part of a datapoint, the same part of it is shown here each time, and all of it judged.
 
@@ -76,12 +76,12 @@ def reconstructor(
 
 
 def has_pictures(spec: DatasetSpec) -> bool:
-    """Whether the data are images."""
+    """Tell whether the data are images."""
     return spec.grid_shape is not None and len(spec.grid_shape) == 2 and spec.channels in (1, 3)
 
 
 def pictures(found: Reconstructed, spec: DatasetSpec, number: int) -> np.ndarray:
-    """``[number, 1 + len(keep_steps), H, W, C]`` in [0, 1], clipped: original, then each reconstruction."""
+    """Return ``[number, 1 + len(keep_steps), H, W, C]`` in [0, 1], clipped: original, then each reconstruction."""
     low, high = spec.data_range
     assert spec.grid_shape is not None
     panels = np.concatenate([np.asarray(found.batch.values)[:number, None], found.values[:number]], axis=1)
@@ -89,7 +89,7 @@ def pictures(found: Reconstructed, spec: DatasetSpec, number: int) -> np.ndarray
 
 
 def sheet(panels: np.ndarray, *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
-    """Panels ``[rows, columns, H, W, C]`` in [0, 1] as one picture ``[height, width, 3]``.
+    """Lay out panels ``[rows, columns, H, W, C]`` in [0, 1] as one picture ``[height, width, 3]``.
 
     Args:
       panels: C is 1 (shown grey) or 3.

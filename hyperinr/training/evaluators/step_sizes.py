@@ -14,7 +14,7 @@ __all__ = ['step_sizes']
 def step_sizes(
     *, every: str = '1000 steps', num_datapoints: int = 4, split: str = 'validation', name: str = 'step_sizes'
 ) -> Evaluator:
-    """Rates of each adaptation step, learned or predicted, of the moving average; one for each number of a code.
+    """Describe the rates of each adaptation step of the moving average, learned or predicted, for each number of a code.
 
     Figures ``step_1/median``, ``step_1/smallest``, ``step_1/largest`` and so on; histogram ``step_1`` of their decimal
     logarithms. A weight that shares its rate with others counts as itself.

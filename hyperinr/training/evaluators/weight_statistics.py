@@ -13,7 +13,7 @@ __all__ = ['weight_statistics']
 def weight_statistics(
     *, every: str = '1000 steps', num_datapoints: int = 8, split: str = 'validation', name: str = 'weights'
 ) -> Evaluator:
-    """Of each tensor of the INRs' weights, as the moving average emits them before any adaptation step.
+    """Describe each tensor of the INRs' weights, as the moving average emits them before any adaptation step.
 
     Figures, for ``layer_0/w`` and so on: ``layer_0/w/deviation``, the standard deviation over all entries of all
     datapoints' tensors, and ``layer_0/w/spread``, the root mean square over entries of the standard deviation *between*

@@ -11,7 +11,7 @@ __all__ = ['console_table']
 
 
 def console_table(*, max_rows: int = 20) -> Logger:
-    """Prints a table after each evaluation that finds figures: its figures, now and the time before.
+    """Print a table after each evaluation that finds figures: its figures, now and the time before.
 
     Args:
       max_rows: figures shown, >= 1; the others are counted.

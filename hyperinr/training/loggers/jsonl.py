@@ -16,7 +16,7 @@ FILE = 'metrics.jsonl'
 
 
 def jsonl() -> Logger:
-    """Every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
+    """Write every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
 
     def open_file(facts: RunFacts) -> OpenLogger:
         file = MetricsFile(facts.run_dir / FILE, after_step=facts.start)

@@ -12,7 +12,7 @@ FOLDER = 'training_pictures'
 
 
 def picture_files() -> Logger:
-    """Writes the run's ``training_pictures/EVALUATOR_IMAGE_STEP.png``; the step has eight digits."""
+    """Write the run's ``training_pictures/EVALUATOR_IMAGE_STEP.png``; the step has eight digits."""
 
     def open_folder(facts: RunFacts) -> OpenLogger:
         folder = facts.run_dir / FOLDER

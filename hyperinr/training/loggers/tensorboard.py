@@ -9,7 +9,7 @@ __all__ = ['tensorboard']
 
 
 def tensorboard(*, images: bool = True, histograms: bool = True, hyperparameters: bool = True) -> Logger:
-    """Writes to the run's ``tensorboard/``; figures are named ``kind/figure``.
+    """Write to the run's ``tensorboard/``; figures are named ``kind/figure``.
 
     Args:
       images: whether to write pictures.

@@ -19,7 +19,7 @@ def wandb(
     images: bool = True,
     histograms: bool = True,
 ) -> Logger:
-    """Logs a run of the run directory's name; a resumed run goes on in the same one.
+    """Log a run of the run directory's name; a resumed run goes on in the same one.
 
     Args:
       project: of wandb.
