@@ -14,10 +14,10 @@ __all__ = ['step_sizes']
 def step_sizes(
     *, every: str = '1000 steps', num_datapoints: int = 4, split: str = 'validation', name: str = 'step_sizes'
 ) -> Evaluator:
-    """Describe the rates of each adaptation step of the moving average, learned or predicted, for each number of a code.
+    """Describe the learned or predicted rates of each adaptation step of the moving average.
 
     Figures ``step_1/median``, ``step_1/smallest``, ``step_1/largest`` and so on; histogram ``step_1`` of their decimal
-    logarithms. A weight that shares its rate with others counts as itself.
+    logarithms. Each number of a code has a rate. A weight that shares its rate with others counts as itself.
 
     Args:
       every: cadence.
