@@ -49,11 +49,13 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 def _generate(options: argparse.Namespace) -> None:
     from hyperinr import library, neural_datasets
 
-    make, names = neural_datasets.generate_files, ['out', 'format', 'tile', 'fold_omega']
-    if 'num_steps' in options:
-        make, names = neural_datasets.finetune_files, [*names, 'num_steps']
     model = library.load(options.run, best=options.best)
-    neural_datasets.print_results(make(model, options.files, **{name: vars(options)[name] for name in names}))
+    settings = {name: vars(options)[name] for name in ('out', 'format', 'tile', 'fold_omega')}
+    if 'num_steps' in options:
+        results = neural_datasets.finetune_files(model, options.files, num_steps=options.num_steps, **settings)
+    else:
+        results = neural_datasets.generate_files(model, options.files, **settings)
+    neural_datasets.print_results(results)
 
 
 def _fit_one(options: argparse.Namespace) -> None:
