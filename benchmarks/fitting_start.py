@@ -48,12 +48,12 @@ def compare(run: str) -> dict:
 def _datapoints(run: str, count: int):
     import hyperinr
     from hyperinr.config import applied
+    from hyperinr.datasets.base import select
     from hyperinr.library import compose, run_config
-    from hyperinr.training.measurement import select
 
     with applied(run_config(run)):
         dataset = compose().dataset()
-    return hyperinr.load(run), select(dataset.splits['test'], count)[0]
+    return hyperinr.load(run), select(dataset, 'test', count)[0]
 
 
 def _median_seconds(call) -> float:

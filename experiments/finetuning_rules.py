@@ -20,12 +20,11 @@ from experiments import finetuning_curves as curves
 from experiments import starts as table
 from experiments.study import format_table, machine, rounded, write_study
 from hyperinr import config, fitting, library, metrics
-from hyperinr.datasets.base import Dataset, held_out
+from hyperinr.datasets.base import Dataset, select
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
 from hyperinr.files import check_writable_folder
 from hyperinr.fitting import optimizers
-from hyperinr.training.measurement import select
 from hyperinr.types import Datapoint
 
 __all__ = ['RULES', 'Tried', 'main', 'measure']
@@ -152,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _compared(
     name: str, beginning: curves.Beginning, dataset: Dataset, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    datapoints = held_out(select(dataset.splits['validation'], options.datapoints)[0])
+    datapoints = select(dataset, 'validation', options.datapoints)[0]
     rows = measure(beginning, datapoints, data_range=dataset.spec.data_range, num_steps=options.steps)
     print(_render(name, rows), flush=True)
     return rows

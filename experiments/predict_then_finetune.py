@@ -23,10 +23,9 @@ from experiments.predict_then_finetune_report import draw
 from experiments.study import Rows, format_table, machine, write_study
 from experiments.timed_training import train_for, updates_within
 from hyperinr.compilation_cache import use_compilation_cache
-from hyperinr.datasets.base import Dataset, held_out
+from hyperinr.datasets.base import Dataset, select
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError, InterruptedRunError, RunError
-from hyperinr.training.measurement import select
 from hyperinr.training.throughput import matrix_product_gflops
 
 __all__ = ['BUDGETS', 'SCALES', 'Cell', 'Scale', 'estimate', 'main', 'plan', 'run']
@@ -205,7 +204,7 @@ class _Bench:
         self._dataset: Dataset = self._data.open()
         self._spec = self._dataset.spec
         self._searched, self._tested = (
-            held_out(select(self._dataset.splits[split], number)[0])
+            select(self._dataset, split, number)[0]
             for split, number in (('validation', scale.num_search), ('test', scale.num_test))
         )
         shown = np.unique(np.geomspace(1, scale.num_steps, 40).astype(int))

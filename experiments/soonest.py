@@ -21,11 +21,10 @@ from experiments import finetuning_curves as curves
 from experiments import starts as table
 from experiments.study import format_table, machine, steps_to, write_study
 from hyperinr import config, fitting, library, metrics
-from hyperinr.datasets.base import held_out
+from hyperinr.datasets.base import select
 from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
 from hyperinr.files import check_writable_folder
-from hyperinr.training.measurement import select
 from hyperinr.types import Array, Datapoint, DatasetSpec
 
 __all__ = ['Way', 'compare', 'main', 'rivals', 'the_learned_way', 'tried']
@@ -161,8 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with config.applied(library.run_config(options.run)):
             dataset = library.compose().dataset()
         searched, tested = (
-            held_out(select(dataset.splits[split], count)[0])
-            for split, count in (('validation', 12), ('test', options.datapoints))
+            select(dataset, split, count)[0] for split, count in (('validation', 12), ('test', options.datapoints))
         )
         name, width = '/'.join(options.run.parts[-2:]), int(model.inr.metadata['width'])
         learned = curves.generated(model)

@@ -5,13 +5,15 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hyperinr.errors import InputError, RunError
 
-__all__ = ['check_writable_folder', 'disk_errors', 'read_json', 'read_json_lines', 'replacing', 'write_json']
+__all__ = ['check_writable_folder', 'disk_errors', 'plain', 'read_json', 'read_json_lines', 'replacing', 'write_json']
 
 
 @contextlib.contextmanager
@@ -106,3 +108,14 @@ def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             records.append(json.loads(line))
     return [record for record in records if isinstance(record, dict)]
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` for JSON: mappings, lists, arrays and numbers; ``None`` for a number that is not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

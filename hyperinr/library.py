@@ -30,7 +30,7 @@ __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load'
 
 
 def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
-    """The model of a run, finished or not, from its newest sound checkpoint. The run's data are not needed.
+    """Load the model of a run, finished or not, from its newest sound checkpoint. The run's data are not needed.
 
     Gin is left as it was, so a program with a gin configuration of its own can call this.
 
@@ -66,7 +66,7 @@ def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
 
 
 def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> config.Config:
-    """The configuration that a run was trained with, overridden by ``bindings`` (``'evaluate.num_datapoints = 8'``).
+    """Read the config that a run was trained with, overridden by ``bindings`` (``'evaluate.num_datapoints = 8'``).
 
     Raises:
       InputError: no run there, or one that was put together in Python and has no config; a wrong binding.
@@ -80,22 +80,21 @@ def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> conf
     return config.load_config(str(path.absolute()), bindings, stored=True)
 
 
-def compose(*, num_steps: int | None = None) -> Experiment:
+def compose(**parts: Any) -> Experiment:
     """The experiment of the config that `config.applied` holds; call its factories while it does.
 
     Args:
-      num_steps: outer updates; ``None``: those of the config.
+      **parts: arguments of `experiment` in place of the config's.
 
     Raises:
       InputError: a value in the config that a factory refuses; the experiment's own factories raise it in the same way.
     """
-    options = {} if num_steps is None else {'num_steps': num_steps}
-    made: Experiment = _checked(config.configured(experiment))(**options)
+    made: Experiment = _checked(config.configured(experiment))(**parts)
     return made._replace(dataset=_checked(made.dataset), build=_checked(made.build))
 
 
 def compose_job(resolved: config.Config) -> Job:
-    """The job of fitting a neural dataset: the experiment's dataset and INR, and what `neural_dataset` says of it.
+    """Compose the job of fitting a neural dataset: the experiment's dataset and INR, and what `neural_dataset` says.
 
     Raises:
       InputError: as `compose_signals`, or a start that needs a run that is not there.
@@ -105,7 +104,7 @@ def compose_job(resolved: config.Config) -> Job:
 
 
 def compose_search(resolved: config.Config) -> Search:
-    """The search of a config that binds ``tuning.search``.
+    """Compose the search of a config that binds ``tuning.search``.
 
     Raises:
       InputError: there is none, or one of its values is refused.
@@ -115,20 +114,16 @@ def compose_search(resolved: config.Config) -> Search:
 
 
 def compose_signals(resolved: config.Config) -> tuple[Plan, Inr, Signals]:
-    """The parts of `compose_job` that need no trained model.
+    """Compose the parts of `compose_job` that need no trained model.
 
     Raises:
       InputError: a value in the config that a factory refuses, or no dataset or INR in it.
     """
     with config.applied(resolved):
-        made: Experiment = _checked(config.configured(experiment))(
-            **dict.fromkeys(('encoder', 'hypernetwork', 'learner', 'optimizer'), _no_part),
-            num_steps=1,
-            batch_size=1,
-            seed=0,
-        )
+        unused = dict.fromkeys(('encoder', 'hypernetwork', 'learner', 'optimizer'), _no_part)
+        made = compose(**unused, num_steps=1, batch_size=1, seed=0)
         plan = _checked(config.configured(neural_dataset))()
-        dataset = _checked(made.dataset)()
+        dataset = made.dataset()
         inr = _checked(made.inr)(channels=dataset.spec.channels)
         return plan, inr, Signals(dataset, plan.splits)
 
@@ -140,7 +135,7 @@ def _no_part(**_: Any) -> Any:
 def single_inr(
     name: str, bindings: Sequence[str] = (), *, channels: int, initialisation: Initialisation | None = None
 ) -> Inr:
-    """An INR by the name of its family, or of a gin file that binds ``experiment.inr``, outside any experiment.
+    """Compose an INR by the name of its family, or of a gin file that binds ``experiment.inr``, outside any experiment.
 
     Args:
       name: ``'siren'`` for ``inr/siren.gin``, or a gin file.
@@ -164,7 +159,7 @@ def single_inr(
 
 
 def _blank(spec: DatasetSpec) -> Datapoint:
-    """A datapoint of the right shapes."""
+    """Return a datapoint of the right shapes."""
     coords = np.zeros((spec.num_points, spec.coord_dims), np.float32)
     if spec.grid_shape is not None:
         coords = coordinates.grid(spec.grid_shape)
@@ -175,7 +170,7 @@ def _blank(spec: DatasetSpec) -> Datapoint:
 
 
 def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """``factory``, whose complaints about its arguments are the user's, since the arguments come from a config."""
+    """Return ``factory``, but with an InputError for an argument that it refuses: arguments come from a config."""
 
     @functools.wraps(factory)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

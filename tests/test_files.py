@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from hyperinr import files
@@ -67,3 +68,9 @@ def test_lines_that_are_no_objects_are_left_out(tmp_path):
     assert files.read_json_lines(path) == []
     path.write_text('{"a": 1}\n\n3\n{"b": "\u00e4"}\n{"c": ', encoding='utf-8')
     assert files.read_json_lines(path) == [{'a': 1}, {'b': '\u00e4'}]
+
+
+def test_json_gets_no_infinity_and_no_array():
+    given = {'a': np.array([1.5, np.nan, np.inf], np.float32), 1: (np.int32(2), float('nan'), True, None, 'b')}
+    assert files.plain(given) == {'a': [1.5, None, None], '1': [2, None, True, None, 'b']}
+    assert [type(item) for item in files.plain(given)['a'][:1]] == [float]

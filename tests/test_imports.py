@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
-    ('arguments', 'coordinates', 'environment', 'extras', 'files', 'machine', 'metrics', 'sharding', 'weights'),
+    ('coordinates', 'environment', 'extras', 'files', 'machine', 'metrics', 'sharding', 'weights'),
     ('compilation_cache', 'launching', 'locks'),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
@@ -18,10 +18,8 @@ LAYERS = (
     ('neural_datasets',),
     ('checking', 'inspection'),
     ('config',),
-    ('device_choice', 'library'),
-    ('store_commands', 'sweeping', 'tuning_commands'),
-    ('store_verbs',),
-    ('check_verb', 'sweep_verbs'),
+    ('library',),
+    ('sweeping',),
     ('__init__', '__main__', 'cli'),
 )
 """A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""

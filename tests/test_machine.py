@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hyperinr import config
+from hyperinr.cli.device import device_configs, on_machine
 from hyperinr.datasets import cache_folder
-from hyperinr.device_choice import device_configs, on_machine
 from hyperinr.errors import InputError
 from hyperinr.machine import Machine, machine
 
@@ -67,7 +67,7 @@ def test_the_environment_chooses_and_the_command_line_wins(lab, monkeypatch):
 
 def test_the_devices_are_set_before_jax_starts(run_python):
     code = (
-        'from argparse import Namespace\nfrom hyperinr.device_choice import on_machine\n'
+        'from argparse import Namespace\nfrom hyperinr.cli.device import on_machine\n'
         'with on_machine(Namespace(device=None, param=["machine.devices = 3"])):\n'
         '    import jax; print("devices", jax.local_device_count())'
     )

@@ -106,5 +106,5 @@ def test_make_and_ci_name_targets_that_exist():
     assert targets >= {'install', 'demo', 'test', 'lint', 'bench', 'constraints'}
     ci = (ROOT / '.ci' / 'run').read_text(encoding='utf-8')
     assert set(re.findall(r'^make ([a-z]+)$', ci, re.MULTILINE)) <= targets
-    for path in re.findall(r'tests/\w+\.py', ci):
+    for path in re.findall(r'tests/[\w/]+\.py', ci):
         assert (ROOT / path).is_file()

@@ -11,10 +11,13 @@ from hyperinr.config.values import Config
 
 __all__ = ['applied', 'configured']
 
+TABLES = ('_CONFIG', '_OPERATIVE_CONFIG', '_SINGLETONS', '_REGISTRY', '_INVERSE_REGISTRY')
+"""Gin's bindings, what was used of them, singletons, and functions that gin knows by name and the reverse."""
+
 
 @contextlib.contextmanager
 def applied(config: Config) -> Iterator[None]:
-    """Inside the block gin holds exactly ``config``, and afterwards what it held before, a user's own state included.
+    """Hand ``config`` to gin for the block; afterwards gin holds what it held before, a user's own state included.
 
     Values are read when a factory is called: call all that depends on the config inside.
     """
@@ -29,7 +32,7 @@ def applied(config: Config) -> Iterator[None]:
 
 
 def configured(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` with the parameters bound that the applied config sets for it; itself where it sets none."""
+    """Return ``function`` with the parameters bound that the applied config sets; itself where it sets none."""
     try:
         return gin.get_configurable(function)
     except (KeyError, ValueError):
@@ -38,24 +41,19 @@ def configured(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _gin_state() -> tuple[Any, ...]:
     return (
-        dict(gin_config._CONFIG),
+        *(dict(getattr(gin_config, name).items()) for name in TABLES),
         set(gin_config._IMPORTS),
-        dict(gin_config._OPERATIVE_CONFIG),
-        dict(gin_config._SINGLETONS),
-        dict(gin_config._REGISTRY.items()),
-        dict(gin_config._INVERSE_REGISTRY),
-        gin_config.config_is_locked(),
+        gin.config_is_locked(),
     )
 
 
 def _restore_gin_state(saved: tuple[Any, ...]) -> None:
-    bindings, imports, operative, singletons, registry, inverse, locked = saved
-    stores = (gin_config._CONFIG, gin_config._IMPORTS, gin_config._OPERATIVE_CONFIG, gin_config._SINGLETONS)
-    for store, content in zip(stores, (bindings, imports, operative, singletons), strict=True):
-        store.clear()
-        store.update(content)
-    for selector in [selector for selector, _ in gin_config._REGISTRY.items() if selector not in registry]:
-        gin_config._REGISTRY.pop(selector)
-    for function in [function for function in gin_config._INVERSE_REGISTRY if function not in inverse]:
-        del gin_config._INVERSE_REGISTRY[function]
+    *tables, imports, locked = saved
+    for name, content in zip(TABLES, tables, strict=True):
+        table = getattr(gin_config, name)
+        table.clear()
+        for key, value in content.items():
+            table[key] = value
+    gin_config._IMPORTS.clear()
+    gin_config._IMPORTS.update(imports)
     gin_config._set_config_is_locked(locked)

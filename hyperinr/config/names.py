@@ -10,20 +10,20 @@ __all__ = ['available', 'config_root', 'display', 'either', 'find', 'nearest']
 
 
 def config_root() -> pathlib.Path:
-    """The folder of the configs that come with hyperinr: inside an installed package, beside it in a checkout."""
+    """Return the folder of the configs that come with hyperinr: inside an installed package, else beside it."""
     package = pathlib.Path(__file__).resolve().parent.parent
     inside = package / 'gin_configs'
     return inside if inside.is_dir() else package.parent / 'gin_configs'
 
 
 def available() -> list[str]:
-    """Names of all configs that come with hyperinr, such as ``'experiment/photo_patches_siren.gin'``."""
+    """Return the names of all configs that come with hyperinr, such as ``'experiment/photo_patches_siren.gin'``."""
     root = config_root()
     return sorted(str(path.relative_to(root).as_posix()) for path in root.glob('*/*.gin'))
 
 
 def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str = '') -> pathlib.Path:
-    """The file that a config name stands for: as a path first, then among the configs that come with hyperinr.
+    """Find the file that a config name stands for: as a path first, then among the configs that come with hyperinr.
 
     Args:
       name: a path or a name such as ``'experiment/photo_patches_siren'``; ``.gin`` may be left out.
@@ -48,17 +48,17 @@ def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str
 
 
 def display(path: pathlib.Path) -> str:
-    """``path`` as messages show it: by its name where it comes with hyperinr."""
+    """Return ``path`` as messages show it: by its name where it comes with hyperinr."""
     resolved, root = path.resolve(), config_root().resolve()
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(path)
 
 
 def nearest(name: str, names: Sequence[str], *, fallback: str = '.') -> str:
-    """``'; did you mean ...?'`` or ``fallback``, to end a message with."""
+    """Return ``'; did you mean ...?'`` or ``fallback``, to end a message with."""
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     return f'; did you mean {either(near)}?' if near else fallback
 
 
 def either(names: Sequence[str]) -> str:
-    """``"'a' or 'b'"``."""
+    """Return ``"'a' or 'b'"``."""
     return ' or '.join(repr(name) for name in names)

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import io
+import itertools
 import pathlib
 import pkgutil
 import re
@@ -235,12 +236,10 @@ class _Reader:
             raise InputError(f'{where}: {module.__name__}.{name} is not a function that parameters can be bound of.')
         known = self.targets.get(id(value))
         if known is None:
-            alias = module.__name__.rpartition('.')[2]
+            last = module.__name__.rpartition('.')[2]
             others = {target.alias for target in self.targets.values() if target.module != module.__name__}
-            number = 2
-            while alias in others:
-                alias = f'{module.__name__.rpartition(".")[2]}{number}'
-                number += 1
+            aliases = itertools.chain([last], (f'{last}{number}' for number in itertools.count(2)))
+            alias = next(each for each in aliases if each not in others)
             known = self.targets[id(value)] = Target(module.__name__, name, alias, value)
         return known
 
@@ -248,22 +247,13 @@ class _Reader:
         for name, where in self.uses:
             if name not in self.macros and name != REQUIRED:
                 raise InputError(f'{where}: macro %{name} has no value{nearest(name, list(self.macros))}')
-        for name, (_, where) in self.macros.items():
-            if name in self._macros_of(Macro(name), ()):
-                raise InputError(f'{where}: macro {name} refers to itself.')
+        for name in self.macros:
+            list(self._expanded(Macro(name)))
         used = {name for name, _ in self.uses}
         for name, (_, where) in self.macros.items():
             if name not in used:
                 remedy = nearest(name, sorted(used - {REQUIRED}), fallback='; take it out.')
                 raise InputError(f'{where}: nothing refers to a macro {name!r}{remedy}')
-
-    def _macros_of(self, value: Any, inside: tuple[str, ...]) -> Iterator[str]:
-        """Macros that the values of ``value``'s macros refer to, directly or not."""
-        for leaf in leaves(value):
-            if isinstance(leaf, Macro) and leaf.name in self.macros and leaf.name not in inside:
-                inner = self.macros[leaf.name][0]
-                yield from (each.name for each in leaves(inner) if isinstance(each, Macro))
-                yield from self._macros_of(inner, (*inside, leaf.name))
 
     def _reachable(self) -> list[Target]:
         """Targets that the entry points reach through references, in the order of a walk from the first."""
@@ -278,23 +268,28 @@ class _Reader:
             for (_, owner, _), (value, _) in list(self.bindings.items()):
                 if owner == target:
                     for leaf in self._expanded(value):
-                        visit(leaf)
+                        if isinstance(leaf, Reference):
+                            visit(leaf.target)
 
         for entry in entries:
             visit(entry)
         return order
 
-    def _expanded(self, value: Any) -> Iterator[Target]:
+    def _expanded(self, value: Any, inside: tuple[str, ...] = ()) -> Iterator[Any]:
+        """Literals and references of ``value`` and of the macros in it; ``inside`` are the macros on the way to it."""
         for leaf in leaves(value):
-            if isinstance(leaf, Reference):
-                yield leaf.target
-            elif isinstance(leaf, Macro) and leaf.name in self.macros:
-                yield from self._expanded(self.macros[leaf.name][0])
+            if not isinstance(leaf, Macro) or leaf.name not in self.macros:
+                yield leaf
+                continue
+            inner, where = self.macros[leaf.name]
+            if leaf.name in inside:
+                raise InputError(f'{where}: macro {leaf.name} refers to itself.')
+            yield from self._expanded(inner, (*inside, leaf.name))
 
     def _settings_of(self, target: Target) -> Iterator[Setting]:
         bound = {key: entry for key, entry in self.bindings.items() if key[1] == target}
         for parameter in inspect.signature(target.function).parameters.values():
-            scoped = sorted(key for key in (scope for scope, _, name in bound if name == parameter.name))
+            scoped = sorted(scope for scope, _, name in bound if name == parameter.name)
             for scope in scoped:
                 value, where = bound[scope, target, parameter.name]
                 yield Setting(parameter_name(scope, target, parameter.name), value, where)

@@ -99,7 +99,7 @@ class Config(NamedTuple):
 
 
 def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:
-    """Canonical gin text of ``settings``."""
+    """Return the canonical gin text of ``settings``."""
     imports = {}
     for target in order:
         package, _, last = target.module.rpartition('.')
@@ -118,12 +118,12 @@ def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:
 
 
 def parameter_name(scope: str, target: Target, parameter: str) -> str:
-    """``scope/target.parameter``."""
+    """Return ``scope/target.parameter``."""
     return f'{scope}{"/" if scope else ""}{target!r}.{parameter}'
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Literals, references and macros of a structure."""
+    """Yield the literals, references and macros of a structure."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from leaves(key)
@@ -136,7 +136,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def substitute(value: Any, values: Mapping[str, Any]) -> Any:
-    """``value`` with every macro replaced by its value."""
+    """Return ``value`` with every macro replaced by its value."""
     if isinstance(value, Macro):
         return substitute(values[value.name], values)
     if isinstance(value, Mapping):
@@ -147,7 +147,7 @@ def substitute(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def is_literal(value: Any) -> bool:
-    """Whether gin can write ``value`` down."""
+    """Tell whether gin can write ``value`` down."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
     except (ValueError, SyntaxError):

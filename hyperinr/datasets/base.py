@@ -5,9 +5,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['SPLITS', 'ComputedSource', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'stack']
+__all__ = [
+    'SPLITS', 'ComputedSource', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'select', 'stack',
+]  # fmt: skip
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -147,3 +150,30 @@ def random_split(count: int, sizes: Sequence[int], seed: int) -> dict[str, np.nd
     """
     order = np.random.default_rng(seed).permutation(count)[: sum(sizes)]
     return dict(zip(SPLITS, np.split(order, np.cumsum(sizes)[:-1]), strict=True))
+
+
+def select(dataset: Dataset, split: str, num_datapoints: int) -> tuple[Datapoint, list[int]]:
+    """Return datapoints at equal distances over a whole split, always the same ones.
+
+    Args:
+      dataset: that has the split.
+      split: ``'train'``, ``'validation'`` or ``'test'``; of the last two the datapoints are `held_out`.
+      num_datapoints: wanted; the split may have fewer.
+
+    Returns:
+      The datapoints with leaves ``[B, ...]``, B = min(num_datapoints, len(split)), and their positions in the split.
+
+    Raises:
+      InputError: no such split, or no datapoint asked for or there.
+    """
+    if split not in dataset.splits:
+        raise InputError(f'the dataset has no split {split!r}; it has {", ".join(dataset.splits)}.')
+    source = dataset.splits[split]
+    if num_datapoints < 1 or len(source) < 1:
+        raise InputError(
+            f'nothing to measure: num_datapoints is {num_datapoints} and the split {split!r} holds {len(source)}; both '
+            'must be at least 1.'
+        )
+    positions = evenly_spaced(len(source), num_datapoints).tolist()
+    chosen = stack([source[position] for position in positions])
+    return chosen if split == 'train' else held_out(chosen), positions

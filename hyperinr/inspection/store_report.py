@@ -10,7 +10,7 @@ import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.datasets.images import to_rgb
-from hyperinr.files import check_writable_folder, write_json
+from hyperinr.files import check_writable_folder, plain, write_json
 from hyperinr.inspection.page import render
 from hyperinr.inspection.pictures import new_axes, new_figure, save_figure, show_image
 from hyperinr.inspection.solid_report import draw_solids, volumetric_ious
@@ -23,7 +23,6 @@ from hyperinr.inspection.store_statistics import (
 )
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import NeuralDataset
-from hyperinr.training.loggers.jsonl import plain
 
 __all__ = ['inspect_store']
 

@@ -1,6 +1,6 @@
 """What a search over the bindings of a config is: its space, and how good one neural dataset is.
 
-Drawing and keeping trials is in `hyperinr.searching`; `hyperinr.tuning_commands` gives each trial's bindings to the
+Drawing and keeping trials is in `hyperinr.searching`; `hyperinr.cli.tuning_commands` gives each trial's bindings to the
 config as ``-p`` would.
 """
 

@@ -6,36 +6,26 @@ fresh `Inr.init` and ``constant`` the learned start that all datapoints share (w
 generated anyway), each under the optimiser and rate that serve it best.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import fitting, metrics
-from hyperinr.datasets.base import held_out
+from hyperinr.datasets.base import Dataset, select
 from hyperinr.errors import InputError, RunError
-from hyperinr.training.measurement import Measured, Run, finite_or_none, measure, select
+from hyperinr.files import plain
+from hyperinr.training.evaluators.base import observed
+from hyperinr.training.measurement import Measured, Run, measure
 from hyperinr.training.model import Model
-from hyperinr.types import Datapoint, DatasetSpec, InrWeights
+from hyperinr.types import Datapoint, InrWeights
 
 __all__ = ['Evaluation', 'Example', 'evaluate']
 
 Starts = Callable[[Datapoint], InrWeights]
-
-
-class _Source(Protocol):
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Datapoint: ...
-    def names(self, index: int, /) -> str: ...
-
-
-class _Dataset(Protocol):
-    @property
-    def spec(self) -> DatasetSpec: ...
-    @property
-    def splits(self) -> Mapping[str, Any]: ...
 
 
 class Example(NamedTuple):
@@ -74,7 +64,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     model: Model,
-    dataset: _Dataset,
+    dataset: Dataset,
     *,
     split: str = 'test',
     num_datapoints: int = 64,
@@ -85,7 +75,7 @@ def evaluate(
     num_examples: int = 4,
     seed: int = 0,
 ) -> Evaluation:
-    """Fine-tunes from generated, random and constant starts and measures all three.
+    """Fine-tune from generated, random and constant starts and measure all three.
 
     Args:
       model: trained.
@@ -114,15 +104,12 @@ def evaluate(
       RunError: the generated weights' values are not finite.
     """
     steps = _check_steps(steps)
-    for name in (split, search_split):
-        if name not in dataset.splits:
-            raise InputError(f'the dataset has no split {name!r}; it has {", ".join(dataset.splits)}.')
-    datapoints, positions = select(dataset.splits[split], num_datapoints)
-    datapoints = datapoints if split == 'train' else held_out(datapoints)
-    searched, _ = select(dataset.splits[search_split], num_search_datapoints)
+    datapoints, positions = select(dataset, split, num_datapoints)
+    searched, _ = select(dataset, search_split, num_search_datapoints)
     model.check(datapoints)
     model.check(searched)
-    shown, searched = (_observed(model, each) for each in (datapoints, searched))
+    observe = jax.jit(jax.vmap(functools.partial(observed, model.learner)))
+    shown, searched = (jax.device_get(observe(each)) for each in (datapoints, searched))
     partial = not np.array_equal(shown.weight, datapoints.weight)
 
     last, num_adapt = steps[-1], min(model.learner.num_steps, steps[-1])
@@ -139,8 +126,8 @@ def evaluate(
         )
         for name, start in starts.items()
     }
-    runs: dict[str, Run] = {name: _run_from(model, starts[name], each.name, each.rate) for name, each in found.items()}
-    runs = {'generated': _run_generated(model), **runs}
+    runs: dict[str, Run] = {'generated': model.finetune}
+    runs |= {name: _run_from(model, starts[name], each.name, each.rate) for name, each in found.items()}
     recorded = tuple(sorted({*steps, example_step}))
     timed = sorted({0, num_adapt, last})
     measured = {
@@ -165,10 +152,10 @@ def evaluate(
             'dataset': model.spec.name,
             'split': split,
             'sources': names,
-            'data_range': list(model.spec.data_range),
-            'grid_shape': None if model.spec.grid_shape is None else list(model.spec.grid_shape),
-            'inr': dict(model.inr.metadata),
-            'model': dict(model.metadata),
+            'data_range': model.spec.data_range,
+            'grid_shape': model.spec.grid_shape,
+            'inr': model.inr.metadata,
+            'model': model.metadata,
             'adaptation_steps': model.learner.num_steps,
             'psnr': 'mean over datapoints of the PSNR of each, values not clipped to the data range',
             'ssim': 'within the part of the grid that is not padding, values not clipped',
@@ -178,7 +165,7 @@ def evaluate(
             'optimizers': {
                 name: {'optimizer': choice.name, 'learning_rate': choice.rate} for name, choice in found.items()
             },
-            'observed_fraction': float((shown.weight > 0).sum() / (datapoints.weight > 0).sum()),
+            'observed_fraction': (shown.weight > 0).sum() / (datapoints.weight > 0).sum(),
             'steps_to_reach': None
             if partial
             else {
@@ -194,13 +181,7 @@ def evaluate(
         'curves': {name: _curve(each, steps, recorded) for name, each in measured.items()},
     }
     examples = _examples(model, datapoints, names[:num_examples], measured, recorded, example_step)
-    return Evaluation(report, examples)
-
-
-def _observed(model: Model, datapoints: Datapoint) -> Datapoint:
-    """What the learner is shown of whole datapoints ``[B, ...]``, a function of their index alone."""
-    one = lambda each: model.learner.observe(jax.random.fold_in(jax.random.key(0), each.index), each)
-    return jax.device_get(jax.jit(jax.vmap(one))(datapoints))
+    return Evaluation(plain(report), examples)
 
 
 def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
@@ -211,7 +192,7 @@ def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
 
 
 def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:
-    """The starts that generated weights are compared with; each ``datapoints [B, ...] -> weights [B, ...]``."""
+    """Return the starts that generated weights are compared with; each ``datapoints [B, ...] -> weights [B, ...]``."""
 
     def random(batch: Datapoint) -> InrWeights:
         each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
@@ -228,26 +209,19 @@ def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, S
 
 
 def _is_constant(model: Model, datapoint: Datapoint) -> bool:
-    """Whether an image and its negative get the same weights."""
+    """Tell whether an image and its negative get the same weights."""
     raw = jax.jit(lambda values: model.learner.adapt(model.params, datapoint._replace(values=values), 0))
     first, second = raw(datapoint.values), raw(sum(model.spec.data_range) - datapoint.values)
     return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
 
 
-def _run_generated(model: Model) -> Run:
-    return lambda batch, num_steps, record_steps: model.finetune(batch, num_steps=num_steps, record_steps=record_steps)
-
-
 def _run_from(model: Model, starts: Starts, family: str, rate: float) -> Run:
-    return lambda batch, num_steps, record_steps: fitting.fit_at_rate(
-        model.inr,
-        starts(batch),
-        batch,
-        make=fitting.FAMILIES[family].make,
-        rate=rate,
-        num_steps=num_steps,
-        record_steps=record_steps,
-    )
+    make = fitting.FAMILIES[family].make
+
+    def run(datapoints: Datapoint, /, **steps: Any) -> fitting.FitResult:
+        return fitting.fit_at_rate(model.inr, starts(datapoints), datapoints, make=make, rate=rate, **steps)
+
+    return run
 
 
 def _random_steps_to(
@@ -258,11 +232,12 @@ def _random_steps_to(
     datapoints: Datapoint,
     recorded: tuple[int, ...],
 ) -> dict[str, Any]:
-    """The optimiser that was first at ``target`` dB in the search, and when it is on these datapoints."""
+    """Find the optimiser that was first at ``target`` dB in the search, and when it is there on these datapoints."""
     trial = found.fastest_to(target)
     if trial is None:
         return {'random': None, 'random_optimizer': None, 'random_learning_rate': None}
-    mse = _run_from(model, starts, trial.name, trial.rate)(datapoints, recorded[-1], recorded).mse
+    run = _run_from(model, starts, trial.name, trial.rate)
+    mse = run(datapoints, num_steps=recorded[-1], record_steps=recorded).mse
     again = trial._replace(psnr_db=np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range)).mean(axis=0))
     return {
         'random': again.steps_to_reach(target),
@@ -271,21 +246,23 @@ def _random_steps_to(
     }
 
 
-def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str, float | None]:
+def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str, np.ndarray]:
     generated, random = (measured[name].psnr_db.mean(axis=0) for name in ('generated', 'random'))
-    least = [np.min(generated[num_adapt:] - generated[num_adapt]), np.min(generated - random)]
-    return dict(zip(('above_generated_db', 'above_random_db'), finite_or_none(np.asarray(least)), strict=True))
+    return {
+        'above_generated_db': np.min(generated[num_adapt:] - generated[num_adapt]),
+        'above_random_db': np.min(generated - random),
+    }
 
 
 def _curve(measured: Measured, steps: tuple[int, ...], recorded: tuple[int, ...]) -> dict[str, Any]:
     columns = [recorded.index(step) for step in steps]
     psnr = measured.psnr_db[:, steps]
     return {
-        'steps': list(steps),
-        'psnr_db': finite_or_none(psnr.mean(axis=0)),
-        'ssim': finite_or_none(measured.ssim[:, columns].mean(axis=0)),
-        'seconds': finite_or_none(measured.seconds[columns]),
-        'psnr_db_per_datapoint': [finite_or_none(row) for row in psnr],
+        'steps': steps,
+        'psnr_db': psnr.mean(axis=0),
+        'ssim': measured.ssim[:, columns].mean(axis=0),
+        'seconds': measured.seconds[columns],
+        'psnr_db_per_datapoint': psnr,
     }
 
 
@@ -297,7 +274,7 @@ def _examples(
     recorded: tuple[int, ...],
     step: int,
 ) -> tuple[Example, ...]:
-    """Original, generated at 0 steps and after ``step``, and a random start after as many."""
+    """Return pictures: original, generated at 0 steps and after ``step``, and a random start after as many."""
     shown = {
         'generated, 0 steps': ('generated', 0),
         f'generated, {step} steps': ('generated', step),

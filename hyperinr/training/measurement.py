@@ -6,22 +6,24 @@ Letters: ``B`` datapoints, ``S`` recorded steps, ``H`` and ``W`` pixels of their
 import functools
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from hyperinr import metrics
-from hyperinr.datasets.base import evenly_spaced
-from hyperinr.errors import InputError
 from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.training.model import Model
 from hyperinr.types import Array, Datapoint, InrWeights
 
-__all__ = ['Measured', 'Run', 'finite_or_none', 'masked_ssim', 'measure', 'median_seconds', 'select']
+__all__ = ['Measured', 'Run', 'masked_ssim', 'measure', 'median_seconds']
 
-Run = Callable[[Datapoint, int, Sequence[int]], FitResult]
-"""``(datapoints [B, ...], num_steps, record_steps) -> FitResult``, all work from the datapoints on included."""
+
+class Run(Protocol):
+    """A way of fitting: all work from the datapoints ``[B, ...]`` on."""
+
+    def __call__(self, datapoints: Datapoint, /, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult: ...
+
 
 TIMING_REPEATS = 3
 
@@ -42,35 +44,10 @@ class Measured(NamedTuple):
     images: np.ndarray | None
 
 
-def select(source: Any, num_datapoints: int) -> tuple[Datapoint, list[int]]:
-    """Datapoints at equal distances over a whole source.
-
-    Args:
-      source: has ``__len__`` and ``__getitem__(int) -> Datapoint``.
-      num_datapoints: wanted.
-
-    Returns:
-      The datapoints with leaves ``[B, ...]``, B = min(num_datapoints, len(source)), and their positions in the source.
-
-    Raises:
-      InputError: none asked for, or none there.
-    """
-    if num_datapoints < 1 or len(source) < 1:
-        raise InputError(f'nothing to measure: {num_datapoints} datapoints asked of a split of {len(source)}.')
-    positions = evenly_spaced(len(source), num_datapoints).tolist()
-    chosen = [source[position] for position in positions]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen), positions
-
-
-def finite_or_none(numbers: np.ndarray) -> list[float | None]:
-    """For JSON, which has no NaN and no infinity."""
-    return [float(number) if np.isfinite(number) else None for number in numbers]
-
-
 def masked_ssim(
     images: np.ndarray, original: np.ndarray, weight: np.ndarray, *, data_range: tuple[float, float]
 ) -> np.ndarray:
-    """SSIM of reconstructions of one image, within the rectangle that its points of positive weight span.
+    """Return the SSIM of reconstructions of one image, within the rectangle that its points of positive weight span.
 
     Args:
       images: ``[S, H, W, C]``.
@@ -94,19 +71,18 @@ def _ssim(images: np.ndarray, original: np.ndarray, data_range: tuple[float, flo
 
 
 def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
-    """Seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
-    jax.block_until_ready(run(datapoints, num_steps, ()))
-    repeats = []
-    for _ in range(TIMING_REPEATS):
+    """Measure the seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
+    times = []
+    for _ in range(1 + TIMING_REPEATS):
         start = time.perf_counter()
-        jax.block_until_ready(run(datapoints, num_steps, ()))
-        repeats.append(time.perf_counter() - start)
-    return float(np.median(repeats)) / len(datapoints.coords)
+        jax.block_until_ready(run(datapoints, num_steps=num_steps))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:])) / len(datapoints.coords)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _errors(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, target: Datapoint) -> Array:
-    """Mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
+    """Return mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
 
     def one(each: tuple[InrWeights, Datapoint]) -> Array:
         weights, judged = each
@@ -126,7 +102,7 @@ def measure(
     num_timing_datapoints: int,
     target: Datapoint | None = None,
 ) -> Measured:
-    """Runs to the last of ``record_steps`` and looks at each of them.
+    """Run to the last of ``record_steps`` and measure each of them.
 
     Args:
       run: what to measure.
@@ -140,7 +116,7 @@ def measure(
     Returns:
       A `Measured`.
     """
-    result = run(datapoints, record_steps[-1], record_steps)
+    result = run(datapoints, num_steps=record_steps[-1], record_steps=record_steps)
     mse = np.asarray(result.mse)
     if target is not None:
         judged = np.asarray(_errors(model.inr.apply, result.snapshots, target))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,24 +40,21 @@ class Model:
 
     @functools.cached_property
     def _generate(self) -> Any:
-        def each(params: Params, datapoints: Datapoint) -> InrWeights:
-            if jnp.ndim(datapoints.coords) == 2:
-                return self.learner.generate(params, datapoints)
-            return map_datapoints(functools.partial(each, params), datapoints)
+        def generate(params: Params, datapoints: Datapoint) -> InrWeights:
+            one = functools.partial(self.learner.generate, params)
+            return _over_axes(one, jnp.ndim(datapoints.coords) - 2)(datapoints)
 
-        return jax.jit(each)
+        return jax.jit(generate)
 
     @functools.cached_property
     def _reconstruct(self) -> Any:
-        def each(weights: InrWeights, coords: Array, num_axes: int) -> Array:
-            if num_axes == 0:
-                return self.inr.apply(weights, coords)
-            return map_datapoints(lambda weights: each(weights, coords, num_axes - 1), weights)
+        def reconstruct(weights: InrWeights, coords: Array, num_axes: int) -> Array:
+            return _over_axes(lambda weights: self.inr.apply(weights, coords), num_axes)(weights)
 
-        return jax.jit(each, static_argnums=2)
+        return jax.jit(reconstruct, static_argnums=2)
 
     def check(self, datapoints: Datapoint) -> None:
-        """Refuses datapoints that the model cannot take. Values are looked at only where they are concrete.
+        """Refuse datapoints that the model cannot take. Values are looked at only where they are concrete.
 
         Raises:
           InputError: another number of channels or coordinate dimensions than ``spec`` says, values that are not finite
@@ -86,7 +83,7 @@ class Model:
             raise InputError('a datapoint has no point of positive weight; leave it out.')
 
     def generate(self, datapoints: Datapoint) -> InrWeights:
-        """Predicts weights: encode, adapt the steps that the learner was trained through, decode.
+        """Predict weights: encode, adapt the steps that the learner was trained through, decode.
 
         Works inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``; outside it is compiled once per shape, and all devices
         share a batch.
@@ -115,7 +112,7 @@ class Model:
         return jax.tree.map(jnp.asarray, weights)
 
     def finetune(self, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult:
-        """Generates weights and fine-tunes them by the rule that belongs to the learner.
+        """Generate weights and fine-tune them by the rule that belongs to the learner.
 
         Steps count from the hypernetwork's raw output, so the learner's own adaptation steps are the first of them.
 
@@ -136,7 +133,7 @@ class Model:
         )
 
     def reconstruct(self, weights: InrWeights, shape: Sequence[int] | None = None) -> Array:
-        """Evaluates weights on a pixel-centre grid of any resolution.
+        """Evaluate weights on a pixel-centre grid of any resolution.
 
         Args:
           weights: leaves ``[..., *tensor]`` with any leading axes.
@@ -154,3 +151,10 @@ class Model:
         num_axes = jnp.ndim(weights['layer_0']['b']) - 1
         values = self._reconstruct(weights, coordinates.grid(grid_shape), num_axes)
         return values.reshape(*values.shape[:num_axes], *grid_shape, values.shape[-1])
+
+
+def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:
+    """Map ``function`` of one datapoint over so many leading axes."""
+    for _ in range(num_axes):
+        function = functools.partial(map_datapoints, function)
+    return function

@@ -48,16 +48,16 @@ class Span(NamedTuple):
         return quantity / self.amount
 
     def passes(self, before: Moment, now: Moment) -> bool:
-        """Whether a whole number of spans, counted from the start of the run, ends after ``before`` and by ``now``."""
+        """Tell whether a whole number of spans, counted from the run's start, ends after ``before`` and by ``now``."""
         return math.floor(self._of(now)) > math.floor(self._of(before))
 
     def reached(self, now: Moment) -> bool:
-        """Whether the run is as long as the span."""
+        """Tell whether the run is as long as the span."""
         return self._of(now) >= 1
 
 
 def span(text: str) -> Span:
-    """``'200 steps'``, ``'30 seconds'``, ``'1.5 hours'``, ``'2 epochs'`` -> `Span`.
+    """Read a `Span` from ``'200 steps'``, ``'30 seconds'``, ``'1.5 hours'`` or ``'2 epochs'``.
 
     Raises:
       InputError: anything else.

@@ -46,7 +46,7 @@ class StopRules:
 
 
 def after(*, limit: str) -> StopRule:
-    """Ends after ``limit`` of training, if that comes before the experiment's last step, whose schedule stays as it is.
+    """End after ``limit`` of training, if that comes before the experiment's last step, whose schedule stays as it is.
 
     Args:
       limit: ``'1000 steps'``, ``'2 hours'`` or ``'10 epochs'``, counted over all sessions.
@@ -61,7 +61,7 @@ def after(*, limit: str) -> StopRule:
 def early_stopping(
     *, figure: str = 'validation/adapted_psnr_db', mode: str = 'max', patience: int = 5, min_change: float = 0.0
 ) -> StopRule:
-    """Ends when a figure was measured ``patience`` times in a row without becoming better than its best.
+    """End when a figure was measured ``patience`` times in a row without becoming better than its best.
 
     Prechelt, "Early stopping - but when?" (1998), third class of criteria (UP).
 
@@ -99,13 +99,13 @@ def early_stopping(
 
 
 def check_mode(mode: str) -> None:
-    """Refuses anything but ``'max'`` and ``'min'`` with an InputError."""
+    """Refuse anything but ``'max'`` and ``'min'`` with an InputError."""
     if mode not in ('max', 'min'):
         raise InputError(f"mode must be 'max' or 'min', not {mode!r}.")
 
 
 def better(value: float, best: float | None, *, mode: str, min_change: float = 0.0) -> bool:
-    """Whether ``value`` beats ``best`` (``None``: nothing yet) by more than ``min_change``; NaN beats nothing."""
+    """Tell whether ``value`` beats ``best`` (``None``: nothing yet) by more than ``min_change``; NaN beats nothing."""
     if np.isnan(value):
         return False
     if best is None:

@@ -11,7 +11,7 @@ __all__ = ['matrix_product_gflops']
 
 
 def matrix_product_gflops(devices: Sequence[jax.Device], *, size: int = 2048, repetitions: int = 5) -> float:
-    """What large float32 matrix products reach on all devices at once, in GFLOP/s: a ceiling for any network.
+    """Measure what large float32 matrix products reach on all devices at once, in GFLOP/s: a ceiling for any network.
 
     Args:
       devices: each multiplies its own pair.

@@ -43,7 +43,7 @@ class Evaluation(NamedTuple):
 
 
 def prepare(evaluators: Sequence[Evaluator], subject: Subject, *, wanted: Iterable[str | None]) -> list[Prepared]:
-    """Prepares evaluators, and checks that the figures that others count on are among theirs. Writes nothing.
+    """Prepare evaluators, and check that the figures that others count on are among theirs. Writes nothing.
 
     Raises:
       InputError: two evaluators of one name, a figure named like a field of every record, an evaluator with nothing to
@@ -66,12 +66,12 @@ def prepare(evaluators: Sequence[Evaluator], subject: Subject, *, wanted: Iterab
 
 
 def figures_of(prepared: Iterable[Prepared]) -> tuple[str, ...]:
-    """``'evaluator/figure'`` of all."""
+    """Return ``'evaluator/figure'`` of all."""
     return tuple(f'{each.name}/{figure}' for each in prepared for figure in each.measurement.figures)
 
 
 def evaluations_of(records: Iterable[Mapping[str, Any]]) -> list[Evaluation]:
-    """What the records of ``metrics.jsonl`` tell of evaluations, those of one step together."""
+    """Read evaluations from the records of ``metrics.jsonl``, those of one step together."""
     found: dict[int, tuple[float, dict[str, float]]] = {}
     for record in records:
         if record['kind'] in OWN_KINDS:

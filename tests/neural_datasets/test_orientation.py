@@ -40,8 +40,8 @@ def test_reconstructions_match_the_files_pixel_for_pixel(tmp_path):
     config = write_config(tmp_path, CONFIG)
     assert cli.main(['fit', str(config), '--store', str(store_folder), *params, '--debug']) == 0
     store = neural_datasets.open_store(store_folder)
+    from hyperinr.cli.stores import store_config
     from hyperinr.library import compose_signals
-    from hyperinr.store_commands import store_config
 
     signals = compose_signals(store_config(store_folder))[2]
     rows = (2 * np.arange(HEIGHT) + 1) / HEIGHT - 1

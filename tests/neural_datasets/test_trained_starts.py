@@ -52,8 +52,8 @@ def test_a_store_begins_where_a_run_ended(run_dir, tmp_path, kind):
     still = ['--store', str(tmp_path / 'still'), '-p', 'amsgrad.learning_rate=1e-12']
     assert cli.main([*command, *still, '--debug']) == 0
     store, model = neural_datasets.open_store(tmp_path / 'still'), hyperinr.load(run_dir)
+    from hyperinr.cli.stores import store_config
     from hyperinr.library import compose_signals
-    from hyperinr.store_commands import store_config
 
     batch = compose_signals(store_config(store.folder))[2].batch(np.arange(11))
     expected = model.generate(batch) if kind == 'generated' else model.learner.hypernetwork.base(model.params)

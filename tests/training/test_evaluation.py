@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hyperinr import fitting, metrics
-from hyperinr.datasets.base import stack
+from hyperinr.datasets.base import select, stack
 from hyperinr.errors import InputError
 from hyperinr.training import evaluation
 from tests import tiny
@@ -118,7 +118,7 @@ def test_steps_to_reach_are_those_of_the_random_start(evaluated):
     reach = evaluated.report['protocol']['steps_to_reach']
     assert reach['generated'] == 2
     generated = tiny.make_model()
-    batch = evaluation.select(make_dataset(generated.spec).splits['test'], 5)[0]
+    batch = select(make_dataset(generated.spec), 'test', 5)[0]
     mse = generated.finetune(batch, num_steps=2).mse
     np.testing.assert_allclose(reach['psnr_db'], metrics.psnr_from_mse(mse[:, 2], (0.0, 1.0)).mean(), rtol=1e-4)
     assert reach['random'] is None or 0 <= reach['random'] <= 4

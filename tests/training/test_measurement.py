@@ -1,10 +1,8 @@
 """Measuring a way of fitting."""
 
 import numpy as np
-import pytest
 from skimage.metrics import structural_similarity
 
-from hyperinr.errors import InputError
 from hyperinr.training import measurement
 
 
@@ -34,21 +32,3 @@ def test_ssim_of_less_than_a_window_is_not_a_number():
     weight = np.zeros((20, 20), np.float32)
     weight[:10] = 1
     assert np.isnan(measurement.masked_ssim(image, image[0], weight, data_range=(0.0, 1.0))).all()
-
-
-def test_select_spreads_over_the_source():
-    source = [{'position': np.int32(position)} for position in range(10)]
-    chosen, positions = measurement.select(source, 4)
-    assert positions == [0, 3, 6, 9]
-    np.testing.assert_array_equal(chosen['position'], positions)
-    assert measurement.select(source, 100)[1] == list(range(10))
-
-
-@pytest.mark.parametrize(('source', 'number'), [([], 3), ([{'position': 0}], 0)])
-def test_select_needs_something(source, number):
-    with pytest.raises(InputError, match='nothing to measure'):
-        measurement.select(source, number)
-
-
-def test_json_gets_no_infinity():
-    assert measurement.finite_or_none(np.array([1.5, np.nan, np.inf])) == [1.5, None, None]

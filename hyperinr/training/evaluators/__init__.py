@@ -1,9 +1,10 @@
 """What is measured during training, each on its own cadence: factories -> `base.Evaluator`, several of them in a run.
 
 Here is what an evaluator finds; who is told of it is in `hyperinr.training.loggers`, what follows from it in
-`hyperinr.training.stop_rules` and `best_checkpoint`. Evaluating a finished run is `hyperinr.training.evaluation`. A new
-evaluator is one file with one factory, a line in ``gin_configs/evaluator/everything.gin`` and a test in
-``tests/training/evaluators``.
+`hyperinr.training.stop_rules` and `best_checkpoint`. Evaluating a finished run is `hyperinr.training.evaluation`.
+
+An evaluator that computes numbers from the state alone is one function, see `base.traced`. A new evaluator is one file
+with one factory, a line in ``gin_configs/evaluator/everything.gin`` and a test in ``tests/training/evaluators``.
 """
 
 from hyperinr.training.evaluators.base import Evaluator, Findings, Measurement, Subject

@@ -1,21 +1,27 @@
 """What an evaluator is: something measured now and then, on a state of training, for the loggers and stop rules.
 
-Letters as in `hyperinr.types`; ``M`` datapoints that are looked at.
+Letters as in `hyperinr.types`; ``M`` datapoints that are measured.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from hyperinr.datasets.base import Dataset, evenly_spaced, held_out
+from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError
+from hyperinr.training.devices import pack
 from hyperinr.training.input_pipeline import Batches
-from hyperinr.training.spans import Span
-from hyperinr.types import Datapoint, MetaLearner, TrainState
+from hyperinr.training.spans import Span, span
+from hyperinr.types import Array, Datapoint, MetaLearner, TrainState
 
-__all__ = ['Evaluator', 'Findings', 'Measurement', 'Subject', 'by_module', 'spread']
+__all__ = ['Evaluator', 'Findings', 'Measurement', 'Subject', 'Summary', 'Summarise', 'by_module', 'observed', 'traced']
+
+Summary = tuple[Mapping[str, Array], Mapping[str, Array]]
+"""Figures ``[]`` and histograms ``[...]``, each by name."""
+Summarise = Callable[[TrainState, Any], Summary]
+"""``(state, batch) -> figures and histograms``, a function that is compiled."""
 
 
 class Findings(NamedTuple):
@@ -37,7 +43,7 @@ class Findings(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What there is to look at in a run.
+    """What there is to measure in a run.
 
     Attributes:
       learner: that is trained.
@@ -81,37 +87,50 @@ class Evaluator(NamedTuple):
     prepare: Callable[[Subject], Measurement]
 
 
-def spread(subject: Subject, split: str, num_datapoints: int, *, multiple: int = 1) -> tuple[Datapoint, int]:
-    """Always the same datapoints of a split, spread evenly over it.
+def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Summarise, Any]]) -> Evaluator:
+    """Return an evaluator that is one function on arrays; the names of its figures are found by tracing it.
 
     Args:
-      subject: of the run.
-      split: ``'train'``, ``'validation'`` or ``'test'``.
-      num_datapoints: at most; the split may have fewer.
-      multiple: of datapoints, filled up with the first ones again.
-
-    Returns:
-      Leaves ``[M, ...]``, and how many of them are different ones.
+      name: of the evaluator.
+      every: its cadence.
+      prepare: ``(subject) -> (summarise, batch)``: what to compute, and the datapoints that it is computed on, if any.
+        Values of a histogram that are not finite are left out.
 
     Raises:
-      InputError: no such split, or no datapoint.
+      InputError: no such cadence; when the run starts: a number of datapoints that the learner cannot take.
     """
-    splits = subject.dataset.splits
-    if split not in splits:
-        raise InputError(f'the dataset has no split {split!r}; it has {", ".join(splits)}.')
-    source = splits[split]
-    if num_datapoints < 1 or len(source) < 1:
-        raise InputError(
-            f'an evaluator needs a datapoint: its num_datapoints is {num_datapoints}, the split {split!r} holds '
-            f'{len(source)}.'
-        )
-    positions = evenly_spaced(len(source), num_datapoints)
-    batch = source.batch(np.resize(positions, -(-len(positions) // multiple) * multiple))
-    return batch if split == 'train' else held_out(batch), len(positions)
+    cadence = span(every)
+
+    def prepared(subject: Subject) -> Measurement:
+        summarise, batch = prepare(subject)
+        compiled = jax.jit(summarise)
+        try:
+            promised, _ = jax.eval_shape(compiled, jax.eval_shape(pack, subject.like), batch)
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(f'{name}: {error} Choose another {name}.num_datapoints.') from error
+
+        def measure(state: TrainState) -> Findings:
+            figures, histograms = jax.device_get(compiled(state, batch))
+            finite = {key: values[np.isfinite(values)] for key, values in histograms.items()}
+            return Findings(
+                figures={key: float(figure) for key, figure in figures.items()},
+                histograms={key: values for key, values in finite.items() if values.size},
+            )
+
+        return Measurement(tuple(promised), measure)
+
+    return Evaluator(name, cadence, prepared)
+
+
+def observed(learner: MetaLearner, datapoint: Datapoint) -> Datapoint:
+    """Return what the learner is shown of a datapoint outside training, a function of its ``index`` alone."""
+    return learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)
 
 
 def by_module(params: object) -> dict[str, list[tuple[str, jax.Array]]]:
-    """Parameters of each module: ``{'encoder/linear': [('w', [in, out]), ('b', [out])], ...}``, in the tree's order."""
+    """Return each module's parameters: ``{'encoder/linear': [('w', [in, out]), ('b', [out])], ...}``, in tree order."""
     found: dict[str, list[tuple[str, jax.Array]]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *module, name = (str(getattr(key, 'key', getattr(key, 'idx', key))) for key in path) if path else ('params',)

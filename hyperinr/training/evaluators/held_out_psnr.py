@@ -19,7 +19,7 @@ def held_out_psnr(
     num_pictures: int = 8,
     name: str = 'validation',
 ) -> Evaluator:
-    """Mean PSNR in dB of the moving average's reconstructions after 0, 1, ... K adaptation steps.
+    """Measure the mean PSNR in dB of the moving average's reconstructions after 0, 1, ... K adaptation steps.
 
     Figures ``psnr_db_after_0_steps`` and so on, and ``adapted_psnr_db``, the last of them by a name that every K has;
     curve ``psnr_db``; image ``original_0_K``: originals beside the first and last reconstruction.

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import metrics
+from hyperinr.datasets.base import select
 from hyperinr.fitting import map_datapoints
 from hyperinr.training.devices import broadcast, map_on_devices, shard
-from hyperinr.training.evaluators.base import Subject, spread
+from hyperinr.training.evaluators.base import Subject, observed
 from hyperinr.types import Array, Datapoint, DatasetSpec, Params
 
 __all__ = ['Reconstructed', 'has_pictures', 'pictures', 'reconstructor', 'sheet']
@@ -33,7 +34,7 @@ class Reconstructed(NamedTuple):
 def reconstructor(
     subject: Subject, *, split: str, num_datapoints: int, num_steps: int, keep_steps: Sequence[int]
 ) -> Callable[[Params], Reconstructed]:
-    """Prepares ``(params) -> Reconstructed``, compiled at its first call: always the same datapoints.
+    """Prepare ``(params) -> Reconstructed``, compiled at its first call: always the same datapoints.
 
     Where training shows only part of a datapoint, the same part of it is shown here each time, and all of it judged.
 
@@ -45,20 +46,20 @@ def reconstructor(
       keep_steps: after which the values are wanted, each at most ``num_steps``.
 
     Raises:
-      InputError: see `spread`.
+      InputError: see `select`.
     """
     learner, spec, devices = subject.learner, subject.dataset.spec, subject.devices
-    padded, count = spread(subject, split, num_datapoints, multiple=len(devices))
-    batch = jax.tree.map(lambda leaf: leaf[:count], padded)
-    sharded = shard(padded, devices)
-    rows = np.asarray(keep_steps)
+    batch, positions = select(subject.dataset, split, num_datapoints)
+    count = len(positions)
+    # Filled up with the first ones again, so that every device gets as many.
+    rows = np.resize(np.arange(count), -(-count // len(devices)) * len(devices))
+    sharded = shard(jax.tree.map(lambda leaf: leaf[rows], batch), devices)
 
     def reconstruct_one(params: Params, datapoint: Datapoint) -> tuple[Array, Array]:
-        context = learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)
-        weights = learner.adapt(params, context, num_steps)
+        weights = learner.adapt(params, observed(learner, datapoint), num_steps)
         values = jax.vmap(learner.inr.apply, (0, None))(weights, datapoint.coords)
         quality = lambda each: metrics.psnr(each, datapoint.values, datapoint.weight, data_range=spec.data_range)
-        return jax.vmap(quality)(values), values[jnp.asarray(rows)]
+        return jax.vmap(quality)(values), values[jnp.asarray(keep_steps)]
 
     mapped = map_on_devices(
         lambda params, batch: map_datapoints(lambda datapoint: reconstruct_one(params, datapoint), batch), devices
@@ -75,12 +76,12 @@ def reconstructor(
 
 
 def has_pictures(spec: DatasetSpec) -> bool:
-    """Whether the data are images."""
+    """Tell whether the data are images."""
     return spec.grid_shape is not None and len(spec.grid_shape) == 2 and spec.channels in (1, 3)
 
 
 def pictures(found: Reconstructed, spec: DatasetSpec, number: int) -> np.ndarray:
-    """``[number, 1 + len(keep_steps), H, W, C]`` in [0, 1], clipped: original, then each reconstruction."""
+    """Return ``[number, 1 + len(keep_steps), H, W, C]`` in [0, 1], clipped: original, then each reconstruction."""
     low, high = spec.data_range
     assert spec.grid_shape is not None
     panels = np.concatenate([np.asarray(found.batch.values)[:number, None], found.values[:number]], axis=1)
@@ -88,7 +89,7 @@ def pictures(found: Reconstructed, spec: DatasetSpec, number: int) -> np.ndarray
 
 
 def sheet(panels: np.ndarray, *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
-    """Panels ``[rows, columns, H, W, C]`` in [0, 1] as one picture ``[height, width, 3]``.
+    """Lay out panels ``[rows, columns, H, W, C]`` in [0, 1] as one picture ``[height, width, 3]``.
 
     Args:
       panels: C is 1 (shown grey) or 3.

@@ -25,7 +25,7 @@ def reconstruction_grids(
     error_gain: float = 5.0,
     name: str = 'reconstructions',
 ) -> Evaluator:
-    """The image ``grid``: original, the moving average's reconstruction after each of ``steps``, and the last's error.
+    """Draw the image ``grid``: original, the moving average's reconstruction after each of ``steps``, its last error.
 
     Args:
       every: cadence.

@@ -2,11 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from hyperinr.datasets.base import select
 from hyperinr.errors import InputError
-from hyperinr.training.evaluators.base import Evaluator, Findings, Measurement, Subject, spread
-from hyperinr.training.spans import span
+from hyperinr.training.evaluators.base import Evaluator, Subject, Summarise, Summary, observed, traced
 from hyperinr.types import Array, Datapoint, Params, TrainState
 
 __all__ = ['step_sizes']
@@ -15,10 +14,10 @@ __all__ = ['step_sizes']
 def step_sizes(
     *, every: str = '1000 steps', num_datapoints: int = 4, split: str = 'validation', name: str = 'step_sizes'
 ) -> Evaluator:
-    """Rates of each adaptation step, learned or predicted, of the moving average; one for each number of a code.
+    """Describe the learned or predicted rates of each adaptation step of the moving average.
 
     Figures ``step_1/median``, ``step_1/smallest``, ``step_1/largest`` and so on; histogram ``step_1`` of their decimal
-    logarithms. A weight that shares its rate with others counts as itself.
+    logarithms. Each number of a code has a rate. A weight that shares its rate with others counts as itself.
 
     Args:
       every: cadence.
@@ -29,18 +28,16 @@ def step_sizes(
     Raises:
       InputError: no such cadence; when the run starts: no such split, no datapoint, a learner without steps.
     """
-    cadence = span(every)
 
-    def prepare(subject: Subject) -> Measurement:
+    def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:
         learner = subject.learner
         if learner.num_steps == 0:
             raise InputError(f'the learner adapts in 0 steps, so there are no step sizes: take {name!r} out.')
-        batch, _ = spread(subject, split, num_datapoints)
+        batch, _ = select(subject.dataset, split, num_datapoints)
 
         def rates_of_steps(params: Params, datapoint: Datapoint) -> Array:
             """``[K, P]``."""
-            context = learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)
-            start = learner.hypernetwork.encode(params, context)
+            start = learner.hypernetwork.encode(params, observed(learner, datapoint))
 
             def of_leaf(rates: Array, code: Array) -> Array:
                 chosen = rates[jnp.minimum(jnp.arange(learner.num_steps), rates.shape[0] - 1)]
@@ -48,21 +45,15 @@ def step_sizes(
 
             return jnp.concatenate(jax.tree.leaves(jax.tree.map(of_leaf, start.rates, start.code)), axis=1)
 
-        rates = jax.jit(jax.vmap(rates_of_steps, (None, 0)))
-        steps = [f'step_{step + 1}' for step in range(learner.num_steps)]
+        def summarise(state: TrainState, batch: Datapoint) -> Summary:
+            rates = jnp.moveaxis(jax.vmap(rates_of_steps, (None, 0))(state.average, batch), 1, 0)
+            figures, histograms = {}, {}
+            for step, each in enumerate(rates, 1):
+                figures[f'step_{step}/median'] = jnp.median(each)
+                figures[f'step_{step}/smallest'], figures[f'step_{step}/largest'] = jnp.min(each), jnp.max(each)
+                histograms[f'step_{step}'] = jnp.log10(each)
+            return figures, histograms
 
-        def measure(state: TrainState) -> Findings:
-            found = dict(zip(steps, np.moveaxis(np.asarray(rates(state.average, batch)), 1, 0), strict=True))
-            figures = {}
-            for step, each in found.items():
-                figures[f'{step}/median'] = float(np.median(each))
-                figures[f'{step}/smallest'], figures[f'{step}/largest'] = float(each.min()), float(each.max())
-            return Findings(
-                figures=figures,
-                histograms={step: np.log10(each[each > 0]) for step, each in found.items() if (each > 0).any()},
-            )
+        return summarise, batch
 
-        figures = [f'{step}/{kind}' for step in steps for kind in ('median', 'smallest', 'largest')]
-        return Measurement(tuple(figures), measure)
-
-    return Evaluator(name, cadence, prepare)
+    return traced(name, every, prepare)

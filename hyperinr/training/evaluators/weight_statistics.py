@@ -1,10 +1,10 @@
 """What weights the hypernetwork emits, and how much they differ between datapoints."""
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
-from hyperinr.training.evaluators.base import Evaluator, Findings, Measurement, Subject, spread
-from hyperinr.training.spans import span
+from hyperinr.datasets.base import select
+from hyperinr.training.evaluators.base import Evaluator, Subject, Summarise, Summary, observed, traced
 from hyperinr.types import Datapoint, InrWeights, Params, TrainState
 
 __all__ = ['weight_statistics']
@@ -13,11 +13,11 @@ __all__ = ['weight_statistics']
 def weight_statistics(
     *, every: str = '1000 steps', num_datapoints: int = 8, split: str = 'validation', name: str = 'weights'
 ) -> Evaluator:
-    """Of each tensor of the INRs' weights, as the moving average emits them before any adaptation step.
+    """Describe each tensor of the INRs' weights, as the moving average emits them before any adaptation step.
 
     Figures, for ``layer_0/w`` and so on: ``layer_0/w/deviation``, the standard deviation over all entries of all
     datapoints' tensors, and ``layer_0/w/spread``, the root mean square over entries of the standard deviation *between*
-    datapoints. A spread that stays at 0 says that the hypernetwork does not look at its input. Histogram ``layer_0/w``.
+    datapoints. A spread that stays at 0 says that the hypernetwork ignores its input. Histogram ``layer_0/w``.
 
     Args:
       every: cadence.
@@ -28,30 +28,24 @@ def weight_statistics(
     Raises:
       InputError: no such cadence; when the run starts: no such split, no datapoint.
     """
-    cadence = span(every)
 
-    def prepare(subject: Subject) -> Measurement:
+    def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:
         learner = subject.learner
-        batch, _ = spread(subject, split, num_datapoints)
+        batch, _ = select(subject.dataset, split, num_datapoints)
 
         def emit(params: Params, datapoint: Datapoint) -> InrWeights:
-            context = learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)
-            return learner.hypernetwork.decode(params, learner.hypernetwork.encode(params, context).code)
+            start = learner.hypernetwork.encode(params, observed(learner, datapoint))
+            return learner.hypernetwork.decode(params, start.code)
 
-        emit_all = jax.jit(jax.vmap(emit, (None, 0)))
-        shapes = jax.eval_shape(emit_all, subject.like.params, batch)
-        tensors = [f'{layer}/{tensor}' for layer, named in shapes.items() for tensor in named]
-
-        def measure(state: TrainState) -> Findings:
-            emitted = jax.tree.map(np.asarray, emit_all(state.average, batch))
+        def summarise(state: TrainState, batch: Datapoint) -> Summary:
+            emitted = jax.vmap(emit, (None, 0))(state.average, batch)
             values = {f'{layer}/{tensor}': leaf for layer, named in emitted.items() for tensor, leaf in named.items()}
             figures = {}
             for tensor, leaf in values.items():
-                figures[f'{tensor}/deviation'] = float(np.std(leaf))
-                figures[f'{tensor}/spread'] = float(np.sqrt(np.mean(np.var(leaf, axis=0))))
-            return Findings(figures=figures, histograms={tensor: np.ravel(leaf) for tensor, leaf in values.items()})
+                figures[f'{tensor}/deviation'] = jnp.std(leaf)
+                figures[f'{tensor}/spread'] = jnp.sqrt(jnp.mean(jnp.var(leaf, axis=0)))
+            return figures, values
 
-        figures = [f'{tensor}/{kind}' for tensor in tensors for kind in ('deviation', 'spread')]
-        return Measurement(tuple(figures), measure)
+        return summarise, batch
 
-    return Evaluator(name, cadence, prepare)
+    return traced(name, every, prepare)

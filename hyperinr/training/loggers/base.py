@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -48,12 +48,16 @@ class RunFacts(NamedTuple):
     console: Console
 
 
-class OpenLogger(Protocol):
-    """A logger in use. Any exception of it is reported and ends the logger, but the run only if it is essential."""
+class OpenLogger(NamedTuple):
+    """A logger in use. Any exception of it is reported and ends the logger, but the run only if it is essential.
 
-    def write(self, record: Record) -> None: ...
+    Attributes:
+      write: ``(record) -> None``.
+      close: ``() -> None``.
+    """
 
-    def close(self) -> None: ...
+    write: Callable[[Record], None]
+    close: Callable[[], None] = lambda: None
 
 
 class Logger(NamedTuple):

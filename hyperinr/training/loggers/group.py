@@ -28,13 +28,13 @@ class LoggerGroup:
                 self._open.append((each, each.open(facts)))
 
     def write(self, record: Record) -> None:
-        """To all that have not failed."""
+        """Write to all that have not failed."""
         for each in list(self._open):
             with self._guarded(*each):
                 each[1].write(record)
 
     def close(self) -> None:
-        """Ends them all."""
+        """Close them all."""
         for kind, logger in self._open:
             with self._guarded(kind):
                 logger.close()

@@ -7,20 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from hyperinr.files import disk_errors, plain, read_json_lines, replacing
+from hyperinr.training.loggers.base import Logger, OpenLogger, Record, RunFacts
 
-from hyperinr.files import disk_errors, read_json_lines, replacing
-from hyperinr.training.loggers.base import Logger, Record
-
-__all__ = ['FILE', 'MetricsFile', 'jsonl', 'plain', 'read_metrics']
+__all__ = ['FILE', 'MetricsFile', 'jsonl', 'read_metrics']
 
 FILE = 'metrics.jsonl'
 
 
 def jsonl() -> Logger:
-    """Every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
-    begin = lambda facts: _Lines(MetricsFile(facts.run_dir / FILE, after_step=facts.start))
-    return Logger('jsonl', begin, essential=True)
+    """Write every number of every report: ``{'step', 'kind', 'seconds', figure: value, ..., curve: [values], ...}``."""
+
+    def open_file(facts: RunFacts) -> OpenLogger:
+        file = MetricsFile(facts.run_dir / FILE, after_step=facts.start)
+
+        def write(record: Record) -> None:
+            numbers = {**record.findings.figures, **record.findings.curves}
+            file.write(record.step, {'kind': record.kind, **numbers, 'seconds': record.seconds})
+
+        return OpenLogger(write, file.close)
+
+    return Logger('jsonl', open_file, essential=True)
 
 
 def read_metrics(path: str | os.PathLike, *, until_step: float) -> list[dict[str, Any]]:
@@ -60,26 +67,3 @@ class MetricsFile:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._file.close()
-
-
-class _Lines:
-    def __init__(self, file: MetricsFile):
-        self._file = file
-
-    def write(self, record: Record) -> None:
-        figures, curves = record.findings.figures, record.findings.curves
-        self._file.write(record.step, {'kind': record.kind, **figures, **curves, 'seconds': record.seconds})
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON takes: plain containers and numbers, ``None`` for a number that is not finite."""
-    if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from hyperinr.files import replacing
-from hyperinr.training.loggers.base import Logger, Record, RunFacts
+from hyperinr.training.loggers.base import Logger, OpenLogger, Record, RunFacts
 
 __all__ = ['picture_files']
 
@@ -12,22 +12,20 @@ FOLDER = 'training_pictures'
 
 
 def picture_files() -> Logger:
-    """Writes the run's ``training_pictures/EVALUATOR_IMAGE_STEP.png``; the step has eight digits."""
-    return Logger('picture_files', _Folder)
+    """Write the run's ``training_pictures/EVALUATOR_IMAGE_STEP.png``; the step has eight digits."""
 
-
-class _Folder:
-    def __init__(self, facts: RunFacts):
-        self._folder = facts.run_dir / FOLDER
-        for path in self._folder.glob('*_*.png'):
+    def open_folder(facts: RunFacts) -> OpenLogger:
+        folder = facts.run_dir / FOLDER
+        for path in folder.glob('*_*.png'):
             step = path.stem.rpartition('_')[2]
             if step.isdigit() and int(step) > facts.start:
                 path.unlink()
 
-    def write(self, record: Record) -> None:
-        for name, picture in record.findings.images.items():
-            with replacing(self._folder / f'{record.kind}_{name}_{record.step:08}.png') as temporary:
-                Image.fromarray(np.uint8(np.round(255 * picture))).save(temporary)
+        def write(record: Record) -> None:
+            for name, picture in record.findings.images.items():
+                with replacing(folder / f'{record.kind}_{name}_{record.step:08}.png') as temporary:
+                    Image.fromarray(np.uint8(np.round(255 * picture))).save(temporary)
 
-    def close(self) -> None:
-        pass
+        return OpenLogger(write)
+
+    return Logger('picture_files', open_folder)

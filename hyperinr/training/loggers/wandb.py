@@ -1,11 +1,10 @@
 """Weights & Biases: the same scalars, pictures, histograms and hyperparameters, online or into a folder."""
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 from hyperinr.errors import InputError
-from hyperinr.training.loggers.base import Logger, Record, RunFacts
+from hyperinr.training.loggers.base import Logger, OpenLogger, Record, RunFacts
 
 __all__ = ['wandb']
 
@@ -20,7 +19,7 @@ def wandb(
     images: bool = True,
     histograms: bool = True,
 ) -> Logger:
-    """Logs a run of the run directory's name; a resumed run goes on in the same one.
+    """Log a run of the run directory's name; a resumed run goes on in the same one.
 
     Args:
       project: of wandb.
@@ -37,16 +36,12 @@ def wandb(
         raise InputError(f"loggers.wandb.mode must be 'online' or 'offline', not {mode!r}.")
     if importlib.util.find_spec('wandb') is None:
         raise InputError("the logger wandb needs a package: pip install 'hyperinr[wandb]', or take the logger out.")
-    return Logger('wandb', lambda facts: _Run(facts, project, entity, mode, images, histograms))
 
-
-class _Run:
-    def __init__(self, facts: RunFacts, project: str, entity: str | None, mode: str, images: bool, histograms: bool):
+    def open_run(facts: RunFacts) -> OpenLogger:
         import wandb
 
-        self._wandb, self._images, self._histograms = wandb, images, histograms
         known = facts.run_dir / ID
-        self._run: Any = wandb.init(
+        run = wandb.init(
             project=project,
             entity=entity,
             mode=mode,
@@ -57,19 +52,20 @@ class _Run:
             config=dict(facts.hyperparameters),
             settings=wandb.Settings(silent=True),
         )
-        Path(known).write_text(f'{self._run.id}\n', encoding='utf-8')
+        known.write_text(f'{run.id}\n', encoding='utf-8')
         # Steps of the run, not wandb's own count, which cannot go back after a kill.
-        self._run.define_metric('step')
-        self._run.define_metric('*', step_metric='step')
+        run.define_metric('step')
+        run.define_metric('*', step_metric='step')
 
-    def write(self, record: Record) -> None:
-        findings, wandb = record.findings, self._wandb
-        content: dict[str, Any] = {f'{record.kind}/{name}': value for name, value in findings.figures.items()}
-        for name, picture in findings.images.items() if self._images else ():
-            content[f'{record.kind}/{name}'] = wandb.Image((255 * picture).round().astype('uint8'))
-        for name, values in findings.histograms.items() if self._histograms else ():
-            content[f'{record.kind}/histogram/{name}'] = wandb.Histogram(values)
-        self._run.log({'step': record.step, **content})
+        def write(record: Record) -> None:
+            findings = record.findings
+            content: dict[str, Any] = {f'{record.kind}/{name}': value for name, value in findings.figures.items()}
+            for name, picture in findings.images.items() if images else ():
+                content[f'{record.kind}/{name}'] = wandb.Image((255 * picture).round().astype('uint8'))
+            for name, values in findings.histograms.items() if histograms else ():
+                content[f'{record.kind}/histogram/{name}'] = wandb.Histogram(values)
+            run.log({'step': record.step, **content})
 
-    def close(self) -> None:
-        self._run.finish()
+        return OpenLogger(write, run.finish)
+
+    return Logger('wandb', open_run)

@@ -115,7 +115,7 @@ def test_a_sheet_of_one_channel_is_grey():
         (lambda: held_out_psnr(num_pictures=-1), 'num_pictures must be at least 0, not -1'),
         (lambda: reconstruction_grids(steps=()), 'must be numbers of adaptation steps'),
         (lambda: reconstruction_grids(error_gain=0.0), r'error_gain must be positive, not 0\.0'),
-        (lambda: held_out_psnr(num_datapoints=0).prepare(subject_of(tiny_dataset())), 'its num_datapoints is 0'),
+        (lambda: held_out_psnr(num_datapoints=0).prepare(subject_of(tiny_dataset())), 'num_datapoints is 0'),
         (lambda: held_out_psnr(split='tset').prepare(subject_of(tiny_dataset())), "no split 'tset'; it has train"),
     ],
 )

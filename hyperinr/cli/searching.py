@@ -1,15 +1,14 @@
-"""The verb of ``hyperinr`` that searches: ``sweep``."""
+"""The verbs that search: ``sweep`` and ``tune``."""
 
 import argparse
 
-from hyperinr.arguments import add_config, add_params
-from hyperinr.store_verbs import AddVerb
+from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
 
-__all__ = ['add_sweep_verb']
+__all__ = ['add_search_verbs']
 
 
-def add_sweep_verb(add: AddVerb) -> None:
-    """Declares ``sweep``."""
+def add_search_verbs(add: AddVerb) -> None:
+    """Declare ``sweep`` and ``tune``."""
     sweep = add('sweep', _sweep, 'search the bindings of a config by trials of training; goes on where it was')
     add_config(sweep)
     sweep.add_argument('--space', metavar='FILE', help='TOML: what to search, and how (docs/searching.md)')
@@ -26,6 +25,13 @@ def add_sweep_verb(add: AddVerb) -> None:
     sweep.add_argument('--storage', default='journal', help='journal or sqlite (default: journal)')
     sweep.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
     add_params(sweep)
+
+    tune = add('tune', _tune, 'search the bindings of a config for the best neural dataset')
+    add_config(tune)
+    option(tune, '--study', 'DIR', 'keeps the trials and the best config', required=True)
+    option(tune, '--trials', 'N', "how many (default: the config's)", type=int)
+    option(tune, '--storage', 'NAME', 'journal or sqlite', 'journal')
+    add_params(tune)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -48,3 +54,9 @@ def _sweep(options: argparse.Namespace) -> None:
         storage=options.storage,
         num_trials=options.trials,
     )
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from hyperinr.cli.tuning_commands import tune
+
+    tune(options.config, options.param, options.study, storage=options.storage, trials=options.trials)

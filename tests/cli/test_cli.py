@@ -7,6 +7,7 @@ import pytest
 
 import hyperinr
 from hyperinr import cli, config
+from hyperinr.cli import describing
 from hyperinr.errors import InputError, RunError
 
 SIREN = 'experiment/photo_patches_siren.gin'
@@ -57,8 +58,9 @@ def test_describe_names_file_and_line_of_every_value(run):
 
 def test_version_and_help(run):
     assert run('--version')[1].strip() == f'hyperinr {hyperinr.__version__}'
-    for verb in ('train', 'evaluate', 'generate', 'finetune', 'fit-one', 'prepare', 'configs', 'describe'):
-        assert verb in run('--help')[1]
+    verbs = ('train', 'check', 'evaluate', 'generate', 'finetune', 'fit-one', 'fit', 'verify', 'inspect', 'export')
+    for verb in (*verbs, 'import', 'sweep', 'tune', 'prepare', 'configs', 'describe'):
+        assert f' {verb} ' in run('--help')[1]
         status, out, _ = run(verb, '--help')
         assert status == 0
         assert '--debug' in out
@@ -118,7 +120,7 @@ def test_errors_become_a_line_and_a_status(run, monkeypatch, error, status, text
     def fail(options):
         raise error
 
-    monkeypatch.setattr(cli, '_configs', fail)
+    monkeypatch.setattr(describing, '_configs', fail)
     code, _, err = run('configs')
     assert (code, err) == (status, text)
 

@@ -23,7 +23,7 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 
 def device_configs(options: argparse.Namespace) -> list[str]:
-    """The config of the chosen machine, to be read after an experiment's; none where nothing is chosen."""
+    """Return the config of the chosen machine, to be read after an experiment's; none where nothing is chosen."""
     name = options.device or os.environ.get(VARIABLE)
     if not name:
         return []
@@ -32,7 +32,7 @@ def device_configs(options: argparse.Namespace) -> list[str]:
 
 @contextlib.contextmanager
 def on_machine(options: argparse.Namespace) -> Iterator[Machine]:
-    """Puts the chosen machine into the environment before jax starts, its name and data root for the block alone.
+    """Put the chosen machine into the environment before jax starts, its name and data root for the block alone.
 
     Args:
       options: with ``device``, and ``param`` if the command has it, whose bindings of ``machine`` count.

@@ -1,28 +1,25 @@
-"""The verb of ``hyperinr`` that looks at a run before it is trained."""
+"""The verb that checks a run before it is trained: ``check``."""
 
 import argparse
 from pathlib import Path
 
-from hyperinr.arguments import add_config, add_params
-from hyperinr.store_verbs import AddVerb
+from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
 
 __all__ = ['add_check_verb']
 
 
 def add_check_verb(add: AddVerb) -> None:
-    """Declares ``check``."""
+    """Declare ``check``."""
     check = add('check', _check, 'what is wrong with a run before it is trained: data, INR, hypernetwork, short run')
     add_config(check)
-    check.add_argument('--run', metavar='DIR', help='folder of the picture and the findings (default: checks/NAME)')
-    check.add_argument('--json', metavar='FILE', help='where to write the findings (default: DIR/check.json)')
+    option(check, '--run', 'DIR', 'folder of the picture and the findings (default: checks/NAME)')
+    option(check, '--json', 'FILE', 'where to write the findings (default: DIR/check.json)')
     check.add_argument(
         '--stages', '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
     )
-    check.add_argument('--target', metavar='DB', type=float, help='PSNR of one INR alone (default: its mean + 10 dB)')
-    check.add_argument('--memory', metavar='GIB', type=float, help='that a step may take (default: what is free)')
-    check.add_argument(
-        '--updates', metavar='N', type=int, help='of a short training (default: 24 to 60, by their cost)'
-    )
+    option(check, '--target', 'DB', 'PSNR of one INR alone (default: its mean + 10 dB)', type=float)
+    option(check, '--memory', 'GIB', 'that a step may take (default: what is free)', type=float)
+    option(check, '--updates', 'N', 'of a short training (default: 24 to 60, by their cost)', type=int)
     add_params(check)
 
 

@@ -239,7 +239,7 @@ def test_a_read_only_store_is_said_before_any_work(run, config, complete, monkey
 
 def test_more_workers_than_shards_start_no_more_than_shards(run, config, tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr('hyperinr.store_commands.launch_local', lambda commands, **_: started.extend(commands))
+    monkeypatch.setattr('hyperinr.launching.launch_local', lambda commands, **_: started.extend(commands))
     folder = tmp_path / 'store'
     assert run('fit', config, '--store', folder, *PARAMS, '--end', '8', '--workers', '9')[0] == 0
     assert [command[-1] for command in started] == ['0/2', '1/2']

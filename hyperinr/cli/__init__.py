@@ -1,0 +1,126 @@
+"""The console script ``hyperinr``: parse, bind gin, call one function.
+
+Each module beside this one declares a family of verbs, and has one function for each. What is wrong with a call, a
+config or a file is said in one line (exit status 2), as is what made a run fail midway (1); ``--debug`` shows the
+traceback. Heavy modules are imported by the verb that needs them. A new verb is declared by its family's ``add_...``
+function.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import hyperinr
+from hyperinr.cli.checking import add_check_verb
+from hyperinr.cli.describing import add_describing_verbs
+from hyperinr.cli.device import add_device, on_machine
+from hyperinr.cli.own_files import add_file_verbs
+from hyperinr.cli.searching import add_search_verbs
+from hyperinr.cli.stores import add_store_verbs
+from hyperinr.cli.training import add_training_verbs
+from hyperinr.errors import InputError, RunError
+
+__all__ = ['main']
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'hyperinr: error: {message} (see `{self.prog} --help`)\n')
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+      arguments: without the program's name; ``None`` takes those of the process.
+
+    Returns:
+      The exit status: 0, 1 for a run that failed, 2 for a wrong call or input, 75 for a run that was interrupted and
+      goes on with the same command, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    sys.path.append(os.getcwd())
+    plain = warnings.formatwarning
+    if not options.debug:
+        warnings.formatwarning = lambda message, *_: f'hyperinr: {message}\n'
+        _quieten()
+    try:
+        with on_machine(options) as options.machine:
+            if options.keep_compiled:
+                _keep_compiled()
+            options.verb(options)
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or 'interrupted', 128 + signal.SIGINT, debug=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (InputError, RunError) as error:
+        return _fail(error, error.exit_status, debug=options.debug)
+    except Exception as error:
+        message = f'unexpected {type(error).__name__}: {_first_line(error)} (--debug shows the traceback)'
+        return _fail(message if not options.debug else error, 1, debug=options.debug)
+    finally:
+        warnings.formatwarning = plain
+        sys.path.pop()
+
+
+def _fail(error: BaseException | str, status: int, *, debug: bool) -> int:
+    if debug and isinstance(error, BaseException):
+        raise error
+    message = _first_line(error)
+    print(f'hyperinr: {"" if status > 2 else "error: "}{message}', file=sys.stderr)
+    return status
+
+
+def _first_line(error: BaseException | str) -> str:
+    """Without the lines that gin adds about who called whom."""
+    return (str(error).strip() or type(error).__name__).split('\n  In call to')[0].replace('\n', ' ')
+
+
+def _keep_compiled() -> None:
+    from hyperinr.compilation_cache import use_compilation_cache
+    from hyperinr.datasets import cache_folder
+
+    use_compilation_cache(cache_folder())
+
+
+def _quieten() -> None:
+    """Orbax and tfds tell of each of their steps through absl's log, and of errors that they raise as well."""
+    from absl import logging
+
+    logging.set_verbosity(logging.FATAL)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser('hyperinr', description='Meta-train hypernetworks that predict the weights of INRs, and use them.')
+    parser.add_argument('--version', action='version', version=f'hyperinr {hyperinr.__version__}')
+    verbs = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
+
+    def add(name: str, verb: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
+        command = verbs.add_parser(name, help=summary, description=f'{summary}.')
+        command.set_defaults(verb=verb)
+        command.add_argument('--debug', action='store_true', help='show tracebacks')
+        add_device(command)
+        keep_compiled = 'keep compiled functions on disk: the next start is faster'
+        command.add_argument('--keep-compiled', action='store_true', help=keep_compiled)
+        return command
+
+    for declare in (
+        add_training_verbs,
+        add_check_verb,
+        add_file_verbs,
+        add_store_verbs,
+        add_search_verbs,
+        add_describing_verbs,
+    ):
+        declare(add)
+    return parser

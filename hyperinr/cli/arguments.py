@@ -1,0 +1,44 @@
+"""Arguments that several commands have, the same everywhere."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ['AddVerb', 'add_best', 'add_config', 'add_params', 'add_run', 'option']
+
+AddVerb = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
+"""Declares a command: its name, the function that it calls, and what it does in one line."""
+
+
+def option(command: Any, flag: str, metavar: str, help: str, default: Any = None, **more: Any) -> None:
+    """Declare an option that takes one value; its help ends with its default, if there is one.
+
+    Args:
+      command: or a group of its arguments.
+      flag: ``'--num-steps'``.
+      metavar: what the help calls the value.
+      help: without the default.
+      default: of the option; the value gets its type. ``None``: no default, and a string.
+      more: for ``add_argument``.
+    """
+    if default is not None:
+        help, more = f'{help} (default: {default})', {'type': type(default), **more}
+    command.add_argument(flag, metavar=metavar, help=help, default=default, **more)
+
+
+def add_config(command: argparse.ArgumentParser, **more: Any) -> None:
+    more = {'help': 'a gin file, or the name of one that comes with hyperinr'} | more
+    command.add_argument('config', metavar='CONFIG', **more)
+
+
+def add_params(command: argparse.ArgumentParser) -> None:
+    help = 'override a value of the config, e.g. -p NUM_STEPS=100 or -p siren.width=32; repeatable'
+    command.add_argument('-p', '--param', metavar='BINDING', action='append', default=[], help=help)
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument('--run', metavar='DIR', required=True, help='run directory of `hyperinr train`')
+
+
+def add_best(command: argparse.ArgumentParser) -> None:
+    command.add_argument('--best', action='store_true', help='use the best checkpoint that the run kept')

@@ -1,0 +1,94 @@
+"""The verbs that give INRs for a user's own files: ``generate``, ``finetune`` and ``fit-one``."""
+
+import argparse
+from pathlib import Path
+
+from hyperinr.cli.arguments import AddVerb, add_best, add_params, add_run, option
+
+__all__ = ['add_file_verbs']
+
+
+def add_file_verbs(add: AddVerb) -> None:
+    """Declare ``generate``, ``finetune`` and ``fit-one``."""
+    _add_files(add('generate', _generate, 'INR weights for your own images'))
+    finetune = add('finetune', _generate, 'INR weights for your own images, generated and then fine-tuned')
+    _add_files(finetune)
+    option(finetune, '--num-steps', 'N', 'fine-tuning steps', 100)
+
+    fit_one = add('fit-one', _fit_one, 'fit one image by itself: weights, curve and reconstruction')
+    fit_one.add_argument('file', metavar='FILE', help='PNG, JPEG or .npy')
+    option(fit_one, '--inr', 'NAME', 'family or gin file', 'siren')
+    option(fit_one, '--initialisation', 'START', "a scheme's name, a file of weights, or the directory of a run")
+    optimizers = 'adam, adamw, amsgrad, sgd, muon, lbfgs, diagonal_curvature or conjugate_gradient'
+    option(fit_one, '--optimizer', 'NAME', optimizers, 'adam')
+    option(fit_one, '--rate', 'RATE', 'a number, search or range', 'search')
+    option(fit_one, '--num-steps', 'N', 'optimiser steps', 500)
+    freeze = "hold weights fixed, e.g. 'layer_0'; repeatable"
+    fit_one.add_argument('--freeze', metavar='PATTERN', action='append', default=[], help=freeze)
+    option(fit_one, '--longest-side', 'PIXELS', 'resample the image to this', type=int)
+    option(fit_one, '--channels', 'N', '3 or 1', 3)
+    option(fit_one, '--seed', 'N', 'of a random start', 0)
+    _add_output(fit_one)
+    add_params(fit_one)
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    add_run(command)
+    add_best(command)
+    command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
+    _add_output(command)
+    command.add_argument('--tile', action='store_true', help="patches of the model's size, one INR each")
+    command.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    option(command, '--out', 'DIR', 'output folder', 'weights')
+    option(command, '--format', 'FORMAT', 'npz, safetensors or pt', 'npz')
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from hyperinr import library, neural_datasets
+
+    model = library.load(options.run, best=options.best)
+    settings = {name: vars(options)[name] for name in ('out', 'format', 'tile', 'fold_omega')}
+    if 'num_steps' in options:
+        results = neural_datasets.finetune_files(model, options.files, num_steps=options.num_steps, **settings)
+    else:
+        results = neural_datasets.generate_files(model, options.files, **settings)
+    neural_datasets.print_results(results)
+
+
+def _fit_one(options: argparse.Namespace) -> None:
+    from hyperinr import library, neural_datasets
+    from hyperinr.inrs.named_schemes import named_scheme
+    from hyperinr.inspection import draw_fit
+
+    where = options.initialisation
+    scheme, start = None, None
+    if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
+        start = lambda inr, image: neural_datasets.start_from_file(inr, where, coord_dims=2)
+    elif where is not None and Path(where).is_dir():
+        model = library.load(where)
+        start = lambda inr, image: neural_datasets.start_from_model(inr, model, image)
+    elif where is not None:
+        scheme = named_scheme(where)
+    inr = library.single_inr(options.inr, options.param, channels=options.channels, initialisation=scheme)
+    try:
+        rate = float(options.rate)
+    except ValueError:
+        rate = options.rate
+    names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'seed', 'format')
+    result = neural_datasets.fit_image(
+        inr,
+        options.file,
+        start=start,
+        rate=rate,
+        about={'start': where or 'published'},
+        **{name: vars(options)[name] for name in names},
+    )
+    picture = draw_fit(result.curve.with_suffix('.png'), result.psnr_db)
+    for note in result.notes:
+        print(f'{options.file}: {note}')
+    print(f'{options.optimizer} at {result.rate:.3g}: {result.psnr_db[-1]:.2f} dB after {options.num_steps} steps')
+    for path in (result.weights, result.reconstruction, result.curve, picture):
+        print(path)
