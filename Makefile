@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 INPUTS := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help install demo test lint bench constraints hooks
+.PHONY: help install demo test lint bench gpu-wheels constraints hooks
 
 help:
 	@echo 'make install      .venv with hyperinr, real photographs and plotting'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test         install with test tools, run the tests that CI runs'
 	@echo 'make lint         ruff and mypy, as CI runs them'
 	@echo 'make bench        speed, as ratios measured in one process'
+	@echo 'make gpu-wheels   wheels/ for a GPU machine without network: docs/gpu.md'
 	@echo 'make hooks        install the pre-commit hooks (they run locally)'
 	@echo 'make constraints  resolve constraints.txt anew'
 
@@ -59,6 +60,9 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.meta_training
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.fitting --systems hyperinr 'usual JAX'
+
+gpu-wheels: $(BIN)/python
+	$(BIN)/python tools/gpu_wheels.py wheels
 
 hooks: $(VENV)/.dev
 	$(BIN)/pre-commit install
