@@ -19,18 +19,18 @@ TINY = (
 
 def measure(record: Record, options: Options) -> None:
     """All rows of the part."""
-    device_facts(record)
+    peak = device_facts(record, options)
     own = TINY if options.tiny else ()
 
     def as_configured():
-        run = Run(CONFIG, own, record.folder(options.work))
+        run = Run(CONFIG, own, record.folder(options.work), peak)
         whole = train(run, num_steps=4 if options.tiny else 2600, seconds=None, timeout=0.5 * record.left())
-        return {**figures_of(run.folder), 'process_s': whole}
+        return {**figures_of(run), 'process_s': whole}
 
     def for_seconds():
         bindings = (*own, "held_out_psnr.every='10 seconds'")
         return timed_run(
-            Run(CONFIG, bindings, record.folder(options.work)),
+            Run(CONFIG, bindings, record.folder(options.work), peak),
             probe_steps=4 if options.tiny else 100,
             seconds=1 if options.tiny else SECONDS,
             timeout=record.left() - 2,

@@ -44,12 +44,12 @@ BATCH_SIZES = (8, 4, 2)
 
 def measure(record: Record, options: Options) -> None:
     """All rows of the part."""
-    device_facts(record)
+    peak = device_facts(record, options)
     for number, (name, (config, own)) in enumerate(LEARNERS.items()):
         record.row(
             name,
             lambda config=config, own=own, number=number: largest_batch(
-                record, options, config, own, timeout=(record.left() - 2) / (len(LEARNERS) - number)
+                record, options, config, own, peak=peak, timeout=(record.left() - 2) / (len(LEARNERS) - number)
             ),
             needs=10,
             shapes={'points': (TINY_SIZE if options.tiny else SIZE) ** 2, 'bindings': SMALL if options.tiny else LARGE},
@@ -58,7 +58,7 @@ def measure(record: Record, options: Options) -> None:
 
 
 def largest_batch(
-    record: Record, options: Options, config: str, own: tuple[str, ...], *, timeout: float
+    record: Record, options: Options, config: str, own: tuple[str, ...], *, peak: float, timeout: float
 ) -> Mapping[str, Any]:
     """`timed_run` with the first of `BATCH_SIZES` that the device can hold.
 
@@ -75,7 +75,7 @@ def largest_batch(
             f'BATCH_SIZE={size}',
             f'held_out_psnr.num_datapoints={2 if options.tiny else 16}',
         )
-        run = Run(config, bindings, record.folder(options.work))
+        run = Run(config, bindings, record.folder(options.work), peak)
         try:
             found = timed_run(
                 run, probe_steps=4 if options.tiny else 25, seconds=1 if options.tiny else SECONDS, timeout=timeout

@@ -55,13 +55,14 @@ def measure(record: Record, options: Options) -> None:
     seconds = 0.2 if options.tiny else 5.0
     # Recomputed steps first: they need the memory of one step, so that the large shape has a figure even if it is too
     # large for the other way.
-    for shape, precision, recomputed in (
+    wanted = (
         (small, 'tf32', False),
         (large, 'tf32', True),
         (small, 'float32', False),
         (large, 'tf32', False),
         (large, 'float32', True),
-    ):
+    )
+    for shape, precision, recomputed in wanted[:3] if options.tiny else wanted:
         record.row(
             f'{shape}, {precision}{", recomputed" if recomputed else ""}',
             lambda shape=shape, precision=precision, recomputed=recomputed: update_speed(

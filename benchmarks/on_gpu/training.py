@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.on_gpu.device import facts
+from benchmarks.on_gpu.device import facts, peaks
 from benchmarks.on_gpu.parts import Options
 from benchmarks.on_gpu.record import Record
 
@@ -34,16 +34,25 @@ class Run:
       config: name of a gin config.
       bindings: overrides.
       folder: the run directory.
+      peak: of the device, TFLOP/s.
     """
 
     config: str
     bindings: tuple[str, ...]
     folder: Path
+    peak: float
 
 
-def device_facts(record: Record) -> None:
-    """Stores the facts; the little memory that this process then holds on the device is not missed."""
-    record.save(**facts())
+def device_facts(record: Record, options: Options) -> float:
+    """Stores the facts, and returns the peak of the default precision in TFLOP/s.
+
+    `hyperinr train` states a share of a smaller product, which is too short for a GPU. The little memory that this
+    process then holds on the device is not missed.
+    """
+    found = facts()
+    ceilings = peaks(tiny=options.tiny)
+    record.save(**found, peak_tflops=ceilings)
+    return ceilings[found['default_precision']]
 
 
 def prepare(options: Options) -> None:
@@ -99,13 +108,14 @@ def train(run: Run, *, num_steps: int, seconds: float | None, timeout: float) ->
     return time.monotonic() - began
 
 
-def figures_of(folder: Path) -> dict[str, Any]:
+def figures_of(run: Run) -> dict[str, Any]:
     """Held-out PSNR at the end and along the run, and how fast it trained, from what the run wrote.
 
     Raises:
       RuntimeError: it wrote no measurement.
     """
-    lines = (folder / 'metrics.jsonl').read_text(encoding='utf-8').splitlines() if folder.is_dir() else []
+    metrics, summary = run.folder / 'metrics.jsonl', run.folder / 'summary.json'
+    lines = metrics.read_text(encoding='utf-8').splitlines() if metrics.is_file() else []
     records = [json.loads(line) for line in lines if line.endswith('}')]
     curve = [
         {'seconds': each['seconds'], 'step': each['step'], 'psnr_db': each['psnr_db']}
@@ -113,9 +123,8 @@ def figures_of(folder: Path) -> dict[str, Any]:
         if each['kind'] == 'test'
     ]
     if not curve:
-        raise RuntimeError(f'the run in {folder.name} measured nothing before its end.')
+        raise RuntimeError(f'the run in {run.folder.name} measured nothing before its end.')
     steps = sorted(each['step_seconds'] for each in records if each['kind'] == 'train')
-    summary = folder / 'summary.json'
     found = json.loads(summary.read_text(encoding='utf-8')) if summary.is_file() else {}
     last = curve[-1]
     return {
@@ -125,7 +134,7 @@ def figures_of(folder: Path) -> dict[str, Any]:
             'updates': last['step'],
             'training_s': last['seconds'],
             'update_ms': 1e3 * steps[len(steps) // 2],
-            **({'share_of_peak': found['fraction']} if 'fraction' in found else {}),
+            **({'share_of_peak': found['gflops'] / 1e3 / run.peak} if 'gflops' in found else {}),
         },
         'curve': curve,
         'time': found.get('time'),
@@ -144,11 +153,11 @@ def timed_run(run: Run, *, probe_steps: int, seconds: float, timeout: float) -> 
     began = time.monotonic()
     probe = dataclasses.replace(run, folder=run.folder.with_name(f'{run.folder.name}-probe'))
     train(probe, num_steps=probe_steps, seconds=None, timeout=timeout)
-    measured = figures_of(probe.folder)
+    measured = figures_of(probe)
     left = timeout - (time.monotonic() - began)
     # What the short run spent beside its updates, the second one spends again at most.
     overhead = (time.monotonic() - began) - measured['figures']['training_s']
     seconds = max(1.0, min(seconds, left - 1.3 * overhead))
     num_steps = max(probe_steps, int(seconds / (1e-3 * measured['figures']['update_ms'])))
     train(run, num_steps=num_steps, seconds=1.2 * seconds, timeout=left)
-    return {**figures_of(run.folder), 'schedule_updates': num_steps, 'overhead_s': overhead}
+    return {**figures_of(run), 'schedule_updates': num_steps, 'overhead_s': overhead}
