@@ -50,14 +50,22 @@ def main() -> int:
     elif given.child:
         measure_of(given.child)(Record(out / f'{given.child}.json', given.seconds), options)
     else:
-        names = [name for name in PARTS if name in given.parts]
+        return run_all([name for name in PARTS if name in given.parts], out, options, 60 * minutes)
+    return 0
+
+
+def run_all(names: list[str], out: Path, options: Options, seconds: float) -> int:
+    """Runs the parts and writes the summary, also where SIGTERM ends it early; returns the exit status."""
+    # Children are in sessions of their own, so whoever ends this process does not reach them.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
         with preparing(out, options):
-            run_parts(names, out, options, 60 * minutes)
+            run_parts(names, out, options, seconds)
+    finally:
         found = summary([Record(out / f'{name}.json').content for name in PARTS if (out / f'{name}.json').is_file()])
         (out / 'summary.md').write_text(found, encoding='utf-8')
-        print(found)
-        return int(any(Record(out / f'{name}.json').content['status'] != DONE for name in names))
-    return 0
+        print(found, flush=True)
+    return int(any(Record(out / f'{name}.json').content['status'] != DONE for name in names))
 
 
 def run_parts(names: list[str], out: Path, options: Options, seconds: float) -> None:
