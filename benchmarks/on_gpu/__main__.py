@@ -69,15 +69,14 @@ def run_all(names: list[str], out: Path, options: Options, seconds: float) -> in
 
 
 def run_parts(names: list[str], out: Path, options: Options, seconds: float) -> None:
-    """Shares the seconds out by `Part.minutes`; what a part leaves over goes to those after it."""
-    end = time.monotonic() + seconds
-    for number, name in enumerate(names):
-        record = Record(out / f'{name}.json')
-        if record.content['status'] == DONE:
-            print(f'{name}: done before, skipped', flush=True)
-            continue
-        share = PARTS[name].minutes / sum(PARTS[other].minutes for other in names[number:])
-        run_part(name, record, options, share * (end - time.monotonic()))
+    """Shares the seconds out by `Part.minutes` among the parts that are not done; what one leaves goes to the next."""
+    end, records = time.monotonic() + seconds, {name: Record(out / f'{name}.json') for name in names}
+    missing = [name for name in names if records[name].content['status'] != DONE]
+    for name in [name for name in names if name not in missing]:
+        print(f'{name}: done before, skipped', flush=True)
+    for number, name in enumerate(missing):
+        share = PARTS[name].minutes / sum(PARTS[other].minutes for other in missing[number:])
+        run_part(name, records[name], options, share * (end - time.monotonic()))
 
 
 def run_part(name: str, record: Record, options: Options, seconds: float) -> None:
