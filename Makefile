@@ -14,7 +14,7 @@ AS_USERS := $(addprefix tests/,test_parts.py cli/test_cli_end_to_end.py checking
 	encoders/test_set_encoder.py fitting/test_engine.py hypernetworks/test_low_rank.py inrs/test_siren.py \
 	inspection/test_pictures.py meta_learning/test_training_curve.py neural_datasets/test_worker.py training/test_loop.py)
 
-.PHONY: help install demo test test-all test-as-users lint bench constraints hooks
+.PHONY: help install demo test test-all test-as-users lint bench gpu-wheels constraints hooks
 
 help:
 	@echo 'make install      .venv with hyperinr, real photographs and plotting'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-all     also the exhaustive ones, and one file of each folder in the environment that users have'
 	@echo 'make lint         ruff and mypy, as CI runs them'
 	@echo 'make bench        speed, as ratios measured in one process'
+	@echo 'make gpu-wheels   wheels/ for a GPU machine without network: docs/gpu.md'
 	@echo 'make hooks        install the pre-commit hooks (they run locally)'
 	@echo 'make constraints  resolve constraints.txt anew'
 
@@ -73,6 +74,9 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.meta_training
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.fitting --systems hyperinr 'usual JAX'
+
+gpu-wheels: $(BIN)/python
+	$(BIN)/python tools/gpu_wheels.py wheels
 
 hooks: $(VENV)/.dev
 	$(BIN)/pre-commit install

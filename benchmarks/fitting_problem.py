@@ -4,6 +4,7 @@ Letters: ``B`` INRs, ``N`` points, ``D = 2`` coordinate dimensions, ``C = 1`` ch
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -56,10 +57,16 @@ def grid(points: int) -> np.ndarray:
 
 
 def targets(cell: Cell) -> np.ndarray:
-    """``[B, N, 1]`` in [0, 1]: sums of a few plane waves, another for each INR."""
-    rng, coords = np.random.default_rng(0), grid(cell.points)
-    waves = rng.normal(size=(cell.inrs, 2, 6)).astype(np.float32) * 4
-    phases = rng.uniform(0, 2 * np.pi, (cell.inrs, 1, 6)).astype(np.float32)
+    """``[B, N, 1]`` in [0, 1]: sums of a few plane waves, another for each INR. Not to be written to."""
+    return _targets(cell.points, cell.inrs)
+
+
+@functools.lru_cache(maxsize=1)
+def _targets(points: int, inrs: int) -> np.ndarray:
+    """Kept for the next system: 20,000 INRs take seconds."""
+    rng, coords = np.random.default_rng(0), grid(points)
+    waves = rng.normal(size=(inrs, 2, 6)).astype(np.float32) * 4
+    phases = rng.uniform(0, 2 * np.pi, (inrs, 1, 6)).astype(np.float32)
     return (0.5 + np.cos(coords @ waves + phases).mean(axis=-1, keepdims=True) / 2).astype(np.float32)
 
 

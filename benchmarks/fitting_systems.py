@@ -29,7 +29,8 @@ def at_once(cell: Cell) -> int:
     return max(1, min(cell.inrs, MEMORY_FOR_ACTIVATIONS // (12 * cell.depth * cell.points * cell.width)))
 
 
-def hyperinr(cell: Cell):
+def hyperinr(cell: Cell, *, precision: str = 'float32', kernel: str | None = None):
+    """The engine, batched as it chooses; ``kernel`` of `hyperinr.fitting.Batching` replaces its own choice of one."""
     import optax
 
     from hyperinr import fitting, inrs
@@ -46,19 +47,34 @@ def hyperinr(cell: Cell):
         np.ones((cell.inrs, cell.points), np.float32),
         np.arange(cell.inrs, dtype=np.int32),
     )
-    optimizer, last = optax.adam(cell.learning_rate), []
+    optimizer, last, batching = optax.adam(cell.learning_rate), [], None
+    if kernel is not None:
+        rules = fitting.FitRules(cell.steps, precision=precision)
+        batching = fitting.automatic_batching(inr, weights, datapoints, rules=rules)._replace(kernel=kernel)
 
     def run():
-        last[:] = [fitting.fit(inr, weights, datapoints, optimizer=optimizer, num_steps=cell.steps)]
+        last[:] = [
+            fitting.fit(
+                inr,
+                weights,
+                datapoints,
+                optimizer=optimizer,
+                num_steps=cell.steps,
+                precision=precision,
+                batching=batching,
+            )
+        ]
 
     return run, lambda: last[0].mse[:, -1]
 
 
-def usual_jax(cell: Cell):
-    """A Python loop over a jitted, vmapped step with ``jnp.sin``, points first."""
+def usual_jax(cell: Cell, *, precision: str = 'float32', size: int | None = None):
+    """A Python loop over a jitted, vmapped step with ``jnp.sin``, points first; ``size`` INRs at once."""
     import jax
     import jax.numpy as jnp
     import optax
+
+    from hyperinr.fitting.precision import bfloat16_products
 
     coords, values, optimizer = problem.grid(cell.points), problem.targets(cell), optax.adam(cell.learning_rate)
 
@@ -69,14 +85,17 @@ def usual_jax(cell: Cell):
         w, b = layers[-1]
         return jnp.mean((hidden @ w + b - values) ** 2)
 
+    both = jax.value_and_grad(loss)
+    both = bfloat16_products(both) if precision == 'bfloat16' else both
+
     @jax.jit
     @jax.vmap
     def step(layers, state, values):
-        error, gradient = jax.value_and_grad(loss)(layers, values)
+        error, gradient = both(layers, values)
         updates, state = optimizer.update(gradient, state, layers)
         return optax.apply_updates(layers, updates), state, error
 
-    size, start, last = at_once(cell), problem.shared_start(cell), []
+    size, start, last = size or at_once(cell), problem.shared_start(cell), []
 
     def run():
         last.clear()
@@ -92,12 +111,23 @@ def usual_jax(cell: Cell):
     return run, lambda: np.concatenate(last)
 
 
-def torch_system(cell: Cell, *, compiled: bool):
-    """Batched products; compiled: forward and backward by inductor, Adam as one fused kernel."""
+def torch_system(
+    cell: Cell, *, compiled: bool, device: str = 'cpu', precision: str = 'float32', size: int | None = None
+):
+    """Batched products; compiled: forward and backward by inductor, Adam as one fused kernel.
+
+    Args:
+      cell: what is fitted.
+      compiled: by `torch.compile`.
+      device: ``'cpu'`` or ``'cuda'``.
+      precision: ``'float32'``, ``'tf32'`` or ``'bfloat16'``, the last by PyTorch's own mixed precision.
+      size: INRs at once; ``None``: `at_once`.
+    """
     import torch
 
-    coords = torch.from_numpy(problem.grid(cell.points))
-    values, size, last = torch.from_numpy(problem.targets(cell)), at_once(cell), []
+    torch.set_float32_matmul_precision('high' if precision == 'tf32' else 'highest')
+    coords = torch.from_numpy(problem.grid(cell.points)).to(device)
+    values, size, last = torch.from_numpy(problem.targets(cell)), size or at_once(cell), []
     start = problem.shared_start(cell)
 
     def loss(layers, values):
@@ -107,24 +137,32 @@ def torch_system(cell: Cell, *, compiled: bool):
         w, b = layers[-1]
         return ((torch.baddbmm(b, hidden, w) - values) ** 2).mean(dim=(1, 2))
 
+    # Compiled functions are kept by their source, and after eight kinds of one source PyTorch compiles no more.
+    torch.compiler.reset()
     evaluate = torch.compile(loss, dynamic=False) if compiled else loss
+    mixed = lambda: torch.autocast(device, torch.bfloat16, enabled=precision == 'bfloat16')
 
     def run():
         last.clear()
         for first in range(0, cell.inrs, size):
-            batch = values[first : first + size]
+            batch = values[first : first + size].to(device)
             layers = [
-                tuple(torch.from_numpy(np.tile(leaf, (len(batch), 1, 1))).requires_grad_() for leaf in (w, b[None]))
+                tuple(
+                    torch.from_numpy(np.tile(leaf, (len(batch), 1, 1))).to(device).requires_grad_()
+                    for leaf in (w, b[None])
+                )
                 for w, b in start
             ]
             flat = [leaf for layer in layers for leaf in layer]
             optimizer = torch.optim.Adam(flat, lr=cell.learning_rate, fused=compiled)
             for _ in range(cell.steps):
                 optimizer.zero_grad(set_to_none=True)
-                evaluate(layers, batch).sum().backward()
+                with mixed():
+                    errors = evaluate(layers, batch)
+                errors.sum().backward()
                 optimizer.step()
             with torch.no_grad():
-                last.append(loss(layers, batch).numpy())
+                last.append(loss(layers, batch).cpu().numpy())
 
     return run, lambda: np.concatenate(last)
 

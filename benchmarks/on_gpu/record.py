@@ -1,0 +1,124 @@
+"""The JSON file of one part: rows that are written as soon as they are measured.
+
+A row is ``{'status', 'wall_s', ...}`` by its name. Statuses: ``running``, ``done``, ``failed`` (with ``error``),
+``skipped`` (with ``reason``) and ``out of time``.
+"""
+
+import json
+import math
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ['DONE', 'FAILED', 'OUT_OF_TIME', 'RUNNING', 'SKIPPED', 'Record', 'SkippedError', 'status_of']
+
+RUNNING, DONE, FAILED, SKIPPED, OUT_OF_TIME = 'running', 'done', 'failed', 'skipped', 'out of time'
+
+
+class SkippedError(Exception):
+    """A row that this machine cannot measure; the message says why."""
+
+
+class Record:
+    """The file of a part, and the time that is left.
+
+    Args:
+      path: of the JSON file; one that exists is continued.
+      seconds: until the part's limit.
+    """
+
+    def __init__(self, path: Path, seconds: float = math.inf):
+        self.path = path
+        self._end = time.monotonic() + seconds
+        self.content: dict[str, Any] = {'part': path.stem, 'status': RUNNING, 'rows': {}}
+        if path.is_file():
+            self.content |= json.loads(path.read_text(encoding='utf-8'))
+        self.rows: dict[str, dict[str, Any]] = self.content['rows']
+
+    def left(self) -> float:
+        """Seconds until the limit."""
+        return self._end - time.monotonic()
+
+    def folder(self, work: Path) -> Path:
+        """A path below ``work`` that nothing is at yet: a row that is measured again must not find its own remains."""
+        return Path(tempfile.mkdtemp(prefix=f'{self.path.stem}-', dir=work)) / 'run'
+
+    def save(self, **facts: Any) -> None:
+        """Writes the file in one piece, so that a killed process leaves the last complete one."""
+        self.content |= facts
+        text = json.dumps(_plain(self.content), indent=2, allow_nan=False)
+        aside = self.path.with_suffix('.part')
+        aside.write_text(f'{text}\n', encoding='utf-8')
+        os.replace(aside, self.path)
+
+    def row(self, name: str, measure: Callable[[], Mapping[str, Any]], *, needs: float = 5.0, **facts: Any) -> None:
+        """Measures one row, unless the file has it already.
+
+        Args:
+          name: of the row.
+          measure: returns what the row holds.
+          needs: seconds; with less left the row is not begun.
+          facts: shapes, precision and the like, stored first.
+        """
+        if name in self.rows:
+            return
+        if self.left() < needs:
+            self.rows[name] = {**facts, 'status': OUT_OF_TIME}
+            self.save()
+            return
+        self.rows[name] = {**facts, 'status': RUNNING}
+        self.save()
+        began = time.monotonic()
+        try:
+            found = {**measure(), 'status': DONE}
+        except SkippedError as why:
+            found = {'status': SKIPPED, 'reason': str(why)}
+        except Exception as error:
+            tail = traceback.format_exc().splitlines()[-12:]
+            found = {'status': FAILED, 'error': f'{type(error).__name__}: {error}'[:2000], 'traceback': tail}
+        self.rows[name] = {**facts, **found, 'wall_s': time.monotonic() - began}
+        self.save()
+        print(f'{self.path.stem}: {name}: {found["status"]}{_reason(found)}', flush=True)
+
+    def forget_unfinished(self) -> None:
+        """Drops the rows that have no result, so that they are measured again."""
+        for name in [name for name, row in self.rows.items() if row['status'] not in (DONE, SKIPPED)]:
+            del self.rows[name]
+        self.content.pop('error', None)
+        self.save(status=RUNNING)
+
+    def end_running(self, status: str, error: str) -> bool:
+        """Gives the row that a process died in a status; returns whether there was one."""
+        running = [row for row in self.rows.values() if row['status'] == RUNNING]
+        for row in running:
+            row |= {'status': status, 'error': error}
+        self.save()
+        return bool(running)
+
+
+def status_of(content: Mapping[str, Any]) -> str:
+    """Of a part whose process has ended: the worst of its rows'."""
+    found = {row['status'] for row in content['rows'].values()}
+    if 'error' in content or FAILED in found or not found:
+        return FAILED
+    return OUT_OF_TIME if found & {OUT_OF_TIME, RUNNING} else DONE
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    said = row.get('error') or row.get('reason')
+    return f' ({said.splitlines()[0][:200]})' if said else ''
+
+
+def _plain(value: Any) -> Any:
+    """Without NumPy's types; numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, 'tolist'):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
