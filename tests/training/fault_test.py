@@ -160,10 +160,7 @@ class Faults:
         self.kill(max_wait_seconds=max_wait_seconds, sound=steps[-2], name=how.__name__)
 
     def refuses(self, name, statuses, words, *, before=None):
-        """A start that must end by itself, in one line with all of ``words``, and change no checkpoint.
-
-        A full disk adds a line that the library under orbax writes to the standard error by itself.
-        """
+        """A start that must end by itself, in one line with all of ``words``, and change no checkpoint."""
         steps = steps_in(self.run_dir)
         process = self.start(before)
         out, err = process.communicate(timeout=900)
