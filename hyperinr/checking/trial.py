@@ -112,7 +112,7 @@ def prepare(experiment: Experiment, dataset: Any) -> Trial:
     began = time.perf_counter()
     update = seam.compile_update(_probing(learner), jax.eval_shape(init, key, first), example, devices)
     seconds = time.perf_counter() - began
-    fresh = seam.place(seam.pack(init(key, first)), devices)
+    fresh = seam.put_on_first(seam.pack(init(key, first)), devices)
     return Trial(experiment, learner, batches, devices, update, fresh, seconds)
 
 

@@ -46,7 +46,7 @@ def test_the_gradient_on_eight_devices_is_that_of_one(eight_devices):
     for count in (1, 8):
         devices = eight_devices[:count]
         update = seam.compile_update(learner, state, batch, devices)
-        after, metrics = update.call(seam.place(seam.pack(state), devices), seam.shard(batch, devices))
+        after, metrics = update.call(seam.put_on_first(seam.pack(state), devices), seam.shard(batch, devices))
         moved = seam.fetch(after)
         gradient = jax.tree.map(np.subtract, state.params, moved.params)
         found[count] = gradient, float(metrics['loss']), np.asarray(moved.key)
