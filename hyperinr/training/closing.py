@@ -42,7 +42,7 @@ def summarise(
         f'{name}/{figure}': value for name, found in session.latest.items() for figure, value in found.figures.items()
     }
     summary['figures'] = {name: _or_none(value) for name, value in figures.items()}
-    best = session.best and session.best.best
+    best = session.best.best if session.best else None
     if best is not None:
         summary['best'] = {'step': best.step, 'value': best.value}
         rows.append(('best state', f'{best.value:.4g} at step {best.step}'))

@@ -112,7 +112,7 @@ class Lifeline:
                 peer.send_bytes(json.dumps(message).encode())
 
     def _watch(self) -> None:
-        silent: dict[Any, int] = dict.fromkeys(self._peers, 0)
+        silent = dict.fromkeys(self._peers, 0)
         next_beat = time.monotonic()
         while silent and not self._over.is_set():
             if time.monotonic() >= next_beat:
@@ -122,7 +122,8 @@ class Lifeline:
                 for peer in [peer for peer, beats in silent.items() if beats > SILENT_BEATS]:
                     seconds = BEAT_SECONDS * SILENT_BEATS
                     self._lose(Ending(f'{self._peers[peer]} was lost: nothing heard of it for {seconds:.0f} s', None))
-            for peer in wait(list(silent), max(next_beat - time.monotonic(), 0)):
+            ready: list[Any] = wait(list(silent), max(next_beat - time.monotonic(), 0))
+            for peer in ready:
                 silent[peer] = 0
                 try:
                     message = json.loads(peer.recv_bytes())
