@@ -94,9 +94,9 @@ def main() -> int:
         return _start_all(options)
     set_environment()
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-    from hyperinr.training.distributed import Place, joined
+    from hyperinr.training.distributed import Rank, joined
 
-    with joined(Place(options.coordinator, options.processes, options.process)) as group:
+    with joined(Rank(options.coordinator, options.processes, options.process)) as group:
         rows = measure(options.repetitions, group)
     if group.leads:
         print(f'{"floats":>10} {"least ms":>10} {"median ms":>10} {"GB/s":>8}')

@@ -57,7 +57,7 @@ def update_of(inr: Inr, *, batch: Datapoint, group_size: int | None, count: int)
     state = learner.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], batch))
     devices = jax.local_devices()[:count]
     step = seam.compile_update(learner, state, batch, devices)
-    placed, sharded = seam.place(seam.pack(state), devices), seam.shard(batch, devices)
+    placed, sharded = seam.put_on_first(seam.pack(state), devices), seam.shard(batch, devices)
     return lambda: jax.block_until_ready(step.call(placed, sharded)), learner.flops(batch)
 
 

@@ -62,7 +62,7 @@ def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
     devices, _ = seam.choose(experiment.batch_size)
     state = jax.jit(learner.init)(jax.random.key(experiment.seed), jax.tree.map(lambda leaf: leaf[0], batch))
     update = seam.compile_update(learner, state, batch, devices)
-    placed, shards = seam.place(seam.pack(state), devices), seam.shard(batch, devices)
+    placed, shards = seam.put_on_first(seam.pack(state), devices), seam.shard(batch, devices)
     for _ in range(WARM_UPDATES):
         placed, _ = jax.block_until_ready(update.call(placed, shards))
     began, count = time.perf_counter(), 0

@@ -27,7 +27,7 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise RunError(f'the disk is full: {path} was not written; make room and run the command again.') from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise InputError(f'no permission to write {path}; choose another folder or allow writing.') from error

@@ -113,7 +113,7 @@ def prepare(experiment: Experiment, dataset: Any) -> Program:
     state = jax.eval_shape(init, key, first)
     update = devices_lib.compile_update(_with_gradient_norms(learner), state, example, devices)
     seconds = time.perf_counter() - began
-    fresh = devices_lib.place(devices_lib.pack(init(key, first)), devices)
+    fresh = devices_lib.put_on_first(devices_lib.pack(init(key, first)), devices)
     return Program(experiment, learner, batches, devices, update, fresh, seconds)
 
 

@@ -38,10 +38,10 @@ def _train(options: argparse.Namespace) -> None:
     config = load_config(options.config, options.param, also=device_configs(options))
     run_dir = Path(options.run or options.machine.run_root / config.source.stem)
     profile = {'profile_steps': options.profile} if options.profile else {}
-    place = distributed.find_place(
+    rank = distributed.find_rank(
         options.distributed, options.coordinator, options.num_processes, options.process, os.environ
     )
-    with distributed.joined(place) as group, applied(config):
+    with distributed.joined(rank) as group, applied(config):
         configured(loop.train)(
             compose(), run_dir, machine=options.machine, config_text=config.text, group=group, **profile
         )

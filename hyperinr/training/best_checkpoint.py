@@ -1,4 +1,4 @@
-"""Keeping the state that an evaluator liked best, beside the newest ones that a run goes on from."""
+"""Keep the state with the best figure of an evaluator, beside the newest ones that a run goes on from."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,6 @@ from hyperinr.errors import InputError
 from hyperinr.training.checkpoints import Checkpoints, steps_in
 from hyperinr.training.stop_rules import better, check_mode
 from hyperinr.training.watching import Evaluation
-from hyperinr.types import TrainState
 
 __all__ = ['BEST', 'Best', 'BestCheckpoint', 'KeptBest', 'best_checkpoint']
 
@@ -38,7 +37,7 @@ class Best(NamedTuple):
 
 
 def best_checkpoint(*, figure: str = 'validation/adapted_psnr_db', mode: str = 'max', keep: int = 1) -> BestCheckpoint:
-    """The state with the best figure stays in the run's ``best/``; ``hyperinr evaluate --best`` and the like use it.
+    """Keep the state with the best figure in the run's ``best/``; ``hyperinr evaluate --best`` and the like use it.
 
     Args:
       figure: ``'evaluator/figure'``.
@@ -54,30 +53,23 @@ def best_checkpoint(*, figure: str = 'validation/adapted_psnr_db', mode: str = '
     return BestCheckpoint(figure, mode, keep)
 
 
-class KeptBest:
+class KeptBest(Checkpoints):
     """Writes the best states of one run.
 
-    A best state has to be among the ordinary checkpoints as well before anything newer is, so that a run that is killed
-    does not go on from before its best one: `consider` says when.
+    A best state is saved among the ordinary checkpoints first. A run that is killed then never goes on from before its
+    best state.
 
     Args:
       wanted: what is best.
       run_dir: of the run.
-      after_step: where this session begins; best states beyond it are of no run and go.
+      after_step: where this session begins; best states of later steps are deleted.
       earlier: the run's evaluations up to there.
     """
 
-    def __init__(
-        self,
-        wanted: BestCheckpoint,
-        run_dir: Path,
-        *,
-        after_step: int,
-        earlier: Sequence[Evaluation],
-    ):
+    def __init__(self, wanted: BestCheckpoint, run_dir: Path, *, after_step: int, earlier: Sequence[Evaluation]):
+        super().__init__(run_dir / BEST, keep=wanted.keep)
         self._wanted = wanted
-        self._checkpoints = Checkpoints(run_dir / BEST, keep=wanted.keep)
-        self._checkpoints.discard_after(after_step)
+        self.discard_after(after_step)
         kept = steps_in(run_dir / BEST)
         self.best: Best | None = None
         for step, _, figures in earlier:
@@ -85,22 +77,10 @@ class KeptBest:
                 self.consider(step, figures)
 
     def consider(self, step: int, figures: Mapping[str, float]) -> bool:
-        """Whether the state after ``step`` is the best so far, and so to be saved."""
+        """Return whether the state after ``step`` is the best so far, and so to be saved."""
         value = figures.get(self._wanted.figure)
         best = None if self.best is None else self.best.value
         if value is None or not better(value, best, mode=self._wanted.mode):
             return False
         self.best = Best(step, value)
         return True
-
-    def save(self, state: TrainState, *, seconds: float) -> None:
-        """As `Checkpoints.save`."""
-        self._checkpoints.save(state, seconds=seconds)
-
-    def wait(self) -> None:
-        """As `Checkpoints.wait`."""
-        self._checkpoints.wait()
-
-    def close(self) -> None:
-        """As `Checkpoints.close`."""
-        self._checkpoints.close()

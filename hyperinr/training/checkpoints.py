@@ -1,37 +1,44 @@
 """Checkpoints of a training state: written in the background, whole or not at all, and checked when read.
 
-A state is stored as the bytes of all its leaves in order, beside the list of their paths, dtypes and shapes: one large
-array is faster to write than hundreds of small ones, and the empty leaves of some optimisers need no special case. A
-checksum tells a damaged checkpoint from a sound one. Orbax writes into a temporary folder and renames it, so a process
-killed in the middle of a save leaves the earlier checkpoints as they were.
+``checkpoints/STEP/state`` is an ordinary orbax PyTree with the fields of a `TrainState`, its key as raw key data; orbax
+alone restores it (docs/scaling.md). ``checkpoints/STEP/metadata`` describes its leaves. ``checkpoints/STEP/SHA256SUMS``
+lists the digests of both (``sha256sum --check`` reads it): orbax itself restores some damaged files without an error.
+Orbax writes into a temporary folder and renames it, so a process killed during a save leaves the earlier checkpoints as
+they were.
 
-In a run of several processes process 0 alone reads and writes, since the state is the same in all of them: any number
+In a run of several processes process 0 alone reads and writes, since the state is the same in all of them. Any number
 of processes and devices can go on from it, and only process 0 needs to see the run directory.
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
+import pickle
 import shutil
-import zlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hyperinr.errors import InputError, RunError
+from hyperinr.files import disk_errors
 from hyperinr.training.devices import fetch, pack, unpack
 from hyperinr.training.distributed import Group
+from hyperinr.training.divergence import first_not_finite
 from hyperinr.types import TrainState
 
 __all__ = ['Checkpoints', 'Restored', 'restore_newest', 'shared', 'steps_in']
 
-SCHEMA = 1
-"""Of the layout below; a reader refuses any other."""
+SCHEMA = 2
+"""Of the layout described above; a reader refuses any other."""
+SUMS = 'SHA256SUMS'
+BYTES_BESIDE = 2**16
+"""That a checkpoint may need beside the values of its leaves."""
 
 
 class Restored(NamedTuple):
@@ -50,32 +57,29 @@ class Restored(NamedTuple):
     notes: list[str]
 
 
-def _leaves(state: TrainState) -> list[tuple[str, Any]]:
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state)]
+def _describe(state: TrainState) -> dict[str, str]:
+    """Return the type and shape of each leaf by its path: ``{'.step': 'int32[]'}``."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): f'{np.dtype(leaf.dtype).name}{list(leaf.shape)}' for path, leaf in leaves}
 
 
-def _describe(state: TrainState) -> list[list[Any]]:
-    """``[path, dtype, shape]`` of each leaf, in order."""
-    return [[path, np.dtype(leaf.dtype).name, list(leaf.shape)] for path, leaf in _leaves(state)]
+def _sums(folder: Path) -> str:
+    """Return a line ``DIGEST  PATH`` for each file of a checkpoint."""
+    lines = []
+    for path in sorted(path for path in folder.glob('*/**/*') if path.is_file()):
+        with path.open('rb') as file:
+            lines.append(f'{hashlib.file_digest(file, "sha256").hexdigest()}  {path.relative_to(folder)}\n')
+    return ''.join(lines)
 
 
-def _to_bytes(state: TrainState) -> np.ndarray:
-    """``[bytes]`` uint8."""
-    return np.frombuffer(b''.join(np.ascontiguousarray(leaf).tobytes() for _, leaf in _leaves(state)), np.uint8)
-
-
-def _from_bytes(stored: np.ndarray, like: TrainState) -> TrainState:
-    data, start, leaves = stored.tobytes(), 0, []
-    for leaf in jax.tree.leaves(like):
-        count = int(np.prod(leaf.shape, dtype=np.int64))
-        leaves.append(np.frombuffer(data, leaf.dtype, count, start).reshape(leaf.shape).copy())
-        start += leaves[-1].nbytes
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+def _without_empty_leaves(state: TrainState) -> TrainState:
+    """Put ``None`` for each array of size 0, which orbax cannot store."""
+    return jax.tree.map(lambda leaf: leaf if leaf.size else None, state)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps orbax's log, which repeats each failure as several tracebacks, out of the user's terminal."""
+    """Keep orbax's log, which repeats each failure as several tracebacks, out of the user's terminal."""
     logger = logging.getLogger('absl')
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -88,20 +92,18 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _write_errors(directory: Path) -> Iterator[None]:
     try:
-        with _quiet():
+        with _quiet(), disk_errors(directory):
             yield
+    except (InputError, RunError):
+        raise
     except Exception as error:
-        text = ' '.join(str(error).split())
-        if any(sign in text for sign in ('No space left', 'File too large', 'quota exceeded')):
-            raise RunError(
-                f'the disk is full: the checkpoint in {directory} was not written; make room and run the same command '
-                'again, training goes on from the checkpoint before.'
-            ) from error
-        raise RunError(f'the checkpoint in {directory} was not written: {text[:300]}') from error
+        raise RunError(
+            f'the checkpoint in {directory} was not written: {" ".join(str(error).split())[:300]}'
+        ) from error
 
 
 def _only_this_process() -> Any:
-    """Keeps orbax from waiting for the other processes of a run."""
+    """Keep orbax from waiting for the other processes of a run."""
     from orbax.checkpoint.options import MultiprocessingOptions
 
     return MultiprocessingOptions(primary_host=0, active_processes={0})
@@ -120,14 +122,17 @@ class Checkpoints:
 
         self._directory = Path(directory).absolute()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=False, multiprocessing_options=_only_this_process()
+            max_to_keep=keep,
+            create=False,
+            multiprocessing_options=_only_this_process(),
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_sums),
         )
         with _write_errors(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, state: TrainState, *, seconds: float) -> None:
-        """Copies the state and writes it in the background, after the save before has ended.
+        """Write the state in the background, after the save before has ended.
 
         Args:
           state: `pack`ed, with NumPy leaves that nobody changes later.
@@ -142,28 +147,29 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        for path, leaf in _leaves(state):
-            if jnp.issubdtype(leaf.dtype, jnp.floating) and not np.isfinite(leaf).all():
-                raise RunError(f'the training state is not finite after step {step}: first in state{path}; not saved.')
-        stored = _to_bytes(state)
-        metadata = {
-            'schema': SCHEMA,
-            'step': step,
-            'seconds': seconds,
-            'checksum': zlib.crc32(stored.data),
-            'leaves': _describe(state),
-        }
+        bad = first_not_finite(state)
+        if bad is not None:
+            raise RunError(f'the training state is not finite after step {step}: first in {bad}; not saved.')
+        metadata = {'schema': SCHEMA, 'step': step, 'seconds': seconds, 'leaves': _describe(state)}
         with _write_errors(self._directory):
             self._manager.wait_until_finished()
+            # Orbax on a full disk leaves a traceback for each leaf, so the space is tried first.
+            with tempfile.TemporaryFile(dir=self._directory) as file:
+                os.posix_fallocate(file.fileno(), 0, sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + BYTES_BESIDE)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave({'bytes': stored}), metadata=ocp.args.JsonSave(metadata)
+                    state=ocp.args.StandardSave(_without_empty_leaves(state)), metadata=ocp.args.JsonSave(metadata)
                 ),
             )
 
+    def _write_sums(self) -> None:
+        """Write the digests into the temporary folder of the one save in progress, just before it is renamed."""
+        (folder,) = self._directory.glob('*.orbax-checkpoint-tmp')
+        (folder / SUMS).write_text(_sums(folder), encoding='utf-8')
+
     def wait(self) -> None:
-        """Returns when everything is on the disk.
+        """Return when everything is on the disk.
 
         Raises:
           RunError: it could not be written.
@@ -172,71 +178,76 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def discard_after(self, step: int) -> None:
-        """Deletes checkpoints newer than ``step``: damaged ones, passed over on resuming, that would be in the way."""
+        """Delete checkpoints newer than ``step``: damaged ones, passed over on resuming, that would be in the way."""
         for newer in steps_in(self._directory):
             if newer > step:
                 shutil.rmtree(self._directory / str(newer), ignore_errors=True)
         self._manager.reload()
 
     def close(self) -> None:
-        """Ends the background threads; errors of an unfinished save are not raised any more (`wait` raises them)."""
+        """End the background threads; errors of an unfinished save are not raised any more (`wait` raises them)."""
         with _quiet(), contextlib.suppress(Exception):
             self._manager.close()
 
 
 def steps_in(directory: str | os.PathLike) -> list[int]:
-    """Steps of the finished checkpoints in a folder, increasing; empty where there is no folder."""
-    directory = Path(directory)
-    if not directory.is_dir():
-        return []
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
+    """Return the steps of the finished checkpoints in a folder, increasing; none where there is no folder."""
+    return sorted(int(path.name) for path in Path(directory).glob('*') if path.name.isdigit())
 
 
-def _read(directory: Path, step: int, like: TrainState) -> Restored:
-    """One checkpoint; any exception but InputError means that it is damaged."""
+def _read(folder: Path, like: TrainState) -> Restored:
+    """Read one checkpoint; any exception but InputError means that it is damaged."""
     import orbax.checkpoint as ocp
 
-    folder, alone = directory / str(step), _only_this_process()
-    json_handler = ocp.JsonCheckpointHandler(multiprocessing_options=alone)
-    state_handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-    metadata = ocp.Checkpointer(json_handler, multiprocessing_options=alone).restore(folder / 'metadata')
+    metadata = json.loads((folder / 'metadata' / 'metadata').read_text(encoding='utf-8'))
+    # Schema 1 had no sums.
+    if metadata['schema'] == SCHEMA or (folder / SUMS).exists():
+        damaged = set(_sums(folder).splitlines()) ^ set((folder / SUMS).read_text(encoding='utf-8').splitlines())
+        if damaged:
+            raise ValueError(f'{min(line.split()[-1] for line in damaged)} does not have its checksum')
     if metadata['schema'] != SCHEMA:
-        raise InputError(f'{folder} has checkpoint schema {metadata["schema"]}; this version reads schema {SCHEMA}.')
-    expected = _describe(like)
-    if metadata['leaves'] != expected:
-        stored = {path: (dtype, shape) for path, dtype, shape in metadata['leaves']}
-        wanted = {path: (dtype, shape) for path, dtype, shape in expected}
-        paths = sorted(stored.keys() | wanted.keys())
-        first = next((path for path in paths if stored.get(path) != wanted.get(path)), '')
         raise InputError(
-            f'{folder} was written for another model: state{first} is {stored.get(first)} there and '
-            f'{wanted.get(first)} in this config; use the config and version of the run.'
+            f'{folder} has checkpoint schema {metadata["schema"]} and this version reads schema {SCHEMA}: go on with '
+            'the version in versions.json of the run, or train in a new folder.'
         )
-    reader = ocp.Checkpointer(state_handler, multiprocessing_options=alone)
-    content = np.asarray(reader.restore(folder / 'state')['bytes'])
-    if zlib.crc32(content.data) != metadata['checksum']:
-        raise ValueError('its checksum does not match')
-    state = unpack(_from_bytes(content, like))
-    return Restored(state, int(metadata['step']), float(metadata['seconds']), [])
+    stored, wanted = metadata['leaves'], _describe(like)
+    for path in sorted(stored.keys() | wanted.keys()):
+        if stored.get(path) != wanted.get(path):
+            raise InputError(
+                f'{folder} was written for another model: state{path} is {stored.get(path)} there and '
+                f'{wanted.get(path)} in this config; use the config and version of the run.'
+            )
+    empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+    alone = _only_this_process()
+    reader = ocp.Checkpointer(
+        ocp.StandardCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
+    )
+    content = reader.restore(folder / 'state', args=ocp.args.StandardRestore(_without_empty_leaves(empty)))
+    leaves = iter(jax.tree.leaves(content))
+    state = jax.tree.map(lambda leaf: next(leaves) if leaf.size else leaf, empty)
+    return Restored(unpack(state), int(metadata['step']), float(metadata['seconds']), [])
 
 
 def shared(restored: Restored | None, like: TrainState, group: Group) -> Restored | None:
-    """What process 0 has restored, in every process of a run; all of them call it."""
+    """Return in every process of a run what process 0 has restored; all of them call it.
+
+    Args:
+      restored: of process 0; the others may give anything.
+      like: as `restore_newest`.
+      group: the processes.
+    """
     if group.count == 1:
         return restored
-    about, content = None, b''
-    if restored is not None:
-        about = {'step': restored.step, 'seconds': restored.seconds, 'notes': restored.notes}
-        content = _to_bytes(fetch(pack(restored.state))).tobytes()
-    about = json.loads(group.broadcast(json.dumps(about).encode()))
-    if about is None:
+    content = restored and (jax.tree.leaves(fetch(pack(restored.state))), *restored[1:])
+    received = pickle.loads(group.broadcast(pickle.dumps(content)))
+    if received is None:
         return None
-    stored = np.frombuffer(group.broadcast(content), np.uint8)
-    return Restored(state=unpack(_from_bytes(stored, jax.eval_shape(pack, like))), **about)
+    leaves, *rest = received
+    return Restored(unpack(jax.tree.unflatten(jax.tree.structure(like), leaves)), *rest)
 
 
 def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored | None:
-    """The newest sound checkpoint. Writes nothing, so a run in progress may be read.
+    """Read the newest sound checkpoint. Writes nothing, so a run in progress may be read.
 
     Args:
       directory: of the checkpoints.
@@ -255,11 +266,11 @@ def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored |
     for step in reversed(steps):
         try:
             with _quiet():
-                restored = _read(directory, step, like)
+                restored = _read(directory / str(step), like)
         except InputError:
             raise
         except Exception as error:
-            reason = ' '.join(str(error).split())[:120] if not isinstance(error, json.JSONDecodeError) else 'cut short'
+            reason = ' '.join(str(error).split())[:120]
             notes.append(f'the checkpoint {directory / str(step)} is damaged ({reason})')
             continue
         if notes:

@@ -1,4 +1,4 @@
-"""Where the time of a process goes: every moment of it belongs to exactly one part."""
+"""Tell where the time of a process goes: every second of it belongs to exactly one part."""
 
 import contextlib
 import threading
@@ -20,12 +20,12 @@ COMPILED = '/jax/core/compile/backend_compile_duration'
 class Clock:
     """Seconds spent in each of `PARTS` since it was made; what is in no other part is ``'other'``.
 
-    Args:
-      trained: seconds of training in earlier sessions of the run.
+    Attributes:
+      earlier: seconds of training in earlier sessions of the run.
     """
 
-    def __init__(self, trained: float = 0.0):
-        self._earlier = trained
+    def __init__(self) -> None:
+        self.earlier = 0.0
         self._spent = dict.fromkeys(PARTS, 0.0)
         self._current = 'other'
         self._since = time.perf_counter()
@@ -41,29 +41,20 @@ class Clock:
             self._enter(outer)
 
     def move(self, seconds: float, name: str) -> None:
-        """Gives seconds of the part that the clock is in to ``name``."""
+        """Give seconds of the part that the clock is in to ``name``."""
         self._spent[self._current] -= seconds
         self._spent[name] += seconds
 
     def spent(self) -> Mapping[str, float]:
-        """Seconds of each part until now."""
+        """Return the seconds of each part until now."""
         self._enter(self._current)
         return dict(self._spent)
 
     @property
-    def session(self) -> float:
-        """Seconds of training in this process."""
-        spent = self.spent()
-        return sum(spent[name] for name in TRAINING)
-
-    @property
     def trained(self) -> float:
         """Seconds of training of the whole run."""
-        return self._earlier + self.session
-
-    def resume(self, trained: float) -> None:
-        """States the seconds of training in earlier sessions."""
-        self._earlier = trained
+        spent = self.spent()
+        return self.earlier + sum(spent[name] for name in TRAINING)
 
     def _enter(self, name: str) -> None:
         now = time.perf_counter()

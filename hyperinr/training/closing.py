@@ -1,82 +1,67 @@
-"""What a finished run says of itself: ``summary.json`` and the closing table."""
+"""Tell what a finished run did: ``summary.json`` and the closing table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from hyperinr.files import write_json
-from hyperinr.training.best_checkpoint import Best
 from hyperinr.training.clock import PARTS, TRAINING
-from hyperinr.training.evaluators.base import Findings
 from hyperinr.training.logs import duration, print_table
-from hyperinr.training.session import ALL_STEPS
+from hyperinr.training.session import ALL_STEPS, Session
 from hyperinr.training.throughput import matrix_product_gflops
 
 __all__ = ['summarise']
 
 
 def summarise(
-    run_dir: Path,
-    *,
-    num_steps: int,
-    ended_by: str,
-    seconds: float,
-    spent: Mapping[str, float],
-    records: Iterable[Mapping[str, Any]],
-    latest: Mapping[str, Findings],
-    best: Best | None,
-    failed_loggers: Mapping[str, str],
-    flops: float,
-    devices: Sequence[jax.Device],
+    run_dir: Path, session: Session, *, num_steps: int, records: Iterable[Mapping[str, Any]], flops: float
 ) -> None:
-    """Writes ``summary.json`` and prints the table.
+    """Write ``summary.json`` and print the table.
 
     Args:
       run_dir: of the run.
-      num_steps: updates of this session, >= 1.
-      ended_by: why the run ended.
-      seconds: of training, over all sessions.
-      spent: seconds of each part of this session.
+      session: that has ended.
+      num_steps: updates of it, >= 1.
       records: of ``metrics.jsonl``, of the sessions before.
-      latest: the newest findings of each evaluator.
-      best: state that was kept as the best.
-      failed_loggers: reasons by name.
       flops: of one update.
-      devices: of training.
     """
+    spent, seconds, ended_by = session.clock.spent(), session.clock.trained, session.ended_by
     step_seconds = sum(spent[part] for part in TRAINING) / num_steps
     summary: dict[str, Any] = {'seconds': seconds, 'step_seconds': step_seconds, 'ended_by': ended_by}
     rows = [('training time', duration(seconds)), ('mean step', f'{1000 * step_seconds:.1f} ms')]
     if ended_by != ALL_STEPS:
         rows.append(('ended by', ended_by))
-    for name, found in latest.items():
+    for name, found in session.latest.items():
         psnr = found.curves.get('psnr_db')
         if psnr is not None:
             summary[f'{name}_psnr_db'] = [_or_none(value) for value in psnr]
             rows += [(f'{name} PSNR, {step} steps', f'{psnr[step]:.2f} dB') for step in sorted({0, len(psnr) - 1})]
-    figures = {f'{name}/{figure}': value for name, found in latest.items() for figure, value in found.figures.items()}
+    figures = {
+        f'{name}/{figure}': value for name, found in session.latest.items() for figure, value in found.figures.items()
+    }
     summary['figures'] = {name: _or_none(value) for name, value in figures.items()}
+    best = session.best.best if session.best else None
     if best is not None:
         summary['best'] = {'step': best.step, 'value': best.value}
         rows.append(('best state', f'{best.value:.4g} at step {best.step}'))
     if step_seconds > 0:
-        reached, ceiling = flops / step_seconds / 1e9, matrix_product_gflops(devices)
+        reached, ceiling = flops / step_seconds / 1e9, matrix_product_gflops(session.devices)
         summary |= {'gflops': reached, 'matrix_product_gflops': ceiling, 'fraction': reached / ceiling}
         rows.append(('arithmetic', f'{reached:.0f} GFLOP/s, {reached / ceiling:.0%} of a matrix product'))
     time = _time_of_all_sessions(spent, records)
     summary['time'] = time
     whole = max(sum(time.values()), 1e-9)
     rows += [(f'time: {part}', f'{duration(value)}, {value / whole:.1%}') for part, value in time.items()]
-    rows += [(f'logger {name}', f'failed: {reason}') for name, reason in failed_loggers.items()]
+    failed = session.loggers.failed if session.loggers else {}
+    rows += [(f'logger {name}', f'failed: {reason}') for name, reason in failed.items()]
     write_json(run_dir / 'summary.json', summary)
     print_table(str(run_dir), rows)
 
 
 def _time_of_all_sessions(spent: Mapping[str, float], records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds of each part; a session that was killed has left none behind."""
+    """Return the seconds of each part; a session that was killed has left none behind."""
     earlier = [record for record in records if record['kind'] == 'time']
     return {part: spent[part] + sum(record.get(f'{part}_seconds', 0.0) for record in earlier) for part in PARTS}
 

@@ -1,4 +1,4 @@
-"""The one seam between a learner, which knows a batch, and the devices that share its work.
+"""Share the work of a batch among devices.
 
 A state lives on the first device, *packed* (its typed key as raw key data, which any device and any file takes). A
 batch is cut into equal shards in its order. In a step every device gets the parameters and computes the gradient of its
@@ -37,7 +37,7 @@ __all__ = [
     'fetch',
     'map_on_devices',
     'pack',
-    'place',
+    'put_on_first',
     'shard',
     'unpack',
 ]
@@ -49,7 +49,7 @@ STOP = 'stop'
 
 
 def choose(batch_size: int, devices: Sequence[jax.Device] | None = None) -> tuple[list[jax.Device], str | None]:
-    """As many devices as divide the batch.
+    """Choose as many devices as divide the batch.
 
     Args:
       batch_size: B >= 1.
@@ -67,17 +67,17 @@ def choose(batch_size: int, devices: Sequence[jax.Device] | None = None) -> tupl
 
 
 def pack(state: TrainState) -> TrainState:
-    """Typed key -> ``uint32`` key data."""
+    """Replace the typed key by its ``uint32`` key data."""
     return state._replace(key=jax.random.key_data(state.key))
 
 
 def unpack(state: TrainState) -> TrainState:
-    """The inverse of `pack`."""
+    """Undo `pack`."""
     return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
 
-def place(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
-    """A packed state to where `CompiledUpdate` takes it."""
+def put_on_first(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
+    """Put a packed state where `CompiledUpdate` takes it."""
     return jax.device_put(state, devices[0])
 
 
@@ -85,7 +85,8 @@ class CompiledUpdate(NamedTuple):
     """A step, compiled for one shape of batch; it cannot be traced again.
 
     Attributes:
-      call: ``(placed state, sharded batch, stop=False) -> (placed state, metrics [])``. The state given stays valid.
+      call: ``(state, sharded batch, stop=False) -> (state, metrics [])``; states are `put_on_first`, and the one
+        given stays valid.
         ``stop``, whether this process wants to end the run early, comes back as the metric `STOP` of several processes.
       bytes_needed: on all devices together, its arguments, results and workspace; ``None`` where the compiler does not
         say.
@@ -98,7 +99,7 @@ class CompiledUpdate(NamedTuple):
 def compile_update(
     learner: MetaLearner, state: TrainState, batch: Datapoint, devices: Sequence[jax.Device], group: Group = ALONE
 ) -> CompiledUpdate:
-    """Compiles the learner's update for ``devices``, without any data.
+    """Compile the learner's update for ``devices``, without any data.
 
     Args:
       learner: its ``gradient`` and ``apply_gradient`` are traced once.
@@ -182,7 +183,7 @@ def compile_update(
 
 
 def _to_lead(tree: Tree, index: int, lead: jax.Device) -> Tree:
-    """The copy of one device, moved to the first one."""
+    """Return the copy of one device, moved to the first one."""
     return jax.tree.map(lambda leaf: jax.device_put(leaf.addressable_data(index)[0], lead), tree)
 
 
@@ -196,7 +197,7 @@ def _bytes_needed(compiled: Any, count: int) -> int | None:
 
 
 def available_memory(devices: Sequence[jax.Device]) -> int | None:
-    """Free bytes of all ``devices`` together; ``None`` where the platform does not say.
+    """Return the free bytes of all ``devices`` together; ``None`` where the platform does not say.
 
     CPU devices share the memory of the machine, or of the control group that the process runs in.
     """
@@ -229,10 +230,10 @@ def _group_free(folder: str | os.PathLike = '/sys/fs/cgroup') -> int | None:
 
 
 def check_memory(compiled: CompiledUpdate, devices: Sequence[jax.Device], batch_size: int) -> None:
-    """Refuses a step that cannot fit, before anything is allocated.
+    """Refuse a step that cannot fit, before anything is allocated.
 
     Raises:
-      InputError: it needs more than is free; names the knob.
+      InputError: it needs more than is free.
     """
     available = available_memory(devices)
     if available is None or compiled.bytes_needed is None or compiled.bytes_needed <= available:

@@ -6,6 +6,7 @@ directory; the others get the state from it.
 """
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.training.lifeline import Ending, Lifeline, listen
 
-__all__ = ['ALONE', 'Group', 'Place', 'find_place', 'joined']
+__all__ = ['ALONE', 'Group', 'Rank', 'find_rank', 'joined']
 
 JOIN_SECONDS = 300
 """For all processes to start: a queue may start them minutes apart."""
@@ -25,8 +26,8 @@ NEWS_SECONDS = 15.0
 """After a failed collective, for the news of who is lost to arrive."""
 
 
-class Place(NamedTuple):
-    """Where this process stands among those of a run.
+class Rank(NamedTuple):
+    """Where this process stands among those of a run, and where they meet.
 
     Attributes:
       coordinator: ``'host:port'`` that process 0 listens on.
@@ -39,20 +40,20 @@ class Place(NamedTuple):
     process: int
 
 
-def find_place(
+def find_rank(
     distributed: bool,
     coordinator: str | None,
     num_processes: int | None,
     process: int | None,
     environment: Mapping[str, str],
-) -> Place | None:
-    """What the command line says, else the environment, else Slurm; each of the three values by itself.
+) -> Rank | None:
+    """Return what the command line says, else the environment, else Slurm; each of the three values by itself.
 
     Args:
       distributed: whether there are several processes at all.
       coordinator: of the command line, as the next two.
-      num_processes: see `Place`.
-      process: see `Place`.
+      num_processes: see `Rank`.
+      process: see `Rank`.
       environment: ``JAX_COORDINATOR_ADDRESS``, ``JAX_NUM_PROCESSES``, ``JAX_PROCESS_ID``; within ``srun`` Slurm's own.
 
     Returns:
@@ -79,18 +80,17 @@ def find_place(
 
 
 def _of_slurm(environment: Mapping[str, str]) -> tuple[str | None, str | None, str | None]:
-    """The first node of the step with a port made of the job's number, its tasks, and the number of this task."""
+    """Return the step's first node with a port made of the job's number, its tasks, and the number of this task."""
     job, nodes = environment.get('SLURM_JOB_ID'), environment.get('SLURM_STEP_NODELIST')
     coordinator = None
     if job and nodes:
         # 'node7', 'node7,other', 'node[007-009,12]' and 'node[3,5],other' all begin with the first node.
-        prefix, bracket, numbers = nodes.partition(',')[0].partition('[')
-        first = prefix + numbers.rstrip(']').partition('-')[0] if bracket else prefix
+        first = ''.join(re.findall(r'^([^,[]+)(?:\[(\d+))?', nodes)[0])
         coordinator = f'{first}:{61440 + int(job) % 4096}'
     return coordinator, environment.get('SLURM_NTASKS'), environment.get('SLURM_PROCID')
 
 
-def _checked(coordinator: str, num_processes: str, process: str) -> Place:
+def _checked(coordinator: str, num_processes: str, process: str) -> Rank:
     host, _, port = coordinator.rpartition(':')
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise InputError(f'the coordinator {coordinator!r} is no HOST:PORT; give for example node01:12345.')
@@ -98,7 +98,7 @@ def _checked(coordinator: str, num_processes: str, process: str) -> Place:
         raise InputError(f'the number of processes is {num_processes}; it must be at least 1.')
     if not process.isdigit() or int(process) >= int(num_processes):
         raise InputError(f'the number of this process is {process}; it must be 0 to {int(num_processes) - 1}.')
-    return Place(coordinator, int(num_processes), int(process))
+    return Rank(coordinator, int(num_processes), int(process))
 
 
 class Group:
@@ -125,7 +125,7 @@ class Group:
         return self.index == 0
 
     def share(self, batch_size: int) -> slice:
-        """The datapoints of a batch that are this process's: equal shares in the order of the batch.
+        """Return the datapoints of a batch that are this process's: equal shares in the order of the batch.
 
         Raises:
           InputError: the processes do not divide the batch.
@@ -145,7 +145,7 @@ class Group:
         return self._sum(rows).addressable_data(0)
 
     def broadcast(self, content: bytes) -> bytes:
-        """What process 0 gives; the others may give anything."""
+        """Return what process 0 gives; the others may give anything."""
         if self.count == 1:
             return content
         size = int(self._of_lead(np.array([len(content)], np.uint32))[0])
@@ -155,7 +155,7 @@ class Group:
         return self._of_lead(padded.view(np.uint32)).tobytes()[:size]
 
     def wait_for_all(self) -> None:
-        """Returns when every process has come here."""
+        """Return when every process has come here."""
         self.broadcast(b'here')
 
     def _of_lead(self, words: np.ndarray) -> np.ndarray:
@@ -168,22 +168,22 @@ ALONE = Group()
 
 
 @contextlib.contextmanager
-def joined(place: Place | None) -> Iterator[Group]:
-    """Joins the processes of a run for as long as the context lasts. jax must not have computed anything before.
+def joined(rank: Rank | None) -> Iterator[Group]:
+    """Join the processes of a run for as long as the context lasts. jax must not have computed anything before.
 
     Args:
-      place: ``None`` for a run of one process, where nothing is joined.
+      rank: ``None`` for a run of one process, where nothing is joined.
 
     Raises:
       RunError: the others did not come; or inside the context, in place of what a lost process causes, one line that
         names it: `InterruptedRunError` if it vanished, else what it said.
     """
-    if place is None or place.num_processes == 1:
+    if rank is None or rank.num_processes == 1:
         yield ALONE
         return
     lifeline = None
     try:
-        group, lifeline = _join(place)
+        group, lifeline = _join(rank)
         yield group
     except BaseException as error:
         if lifeline is None:
@@ -197,36 +197,36 @@ def joined(place: Place | None) -> Iterator[Group]:
         lifeline.close()
 
 
-def _join(place: Place) -> tuple[Group, Lifeline]:
+def _join(rank: Rank) -> tuple[Group, Lifeline]:
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
     # A process that has left jax's service is not aborted when process 0 dies. Process 0 stays in it: orbax asks it.
     jax.config.update('jax_enable_recoverability', True)
     try:
         jax.distributed.initialize(
-            place.coordinator,
-            place.num_processes,
-            place.process,
+            rank.coordinator,
+            rank.num_processes,
+            rank.process,
             cluster_detection_method='deactivate',
             initialization_timeout=JOIN_SECONDS,
         )
-        group = Group(place.process, place.num_processes)
-        host = place.coordinator.rpartition(':')[0].strip('[]')
+        group = Group(rank.process, rank.num_processes)
+        host = rank.coordinator.rpartition(':')[0].strip('[]')
         server = listen() if group.leads else None
         port = server.getsockname()[1] if server else 0
         token, port_text = group.broadcast(f'{secrets.token_hex(16)} {port}'.encode()).decode().split()
         if not group.leads:
             jax.distributed.shutdown()
-        lifeline = Lifeline(place.process, place.num_processes, token, (host, int(port_text)), server)
+        lifeline = Lifeline(rank.process, rank.num_processes, token, (host, int(port_text)), server)
     except (jax.errors.JaxRuntimeError, OSError) as error:
         raise RunError(
-            f'process {place.process} did not meet the other {place.num_processes - 1} at {place.coordinator}: '
+            f'process {rank.process} did not meet the other {rank.num_processes - 1} at {rank.coordinator}: '
             f'{_first_line(error)[:200]}; start all of them, with the same coordinator.'
         ) from error
     return group, lifeline
 
 
 def _ending_of(error: BaseException) -> Ending:
-    """What the others are told. Those that have agreed to stop do not listen any more."""
+    """Return what the others are told. Those that have agreed to stop do not listen any more."""
     interrupted = isinstance(error, InterruptedRunError | KeyboardInterrupt)
     return Ending(_first_line(error), None if interrupted else getattr(error, 'exit_status', 1))
 

@@ -1,4 +1,4 @@
-"""Noticing that training has gone wrong, cheaply, and only then finding out where."""
+"""Notice cheaply that training has gone wrong, and only then find out where."""
 
 from collections.abc import Mapping
 
@@ -15,20 +15,20 @@ MAX_FALL_DB = 20.0
 
 
 def not_finite(metrics: Mapping[str, float]) -> list[str]:
-    """``'loss is nan'`` for each metric that is not finite."""
+    """Return ``'loss is nan'`` for each metric that is not finite."""
     return [f'{name} is {value}' for name, value in metrics.items() if not np.isfinite(value)]
 
 
 def first_not_finite(tree: object) -> str | None:
-    """Path of the first leaf with a value that is not finite, like ``weight_heads/layer_0/w``."""
+    """Return the path of the first leaf with a value that is not finite, like ``weight_heads/layer_0/w``."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not np.isfinite(np.asarray(leaf)).all():
-            return '/'.join(str(getattr(key, 'key', getattr(key, 'name', getattr(key, 'idx', key)))) for key in path)
+            return jax.tree_util.keystr(path, simple=True, separator='/')
     return None
 
 
 def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: Mapping[str, float]) -> str:
-    """Why an update went wrong, by repeating its gradient on one device.
+    """Tell why an update went wrong, by repeating its gradient on one device.
 
     Args:
       learner: that was updated.
@@ -52,13 +52,13 @@ def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: M
 
 
 class FallGuard:
-    """Stops a run whose training PSNR falls far below its best without becoming NaN."""
+    """Stop a run whose training PSNR falls far below its best without becoming NaN."""
 
     def __init__(self) -> None:
         self._best = -np.inf
 
     def check(self, step: int, psnr_db: float | None) -> None:
-        """Looks at the mean PSNR of a reporting interval, in dB.
+        """Check the mean PSNR of a reporting interval, in dB.
 
         Raises:
           RunError: it is `MAX_FALL_DB` below the best so far.

@@ -1,19 +1,22 @@
 """Noticing within seconds that a process of the run is gone, whatever it was doing and however it ended.
 
 Every process holds one TCP connection to process 0 and says now and then that it is alive. A connection that closes, or
-is silent for too long, is a lost process; one that fails says why first. Process 0 passes the news on. A collective
-would wait for a lost process for ever on most networks, and jax's own answer is to abort with a stack trace.
+is silent for too long, means a lost process. A process that fails says why first. Process 0 passes the news on.
+
+Jax's own service notices a silent process as well. It then aborts the others with a stack trace and without the reason
+(docs/decisions.md).
 """
 
 import contextlib
 import json
 import os
-import selectors
 import socket
+import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
 from hyperinr.errors import InterruptedRunError
@@ -26,7 +29,7 @@ SILENT_BEATS = 15
 was stopped itself the time counts as one."""
 GRACE_SECONDS = 10.0
 """For the main thread to leave by itself, finishing what it writes, before the process is ended."""
-CONNECT_SECONDS = 60.0
+CONNECT_SECONDS = 60
 
 
 class Ending(NamedTuple):
@@ -39,34 +42,6 @@ class Ending(NamedTuple):
 
     message: str
     status: int | None
-
-
-class _Peer:
-    """The other end of a connection.
-
-    Attributes:
-      name: ``'process 3'``.
-      silent: beats since its last word.
-    """
-
-    def __init__(self, connection: socket.socket, name: str):
-        self.connection, self.name, self.silent = connection, name, 0
-        self._rest = b''
-
-    def say(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(message).encode() + b'\n')
-
-    def hear(self) -> list[dict[str, Any]] | None:
-        """Messages that have arrived; ``None`` when the connection is closed."""
-        try:
-            received = self.connection.recv(65536)
-        except OSError:
-            return None
-        if not received:
-            return None
-        *lines, self._rest = (self._rest + received).split(b'\n')
-        return [json.loads(line) for line in lines]
 
 
 def listen() -> socket.socket:
@@ -104,11 +79,9 @@ class Lifeline:
         self._name, self._end = f'process {index}', end or end_process
         self._lost: Ending | None = None
         self._found, self._over = threading.Event(), threading.Event()
-        self._peers: list[_Peer] = []
         if server is None:
-            connection = socket.create_connection(address, timeout=CONNECT_SECONDS)
-            self._peers.append(_Peer(connection, 'process 0'))
-            self._peers[0].say({'token': token, 'process': index})
+            self._peers = {_connection(socket.create_connection(address, timeout=CONNECT_SECONDS)): 'process 0'}
+            self._say(token=token, process=index)
         else:
             self._peers = _accept(server, count - 1, token)
         self._thread = threading.Thread(target=self._watch, name='hyperinr-lifeline', daemon=True)
@@ -120,61 +93,53 @@ class Lifeline:
         return self._lost
 
     def close(self, ending: Ending | None = None) -> None:
-        """Leaves, on purpose: the others do not take it for a loss.
+        """Leave on purpose: the others do not take it for a loss.
 
         Args:
           ending: if they are to end too, why.
         """
         self._over.set()
-        message: dict[str, Any] = {'done': True}
         if ending is not None:
-            message |= {'failed': f'{self._name} stopped: {ending.message}', 'status': ending.status}
-        for peer in self._peers:
-            peer.say(message)
+            self._say(failed=f'{self._name} stopped: {ending.message}', status=ending.status)
+        self._say(done=True)
         self._thread.join(timeout=2 * BEAT_SECONDS)
         for peer in self._peers:
+            peer.close()
+
+    def _say(self, **message: Any) -> None:
+        for peer in self._peers:
             with contextlib.suppress(OSError):
-                peer.connection.close()
+                peer.send_bytes(json.dumps(message).encode())
 
     def _watch(self) -> None:
+        silent = dict.fromkeys(self._peers, 0)
         next_beat = time.monotonic()
-        with selectors.DefaultSelector() as selector:
-            for peer in self._peers:
-                selector.register(peer.connection, selectors.EVENT_READ, peer)
-            while selector.get_map() and not self._over.is_set():
-                if time.monotonic() >= next_beat:
-                    self._beat([key.data for key in selector.get_map().values()])
-                    next_beat = time.monotonic() + BEAT_SECONDS
-                for key, _ in selector.select(max(next_beat - time.monotonic(), 0)):
-                    if not self._listen_to(key.data):
-                        selector.unregister(key.fileobj)
-
-    def _beat(self, peers: Sequence[_Peer]) -> None:
-        for peer in peers:
-            peer.say({'alive': True})
-            peer.silent += 1
-            if peer.silent > SILENT_BEATS:
-                seconds = BEAT_SECONDS * SILENT_BEATS
-                self._lose(Ending(f'{peer.name} was lost: nothing heard of it for {seconds:.0f} s', None))
-
-    def _listen_to(self, peer: _Peer) -> bool:
-        """Whether there is more to come."""
-        peer.silent = 0
-        messages = peer.hear()
-        if messages is None:
-            self._lose(Ending(f'{peer.name} was lost: its connection closed without a word', None))
-            return False
-        for message in messages:
-            if 'failed' in message:
-                self._lose(Ending(message['failed'], message['status']))
-        return not any('done' in message for message in messages)
+        while silent and not self._over.is_set():
+            if time.monotonic() >= next_beat:
+                self._say(alive=True)
+                next_beat = time.monotonic() + BEAT_SECONDS
+                silent = {peer: beats + 1 for peer, beats in silent.items()}
+                for peer in [peer for peer, beats in silent.items() if beats > SILENT_BEATS]:
+                    seconds = BEAT_SECONDS * SILENT_BEATS
+                    self._lose(Ending(f'{self._peers[peer]} was lost: nothing heard of it for {seconds:.0f} s', None))
+            ready: list[Any] = wait(list(silent), max(next_beat - time.monotonic(), 0))
+            for peer in ready:
+                silent[peer] = 0
+                try:
+                    message = json.loads(peer.recv_bytes())
+                except (EOFError, OSError):
+                    self._lose(Ending(f'{self._peers[peer]} was lost: its connection closed without a word', None))
+                    message = {'done': True}
+                if 'failed' in message:
+                    self._lose(Ending(message['failed'], message['status']))
+                if 'done' in message:
+                    del silent[peer]
 
     def _lose(self, ending: Ending) -> None:
         if self._over.is_set() or self._lost is not None:
             return
         self._lost = ending
-        for peer in self._peers:
-            peer.say({'failed': ending.message, 'status': ending.status})
+        self._say(failed=ending.message, status=ending.status)
         self._found.set()
         threading.Thread(target=self._end_later, args=(ending,), daemon=True).start()
 
@@ -183,21 +148,26 @@ class Lifeline:
             self._end(ending)
 
 
-def _accept(server: socket.socket, number: int, token: str) -> list[_Peer]:
-    peers: list[_Peer] = []
+def _connection(connected: socket.socket) -> Connection:
+    """Return a connection that passes on whole messages, and gives up on one that stays half sent."""
+    connected.settimeout(None)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', CONNECT_SECONDS, 0))
+    return Connection(connected.detach())
+
+
+def _accept(server: socket.socket, number: int, token: str) -> dict[Connection, str]:
+    """Wait for the other processes, and turn strangers away."""
+    peers: dict[Connection, str] = {}
     server.settimeout(CONNECT_SECONDS)
     with server:
         while len(peers) < number:
-            connection, _ = server.accept()
-            connection.settimeout(CONNECT_SECONDS)
-            peer = _Peer(connection, 'a stranger')
-            with contextlib.suppress(ValueError, KeyError):
-                messages = peer.hear() or [{}]
-                if messages[0]['token'] == token:
-                    peer.name = f'process {int(messages[0]["process"])}'
-                    peers.append(peer)
+            peer = _connection(server.accept()[0])
+            with contextlib.suppress(OSError, EOFError, ValueError, KeyError, TypeError):
+                said = json.loads(peer.recv_bytes(1024))
+                if said['token'] == token:
+                    peers[peer] = f'process {said["process"]}'
                     continue
-            connection.close()
+            peer.close()
     return peers
 
 

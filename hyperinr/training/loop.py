@@ -12,11 +12,11 @@ import jax
 from hyperinr.errors import InputError, RunError
 from hyperinr.files import check_writable_folder
 from hyperinr.machine import Machine
-from hyperinr.training import devices as seam
 from hyperinr.training.best_checkpoint import BestCheckpoint, KeptBest
 from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest, shared
 from hyperinr.training.clock import Clock, compilation_apart
 from hyperinr.training.closing import summarise
+from hyperinr.training.devices import check_memory, choose, compile_update, fetch, pack, put_on_first, unpack
 from hyperinr.training.distributed import ALONE, Group
 from hyperinr.training.evaluators.base import Evaluator, Subject
 from hyperinr.training.experiment import Experiment
@@ -34,7 +34,7 @@ from hyperinr.training.run_directory import (
     locked,
     write_run_files,
 )
-from hyperinr.training.session import Outputs, Schedule, Session
+from hyperinr.training.session import Session
 from hyperinr.training.spans import Moment
 from hyperinr.training.stop_rules import StopRule, StopRules
 from hyperinr.training.watching import Evaluation, evaluations_of, figures_of, prepare
@@ -62,7 +62,7 @@ def train(
     group: Group = ALONE,
     report: Callable[[Record], None] = lambda record: None,
 ) -> TrainState:
-    """Meta-trains, or goes on with, the run in ``run_dir``.
+    """Meta-train, or go on with, the run in ``run_dir``.
 
     The same call after any end, a kill included, leads to the same final parameters, bit for bit on one machine.
     SIGINT, SIGTERM and SIGUSR1 save before they end the process.
@@ -95,12 +95,14 @@ def train(
       InterruptedRunError: after SIGTERM or SIGUSR1, or a signal to another process, when the state is saved.
     """
     clock = Clock()
-    least = {'log_every': (log_every, 1), 'checkpoint_every': (checkpoint_every, 1)}
-    for name, (value, lowest) in {**least, 'keep_checkpoints': (keep_checkpoints, 2)}.items():
+    for name, value, lowest in (
+        ('log_every', log_every, 1),
+        ('checkpoint_every', checkpoint_every, 1),
+        ('keep_checkpoints', keep_checkpoints, 2),
+        ('profile_steps', profile_steps, 0),
+    ):
         if value < lowest:
             raise InputError(f'{name} is {value}; it must be at least {lowest}.')
-    if profile_steps < 0:
-        raise InputError(f'profile_steps is {profile_steps}; it must be at least 0.')
     if stop_rules and group.count > 1:
         raise InputError('loop.train.stop_rules end a run of one process; leave them out with --distributed.')
     share = group.share(experiment.batch_size)
@@ -124,7 +126,7 @@ def train(
     local = jax.local_devices()
     if machine.devices is not None and machine.devices > len(local):
         raise InputError(f'machine.devices is {machine.devices}; this process has {len(local)}: lower it.')
-    devices, idle = seam.choose(experiment.batch_size // group.count, local[: machine.devices])
+    devices, idle = choose(experiment.batch_size // group.count, local[: machine.devices])
     init = jax.jit(learner.init)
     first = jax.tree.map(lambda leaf: leaf[0], example if group.leads else batches._replace(share=slice(1))(0))
     like = jax.eval_shape(init, jax.random.key(experiment.seed), first)
@@ -143,7 +145,7 @@ def train(
         restored = shared(restored, like, group)
         if restored is not None:
             records = read_metrics(run_dir / FILE, until_step=restored.step) if group.leads else []
-            clock.resume(restored.seconds)
+            clock.earlier = restored.seconds
             ended = _ended(restored, evaluations_of(records), rules, positions)
             if restored.step >= experiment.num_steps or ended is not None:
                 reason = f' ({ended})' if ended else ''
@@ -157,9 +159,9 @@ def train(
         )
         began = time.perf_counter()
         with clock.part('compile'), _memory_errors(experiment.batch_size, InputError):
-            update = seam.compile_update(learner, like, example, devices, group)
+            update = compile_update(learner, like, example, devices, group)
         compile_seconds = time.perf_counter() - began
-        seam.check_memory(update, devices, experiment.batch_size)
+        check_memory(update, devices, experiment.batch_size)
         if group.leads:
             if not resuming:
                 check_writable_folder(run_dir)
@@ -169,18 +171,37 @@ def train(
         start = restored.step if restored else 0
         state = restored.state if restored else init(jax.random.key(experiment.seed), first)
         progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps, quiet=not group.leads))
-        outputs = Outputs(progress, report)
+        trace = StepTrace(
+            run_dir, profile_steps if group.leads else 0, start=start, end=experiment.num_steps, clock=clock
+        )
+        stack.callback(trace.finish, progress.say)
+        session = Session(
+            learner=learner,
+            batches=batches,
+            devices=devices,
+            workers=machine.workers,
+            update=update,
+            num_steps=experiment.num_steps,
+            log_every=log_every,
+            checkpoint_every=checkpoint_every,
+            evaluators=prepared,
+            rules=rules,
+            clock=clock,
+            trace=trace,
+            group=group,
+            progress=progress,
+            report=report,
+        )
         if group.leads:
-            checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
-            stack.callback(checkpoints.close)
-            checkpoints.discard_after(start)
-            kept = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records)) if best else None
-            if kept is not None:
-                stack.callback(kept.close)
+            session.checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
+            stack.callback(session.checkpoints.close)
+            session.checkpoints.discard_after(start)
+            if best is not None:
+                session.best = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records))
+                stack.callback(session.best.close)
             facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
-            logger_group = LoggerGroup([jsonl(), *loggers], facts, progress.say)
-            stack.callback(logger_group.close)
-            outputs = Outputs(progress, report, checkpoints, kept, logger_group)
+            session.loggers = LoggerGroup([jsonl(), *loggers], facts, progress.say)
+            stack.callback(session.loggers.close)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)
         if restored:
@@ -192,46 +213,16 @@ def train(
             f'{experiment.num_steps} steps of {experiment.batch_size} datapoints on {len(devices)} '
             f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}{each}; compiled in {compile_seconds:.1f} s'
         )
-        trace = StepTrace(
-            run_dir, profile_steps if group.leads else 0, start=start, end=experiment.num_steps, clock=clock
-        )
-        stack.callback(trace.finish, progress.say)
-        session = Session(
-            learner=learner,
-            batches=batches,
-            devices=devices,
-            workers=machine.workers,
-            update=update,
-            schedule=Schedule(experiment.num_steps, log_every, checkpoint_every),
-            evaluators=prepared,
-            rules=rules,
-            outputs=outputs,
-            clock=clock,
-            trace=trace,
-            group=group,
-        )
         setup.close()
         with _memory_errors(experiment.batch_size, RunError):
-            final = seam.fetch(session.run(seam.place(seam.pack(state), devices), start))
+            final = fetch(session.run(put_on_first(pack(state), devices), start))
     if group.leads:
-        summarise(
-            run_dir,
-            num_steps=int(final.step) - start,
-            ended_by=session.ended_by,
-            seconds=clock.trained,
-            spent=clock.spent(),
-            records=records,
-            latest=session.latest,
-            best=kept.best if kept else None,
-            failed_loggers=logger_group.failed,
-            flops=learner.flops(example),
-            devices=devices,
-        )
-    return seam.unpack(final)
+        summarise(run_dir, session, num_steps=int(final.step) - start, records=records, flops=learner.flops(example))
+    return unpack(final)
 
 
 def _ended(restored: Restored, evaluations: Sequence[Evaluation], rules: StopRules, positions: Positions) -> str | None:
-    """Tells the rules what they would have been told without an interruption; why the run has ended, if it has."""
+    """Tell the rules of the earlier evaluations, and return why the run has ended, if it has."""
     past = [*evaluations, Evaluation(restored.step, restored.seconds, {})]
     reasons = [
         rules.ends(Moment(step, seconds, step * positions.epochs_per_step), figures) for step, seconds, figures in past
@@ -241,7 +232,7 @@ def _ended(restored: Restored, evaluations: Sequence[Evaluation], rules: StopRul
 
 @contextlib.contextmanager
 def _memory_errors(batch_size: int, kind: type[InputError] | type[RunError]) -> Iterator[None]:
-    """Turns running out of memory into one line that names the knob."""
+    """Turn running out of memory into one line that names what to lower."""
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:

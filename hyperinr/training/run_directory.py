@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hyperinr import locks
 from hyperinr.errors import InputError
@@ -52,36 +52,17 @@ class RunFiles(NamedTuple):
     spec: DatasetSpec | None
 
 
-def _logical_lines(text: str) -> list[str]:
-    """Statements of a gin text without comments; a continued or indented line belongs to the one before."""
-    lines: list[str] = []
-    continued = False
-    for raw in text.splitlines():
-        line = raw.rstrip()
-        if not line.strip() or line.lstrip().startswith('#'):
-            continued = False
-            continue
-        joins = continued or line[0].isspace() or line[0] in ')]}'
-        continued = line.endswith('\\')
-        line = line.rstrip('\\').strip()
-        if joins and lines:
-            lines[-1] = f'{lines[-1]} {line}'.strip()
-        else:
-            lines.append(line)
-    return lines
-
-
 def _bindings(text: str) -> dict[str, str]:
-    found = {}
-    for line in _logical_lines(text):
-        match = re.match(r'([\w./%]+)\s*=\s*(.*)', line)
-        name, value = match.groups() if match else (line, '')
-        found[name] = ' '.join(value.split())
-    return found
+    """Return the values of a gin text by name, without comments; an import is a name without a value."""
+    text = re.sub(r'^\s*(#.*)?\n', '', text, flags=re.MULTILINE)
+    # A statement goes on after a backslash, and on a line that is indented or closes a bracket.
+    statements = re.sub(r'\\\n|\n(?=[\s)\]}])', ' ', text).splitlines()
+    pairs = [statement.partition('=') for statement in statements]
+    return {name.strip(): ' '.join(value.split()) for name, _, value in pairs}
 
 
 def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
-    """Bindings of a canonical config by name; whatever is no number stays text.
+    """Return the bindings of a canonical config by name; whatever is no number stays text.
 
     Example:
       >>> hyperparameters("siren.width = 64\\nexperiment.inr = @siren")
@@ -100,7 +81,7 @@ def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
 
 
 def changed_bindings(before: str, after: str) -> list[str]:
-    """What differs between two configs, apart from comments, spacing, order, and what only watches a run.
+    """Return what differs between two configs, apart from comments, spacing, order, and what only watches a run.
 
     A run may go on with other evaluators, loggers, intervals and stop rules, and on another machine: its parameters are
     the same.
@@ -127,7 +108,7 @@ def changed_bindings(before: str, after: str) -> list[str]:
 
 
 def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
-    """The specification of the data that a run was trained on.
+    """Return the specification of the data that a run was trained on.
 
     Raises:
       InputError: the folder is not that of a run, or damaged.
@@ -145,12 +126,16 @@ def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
     return spec._replace(grid_shape=shape, data_range=(low, high))
 
 
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [f'{name} was {old}, is now {after[name]}' for name, old in before.items() if old != after[name]]
+
+
 def _is_leftover(path: Path) -> bool:
     return path.name == LOCK or '.partial' in path.name
 
 
 def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
-    """Compares a run that is about to start with what its folder holds. Writes nothing.
+    """Compare a run that is about to start with what its folder holds. Writes nothing.
 
     Returns:
       Whether the folder holds this run already; False for a new or empty one.
@@ -171,23 +156,15 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
     if not (run_dir / RUN).is_file():
         names = ', '.join(sorted(path.name for path in content)[:3])
         raise InputError(f'{run_dir} is not empty and holds no run ({names} ...); give a new or empty folder.')
-    changes = []
+    stored, changes = read_json(run_dir / RUN, remedy=DAMAGED), []
     if files.config_text is not None and (run_dir / CONFIG).is_file():
         changes = changed_bindings((run_dir / CONFIG).read_text(encoding='utf-8'), files.config_text)
-    stored = read_json(run_dir / RUN, remedy=DAMAGED)
     if not changes:
-        changes = [
-            f'{name} was {stored.get(name)}, is now {value}'
-            for name, value in files.run.items()
-            if stored.get(name) != value
-        ]
+        changes = _changed({name: stored.get(name) for name in files.run}, files.run)
     if not changes and files.spec is not None and (run_dir / SPEC).is_file():
-        before, stored_fields = read_spec(run_dir), read_json(run_dir / SPEC, remedy=DAMAGED)
-        changes = [
-            f"the dataset's {name} was {old}, is now {new}"
-            for name, old, new in zip(DatasetSpec._fields, before, files.spec, strict=True)
-            if old != new and name in stored_fields
-        ]
+        known = read_json(run_dir / SPEC, remedy=DAMAGED)
+        before = {name: value for name, value in read_spec(run_dir)._asdict().items() if name in known}
+        changes = [f"the dataset's {change}" for change in _changed(before, files.spec._asdict())]
     if changes:
         raise InputError(
             f'{run_dir} holds a run of another config: {listed(changes)}. Give another run directory, or the '
@@ -203,7 +180,7 @@ def listed(changes: Sequence[str]) -> str:
 
 
 def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> None:
-    """Refuses a run without checkpoints that must have had some, rather than to train it from the start again.
+    """Refuse a run whose checkpoints are gone, rather than train it from the start again.
 
     The second save waits for the first, so a run that has logged beyond it has written one.
 
@@ -232,7 +209,7 @@ def versions(more: Sequence[str] = ()) -> dict[str, str]:
 
 
 def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
-    """Writes what is missing, each file whole or not at all; what makes the folder a run comes first.
+    """Write what is missing, each file whole or not at all; what makes the folder a run comes first.
 
     The config is that of the newest session: it may differ from the first one's in what `changed_bindings` passes over.
 
@@ -240,21 +217,19 @@ def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
       InputError, RunError: as `hyperinr.files.disk_errors`.
     """
     run_dir = check_writable_folder(run_dir)
-    if not (run_dir / RUN).exists():
-        write_json(run_dir / RUN, dict(files.run))
+    spec = files.spec and files.spec._asdict()
+    for name, content in ((RUN, dict(files.run)), (SPEC, spec), (VERSIONS, versions())):
+        if content is not None and not (run_dir / name).exists():
+            write_json(run_dir / name, content)
     stored = (run_dir / CONFIG).read_text(encoding='utf-8') if (run_dir / CONFIG).exists() else None
     if files.config_text is not None and files.config_text != stored:
         with replacing(run_dir / CONFIG) as temporary:
             temporary.write_text(files.config_text, encoding='utf-8')
-    if files.spec is not None and not (run_dir / SPEC).exists():
-        write_json(run_dir / SPEC, files.spec._asdict())
-    if not (run_dir / VERSIONS).exists():
-        write_json(run_dir / VERSIONS, versions())
 
 
 @contextlib.contextmanager
 def locked(run_dir: str | os.PathLike) -> Iterator[None]:
-    """Keep a second process from training in the same folder; the lock of a killed process is free.
+    """Keep a second process from training in the same folder; the system releases the lock when a process dies.
 
     Raises:
       InputError: another process is training there, or the file system has no locks.

@@ -10,6 +10,7 @@ the end both runs must hold the same bits. ``toy`` instead of a config trains th
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -20,6 +21,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 RESUMING = re.compile(r'resuming .* at step (\d+)')
@@ -32,9 +35,13 @@ def steps_in(run_dir):
 
 
 def checksum(run_dir):
-    """Of the last state's bytes, which the checkpoint states and reading it verifies."""
-    path = run_dir / 'checkpoints' / str(steps_in(run_dir)[-1]) / 'metadata' / 'metadata'
-    return json.loads(path.read_text())['checksum']
+    """Of the last state's leaves."""
+    import jax
+    import orbax.checkpoint
+
+    path = (run_dir / 'checkpoints' / str(steps_in(run_dir)[-1]) / 'state').absolute()
+    leaves = jax.tree.leaves(orbax.checkpoint.StandardCheckpointer().restore(path))
+    return hashlib.sha256(b''.join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
 
 
 def cut_short(folder, rng):
@@ -54,9 +61,8 @@ def lose_a_file(folder, rng):
 
 
 def _files(folder):
-    """Those that hold the state and its description; the others are notes of orbax that no reader needs."""
-    named = [folder / 'metadata' / 'metadata', folder / 'state' / 'manifest.ocdbt']
-    return [path for path in [*named, *(folder / 'state' / 'd').glob('*')] if path.is_file() and path.stat().st_size]
+    """Those that hold the state, its description and their digests; the others are notes of orbax for itself."""
+    return [path for path in [*folder.glob('*/**/*'), folder / 'SHA256SUMS'] if path.is_file() and path.stat().st_size]
 
 
 DAMAGES = (cut_short, flip_a_bit, lose_a_file)
@@ -154,10 +160,7 @@ class Faults:
         self.kill(max_wait_seconds=max_wait_seconds, sound=steps[-2], name=how.__name__)
 
     def refuses(self, name, statuses, words, *, before=None):
-        """A start that must end by itself, in one line with all of ``words``, and change no checkpoint.
-
-        A full disk adds a line that the library under orbax writes to the standard error by itself.
-        """
+        """A start that must end by itself, in one line with all of ``words``, and change no checkpoint."""
         steps = steps_in(self.run_dir)
         process = self.start(before)
         out, err = process.communicate(timeout=900)

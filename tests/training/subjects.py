@@ -21,4 +21,4 @@ def make_subject(learner, dataset, *, devices=None, batch_size=8) -> Subject:
 def make_state(subject: Subject, seed: int = 0):
     """A first state, packed and placed."""
     source = subject.batches.source
-    return seam.place(seam.pack(subject.learner.init(jax.random.key(seed), source[0])), subject.devices)
+    return seam.put_on_first(seam.pack(subject.learner.init(jax.random.key(seed), source[0])), subject.devices)

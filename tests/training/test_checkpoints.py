@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -22,7 +24,10 @@ class Nested(NamedTuple):
 
 def state_at(step, size=6):
     key = jax.random.fold_in(jax.random.key(0), step)
-    params = {'a': {'w': jax.random.normal(key, (size, 4)), 'b': jnp.full((), 2.0)}, 'half': jnp.ones(3, jnp.bfloat16)}
+    params = {
+        'a': {'w': jax.random.normal(key, (size, 4)), 'b': jnp.full((), 2.0)},
+        'c': {'half': jnp.ones(3, jnp.bfloat16)},
+    }
     extra = Nested(optax.EmptyState(), None, jnp.zeros((0, 3)))
     return TrainState(jnp.int32(step), params, (optax.adam(1.0).init(params), extra), params, key)
 
@@ -60,12 +65,19 @@ def test_no_checkpoint_is_none(tmp_path):
 
 
 def data_file(folder):
-    return max((folder / 'state' / 'd').iterdir(), key=lambda path: path.stat().st_size)
+    return max((folder / 'state').glob('**/d/*'), key=lambda path: path.stat().st_size)
 
 
 def cut_short(folder):
     path = data_file(folder)
     path.write_bytes(path.read_bytes()[:-7])
+
+
+def change_a_byte(folder):
+    path = data_file(folder)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def lose_a_file(folder):
@@ -77,12 +89,19 @@ def cut_metadata(folder):
     path.write_bytes(path.read_bytes()[:20])
 
 
-def wrong_checksum(folder):
+def change_the_seconds(folder):
     path = folder / 'metadata' / 'metadata'
-    path.write_text(json.dumps({**json.loads(path.read_text()), 'checksum': 1}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), 'seconds': 1.0}))
 
 
-@pytest.mark.parametrize('damage', [cut_short, lose_a_file, cut_metadata, wrong_checksum, shutil.rmtree])
+def lose_the_sums(folder):
+    (folder / 'SHA256SUMS').unlink()
+
+
+DAMAGES = [cut_short, change_a_byte, lose_a_file, cut_metadata, change_the_seconds, lose_the_sums, shutil.rmtree]
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
 def test_a_damaged_newest_checkpoint_falls_back_and_says_so(saved, damage):
     damage(saved / '3')
     (saved / '3').mkdir(exist_ok=True)
@@ -115,6 +134,31 @@ def test_a_checkpoint_of_another_model_is_refused(saved):
         restore_newest(saved, state_at(0, size=7))
 
 
+def test_a_checkpoint_of_the_earlier_layout_is_refused_with_a_remedy(tmp_path):
+    (tmp_path / '7' / 'metadata').mkdir(parents=True)
+    (tmp_path / '7' / 'metadata' / 'metadata').write_text('{"schema": 1, "step": 7, "checksum": 5}')
+    with pytest.raises(InputError, match=r'7 has checkpoint schema 1 and this version reads schema 2: .* new folder'):
+        restore_newest(tmp_path, state_at(0))
+
+
+def test_orbax_alone_restores_it_as_the_documentation_shows(saved, monkeypatch):
+    text = (Path(__file__).resolve().parents[2] / 'docs' / 'scaling.md').read_text(encoding='utf-8')
+    code = re.search(r'```python\n(.*?)```', text, re.DOTALL)[1]
+    assert len(code.splitlines()) <= 10
+    assert 'hyperinr' not in code
+    (saved.parent / 'runs' / 'mine').mkdir(parents=True)
+    saved.rename(saved.parent / 'runs' / 'mine' / 'checkpoints')
+    monkeypatch.chdir(saved.parent)
+    names = {}
+    exec(code, names)
+    expected = jax.tree.leaves_with_path(packed(state_at(3)))
+    found = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(names['state'])}
+    assert names['state']['step'] == 3
+    assert set(names['state']) == set(TrainState._fields)
+    np.testing.assert_array_equal(found["['params']['a']['w']"], packed(state_at(3)).params['a']['w'])
+    assert len(found) == sum(leaf.size > 0 for _, leaf in expected)
+
+
 def test_the_leftover_of_a_killed_save_is_passed_over(saved):
     shutil.copytree(saved / '3', saved / '4.orbax-checkpoint-tmp')
     assert restore_newest(saved, state_at(0)).step == 3
@@ -128,7 +172,7 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
     bad = packed(state_at(1))
     bad.params['a']['w'][2, 1] = np.nan
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(RunError, match=r"not finite after step 1: first in state\.params\['a'\]\['w'\]"):
+    with pytest.raises(RunError, match=r'not finite after step 1: first in params/a/w;'):
         checkpoints.save(bad, seconds=1.0)
     checkpoints.close()
     assert steps_in(tmp_path) == []

@@ -31,7 +31,7 @@ def test_every_second_belongs_to_one_part(time):
         time(16)
     time(32)
     assert clock.spent() == dict.fromkeys(PARTS, 0) | {'other': 33, 'step': 10, 'evaluation': 4, 'input': 16}
-    assert clock.session == 26
+    assert clock.trained == 26
 
 
 def test_an_error_leaves_its_part(time):
@@ -44,10 +44,10 @@ def test_an_error_leaves_its_part(time):
 
 def test_training_goes_on_from_earlier_sessions(time):
     clock = Clock()
-    clock.resume(50.0)
+    clock.earlier = 50.0
     with clock.part('step'):
         time(2)
-    assert (clock.trained, clock.session) == (52.0, 2.0)
+    assert clock.trained == 52.0
 
 
 def test_compiling_is_taken_out_of_the_part_that_it_happens_in():

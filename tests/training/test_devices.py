@@ -48,7 +48,7 @@ def test_the_gradient_on_several_devices_is_that_of_one(several_devices):
     for count in (1, len(several_devices)):
         devices = several_devices[:count]
         update = seam.compile_update(learner, state, batch, devices)
-        after, metrics = update.call(seam.place(seam.pack(state), devices), seam.shard(batch, devices))
+        after, metrics = update.call(seam.put_on_first(seam.pack(state), devices), seam.shard(batch, devices))
         moved = seam.fetch(after)
         gradient = jax.tree.map(np.subtract, state.params, moved.params)
         found[count] = gradient, float(metrics['loss']), np.asarray(moved.key)

@@ -14,7 +14,7 @@ import pytest
 
 from hyperinr.errors import InputError
 from hyperinr.training.checkpoints import steps_in
-from hyperinr.training.distributed import ALONE, Group, Place, find_place
+from hyperinr.training.distributed import ALONE, Group, Rank, find_rank
 from hyperinr.training.input_pipeline import Positions
 from hyperinr.training.loop import train
 from tests.training.toy import toy_experiment
@@ -28,20 +28,20 @@ JAX = {'JAX_COORDINATOR_ADDRESS': 'there:11', 'JAX_NUM_PROCESSES': '4', 'JAX_PRO
 
 
 @pytest.mark.parametrize(
-    ('flags', 'environment', 'place'),
+    ('flags', 'environment', 'rank'),
     [
-        (('here:22', 2, 1), {}, Place('here:22', 2, 1)),
-        (('[::1]:22', 2, 0), JAX | SLURM, Place('[::1]:22', 2, 0)),
-        ((None, None, None), JAX | SLURM, Place('there:11', 4, 0)),
-        ((None, None, None), SLURM, Place('gpu07:62344', 8, 3)),
-        ((None, None, None), SLURM | {'SLURM_STEP_NODELIST': 'n1,n2'}, Place('n1:62344', 8, 3)),
-        ((None, None, None), SLURM | {'SLURM_STEP_NODELIST': 'n[3,5],m'}, Place('n3:62344', 8, 3)),
-        ((None, None, None), SLURM | {'SLURM_STEP_NODELIST': 'login'}, Place('login:62344', 8, 3)),
-        ((None, None, None), SLURM | {'JAX_COORDINATOR_ADDRESS': 'there:11'}, Place('there:11', 8, 3)),
+        (('here:22', 2, 1), {}, Rank('here:22', 2, 1)),
+        (('[::1]:22', 2, 0), JAX | SLURM, Rank('[::1]:22', 2, 0)),
+        ((None, None, None), JAX | SLURM, Rank('there:11', 4, 0)),
+        ((None, None, None), SLURM, Rank('gpu07:62344', 8, 3)),
+        ((None, None, None), SLURM | {'SLURM_STEP_NODELIST': 'n1,n2'}, Rank('n1:62344', 8, 3)),
+        ((None, None, None), SLURM | {'SLURM_STEP_NODELIST': 'n[3,5],m'}, Rank('n3:62344', 8, 3)),
+        ((None, None, None), SLURM | {'SLURM_STEP_NODELIST': 'login'}, Rank('login:62344', 8, 3)),
+        ((None, None, None), SLURM | {'JAX_COORDINATOR_ADDRESS': 'there:11'}, Rank('there:11', 8, 3)),
     ],
 )
-def test_the_place_comes_from_flags_else_the_environment_else_slurm(flags, environment, place):
-    assert find_place(True, *flags, environment) == place
+def test_the_rank_comes_from_flags_else_the_environment_else_slurm(flags, environment, rank):
+    assert find_rank(True, *flags, environment) == rank
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_the_place_comes_from_flags_else_the_environment_else_slurm(flags, envir
         (True, ('here:22', 2, -1), 'the number of this process is -1'),
     ],
 )
-def test_a_place_that_is_half_given_or_impossible_is_refused(distributed, flags, message):
+def test_a_rank_that_is_half_given_or_impossible_is_refused(distributed, flags, message):
     with pytest.raises(InputError, match=message):
-        find_place(distributed, *flags, {})
+        find_rank(distributed, *flags, {})
 
 
-def test_one_process_needs_no_place():
-    assert find_place(False, None, None, None, JAX | SLURM) is None
+def test_one_process_needs_no_rank():
+    assert find_rank(False, None, None, None, JAX | SLURM) is None
 
 
 def test_the_shares_of_a_batch_are_all_of_it():

@@ -1,5 +1,8 @@
+import json
+import os
 import socket
 import threading
+from multiprocessing.connection import Connection
 
 import pytest
 
@@ -60,7 +63,8 @@ def three(ends):
 def cut(end):
     """What the system does to the connections of a process that is killed."""
     for peer in end._peers:
-        peer.connection.shutdown(socket.SHUT_RDWR)
+        with socket.socket(fileno=os.dup(peer.fileno())) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_process_that_vanishes_ends_the_others_by_name(three, ends):
@@ -86,7 +90,7 @@ def test_what_a_failing_process_says_reaches_all(three, ends):
 
 
 def test_a_silent_process_is_lost(three, ends, monkeypatch):
-    monkeypatch.setattr(three[1]._peers[0], 'say', lambda message: None)
+    monkeypatch.setattr(three[1], '_say', lambda **message: None)
     assert three[0].ending(wait_seconds=20).message == 'process 1 was lost: nothing heard of it for 1 s'
 
 
@@ -109,15 +113,18 @@ def test_a_main_thread_that_leaves_in_time_is_not_ended(three, ends, monkeypatch
 def test_a_stranger_is_not_taken_for_a_process(ends):
     server = listen()
     address = ('127.0.0.1', server.getsockname()[1])
+    guess = Connection(socket.create_connection(address).detach())
+    guess.send_bytes(json.dumps({'token': 'guess', 'process': 1}).encode())
+    other = Connection(socket.create_connection(address).detach())
     with socket.create_connection(address) as stranger:
-        stranger.sendall(b'{"token": "guess", "process": 1}\n')
-        other = socket.create_connection(address)
-        other.sendall(b'{"token": "secret", "process": 1}\n')
+        stranger.sendall(b'GET / HTTP/1.1\r\n\r\n')
+        other.send_bytes(json.dumps({'token': 'secret', 'process': 1}).encode())
         lead = Lifeline(0, 2, 'secret', address, server, end=lambda ending: ends(0, ending))
-        assert [peer.name for peer in lead._peers] == ['process 1']
-        assert stranger.recv(1) == b''
-        lead.close()
-        other.close()
+        assert list(lead._peers.values()) == ['process 1']
+        with pytest.raises(EOFError):
+            guess.recv_bytes()
+    lead.close()
+    other.close()
 
 
 def test_the_process_is_ended_with_its_line_and_a_status(run_python):

@@ -11,7 +11,7 @@ import pytest
 
 from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError, InterruptedRunError, RunError
-from hyperinr.training import devices as seam
+from hyperinr.training import devices, loop
 from hyperinr.training.checkpoints import steps_in
 from hyperinr.training.evaluators import held_out_psnr
 from hyperinr.training.loop import train
@@ -56,7 +56,7 @@ def intercepted_dataset(before):
 
 
 def assert_equal_states(a, b):
-    packed_a, packed_b = jax.tree.map(np.asarray, (seam.pack(a), seam.pack(b)))
+    packed_a, packed_b = jax.tree.map(np.asarray, (devices.pack(a), devices.pack(b)))
     for one, other in zip(jax.tree.leaves(packed_a), jax.tree.leaves(packed_b), strict=True):
         assert one.tobytes() == other.tobytes()
 
@@ -237,14 +237,14 @@ def test_a_parameter_that_is_not_finite_is_named(tmp_path):
 
 
 def test_too_little_memory_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(seam, 'available_memory', lambda devices: 1000)
+    monkeypatch.setattr(devices, 'available_memory', lambda devices: 1000)
     with pytest.raises(InputError, match='lower BATCH_SIZE'):
         train_quickly(toy_experiment(), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
-def test_memory_that_runs_out_midway_names_the_knob(tmp_path, monkeypatch):
-    compile_update = seam.compile_update
+def test_memory_that_runs_out_midway_names_what_to_lower(tmp_path, monkeypatch):
+    compile_update = loop.compile_update
 
     def exhausted(*arguments):
         def call(state, batch, stop):
@@ -252,7 +252,7 @@ def test_memory_that_runs_out_midway_names_the_knob(tmp_path, monkeypatch):
 
         return compile_update(*arguments)._replace(call=call)
 
-    monkeypatch.setattr(seam, 'compile_update', exhausted)
+    monkeypatch.setattr(loop, 'compile_update', exhausted)
     with pytest.raises(RunError, match=r'out of memory: lower BATCH_SIZE \(now 8\)'):
         train_quickly(toy_experiment(), tmp_path / 'run')
 

@@ -13,8 +13,7 @@ import pytest
 
 from hyperinr.errors import InputError
 from hyperinr.machine import Machine
-from hyperinr.training import devices as seam
-from hyperinr.training import loop
+from hyperinr.training import devices, loop
 from hyperinr.training.best_checkpoint import best_checkpoint
 from hyperinr.training.checkpoints import restore_newest, steps_in
 from hyperinr.training.clock import PARTS
@@ -37,7 +36,7 @@ def summary(run_dir):
 
 
 def assert_equal_states(a, b):
-    for one, other in zip(*(jax.tree.leaves(seam.pack(state)) for state in (a, b)), strict=True):
+    for one, other in zip(*(jax.tree.leaves(devices.pack(state)) for state in (a, b)), strict=True):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
@@ -83,8 +82,8 @@ def test_a_cadence_in_seconds_counts_training_alone(tmp_path, monkeypatch):
 
         return compiled._replace(call=call)
 
-    compile_update = seam.compile_update
-    monkeypatch.setattr(seam, 'compile_update', slow_update)
+    compile_update = devices.compile_update
+    monkeypatch.setattr(loop, 'compile_update', slow_update)
 
     def value(step):
         now[0] += 1000.0

@@ -53,7 +53,7 @@ def main() -> int:
     import jax
     import numpy as np
 
-    from hyperinr.training.distributed import Place, joined
+    from hyperinr.training.distributed import Rank, joined
     from hyperinr.training.evaluators import held_out_psnr
     from hyperinr.training.loop import train
     from tests.training.toy import toy_experiment
@@ -63,9 +63,9 @@ def main() -> int:
     if args.process == 1 and args.fail_at >= 0:
         spoil_after(source, args.fail_at)
     dataset = Dataset(dataset.spec, {**dataset.splits, 'train': source})
-    place = Place(args.coordinator, args.num_processes, args.process) if args.num_processes > 1 else None
+    rank = Rank(args.coordinator, args.num_processes, args.process) if args.num_processes > 1 else None
     try:
-        with joined(place) as group:
+        with joined(rank) as group:
             state = train(
                 toy_experiment(num_steps=args.num_steps, batch_size=args.batch_size, dataset=lambda: dataset),
                 args.run_dir,
