@@ -130,10 +130,14 @@ def make_learner(
 
 HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
     'additive': lambda: make_hypernetwork(combine='additive', encoder='convolutional'),
-    'multiplicative': lambda: make_hypernetwork(combine='multiplicative', rates='layer', num_rate_steps=2),
+    'multiplicative': lambda: make_hypernetwork(
+        combine='multiplicative', rates=hypernetworks.learned_rates(shared_by='leaf', num_steps=2)
+    ),
     'gain of each layer': lambda: make_hypernetwork(combine='additive', encoder='dense', head_gain=(0.5, 1.0, 2.0)),
-    'linear heads': lambda: make_hypernetwork(trunk=(), rates='scalar', num_rate_steps=3),
-    'of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', num_rate_steps=2),
+    'linear heads': lambda: make_hypernetwork(
+        trunk=(), rates=hypernetworks.learned_rates(shared_by='code', num_steps=3)
+    ),
+    'of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', rates=hypernetworks.learned_rates(num_steps=2)),
     'multiplicative of a relu_mlp': lambda: make_hypernetwork(inr='relu_mlp', combine='multiplicative'),
     'constant': lambda: make_hypernetwork(encoder='constant'),
     'low rank': lambda: make_hypernetwork(family='low_rank'),
@@ -166,16 +170,24 @@ HYPERNETWORKS: Mapping[str, Callable[[], Hypernetwork]] = {
 LEARNERS: Mapping[str, Callable[[], MetaLearner]] = {
     'two steps': lambda: make_learner(encoder='convolutional'),
     'plain hypernetwork': lambda: make_learner(num_steps=0),
-    'MAML': lambda: make_learner(encoder='constant', hypernetwork={'rates': 'layer', 'num_rate_steps': 2}),
-    'multiplicative': lambda: make_learner(hypernetwork={'combine': 'multiplicative', 'rates': 'scalar'}, loss='mse'),
-    'relu_mlp': lambda: make_learner(inr='relu_mlp', loss_steps='all'),
+    'MAML': lambda: make_learner(
+        encoder='constant', hypernetwork={'rates': hypernetworks.learned_rates(shared_by='leaf', num_steps=2)}
+    ),
+    'multiplicative': lambda: make_learner(
+        hypernetwork={'combine': 'multiplicative', 'rates': hypernetworks.learned_rates(shared_by='code')},
+        loss=meta_learning.mse(),
+    ),
+    'relu_mlp': lambda: make_learner(inr='relu_mlp', loss_steps=meta_learning.every_step()),
     'first order': lambda: make_learner(first_order=True, average_decay=None),
     'rematerialized': lambda: make_learner(rematerialize=True, group_size=2),
-    'some of the points': lambda: make_learner(num_context_points=16, num_target_points=24),
-    'Reptile': lambda: make_learner(encoder='constant', meta_gradient='reptile'),
-    'points by error, truncated': lambda: make_learner(
-        num_context_points=16, context_by='error', second_order_steps=1, observed_fraction=0.5
+    'some of the points': lambda: make_learner(
+        context_points=meta_learning.uniform_points(num_points=16), num_target_points=24
     ),
+    'Reptile': lambda: make_learner(encoder='constant', meta_gradient=meta_learning.reptile()),
+    'points by error, truncated': lambda: make_learner(
+        context_points=meta_learning.largest_error_points(num_points=16), second_order_steps=1, observed_fraction=0.5
+    ),
+    'every other point': lambda: make_learner(context_points=meta_learning.every_kth(stride=2), num_steps=1),
     'functa': lambda: make_learner(encoder='constant', hypernetwork={'family': 'modulations'}),
 }
 

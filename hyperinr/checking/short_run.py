@@ -251,7 +251,7 @@ def _judge_rates(before: Code, after: Code, without: Sequence[str], numbers: dic
         return []
     what = f'the step sizes stay at {numbers["median_rate"]:.3g} (median)'
     if any(_of(name, 'rates') for name in without):
-        remedy = "right for meta_gradient = 'reptile'; else the loss does not depend on them"
+        remedy = 'right for meta_gradient reptile(); else the loss does not depend on them'
         return [note('training.rates_constant', f'{what}: they get no gradient', remedy)]
-    remedy = 'let the outer optimiser move them: look for a mask, or raise rate_gain'
+    remedy = 'let the outer optimiser move them: look for a mask, or raise the gain of learned_rates'
     return [problem('training.rates_frozen', f'{what} although they get a gradient', remedy)]

@@ -163,7 +163,7 @@ def _inner_rates(fresh: dict[float, np.ndarray]) -> Finding | None:
         'start.inner_rate_too_high',
         f'{len(usual) - 1} adaptation steps take a fresh hypernetwork from {usual[0]:.1f} to {usual[-1]:.1f} dB; with '
         f'step sizes times {factor:g} to {ends[factor]:.1f} dB',
-        f'lower the initial step sizes (initial_rate, or initial of learned_rates) about {1 / factor:g} times',
+        f'lower the initial step sizes (initial of learned_rates) about {1 / factor:g} times',
         factor=factor,
     )
 
