@@ -87,18 +87,10 @@ def fit(
         raise InputError('a goal needs the probes that it is checked on, and probes need a goal.')
     rules = FitRules(num_steps, tuple(record_steps), subsampling, precision, goal)
     numbers = FitNumbers(0.0, check_target(target_psnr, data_range), seed)
-    make = Constant(optimizer)
     return fit_by(
-        inr,
-        weights,
-        datapoints,
-        make=make,
-        rules=rules,
-        numbers=numbers,
-        probes=probes,
-        step_scale=step_scale,
-        batching=batching,
-    )
+        inr, weights, datapoints, make=Constant(optimizer), rules=rules, numbers=numbers,
+        probes=probes, step_scale=step_scale, batching=batching,
+    )  # fmt: skip
 
 
 def fit_by(

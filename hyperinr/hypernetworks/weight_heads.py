@@ -1,6 +1,6 @@
 """A hypernetwork with one head per weight tensor around a learned base INR."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -60,23 +60,16 @@ def weight_heads(
         raise ValueError(f'head_gain must be > 0, not {head_gain}.')
 
     def outputs(target: Target) -> Any:
-        gains = _gain_of_layers(target.shapes)
-
-        def head(layer: str, shape: tuple[int, ...], scale: float) -> Head:
-            unit = scale if combine == 'additive' else 1.0
-            return Head(shape, gains[layer] * unit, initial_delta / gains[layer])
-
-        return {
-            layer: {name: head(layer, tensor.shape, target.scales[layer][name]) for name, tensor in tensors.items()}
-            for layer, tensors in target.shapes.items()
-        }
-
-    def _gain_of_layers(shapes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, float]:
-        layers = natural_layers(shapes)
+        layers = natural_layers(target.shapes)
         gains = tuple(head_gain) if isinstance(head_gain, Sequence) else (head_gain,) * len(layers)
         if len(gains) != len(layers):
             raise ValueError(f'head_gain must be one number or one for each of {", ".join(layers)}, not {head_gain}.')
-        return dict(zip(layers, gains, strict=True))
+
+        def head(tensor: Any, scale: float, gain: float) -> Head:
+            return Head(tensor.shape, gain * (scale if combine == 'additive' else 1.0), initial_delta / gain)
+
+        spread = {layer: dict.fromkeys(target.shapes[layer], gain) for layer, gain in zip(layers, gains, strict=True)}
+        return jax.tree.map(head, target.shapes, target.scales, spread)
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         heads = linear_heads(outputs(target), trunk).init(key, embedding) if embedding.size else {}
