@@ -96,7 +96,6 @@ def products(jaxpr):
     {'num_steps': 2, 'context_points': meta_learning.uniform_points(num_points=12), 'num_target_points': 7},
     {'num_steps': 3, 'context_points': meta_learning.every_kth(stride=3)},
     {'num_steps': 2, 'context_points': meta_learning.largest_error_points(num_points=12)},
-    {'num_steps': 2, 'meta_gradient': meta_learning.reptile()},
 ], ids=lambda options: ' '.join(options))  # fmt: skip
 def test_flops_are_those_of_the_matrix_products(options):
     """A few per cent above: the formula counts derivatives by the coordinates, which nobody needs."""
