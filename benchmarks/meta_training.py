@@ -49,7 +49,7 @@ def plain_siren() -> Inr:
 def update_of(inr: Inr, *, batch: Datapoint, group_size: int | None, count: int) -> tuple[Callable[[], object], float]:
     """A call that runs one update to its end, and its FLOPs."""
     hypernetwork = hypernetworks.weight_heads(
-        inr=inr, encoder=encoders.constant(spec=SPEC), num_rate_steps=NUM_STEPS, rates='parameter'
+        inr=inr, encoder=encoders.constant(spec=SPEC), rates=hypernetworks.learned_rates(num_steps=NUM_STEPS)
     )
     learner = meta_learning.meta_learner(
         hypernetwork=hypernetwork, inr=inr, optimizer=optax.sgd(1e-4), num_steps=NUM_STEPS, group_size=group_size

@@ -39,9 +39,8 @@ def learner_of(spec: DatasetSpec, size: dict, number: int) -> MetaLearner:
     encoder = encoders.convolutional(
         spec=spec, embedding_dims=size['embedding_dims'], base_channels=size['base_channels'], num_stages=2
     )
-    hypernetwork = hypernetworks.weight_heads(
-        inr=inr, encoder=encoder, trunk=size['trunk'], num_rate_steps=2, initial_rate=0.02 * (1 + number)
-    )
+    rates = hypernetworks.learned_rates(num_steps=2, initial=0.02 * (1 + number))
+    hypernetwork = hypernetworks.weight_heads(inr=inr, encoder=encoder, trunk=size['trunk'], rates=rates)
     optimizer = meta_learning.adam_cosine(num_steps=1000, learning_rate=1e-4 * (1 + number))
     return meta_learning.meta_learner(hypernetwork=hypernetwork, inr=inr, optimizer=optimizer, num_steps=2)
 

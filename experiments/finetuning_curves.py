@@ -114,7 +114,7 @@ def generated(model: Model) -> Beginning:
     """The learner's own steps, then those of an optimiser, also in the metric of the learned rates."""
     learner, params = model.learner, model.params
     along = lambda datapoints, num_steps: (
-        meta_learning.take_own_steps(
+        meta_learning.adapt_batch(
             learner, params, datapoints, num_steps=num_steps, record_steps=range(num_steps + 1)
         ).snapshots
     )

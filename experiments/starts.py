@@ -70,7 +70,7 @@ UNITS = {'weight_tokens': 4, 'set_transformer': 32}
 STILL_FEATURES = (
     'siren.omega_0 = 20.0',
     'siren.hidden_omega_0 = 6.0',
-    "meta_learner.loss = 'mse'",
+    'meta_learner.loss = @meta_learning.mse()',
     'adam_cosine.learning_rate = 6e-4',
     'adam_cosine.clip_norm = 0.05',
 )
@@ -108,7 +108,7 @@ _FAMILIES = {
 }  # fmt: skip
 _FIRST_ORDER = 'meta_learner.first_order = True'
 _ADDITIVE = "low_rank.combine = 'additive'"
-_ONE_RATE = ("weight_heads.rates = 'scalar'", 'weight_heads.num_rate_steps = 1')
+_ONE_RATE = ("learned_rates.shared_by = 'code'", 'learned_rates.num_steps = 1')
 
 LEARNED: Mapping[str, Learned] = {
     'maml': Learned('photo_patches_maml', 'constant', 2, 3, bindings=_ONE_RATE),
@@ -220,11 +220,9 @@ def bindings_of(start: Learned, data: Data, *, width: int) -> list[str]:
     found = [*start.bindings, f'siren.width = {width}', f'meta_learner.num_steps = {start.num_steps}']
     resolved = config.load_config(f'experiment/{start.config}.gin')
     used = {setting.name.rpartition('.')[0].rpartition('.')[2] for setting in resolved.settings}
-    for target, parameter in (('weight_heads', 'num_rate_steps'), ('learned_rates', 'num_steps')):
-        if target in used and not any(binding.startswith(f'{target}.{parameter} ') for binding in start.bindings):
-            found.append(f'{target}.{parameter} = {max(1, start.num_steps)}')
-    if 'predicted_rates' in used:
-        found.append(f'predicted_rates.num_steps = {max(1, start.num_steps)}')
+    for rates in ('learned_rates', 'predicted_rates'):
+        if rates in used and not any(binding.startswith(f'{rates}.num_steps ') for binding in start.bindings):
+            found.append(f'{rates}.num_steps = {max(1, start.num_steps)}')
     options = dict(data.options)
     if start.kind == 'pretrained':
         found.append(f'noise_images.resolution = {options["resolution"]}')

@@ -8,7 +8,7 @@ A batch is the same structure with a leading axis ``[B, ...]`` on every leaf.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -162,14 +162,6 @@ class TrainState(NamedTuple):
     key: Key
 
 
-class Update(Protocol):
-    def __call__(
-        self, state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
-    ) -> tuple[TrainState, Metrics]:
-        """One outer step on a batch ``[B, ...]``; gradients are averaged over the mapped axis ``axis_name``, if any."""
-        ...
-
-
 class MetaLearner(NamedTuple):
     """Trains a hypernetwork and uses it.
 
@@ -178,12 +170,9 @@ class MetaLearner(NamedTuple):
       gradient: ``(state, context, target) -> (gradient, Metrics)`` of the mean loss of a batch ``[B, ...]``:
         ``context`` is what is observed, ``target`` what the loss is measured on. Reads ``step``, ``params``, ``key``.
       apply_gradient: ``(state, gradient) -> (TrainState, Metrics)``, the outer optimiser's step.
-      update: both, see `Update`.
-      generate: ``(params, datapoint) -> InrWeights`` of one datapoint: encode, adapt ``num_steps``, decode.
-      adapt: ``(params, datapoint, num_steps) -> InrWeights`` whose leaves have a leading axis ``[num_steps + 1]``: the
-        weights after 0, 1, ... steps; beyond the K steps of training the last learned rates go on.
-      follow: ``(params, start, datapoint, num_steps) -> (InrWeights, errors)``, `adapt` from what the datapoint was
-        encoded to, and the mean squared errors ``[num_steps + 1]`` of the weights.
+      follow: ``(params, start, datapoint, num_steps) -> (InrWeights, errors)``, the adaptation from what the datapoint
+        was encoded to: the weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their mean squared
+        errors ``[num_steps + 1]``. Steps beyond the K of training use the last learned rates.
       num_steps: K, the adaptation steps that it was trained through.
       hypernetwork: the one it trains.
       inr: the evaluator of the weights it emits.
@@ -196,12 +185,27 @@ class MetaLearner(NamedTuple):
     init: Callable[[Key, Datapoint], TrainState]
     gradient: Callable[[TrainState, Datapoint, Datapoint], tuple[Params, Metrics]]
     apply_gradient: Callable[[TrainState, Params], tuple[TrainState, Metrics]]
-    update: Update
-    generate: Callable[[Params, Datapoint], InrWeights]
-    adapt: Callable[[Params, Datapoint, int], InrWeights]
     follow: Callable[[Params, Start, Datapoint, int], tuple[InrWeights, Array]]
     num_steps: int
     hypernetwork: Hypernetwork
     inr: Inr
     flops: Callable[[Datapoint], float]
     observe: Callable[[Key, Datapoint], Datapoint] = lambda key, datapoint: datapoint
+
+    def update(
+        self, state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        """Take one outer step on a batch ``[B, ...]``; gradients are averaged over the mapped axis ``axis_name``."""
+        gradient, measured = self.gradient(state, context, target)
+        if axis_name is not None:
+            gradient, measured = jax.lax.pmean((gradient, measured), axis_name)
+        applied, norms = self.apply_gradient(state, gradient)
+        return applied, {**measured, **norms}
+
+    def adapt(self, params: Params, datapoint: Datapoint, num_steps: int) -> InrWeights:
+        """Return the weights of one datapoint after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``."""
+        return self.follow(params, self.hypernetwork.encode(params, datapoint), datapoint, num_steps)[0]
+
+    def generate(self, params: Params, datapoint: Datapoint) -> InrWeights:
+        """Return the weights of one datapoint: encode, adapt ``num_steps``, decode."""
+        return jax.tree.map(lambda leaf: leaf[-1], self.adapt(params, datapoint, self.num_steps))

@@ -138,10 +138,13 @@ def make_learner(
 
 HYPERNETWORKS: Mapping[str, Mapping[str, Any]] = {
     'additive': {'combine': 'additive', 'encoder': 'convolutional'},
-    'multiplicative': {'combine': 'multiplicative', 'rates': 'layer', 'num_rate_steps': 2},
+    'multiplicative': {
+        'combine': 'multiplicative',
+        'rates': hypernetworks.learned_rates(shared_by='leaf', num_steps=2),
+    },
     'gain of each layer': {'combine': 'additive', 'encoder': 'dense', 'head_gain': (0.5, 1.0, 2.0)},
-    'linear heads': {'trunk': (), 'rates': 'scalar', 'num_rate_steps': 3},
-    'of a relu_mlp': {'inr': 'relu_mlp', 'num_rate_steps': 2},
+    'linear heads': {'trunk': (), 'rates': hypernetworks.learned_rates(shared_by='code', num_steps=3)},
+    'of a relu_mlp': {'inr': 'relu_mlp', 'rates': hypernetworks.learned_rates(num_steps=2)},
     'multiplicative of a relu_mlp': {'inr': 'relu_mlp', 'combine': 'multiplicative'},
     'constant': {'encoder': 'constant'},
     'low rank': {'family': 'low_rank'},
@@ -175,19 +178,25 @@ HYPERNETWORKS: Mapping[str, Mapping[str, Any]] = {
 LEARNERS: Mapping[str, Mapping[str, Any]] = {
     'two steps': {'encoder': 'convolutional'},
     'plain hypernetwork': {'num_steps': 0},
-    'MAML': {'encoder': 'constant', 'hypernetwork': {'rates': 'layer', 'num_rate_steps': 2}},
-    'multiplicative': {'hypernetwork': {'combine': 'multiplicative', 'rates': 'scalar'}, 'loss': 'mse'},
-    'relu_mlp': {'inr': 'relu_mlp', 'loss_steps': 'all'},
+    'MAML': {
+        'encoder': 'constant',
+        'hypernetwork': {'rates': hypernetworks.learned_rates(shared_by='leaf', num_steps=2)},
+    },
+    'multiplicative': {
+        'hypernetwork': {'combine': 'multiplicative', 'rates': hypernetworks.learned_rates(shared_by='code')},
+        'loss': meta_learning.mse(),
+    },
+    'relu_mlp': {'inr': 'relu_mlp', 'loss_steps': meta_learning.every_step()},
     'first order': {'first_order': True, 'average_decay': None},
     'rematerialized': {'rematerialize': True, 'group_size': 2},
-    'some of the points': {'num_context_points': 16, 'num_target_points': 24},
-    'Reptile': {'encoder': 'constant', 'meta_gradient': 'reptile'},
+    'some of the points': {'context_points': meta_learning.uniform_points(num_points=16), 'num_target_points': 24},
+    'Reptile': {'encoder': 'constant', 'meta_gradient': meta_learning.reptile()},
     'points by error, truncated': {
-        'num_context_points': 16,
-        'context_by': 'error',
+        'context_points': meta_learning.largest_error_points(num_points=16),
         'second_order_steps': 1,
         'observed_fraction': 0.5,
     },
+    'every other point': {'context_points': meta_learning.every_kth(stride=2), 'num_steps': 1},
     'functa': {'encoder': 'constant', 'hypernetwork': {'family': 'modulations'}},
 }
 """Options of `make_learner`."""

@@ -93,7 +93,9 @@ def siren_learner(
     inr = inrs.siren(channels=3, width=width, depth=depth)
     spec = DatasetSpec('noise', grid_shape, grid_shape[0] * grid_shape[1], 2, 3, (0.0, 1.0))
     hypernetwork = hypernetworks.weight_heads(
-        inr=inr, encoder=encoders.constant(spec=spec), num_rate_steps=NUM_STEPS, rates='parameter'
+        inr=inr,
+        encoder=encoders.constant(spec=spec),
+        rates=hypernetworks.learned_rates(shared_by='nothing', num_steps=NUM_STEPS),
     )
     return meta_learning.meta_learner(
         hypernetwork=hypernetwork,

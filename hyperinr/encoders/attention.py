@@ -1,4 +1,4 @@
-"""Pre-normalised attention blocks, the one architecture that all parts with tokens share (Haiku)."""
+"""Layer normalisation and pre-normalised attention blocks that encoders and hypernetworks share (Haiku)."""
 
 import haiku as hk
 import jax
@@ -13,7 +13,7 @@ SPREAD = 0.02
 
 
 def normalize(tokens: Array, name: str) -> Array:
-    """Layer normalisation over the last axis, with learned scale and offset."""
+    """Return the tokens normalised over the last axis, with learned scale and offset."""
     return hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=name)(tokens)
 
 

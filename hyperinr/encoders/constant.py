@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
+from hyperinr.types import DatasetSpec, Encoder
 
 __all__ = ['constant']
 
@@ -17,13 +17,4 @@ def constant(*, spec: DatasetSpec) -> Encoder:
       spec: of the dataset; nothing of it is used.
     """
     del spec
-
-    def init(key: Key, datapoint: Datapoint) -> Params:
-        del key, datapoint
-        return {}
-
-    def apply(params: Params, datapoint: Datapoint) -> Array:
-        del params, datapoint
-        return jnp.zeros((0,))
-
-    return Encoder(init=init, apply=apply)
+    return Encoder(init=lambda key, datapoint: {}, apply=lambda params, datapoint: jnp.zeros((0,)))

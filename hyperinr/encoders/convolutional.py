@@ -4,7 +4,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
+from hyperinr.encoders.attention import normalize
+from hyperinr.encoders.observations import marked_values
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['convolutional']
 
@@ -44,35 +46,23 @@ def convolutional(
     if min(embedding_dims, base_channels, num_stages) < 1 or blocks_per_stage < 0:
         raise ValueError(f'sizes must be positive: {embedding_dims=}, {base_channels=}, {num_stages=}.')
     height, width = spec.grid_shape
-    low, high = spec.data_range
 
     def forward(datapoint: Datapoint) -> Array:
-        observed = jnp.asarray(datapoint.weight)[:, None] > 0
-        # A point that does not count may hold anything, not-a-number included.
-        values = jnp.where(observed, 2 * (jnp.asarray(datapoint.values) - low) / (high - low) - 1, 0)
-        hidden = jnp.concatenate([values, observed.astype(values.dtype)], axis=-1).reshape(height, width, -1)
+        hidden = marked_values(datapoint, spec).reshape(height, width, -1)
         for stage in range(num_stages):
             channels = base_channels * 2**stage
             hidden = hk.Conv2D(channels, 3, stride=2, name=f'stage_{stage}')(hidden[None])[0]
             for block in range(blocks_per_stage):
                 hidden = hidden + _residual(hidden, channels, f'stage_{stage}_block_{block}')
-        hidden = jax.nn.silu(_normalize(hidden, 'output_norm'))
+        hidden = jax.nn.silu(normalize(hidden, 'output_norm'))
         return hk.Linear(embedding_dims, name='embedding')(hidden.reshape(-1))
 
     transformed = hk.without_apply_rng(hk.transform(forward))
-
-    def init(key: Key, datapoint: Datapoint) -> Params:
-        return transformed.init(key, datapoint)
-
-    return Encoder(init=init, apply=transformed.apply)
-
-
-def _normalize(hidden: Array, name: str) -> Array:
-    return hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=name)(hidden)
+    return Encoder(init=transformed.init, apply=transformed.apply)
 
 
 def _residual(hidden: Array, channels: int, name: str) -> Array:
-    branch = jax.nn.silu(_normalize(hidden, f'{name}_norm_0'))
+    branch = jax.nn.silu(normalize(hidden, f'{name}_norm_0'))
     branch = hk.Conv2D(channels, 3, name=f'{name}_conv_0')(branch[None])[0]
-    branch = jax.nn.silu(_normalize(branch, f'{name}_norm_1'))
+    branch = jax.nn.silu(normalize(branch, f'{name}_norm_1'))
     return hk.Conv2D(channels, 3, w_init=jnp.zeros, name=f'{name}_conv_1')(branch[None])[0]

@@ -3,8 +3,9 @@
 import haiku as hk
 import jax
 
+from hyperinr.encoders.attention import normalize
 from hyperinr.encoders.observations import observations
-from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Params
+from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['dense']
 
@@ -44,14 +45,10 @@ def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) 
         hidden = hidden + hk.Linear(embedding_dims, with_bias=False, name='missing')(missing.reshape(-1))
         small = hk.initializers.RandomNormal(0.1 / embedding_dims**0.5)
         for block in range(num_blocks):
-            norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'block_{block}_norm')
-            branch = jax.nn.silu(hk.Linear(embedding_dims, name=f'block_{block}_in')(norm(hidden)))
+            branch = hk.Linear(embedding_dims, name=f'block_{block}_in')(normalize(hidden, f'block_{block}_norm'))
+            branch = jax.nn.silu(branch)
             hidden = hidden + hk.Linear(embedding_dims, w_init=small, name=f'block_{block}_out')(branch)
         return hidden
 
     transformed = hk.without_apply_rng(hk.transform(forward))
-
-    def init(key: jax.Array, datapoint: Datapoint) -> Params:
-        return transformed.init(key, datapoint)
-
-    return Encoder(init=init, apply=transformed.apply)
+    return Encoder(init=transformed.init, apply=transformed.apply)

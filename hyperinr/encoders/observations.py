@@ -1,24 +1,33 @@
-"""What every encoder does with values before it looks at them."""
+"""Scales and masks the values of a datapoint, for all encoders that read them."""
 
 import jax.numpy as jnp
 
 from hyperinr.types import Array, Datapoint, DatasetSpec
 
-__all__ = ['observations', 'point_features']
+__all__ = ['marked_values', 'observations', 'point_features']
 
 
 def observations(datapoint: Datapoint, spec: DatasetSpec) -> tuple[Array, Array]:
-    """Values ``[N, C]`` scaled to [-1, 1] and zero where not observed, and whether they are observed ``[N, 1]``.
+    """Return the values ``[N, C]`` scaled to [-1, 1], and whether each point is observed ``[N, 1]``.
 
-    A point of weight 0 may hold anything, not-a-number included.
+    Values of points of weight 0, which are not observed, are zero. They may hold anything, not-a-number included.
     """
     low, high = spec.data_range
     observed = jnp.asarray(datapoint.weight)[:, None] > 0
     return jnp.where(observed, 2 * (jnp.asarray(datapoint.values) - low) / (high - low) - 1, 0), observed
 
 
+def marked_values(datapoint: Datapoint, spec: DatasetSpec) -> Array:
+    """Return ``[N, C + 1]``: `observations`, and 1 where a point is observed."""
+    values, observed = observations(datapoint, spec)
+    return jnp.concatenate([values, observed.astype(values.dtype)], axis=-1)
+
+
 def point_features(datapoint: Datapoint, spec: DatasetSpec, num_frequencies: int) -> Array:
-    """``[N, D (1 + 2 F) + C]``: coordinates, their sines and cosines in F octaves, values; zero where not observed."""
+    """Return coordinates, their sines and cosines in F octaves, and values, ``[N, D (1 + 2 F) + C]``.
+
+    Coordinates and values are zero where a point is not observed.
+    """
     values, observed = observations(datapoint, spec)
     coords = jnp.where(observed, jnp.asarray(datapoint.coords), 0)
     angles = jnp.pi * coords[:, None, :] * 2.0 ** jnp.arange(num_frequencies)[None, :, None]

@@ -3,10 +3,9 @@
 import math
 
 import haiku as hk
-import jax.numpy as jnp
 
 from hyperinr.encoders.attention import self_attention, token_embedding, tokens_of
-from hyperinr.encoders.observations import observations
+from hyperinr.encoders.observations import marked_values
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['patch_transformer']
@@ -61,9 +60,8 @@ def patch_transformer(
         return ordered.reshape(num_patches, -1)
 
     def forward(datapoint: Datapoint) -> Array:
-        values, observed = observations(datapoint, spec)
-        points = jnp.concatenate([values, observed.astype(values.dtype)], axis=-1)
-        tokens = hk.Linear(width, name='patch')(patches(points)) + tokens_of('positions', num_patches, width)
+        tokens = hk.Linear(width, name='patch')(patches(marked_values(datapoint, spec)))
+        tokens = tokens + tokens_of('positions', num_patches, width)
         for block in range(depth):
             tokens = self_attention(tokens, num_heads=num_heads, name=f'block_{block}')
         return token_embedding(tokens, embedding_dims)

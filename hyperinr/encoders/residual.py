@@ -6,7 +6,8 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from hyperinr.encoders.observations import observations
+from hyperinr.encoders.attention import normalize
+from hyperinr.encoders.observations import marked_values
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['residual']
@@ -47,9 +48,7 @@ def residual(
         raise ValueError(f'sizes must be positive: {embedding_dims=}, {stage_channels=}, {blocks_per_stage=}.')
 
     def forward(datapoint: Datapoint) -> Array:
-        values, observed = observations(datapoint, spec)
-        image = jnp.concatenate([values, observed.astype(values.dtype)], axis=-1).reshape(*grid, -1)
-        hidden = _convolution(image, stage_channels[0], 'stem')
+        hidden = _convolution(marked_values(datapoint, spec).reshape(*grid, -1), stage_channels[0], 'stem')
         for stage, channels in enumerate(stage_channels):
             for block in range(blocks_per_stage):
                 hidden = _block(hidden, channels, 2 if block == 0 else 1, f'stage_{stage}_block_{block}')
@@ -60,7 +59,7 @@ def residual(
 
 
 def _activate(hidden: Array, name: str) -> Array:
-    return jax.nn.silu(hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=name)(hidden))
+    return jax.nn.silu(normalize(hidden, name))
 
 
 def _convolution(hidden: Array, channels: int, name: str, *, stride: int = 1, size: int = 3, w_init=None) -> Array:

@@ -4,6 +4,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.encoders.observations import point_features
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['set_encoder']
@@ -33,17 +34,10 @@ def set_encoder(
     """
     if min(embedding_dims, width, depth) < 1 or num_frequencies < 0:
         raise ValueError(f'sizes must be positive: {embedding_dims=}, {width=}, {depth=}, {num_frequencies=}.')
-    low, high = spec.data_range
 
     def forward(datapoint: Datapoint) -> Array:
-        coords = jnp.asarray(datapoint.coords)
-        angles = jnp.pi * coords[:, None, :] * 2.0 ** jnp.arange(num_frequencies)[None, :, None]
-        angles = angles.reshape(coords.shape[0], -1)
-        values = 2 * (jnp.asarray(datapoint.values) - low) / (high - low) - 1
-        points = jnp.concatenate([coords, jnp.sin(angles), jnp.cos(angles), values], axis=-1)
+        points = point_features(datapoint, spec, num_frequencies)
         weight = jnp.asarray(datapoint.weight)
-        # A point that does not count may hold anything, not-a-number included.
-        points = jnp.where(weight[:, None] > 0, points, 0)
         embedded = hk.nets.MLP([width] * (depth + 1), activation=jax.nn.silu, name='point')(points)
         mean = jnp.sum(embedded * weight[:, None], axis=0) / jnp.maximum(jnp.sum(weight), 1e-6)
         return hk.nets.MLP([width] * depth + [embedding_dims], activation=jax.nn.silu, name='set')(mean)

@@ -15,7 +15,7 @@ from hyperinr.errors import InputError
 from hyperinr.fitting.batching import Batching, FitShape, check_batching, choose_batching
 from hyperinr.fitting.kernels.siren import compiles_here, siren_shape
 from hyperinr.fitting.loop import FitResult, FitRules, check_rules
-from hyperinr.fitting.programs import Constant, FitProgram, Knobs, Slots
+from hyperinr.fitting.programs import Constant, FitBatch, FitNumbers, FitProgram
 from hyperinr.fitting.schedule import in_chunks, in_rounds
 from hyperinr.fitting.stopping import Goal, check_target
 from hyperinr.fitting.subsampling import Subsampling
@@ -42,7 +42,7 @@ def fit(
     step_scale: InrWeights | None = None,
     batching: Batching | None = None,
 ) -> FitResult:
-    """Fits ``B`` independent INRs to ``B`` datapoints, on all local devices.
+    """Fit ``B`` independent INRs to ``B`` datapoints, on all local devices.
 
     Compiled once for each shape of a chunk, `inr`, `optimizer` and step count, whatever B is, and reused: pass the same
     objects again, not equal ones. An INR that reached its target, or whose error is no longer finite, takes no further
@@ -58,7 +58,7 @@ def fit(
       target_psnr: dB at which an INR stops, before the step that it would take next; ``None``: all steps.
       data_range: ``(low, high)`` of the values, for the target.
       goal: a target beyond the error, at which an INR stops as well.
-      probes: what it looks at, leaves ``[B, M, ...]``.
+      probes: the points that it is checked on, leaves ``[B, M, ...]``.
       subsampling: `uniform` or `by_error`, drawn by ``seed`` and the datapoint's index; ``None``: every step sees all
         points.
       precision: ``'float32'``, or ``'bfloat16'`` products with float32 weights (docs/decisions.md has its cost).
@@ -84,21 +84,13 @@ def fit(
       (64, 101)
     """
     if (goal is None) != (probes is None):
-        raise InputError('a goal needs the probes that it looks at, and probes need a goal.')
+        raise InputError('a goal needs the probes that it is checked on, and probes need a goal.')
     rules = FitRules(num_steps, tuple(record_steps), subsampling, precision, goal)
-    knobs = Knobs(0.0, check_target(target_psnr, data_range), seed)
-    make = Constant(optimizer)
+    numbers = FitNumbers(0.0, check_target(target_psnr, data_range), seed)
     return fit_by(
-        inr,
-        weights,
-        datapoints,
-        make=make,
-        rules=rules,
-        knobs=knobs,
-        probes=probes,
-        step_scale=step_scale,
-        batching=batching,
-    )
+        inr, weights, datapoints, make=Constant(optimizer), rules=rules, numbers=numbers,
+        probes=probes, step_scale=step_scale, batching=batching,
+    )  # fmt: skip
 
 
 def fit_by(
@@ -108,18 +100,18 @@ def fit_by(
     *,
     make: Callable[[Any], optax.GradientTransformation],
     rules: FitRules,
-    knobs: Knobs,
+    numbers: FitNumbers,
     probes: Datapoint | None = None,
     step_scale: InrWeights | None = None,
     batching: Batching | None = None,
 ) -> FitResult:
-    """`fit` with an optimiser that is made inside, ``make(knobs.rate)``, so that a new rate compiles nothing.
+    """Fit as `fit` does, by the optimiser ``make(numbers.rate)``, so that a new rate compiles nothing.
 
     Args:
       inr, weights, datapoints, probes, step_scale, batching: as for `fit`.
       make: ``rate -> optimiser``.
-      rules: what is compiled.
-      knobs: what is not.
+      rules: options that are compiled into the loop.
+      numbers: options that are not.
 
     Returns:
       A `FitResult`.
@@ -139,7 +131,7 @@ def fit_by(
             raise InputError('step_scale must have the leaves of the weights, [B, ...] each.')
         scales = np.asarray(weights_lib.flatten(step_scale, spec))
     if batching is None:
-        has_target = knobs.threshold >= 0 or rules.goal is not None
+        has_target = numbers.threshold >= 0 or rules.goal is not None
         batching = automatic_batching(inr, weights, datapoints, rules=rules, has_target=has_target)
     else:
         check_batching(batching, len(jax.local_devices()))
@@ -154,15 +146,15 @@ def fit_by(
         devices=tuple(jax.local_devices()[: batching.num_devices]),
     )
 
-    def take(rows: np.ndarray, active: np.ndarray) -> Slots:
-        chosen, datapoint, probe = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints, probes))
+    def take(rows: np.ndarray, active: np.ndarray) -> FitBatch:
+        chosen, datapoint, goal_points = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints, probes))
         flat = np.asarray(weights_lib.flatten(chosen, spec))
-        return Slots(flat, datapoint, np.asarray(datapoint.index, np.int32), active, scales[rows], probe)
+        return FitBatch(flat, datapoint, np.asarray(datapoint.index, np.int32), active, scales[rows], goal_points)
 
     if batching.steps_per_round is None:
-        parts = in_chunks(program, take, num_inrs, batching.group_size, knobs)
+        parts = in_chunks(program, take, num_inrs, batching.group_size, numbers)
     else:
-        parts = in_rounds(program, take, num_inrs, batching.group_size, batching.steps_per_round, knobs)
+        parts = in_rounds(program, take, num_inrs, batching.group_size, batching.steps_per_round, numbers)
     rows, fitted = zip(*parts, strict=True)
     order = np.argsort(np.concatenate(rows))
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *fitted)
@@ -173,7 +165,7 @@ def fit_by(
 def automatic_batching(
     inr: Inr, weights: InrWeights, datapoints: Datapoint, *, rules: FitRules, has_target: bool = False
 ) -> Batching:
-    """`choose_batching` for this machine and this fit; its ``reason`` says why.
+    """Return the `choose_batching` of this machine and this fit; its ``reason`` says why.
 
     Args:
       inr, weights, datapoints: as for `fit`; only shapes are read.

@@ -116,7 +116,7 @@ def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int
 def check_rules(rules: FitRules) -> FitRules:
     """The rules with their steps as a tuple; `InputError` where they cannot be."""
     if rules.goal is not None and rules.goal.every < 1:
-        raise InputError(f'a goal is looked at every so many steps, at least 1, not {rules.goal.every}.')
+        raise InputError(f'a goal is checked every so many steps, at least 1, not {rules.goal.every}.')
     if rules.precision not in PRECISIONS:
         raise InputError(f'unknown precision {rules.precision!r}; choose one of {", ".join(PRECISIONS)}.')
     return rules._replace(record_steps=check_record_steps(rules.record_steps, rules.num_steps))
@@ -142,7 +142,7 @@ def fit_loop(
     goal = rules.goal
     # Every step writes to the row of the next recorded step, so that the last write to a row is the right one; steps
     # beyond the last recorded one write to the spare row.
-    slots = np.searchsorted(record, np.arange(num_steps + 1)).astype(np.int32)
+    positions = np.searchsorted(record, np.arange(num_steps + 1)).astype(np.int32)
 
     def begin(flat: Array, points: Points, active: Array, step_scale: Array) -> FitState:
         return FitState(
@@ -159,8 +159,8 @@ def fit_loop(
     def record_one(state: FitState) -> FitState:
         if not len(record):
             return state
-        slot = jnp.asarray(slots)[state.num_steps]
-        return state._replace(recorded=jax.lax.dynamic_update_index_in_dim(state.recorded, state.flat, slot, 0))
+        position = jnp.asarray(positions)[state.num_steps]
+        return state._replace(recorded=jax.lax.dynamic_update_index_in_dim(state.recorded, state.flat, position, 0))
 
     def descend(state: FitState, seen: Points, loss: Array, gradient: Array, status: Array, mse: Array) -> FitState:
         state = record_one(state)
@@ -196,8 +196,8 @@ def fit_loop(
 
     def goal_reached(flat: Array, points: Points) -> Array:
         assert goal is not None
-        assert points.probe is not None
-        return goal.reached(evaluate(flat, points.probe.coords), points.probe)
+        assert points.goal_points is not None
+        return goal.reached(evaluate(flat, points.goal_points.coords), points.goal_points)
 
     def advance(state: FitState, points: Points, key: Key, threshold: Array, limit: Array) -> FitState:
         last = jnp.minimum(limit, num_steps)
@@ -220,13 +220,13 @@ def fit_loop(
         if goal is None:
             return jax.lax.while_loop(running, period, state)
 
-        def between_looks(state: FitState) -> FitState:
+        def between_checks(state: FitState) -> FitState:
             there = (state.status == Status.RUNNING) & goal_reached(state.flat, points)
             state = state._replace(status=jnp.where(there, jnp.int32(Status.OK), state.status))
             until = (state.num_steps // goal.every + 1) * goal.every
             return jax.lax.while_loop(lambda state: running(state) & (state.num_steps < until), period, state)
 
-        return jax.lax.while_loop(running, between_looks, state)
+        return jax.lax.while_loop(running, between_checks, state)
 
     def finish(state: FitState, points: Points, threshold: Array) -> tuple[Array, Array, Array, Array, Array]:
         (last, _), _ = error(state.flat, points)

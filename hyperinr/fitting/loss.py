@@ -21,19 +21,19 @@ PRECISIONS = ('float32', 'bfloat16')
 
 
 class Points(NamedTuple):
-    """What a step looks at.
+    """The points of a step.
 
     Attributes:
       coords: ``[N, D]``.
       values: ``[C, N]``.
       scale: ``[N]``: the loss is ``sum_n scale_n sum_c (predicted - values)^2``.
-      probe: what a `Goal` looks at; no part of the loss.
+      goal_points: points that a `Goal` is checked on; no part of the loss.
     """
 
     coords: Array
     values: Array
     scale: Array
-    probe: Datapoint | None = None
+    goal_points: Datapoint | None = None
 
 
 ValueAndGradient = Callable[[Array, Points], tuple[tuple[Array, Array], Array]]
@@ -45,10 +45,10 @@ def normalised(weight: Array, channels: int) -> Array:
     return weight / (channels * jnp.maximum(jnp.sum(weight), jnp.finfo(jnp.float32).tiny))
 
 
-def points_of(datapoint: Datapoint, probe: Datapoint | None = None) -> Points:
-    """All points of a datapoint, and those of its probe."""
+def points_of(datapoint: Datapoint, goal_points: Datapoint | None = None) -> Points:
+    """Return all points of a datapoint, and those of its goal."""
     values = jnp.asarray(datapoint.values)
-    return Points(datapoint.coords, values.T, normalised(jnp.asarray(datapoint.weight), values.shape[-1]), probe)
+    return Points(datapoint.coords, values.T, normalised(jnp.asarray(datapoint.weight), values.shape[-1]), goal_points)
 
 
 def value_and_gradient(

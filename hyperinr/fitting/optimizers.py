@@ -290,28 +290,18 @@ def conjugate_gradient(
 
 
 OPTIMIZERS: Mapping[str, Callable[..., FlatOptimizer]] = {
-    'adam': adam,
-    'adamw': adamw,
-    'amsgrad': amsgrad,
-    'sgd': sgd,
-    'muon': muon,
-    'lbfgs': lbfgs,
-    'diagonal_curvature': diagonal_curvature,
-    'conjugate_gradient': conjugate_gradient,
+    factory.__name__: factory
+    for factory in (adam, adamw, amsgrad, sgd, muon, lbfgs, diagonal_curvature, conjugate_gradient)
 }
 """Name -> factory."""
 
 RATES: Mapping[str, tuple[float, ...]] = {
-    'adam': (5e-4, 1e-3, 2e-3, 4e-3),
-    'adamw': (5e-4, 1e-3, 2e-3, 4e-3),
-    'amsgrad': (5e-4, 1e-3, 2e-3, 4e-3),
-    'sgd': (1e-3, 3e-3, 1e-2),
-    'muon': (1e-3, 3e-3, 1e-2),
-    'lbfgs': (0.1, 0.3, 1.0),
-    'diagonal_curvature': (0.1, 0.3, 1.0),
+    **dict.fromkeys(('adam', 'adamw', 'amsgrad'), (5e-4, 1e-3, 2e-3, 4e-3)),
+    **dict.fromkeys(('sgd', 'muon'), (1e-3, 3e-3, 1e-2)),
+    **dict.fromkeys(('lbfgs', 'diagonal_curvature'), (0.1, 0.3, 1.0)),
     'conjugate_gradient': (0.7, 1.0),
 }
-"""Where a search begins."""
+"""Name -> learning rates that a search begins with."""
 
 
 def make(name: str, rate: float | Array, spec: WeightSpec) -> optax.GradientTransformation:

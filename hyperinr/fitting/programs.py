@@ -21,7 +21,7 @@ from hyperinr.sharding import map_on_devices, shard
 from hyperinr.types import Array, Datapoint, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['Constant', 'FitProgram', 'Fitted', 'Knobs', 'Slots', 'map_datapoints', 'run_round', 'run_whole']
+__all__ = ['Constant', 'FitBatch', 'FitNumbers', 'FitProgram', 'Fitted', 'map_datapoints', 'run_round', 'run_whole']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class FitProgram(NamedTuple):
     devices: tuple[jax.Device, ...]
 
 
-class Knobs(NamedTuple):
+class FitNumbers(NamedTuple):
     """Numbers that may change without compiling again.
 
     Attributes:
@@ -76,16 +76,16 @@ class Knobs(NamedTuple):
         return full(self.rate, np.float32), full(self.threshold, np.float32), full(self.seed, np.int32)
 
 
-class Slots(NamedTuple):
+class FitBatch(NamedTuple):
     """The INRs of one call; leaves ``[G b, ...]``, the first ``b`` for the first device.
 
     Attributes:
       flat: ``[P]``, where to start.
       datapoint: what to fit.
       stream: ``[]`` int32, the index of the datapoint: its randomness comes from it, and so depends on no other.
-      active: ``[]`` bool; a slot that is not is padding and takes no step.
+      active: ``[]`` bool; a row that is not active is padding and takes no step.
       step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
-      probe: what a goal looks at; ``None`` without one.
+      goal_points: points that a goal is checked on; ``None`` without one.
     """
 
     flat: np.ndarray
@@ -93,11 +93,11 @@ class Slots(NamedTuple):
     stream: np.ndarray
     active: np.ndarray
     step_scale: np.ndarray
-    probe: Datapoint | None = None
+    goal_points: Datapoint | None = None
 
 
 class Fitted(NamedTuple):
-    """What became of them; leaves ``[G, b, ...]``.
+    """The results of one call; leaves ``[G, b, ...]``.
 
     Attributes:
       flat: ``[P]``.
@@ -115,7 +115,7 @@ class Fitted(NamedTuple):
 
 
 def map_datapoints(function: Callable[..., Any], *batches: Any) -> Any:
-    """Applies a function of one datapoint to each of a batch: ``jax.vmap`` on an accelerator, ``jax.lax.map`` on a CPU.
+    """Apply a function of one datapoint to each of a batch: ``jax.vmap`` on an accelerator, ``jax.lax.map`` on a CPU.
 
     A CPU is bound by its caches: 64 SIRENs with weights of their own ran 3.6 times as fast one after the other as
     batched (61 against 17 GFLOP/s, of which a part is the sine's; two cores).
@@ -154,8 +154,8 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
         loop, key, limit = _loop(program, rate), jax.random.key(seed), jnp.int32(program.rules.num_steps)
 
         def one(flat: Array, rest: _Rest) -> Fitted:
-            datapoint, stream, active, step_scale, probe = rest
-            points = points_of(datapoint, probe)
+            datapoint, stream, active, step_scale, goal_points = rest
+            points = points_of(datapoint, goal_points)
             state = loop.begin(flat, points, active, step_scale)
             state = loop.advance(state, points, jax.random.fold_in(key, stream), threshold, limit)
             return Fitted(*loop.finish(state, points, threshold))
@@ -165,50 +165,50 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
     return map_on_devices(on_device, program.devices, donate=(0,))
 
 
-def run_whole(program: FitProgram, slots: Slots, knobs: Knobs) -> Fitted:
-    """All steps of the INRs in ``slots``, in one call that returns before they are done."""
-    placed = shard(slots, program.devices)
-    return _whole(program)(placed.flat, placed[1:], *knobs.on(len(program.devices)))
+def run_whole(program: FitProgram, batch: FitBatch, numbers: FitNumbers) -> Fitted:
+    """Take all steps of the INRs in ``batch``, in one call that returns before they are done."""
+    placed = shard(batch, program.devices)
+    return _whole(program)(placed.flat, placed[1:], *numbers.on(len(program.devices)))
 
 
 @functools.lru_cache(maxsize=64)
 def _round(program: FitProgram, steps: int) -> Callable[..., tuple[FitState, Fitted]]:
     def on_device(
-        state: FitState | None, slots: Slots, fresh: Array, rate: Array, threshold: Array, seed: Array
+        state: FitState | None, batch: FitBatch, fresh: Array, rate: Array, threshold: Array, seed: Array
     ) -> tuple[FitState, Fitted]:
         loop, key = _loop(program, rate), jax.random.key(seed)
 
-        def one(state: FitState | None, slots: Slots, fresh: Array) -> tuple[FitState, Fitted]:
-            points = points_of(slots.datapoint, slots.probe)
-            begun = loop.begin(slots.flat, points, slots.active, slots.step_scale)
+        def one(state: FitState | None, batch: FitBatch, fresh: Array) -> tuple[FitState, Fitted]:
+            points = points_of(batch.datapoint, batch.goal_points)
+            begun = loop.begin(batch.flat, points, batch.active, batch.step_scale)
             if state is None:
                 state = begun
             else:
                 state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), begun, state)
             limit = state.num_steps + steps
-            state = loop.advance(state, points, jax.random.fold_in(key, slots.stream), threshold, limit)
+            state = loop.advance(state, points, jax.random.fold_in(key, batch.stream), threshold, limit)
             return state, Fitted(*loop.finish(state, points, threshold))
 
-        return _map(program.kind, one, state, slots, fresh)
+        return _map(program.kind, one, state, batch, fresh)
 
     return map_on_devices(on_device, program.devices, donate=(0,))
 
 
 def run_round(
-    program: FitProgram, steps: int, state: FitState | None, slots: Slots, fresh: np.ndarray, knobs: Knobs
+    program: FitProgram, steps: int, state: FitState | None, batch: FitBatch, fresh: np.ndarray, numbers: FitNumbers
 ) -> tuple[FitState, Fitted]:
-    """At most ``steps`` further steps of the INRs in ``slots``.
+    """Take at most ``steps`` further steps of the INRs in ``batch``.
 
     Args:
       program: what to run.
       steps: of the round, rounded up to the next full pass.
-      state: that the last round returned, leaves ``[G, b, ...]``; gone afterwards. ``None``: all slots are fresh.
-      slots: what each slot works on.
-      fresh: ``[G b]`` bool, whether a slot begins anew.
-      knobs: see `Knobs`.
+      state: that the last round returned, leaves ``[G, b, ...]``; gone afterwards. ``None``: all rows are fresh.
+      batch: the INR of each row.
+      fresh: ``[G b]`` bool, whether the INR of a row begins here.
+      numbers: see `FitNumbers`.
 
     Returns:
       The state, and what the INRs would be if they ended here.
     """
-    placed = shard((slots, fresh), program.devices)
-    return _round(program, steps)(state, *placed, *knobs.on(len(program.devices)))
+    placed = shard((batch, fresh), program.devices)
+    return _round(program, steps)(state, *placed, *numbers.on(len(program.devices)))

@@ -1,6 +1,6 @@
-"""From a batch of any size to calls of one shape: chunks with a padded tail, or slots that finished INRs hand on.
+"""Cuts a batch of any size into calls of one shape: chunks with a padded tail, or rows that are refilled.
 
-Letters: ``B`` INRs, ``G`` devices, ``b`` slots of a device.
+Letters: ``B`` INRs, ``G`` devices, ``b`` rows of a call on each device.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,21 +9,21 @@ from typing import Any
 import jax
 import numpy as np
 
-from hyperinr.fitting.programs import FitProgram, Fitted, Knobs, Slots, run_round, run_whole
+from hyperinr.fitting.programs import FitBatch, FitNumbers, FitProgram, Fitted, run_round, run_whole
 from hyperinr.fitting.stopping import Status
 from hyperinr.sharding import shard
 from hyperinr.types import Array
 
 __all__ = ['in_chunks', 'in_rounds']
 
-Take = Callable[[np.ndarray, np.ndarray], Slots]
-"""``(rows [n], active [n]) -> Slots`` of these rows of the batch."""
+Take = Callable[[np.ndarray, np.ndarray], FitBatch]
+"""``(rows [n], active [n]) -> FitBatch`` of these rows of the batch."""
 
 
 def in_chunks(
-    program: FitProgram, take: Take, num_inrs: int, group_size: int, knobs: Knobs
+    program: FitProgram, take: Take, num_inrs: int, group_size: int, numbers: FitNumbers
 ) -> Iterator[tuple[np.ndarray, Fitted]]:
-    """All steps of one chunk after the other; the next is under way while the last is fetched.
+    """Take all steps of one chunk after the other; the next runs while the results of the last are fetched.
 
     Chunks are equally long within one, and dealt out to the devices in turn, so that none has more than one INR above
     another. The tail is padded with rows that take no step.
@@ -32,15 +32,15 @@ def in_chunks(
       Rows ``[n]`` of the batch and what became of them, leaves ``[n, ...]``.
     """
     devices = len(program.devices)
-    slots = devices * group_size
-    num_chunks = -(-num_inrs // slots)
+    size = devices * group_size
+    num_chunks = -(-num_inrs // size)
     edges = np.linspace(0, num_inrs, num_chunks + 1).round().astype(int)
-    dealt = np.arange(slots).reshape(group_size, devices).T.reshape(-1)
+    dealt = np.arange(size).reshape(group_size, devices).T.reshape(-1)
     pending = None
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         active = start + dealt < stop
         rows = np.minimum(start + dealt, stop - 1)
-        running = run_whole(program, take(rows, active), knobs)
+        running = run_whole(program, take(rows, active), numbers)
         if pending is not None:
             yield _arrived(*pending)
         pending = rows, active, running
@@ -62,11 +62,11 @@ def _joined(leaf: Array) -> np.ndarray:
 
 
 def in_rounds(
-    program: FitProgram, take: Take, num_inrs: int, group_size: int, steps_per_round: int, knobs: Knobs
+    program: FitProgram, take: Take, num_inrs: int, group_size: int, steps_per_round: int, numbers: FitNumbers
 ) -> Iterator[tuple[np.ndarray, Fitted]]:
-    """Some steps of all slots at a time; a finished INR hands its slot on to a waiting one.
+    """Take some steps of all rows at a time; a waiting INR takes the row of a finished one.
 
-    When none waits any more and half of the slots are idle, the others move together into half as many slots.
+    When none waits any more and half of the rows are idle, the running ones move together into half as many rows.
 
     Yields:
       As `in_chunks`, in the order in which they finish.
@@ -77,7 +77,7 @@ def in_rounds(
     rows = np.minimum(rows, num_inrs - 1)
     waiting, state = min(size, num_inrs), None
     while busy.any():
-        state, fitted = run_round(program, steps_per_round, state, take(rows, busy), fresh, knobs)
+        state, fitted = run_round(program, steps_per_round, state, take(rows, busy), fresh, numbers)
         running = _joined(state.status) == Status.RUNNING
         done = busy & ~(running & (_joined(state.num_steps) < program.rules.num_steps))
         fresh = np.zeros(len(rows), bool)

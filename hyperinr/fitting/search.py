@@ -11,7 +11,7 @@ from hyperinr import metrics
 from hyperinr.errors import InputError
 from hyperinr.fitting.engine import fit_by
 from hyperinr.fitting.loop import FitResult, FitRules
-from hyperinr.fitting.programs import Knobs
+from hyperinr.fitting.programs import FitNumbers
 from hyperinr.fitting.stopping import NEVER
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
@@ -103,8 +103,8 @@ def fit_at_rate(
       A `FitResult`.
     """
     rules = FitRules(num_steps, tuple(record_steps))
-    knobs = Knobs(rate, NEVER, 0)
-    return fit_by(inr, weights, datapoints, make=make, rules=rules, knobs=knobs, step_scale=step_scale)
+    numbers = FitNumbers(rate, NEVER, 0)
+    return fit_by(inr, weights, datapoints, make=make, rules=rules, numbers=numbers, step_scale=step_scale)
 
 
 def best_rate(

@@ -30,14 +30,13 @@ class Status(enum.IntEnum):
 
 
 class Goal(NamedTuple):
-    """A target that the error does not tell, looked at now and then on points of its own.
+    """A target beyond the error, checked now and then on points of its own.
 
     Compiled into the fit: pass the same function again, not an equal one.
 
     Attributes:
-      reached: ``(predicted [M, C], probe) -> []`` bool; ``predicted`` are the values at the coordinates of one INR's
-        ``probe``, M points.
-      every: most steps between two looks, >= 1; there is one before the first step and one after the last.
+      reached: ``(predicted [M, C], points) -> []`` bool, from one INR's values at the M points that it is checked on.
+      every: most steps between two checks, >= 1; there is one before the first step and one after the last.
     """
 
     reached: Callable[[Array, Datapoint], Array]

@@ -1,4 +1,4 @@
-"""Steps that look at some of the points, with a full pass now and then.
+"""Steps that see some of the points, with a full pass now and then.
 
 Every full pass makes a table of probabilities; the steps until the next one draw from it. A draw is systematic: one
 random number for each of ``n`` equal parts of the cumulative distribution, which spreads the points more evenly than
@@ -22,7 +22,7 @@ class Subsampling(NamedTuple):
 
     Attributes:
       num_points: n.
-      full_pass_every: steps from one full pass to the next, >= 2. Targets are looked at, and errors reported, there.
+      full_pass_every: steps from one full pass to the next, >= 2. Targets are checked, and errors reported, there.
       probabilities: ``(errors [N], points) -> [N]``, unnormalised, >= 0.
       importance: ``(scale [n]) -> [n]``, what the drawn points weigh in the loss of a step, before normalisation.
     """

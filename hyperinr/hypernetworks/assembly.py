@@ -107,8 +107,8 @@ def assemble(
     rates: Rates,
     init_own: Callable[[Key, InrWeights, Target, Array], Params],
     emit: Callable[[Params, Target, Array], Code],
-    decode: Callable[[Params, Code], InrWeights],
-    base: Callable[[Params], InrWeights],
+    decode: Callable[[Params, Code], InrWeights] = lambda params, code: code,
+    base: Callable[[Params], InrWeights] = lambda params: params['base'],
     rate_units: Callable[[Target], Code] | None = None,
 ) -> Hypernetwork:
     """A `Hypernetwork` with parameters ``{'encoder', 'rates', ...}`` from what a family adds of its own.
@@ -120,10 +120,19 @@ def assemble(
       init_own: ``(key, fresh weights, target, embedding) -> `` the family's own entries of the parameters; consumes the
         key.
       emit: ``(params, target, embedding) -> code``.
-      decode: ``(params, code) -> InrWeights``.
-      base: ``(params) -> InrWeights``.
+      decode: ``(params, code) -> InrWeights``; by default the code is the weights.
+      base: ``(params) -> InrWeights``; by default the entry ``base`` of the parameters.
       rate_units: ``(target) -> `` numbers in the tree of the code, what a rate of 1 is for each leaf; ``None``: 1.
+
+    Raises:
+      ValueError: ``rates`` that are no `Rates`.
     """
+
+    if not isinstance(rates, Rates):
+        raise ValueError(
+            'rates must be what hypernetworks.learned_rates(), predicted_rates() or only_leaves() returns, '
+            f'not {rates!r}.'
+        )
 
     def init(key: Key, datapoint: Datapoint) -> Params:
         base_key, encoder_key, own_key, rates_key = jax.random.split(key, 4)

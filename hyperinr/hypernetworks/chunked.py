@@ -81,11 +81,4 @@ def chunked(
         add = lambda leaf, scale, delta: leaf + scale * delta
         return jax.tree.map(add, params['base'], target.scales, weights_lib.unflatten(flat, spec))
 
-    def decode(params: Params, code: Code) -> InrWeights:
-        del params
-        return code
-
-    return assemble(
-        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
-        base=lambda params: params['base'],
-    )  # fmt: skip
+    return assemble(inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit)

@@ -109,6 +109,5 @@ def low_rank(
         }
 
     return assemble(
-        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
-        base=lambda params: params['base'], rate_units=rate_units,
-    )  # fmt: skip
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode, rate_units=rate_units
+    )

@@ -52,15 +52,10 @@ def learned_rates(
     """
     _check(shared_by, num_steps, initial, gain)
 
-    def init(key: Key, code: Code, embedding: Array) -> Params:
-        del key, embedding
-        return _zeros(code, shared_by, num_steps)
-
-    def apply(params: Params, code: Code, embedding: Array) -> Code:
-        del embedding
-        return _positive(params, code, shared_by, initial, gain)
-
-    return Rates(init=init, apply=apply)
+    return Rates(
+        init=lambda key, code, embedding: _zeros(code, shared_by, num_steps),
+        apply=lambda params, code, embedding: _positive(params, code, shared_by, initial, gain),
+    )
 
 
 def predicted_rates(

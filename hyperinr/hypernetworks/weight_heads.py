@@ -1,17 +1,15 @@
 """A hypernetwork with one head per weight tensor around a learned base INR."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
 
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
-from hyperinr.hypernetworks.rates import Rates, SharedBy, learned_rates
+from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
 
 __all__ = ['weight_heads']
-
-_SHARED_BY: Mapping[str, SharedBy] = {'scalar': 'code', 'layer': 'leaf', 'parameter': 'nothing'}
 
 
 def weight_heads(
@@ -22,10 +20,7 @@ def weight_heads(
     trunk: Sequence[int] = (256,),
     initial_delta: float = 0.1,
     head_gain: float | Sequence[float] = 1.0,
-    rates: Literal['scalar', 'layer', 'parameter'] | Rates = 'parameter',
-    num_rate_steps: int = 1,
-    initial_rate: float = 0.1,
-    rate_gain: float = 200.0,
+    rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
     """Embedding -> trunk -> a linear head per tensor -> ``delta`` -> ``W``. The code *is* the weights.
 
@@ -38,10 +33,6 @@ def weight_heads(
     weights by a hypernetwork without one. A fresh head emits deltas of standard deviation ``initial_delta``: at step 0
     every datapoint gets a valid INR with its family's activation statistics.
 
-    Step sizes are learned along, one per step and ``rates`` group: ``initial_rate * exp(rate_gain * parameter)``, so
-    that they stay positive (Li, Zhou, Chen and Li, "Meta-SGD" (2017), for one rate per parameter; Antoniou, Edwards and
-    Storkey, "How to train your MAML" (2019), for one per layer and step).
-
     With an encoder of no dimensions (`encoders.constant`) there are no heads: the base and the rates are all there is.
 
     Args:
@@ -53,11 +44,7 @@ def weight_heads(
       head_gain: factor of the heads' output, > 0, or one factor for each layer of the INR: how much faster than other
         parameters they move under the outer optimiser. Without adaptation steps, heads of the first layer that move
         as fast as the others keep shifting the features that those of later layers build on.
-      rates: what a step size is shared by: all weights, a layer's tensor, or nothing; or where else the step sizes come
-        from, such as `predicted_rates`, which then has the options below of its own.
-      num_rate_steps: steps with rates of their own, >= 1; 1 shares them between all steps.
-      initial_rate: > 0, in units of weight per gradient of the loss.
-      rate_gain: how much faster than other parameters the logarithms of the rates move under the outer optimiser.
+      rates: step sizes of the weights.
 
     Returns:
       A `Hypernetwork` with parameters ``{'base', 'encoder', 'heads', 'rates'}``.
@@ -67,31 +54,22 @@ def weight_heads(
     """
     if combine not in ('additive', 'multiplicative'):
         raise ValueError(f"combine must be 'additive' or 'multiplicative', not {combine!r}.")
-    if not isinstance(rates, Rates) and rates not in ('scalar', 'layer', 'parameter'):
-        raise ValueError(f"rates must be 'scalar', 'layer' or 'parameter', not {rates!r}.")
-    if num_rate_steps < 1 or initial_rate <= 0 or initial_delta <= 0:
-        raise ValueError(f'must be positive: {num_rate_steps=}, {initial_rate=}, {initial_delta=}.')
+    if initial_delta <= 0:
+        raise ValueError(f'initial_delta must be positive, not {initial_delta}.')
     if min(head_gain if isinstance(head_gain, Sequence) else (head_gain,), default=0) <= 0:
         raise ValueError(f'head_gain must be > 0, not {head_gain}.')
 
     def outputs(target: Target) -> Any:
-        gains = _gain_of_layers(target.shapes)
-
-        def head(layer: str, shape: tuple[int, ...], scale: float) -> Head:
-            unit = scale if combine == 'additive' else 1.0
-            return Head(shape, gains[layer] * unit, initial_delta / gains[layer])
-
-        return {
-            layer: {name: head(layer, tensor.shape, target.scales[layer][name]) for name, tensor in tensors.items()}
-            for layer, tensors in target.shapes.items()
-        }
-
-    def _gain_of_layers(shapes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, float]:
-        layers = natural_layers(shapes)
+        layers = natural_layers(target.shapes)
         gains = tuple(head_gain) if isinstance(head_gain, Sequence) else (head_gain,) * len(layers)
         if len(gains) != len(layers):
             raise ValueError(f'head_gain must be one number or one for each of {", ".join(layers)}, not {head_gain}.')
-        return dict(zip(layers, gains, strict=True))
+
+        def head(tensor: Any, scale: float, gain: float) -> Head:
+            return Head(tensor.shape, gain * (scale if combine == 'additive' else 1.0), initial_delta / gain)
+
+        spread = {layer: dict.fromkeys(target.shapes[layer], gain) for layer, gain in zip(layers, gains, strict=True)}
+        return jax.tree.map(head, target.shapes, target.scales, spread)
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         heads = linear_heads(outputs(target), trunk).init(key, embedding) if embedding.size else {}
@@ -106,14 +84,4 @@ def weight_heads(
             return jax.tree.map(lambda leaf, delta: leaf + delta, base, deltas)
         return jax.tree.map(lambda leaf, delta: leaf * (1 + delta), base, deltas)
 
-    def decode(params: Params, code: Code) -> InrWeights:
-        del params
-        return code
-
-    if not isinstance(rates, Rates):
-        shared_by = _SHARED_BY[rates]
-        rates = learned_rates(shared_by=shared_by, num_steps=num_rate_steps, initial=initial_rate, gain=rate_gain)
-    return assemble(
-        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
-        base=lambda params: params['base'],
-    )  # fmt: skip
+    return assemble(inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit)

@@ -114,11 +114,4 @@ def weight_tokens(
             code[layer][name] = (stretched * (length(columns_of) / length(stretched))).reshape(code[layer][name].shape)
         return code
 
-    def decode(params: Params, code: Code) -> InrWeights:
-        del params
-        return code
-
-    return assemble(
-        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
-        base=lambda params: params['base'],
-    )  # fmt: skip
+    return assemble(inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit)

@@ -1,53 +1,36 @@
 """How a code moves: K steps of gradient descent with learned step sizes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from hyperinr import metrics
+from hyperinr.meta_learning.points import PointChoice, all_points
 from hyperinr.types import Array, Code, Datapoint, Inr, InrWeights, Start
 
-__all__ = ['adapt', 'adapt_all', 'follow', 'part_of_points', 'rates_at', 'reconstruction_error']
+__all__ = ['InnerStep', 'adapt', 'follow', 'gradient_descent', 'rates_at', 'reconstruction_error']
 
 Decode = Callable[[Code], InrWeights]
-Select = Callable[[Code, Datapoint], Datapoint]
-"""``(code, points) -> points`` that the step from ``code`` looks at."""
+InnerStep = Callable[[Code, Code, Code], Code]
+"""``(code, rates, gradient of the error) -> code`` after one step; ``rates`` are those of the step, and broadcast."""
+
+
+def gradient_descent() -> InnerStep:
+    """Return the step ``code - rate * gradient``."""
+    return lambda code, rates, gradient: jax.tree.map(lambda c, r, g: c - r * g, code, rates, gradient)
 
 
 def reconstruction_error(inr: Inr, weights: InrWeights, datapoint: Datapoint) -> Array:
-    """Weighted mean squared error of one INR on one datapoint, ``[]``."""
+    """Return the weighted mean squared error of one INR on one datapoint, ``[]``."""
     predicted = inr.apply(weights, jnp.asarray(datapoint.coords))
     return metrics.mean_squared_error(predicted, datapoint.values, datapoint.weight)
 
 
-def part_of_points(points: Datapoint, step: Array | int, parts: int) -> Datapoint:
-    """What step 0, 1, ... sees: every ``parts``-th of N points, from the ``step``-th on, in turns.
-
-    Neighbours say nearly the same, so that a step on evenly spread points goes nearly where one on all points goes; and
-    steps on parts that have no point in common see everything between them, as those of an incremental gradient method
-    do (Bertsekas, "Incremental gradient, subgradient, and proximal methods for convex optimization" (2011), section 1).
-    On a grid whose width is a multiple of ``parts`` a part is a set of columns.
-
-    Args:
-      points: leaves ``[N, ...]``.
-      step: >= 0.
-      parts: in [1, N]; 1 is the points themselves.
-
-    Returns:
-      ``N // parts`` of the points; the last ``N % parts`` are in no part.
-
-    Raises:
-      ValueError: more parts than points.
-    """
-    if parts == 1:
-        return points
-    each = points.coords.shape[0] // parts
-    if not each:
-        raise ValueError(f'step_parts must be at most the number of points, {points.coords.shape[0]}, not {parts}.')
-    divided = lambda leaf: jnp.reshape(leaf[: each * parts], (each, parts, *leaf.shape[1:]))
-    take = lambda leaf: divided(jnp.asarray(leaf))[:, step % parts]
-    return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))
+def rates_at(rates: Code, step: Array | int) -> Code:
+    """Return the step sizes of step 0, 1, ...; a step beyond the last ones uses the last ones."""
+    return jax.tree.map(lambda leaf: leaf[jnp.minimum(step, leaf.shape[0] - 1)], rates)
 
 
 def adapt(
@@ -57,82 +40,47 @@ def adapt(
     context: Datapoint,
     *,
     num_steps: int,
-    first_order: bool = False,
+    inner_step: InnerStep = gradient_descent(),  # noqa: B008
+    choice: PointChoice = all_points(),  # noqa: B008
+    drawn: Any = (),
     second_order_steps: int | None = None,
     rematerialize: bool = False,
-    select: Select | None = None,
-    parts: int = 1,
-) -> Code:
-    """The code after ``num_steps`` steps ``code <- code - rate * d error(decode(code)) / d code``.
+) -> list[Code]:
+    """Return the codes after 0, 1, ... ``num_steps`` steps down the gradient of the error of ``decode(code)``.
 
     Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks" (2017), section 2.2,
-    with the step sizes of ``start.rates``; a step beyond the last rate uses the last rate.
+    with the step sizes of ``start.rates``.
 
     Args:
       inr: evaluator.
       decode: code -> weights.
       start: code and rates.
-      context: what is observed, N points; or, with leaves ``[num_steps, ...]``, other points in every step.
+      context: what is observed, N points.
       num_steps: K >= 0.
-      first_order: treat the gradients as constants in the outer derivative (FOMAML, section 5.2 of the same paper).
-      second_order_steps: only the last so many steps have second derivatives; those before them are first order
-        (truncation: Shaban, Cheng, Hatch and Boots, "Truncated back-propagation for bilevel optimization" (2019), with
-        the identity in place of nothing, so that the start is reached). ``None``: all.
+      inner_step: moves the code along a gradient.
+      choice: of the points that each step sees.
+      drawn: what ``choice.draw`` returned, leaves ``[K, ...]``.
+      second_order_steps: the last so many steps have second derivatives; ``None``: all. In the steps before, gradients
+        are constants in the outer derivative, so that a step passes on the derivative by its code unchanged. 0 is
+        first-order MAML (FOMAML, section 5.2 of the same paper). Shaban, Cheng, Hatch and Boots, "Truncated
+        back-propagation for bilevel optimization" (2019), stop the derivative there; here it reaches the start.
       rematerialize: recompute each step in the outer derivative, for memory of one step instead of K.
-      select: what each step looks at; ``None``: all of its points.
-      parts: of `part_of_points`; points given for each step are not divided.
-
-    Returns:
-      The adapted code.
     """
-    return adapt_all(
-        inr,
-        decode,
-        start,
-        context,
-        num_steps=num_steps,
-        first_order=first_order,
-        second_order_steps=second_order_steps,
-        rematerialize=rematerialize,
-        select=select,
-        parts=parts,
-    )[-1]
 
-
-def adapt_all(
-    inr: Inr,
-    decode: Decode,
-    start: Start,
-    context: Datapoint,
-    *,
-    num_steps: int,
-    first_order: bool = False,
-    second_order_steps: int | None = None,
-    rematerialize: bool = False,
-    select: Select | None = None,
-    parts: int = 1,
-) -> list[Code]:
-    """As `adapt`, but every code on the way: a list of ``num_steps + 1``, the start first."""
-    per_step = jnp.ndim(context.coords) == 3
-    exact = 0 if first_order else num_steps if second_order_steps is None else min(second_order_steps, num_steps)
-
-    error = reconstruction_error if parts == 1 else _error_of_part
-
-    def stepper(*, first_order: bool) -> Callable[[Code, Array | int], Code]:
+    def stepper(*, constant_gradient: bool) -> Callable[[Code, Array | int], Code]:
         def step(code: Code, index: Array | int) -> Code:
-            given = lambda leaf: leaf[index]
-            points = jax.tree.map(given, context) if per_step else part_of_points(context, index, parts)
-            points = points if select is None else select(code, points)
-            gradient = jax.grad(lambda c: error(inr, decode(c), points))(code)
-            if first_order:
+            seen = _seen(inr, decode, choice, code, context, index, drawn)
+            _, gradient = _error_and_gradient(inr, decode, code, context, seen)
+            if constant_gradient:
                 gradient = jax.lax.stop_gradient(gradient)
-            return _descended(code, rates_at(start.rates, index), gradient)
+            return inner_step(code, rates_at(start.rates, index), gradient)
 
         return step
 
+    exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)
     codes = [start.code]
-    for approximate, indices in ((True, range(num_steps - exact)), (False, range(num_steps - exact, num_steps))):
-        step = stepper(first_order=approximate)
+    for constant, indices in ((True, range(num_steps - exact)), (False, range(num_steps - exact, num_steps))):
+        step = stepper(constant_gradient=constant)
         if rematerialize:
             codes += _recomputed(step, codes[-1], indices)
         else:
@@ -142,9 +90,18 @@ def adapt_all(
 
 
 def follow(
-    inr: Inr, decode: Decode, start: Start, datapoint: Datapoint, *, num_steps: int, parts: int = 1
+    inr: Inr,
+    decode: Decode,
+    start: Start,
+    datapoint: Datapoint,
+    *,
+    num_steps: int,
+    inner_step: InnerStep = gradient_descent(),  # noqa: B008
+    choice: PointChoice = all_points(),  # noqa: B008
 ) -> tuple[InrWeights, Array]:
-    """The way of `adapt` on which weights and errors are looked at; of use where nothing is differentiated.
+    """Take the steps of `adapt` in a compiled loop and return the weights and errors on the way.
+
+    For use where nothing is differentiated. A gradient on all points comes with the error at no further cost.
 
     Args:
       inr: evaluator.
@@ -152,37 +109,59 @@ def follow(
       start: code and rates.
       datapoint: what the steps see.
       num_steps: >= 0.
-      parts: of `part_of_points`.
+      inner_step: moves the code along a gradient.
+      choice: of the points that each step sees; it draws none.
 
     Returns:
       The weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their errors on the whole datapoint
-      ``[num_steps + 1]``: a gradient of all points comes with the error of where it was taken.
+      ``[num_steps + 1]``.
     """
 
-    def error(code: Code) -> tuple[Array, InrWeights]:
-        weights = decode(code)
-        return reconstruction_error(inr, weights, datapoint), weights
-
     def step(code: Code, index: Array) -> tuple[Code, tuple[InrWeights, Array]]:
-        if parts == 1:
-            (mse, weights), gradient = jax.value_and_grad(error, has_aux=True)(code)
-        else:
-            mse, weights = error(code)
-            points = part_of_points(datapoint, index, parts)
-            gradient = jax.grad(lambda c: _error_of_part(inr, decode(c), points))(code)
-        return _descended(code, rates_at(start.rates, index), gradient), (weights, mse)
+        seen = _seen(inr, decode, choice, code, datapoint, index, ())
+        (mse, weights), gradient = _error_and_gradient(inr, decode, code, datapoint, seen)
+        mse = mse if seen is datapoint else reconstruction_error(inr, weights, datapoint)
+        return inner_step(code, rates_at(start.rates, index), gradient), (weights, mse)
 
     last, (weights, errors) = jax.lax.scan(step, start.code, jnp.arange(num_steps))
-    mse, last_weights = error(last)
+    last_weights = decode(last)
     together = lambda before, after: jnp.concatenate([before, after[None]])
+    mse = reconstruction_error(inr, last_weights, datapoint)
     return jax.tree.map(together, weights, last_weights), together(errors, mse)
 
 
-def _recomputed(step: Callable[[Code, Array | int], Code], code: Code, indices: range) -> list[Code]:
-    """The codes after each step, none of which leaves anything else for the derivative.
+def _seen(
+    inr: Inr, decode: Decode, choice: PointChoice, code: Code, points: Datapoint, step: Array | int, drawn: Any
+) -> Datapoint:
+    """The points that ``step`` sees from ``code``; ``points`` itself where it sees all."""
 
-    A loop of the compiled program: a compiler that takes equal parts together would undo what is computed twice in
-    unrolled steps, as XLA does on a CPU.
+    def errors() -> Array:
+        return jnp.sum((inr.apply(decode(code), jnp.asarray(points.coords)) - points.values) ** 2, axis=-1)
+
+    return choice.select(points, step, jax.tree.map(lambda leaf: leaf[step], drawn), errors)
+
+
+def _error_and_gradient(
+    inr: Inr, decode: Decode, code: Code, points: Datapoint, seen: Datapoint
+) -> tuple[tuple[Array, InrWeights], Code]:
+    """``((error, weights), gradient)`` on the points seen; both are 0 where a choice of them has no weight at all."""
+
+    def error(code: Code) -> tuple[Array, InrWeights]:
+        weights = decode(code)
+        if seen is points:
+            return reconstruction_error(inr, weights, seen), weights
+        weight = jnp.asarray(seen.weight)
+        counts = jnp.any(weight > 0)
+        return counts * reconstruction_error(inr, weights, seen._replace(weight=jnp.where(counts, weight, 1))), weights
+
+    return jax.value_and_grad(error, has_aux=True)(code)
+
+
+def _recomputed(step: Callable[[Code, Array | int], Code], code: Code, indices: range) -> list[Code]:
+    """The codes after each step; the outer derivative keeps nothing else of a step and computes it again.
+
+    The steps are a loop of the compiled program. In unrolled steps XLA on a CPU merges the second computation with the
+    first, and keeps everything.
     """
 
     def body(code: Code, index: Array) -> tuple[Code, Code]:
@@ -191,19 +170,3 @@ def _recomputed(step: Callable[[Code, Array | int], Code], code: Code, indices: 
 
     _, codes = jax.lax.scan(jax.checkpoint(body), code, jnp.arange(indices.start, indices.stop))
     return [jax.tree.map(lambda leaf, row=row: leaf[row], codes) for row in range(len(indices))]
-
-
-def rates_at(rates: Code, step: Array | int) -> Code:
-    """The step sizes of step 0, 1, ...; beyond the last ones given, the last ones."""
-    return jax.tree.map(lambda leaf: leaf[jnp.minimum(step, leaf.shape[0] - 1)], rates)
-
-
-def _error_of_part(inr: Inr, weights: InrWeights, part: Datapoint) -> Array:
-    """`reconstruction_error`; 0 where no point of the part counts, so that such a step goes nowhere."""
-    weight = jnp.asarray(part.weight)
-    counts = jnp.any(weight > 0)
-    return counts * reconstruction_error(inr, weights, part._replace(weight=jnp.where(counts, weight, 1)))
-
-
-def _descended(code: Code, rates: Code, gradient: Code) -> Code:
-    return jax.tree.map(lambda c, r, g: c - r * g, code, rates, gradient)

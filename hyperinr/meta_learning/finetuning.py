@@ -1,4 +1,4 @@
-"""Fine-tuning that goes on from a generated start without undoing it."""
+"""Fine-tuning from a generated start, by a rule that does not undo the start."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,14 @@ import numpy as np
 import optax
 
 from hyperinr.fitting import FitResult, check_record_steps, check_target, fit, optimizers
-from hyperinr.meta_learning.own_steps import take_own_steps
+from hyperinr.meta_learning.batch_adaptation import adapt_batch
 from hyperinr.types import Datapoint, MetaLearner, Params
 from hyperinr.weights import WeightSpec
 
 __all__ = ['finetune']
 
-
 DEFAULT_OPTIMIZER = optimizers.conjugate_gradient()(WeightSpec((), ()))
-"""Its lengths are measured at every step, so that none leaves what the start is good for (docs/decisions.md)."""
+"""It measures the length of every step, so that no step makes a good start worse (docs/decisions.md)."""
 
 
 def finetune(
@@ -30,11 +29,10 @@ def finetune(
     data_range: tuple[float, float] | None = None,
     metric_power: float = 0.5,
 ) -> FitResult:
-    """Generates weights and fine-tunes them: the learner's own K steps at their learned rates, then ``optimizer``.
+    """Generate weights and fine-tune them: K adaptation steps at their learned rates, then ``optimizer``.
 
-    The learned rates go on shaping the later steps, see `hyperinr.meta_learning.learned_metric`.
-
-    Steps count from the hypernetwork's raw output: ``mse[:, 0]`` is its error, ``mse[:, K]`` that of `generate`.
+    The learned rates also shape the later steps, see `hyperinr.meta_learning.learned_metric`. Steps count from the
+    hypernetwork's raw output: ``mse[:, 0]`` is its error, ``mse[:, K]`` that of `generate`.
 
     Args:
       learner: trained.
@@ -56,28 +54,28 @@ def finetune(
     """
     record = check_record_steps(record_steps, num_steps)
     check_target(target_psnr, data_range)
-    own_steps = min(learner.num_steps, num_steps)
-    own = take_own_steps(
+    adaptation_steps = min(learner.num_steps, num_steps)
+    adapted = adapt_batch(
         learner,
         params,
         datapoints,
-        num_steps=own_steps,
-        record_steps=[step for step in record if step < own_steps],
-        metric_power=metric_power if metric_power and num_steps > own_steps else None,
+        num_steps=adaptation_steps,
+        record_steps=[step for step in record if step < adaptation_steps],
+        metric_power=metric_power if metric_power and num_steps > adaptation_steps else None,
     )
     later = fit(
         learner.inr,
-        own.weights,
+        adapted.weights,
         datapoints,
         optimizer=optimizer,
-        num_steps=num_steps - own_steps,
-        record_steps=[step - own_steps for step in record if step >= own_steps],
+        num_steps=num_steps - adaptation_steps,
+        record_steps=[step - adaptation_steps for step in record if step >= adaptation_steps],
         target_psnr=target_psnr,
         data_range=data_range,
-        step_scale=own.metric,
+        step_scale=adapted.metric,
     )
     return later._replace(
-        mse=np.concatenate([own.mse[:, :-1], later.mse], axis=1),
-        snapshots=jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), own.snapshots, later.snapshots),
-        num_steps=own_steps + later.num_steps,
+        mse=np.concatenate([adapted.mse[:, :-1], later.mse], axis=1),
+        snapshots=jax.tree.map(lambda *each: np.concatenate(each, axis=1), adapted.snapshots, later.snapshots),
+        num_steps=adaptation_steps + later.num_steps,
     )

@@ -16,19 +16,16 @@ from hyperinr.types import Array
 
 __all__ = ['automatic_group_size', 'mean_over_batch']
 
-Loss = Callable[[Any, Any], tuple[Array, Any]]
-"""``(variables, datum) -> (loss [], aux)`` of one datapoint; only ``variables`` are differentiated."""
-
 
 def automatic_group_size(batch_size: int) -> int:
-    """One datapoint at a time on a CPU, where the cache is the bound; the whole batch on an accelerator."""
+    """Return 1 on a CPU, where the cache limits the speed, and the whole batch on an accelerator."""
     return 1 if jax.default_backend() == 'cpu' else batch_size
 
 
 def mean_over_batch(
     loss: Callable[[Any, Any, Any], tuple[Array, Any]], shared: Any, private: Any, data: Any, *, group_size: int
 ) -> tuple[Array, Any]:
-    """Mean over the batch of ``loss(shared, private_b, data_b) -> (loss [], aux)``.
+    """Return the mean over the batch of ``loss(shared, private_b, data_b) -> (loss [], aux)``.
 
     Args:
       loss: of one datapoint; pure, and closed over nothing that is differentiated (see `jax.closure_convert`).

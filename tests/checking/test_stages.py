@@ -25,7 +25,7 @@ SMALL = (
     'siren.width=24',
     'siren.depth=2',
     'meta_learner.num_steps=1',
-    'weight_heads.num_rate_steps=1',
+    'learned_rates.num_steps=1',
     'weight_heads.trunk=(8,)',
 )
 TINY_ENCODER = ('convolutional.embedding_dims=8', 'convolutional.base_channels=4', 'convolutional.num_stages=1')
@@ -140,4 +140,4 @@ def test_an_encoder_without_a_gradient_is_dead_too(check):
 
 
 def test_inner_steps_a_hundred_times_too_long_are_named(check):
-    assert codes(check(['weight_heads.initial_rate=10.0'], stages=(3,))) == ['start.inner_rate_too_high']
+    assert codes(check(['learned_rates.initial=10.0'], stages=(3,))) == ['start.inner_rate_too_high']

@@ -18,7 +18,7 @@ WAYS = {
     'three devices': Batching('mapped', 1, 3),
     'all at once': Batching('vmapped', 5, 1),
     'all at once, in chunks': Batching('vmapped', 2, 2),
-    'slots that are handed on': Batching('vmapped', 2, 1, steps_per_round=7),
+    'rows that are refilled': Batching('vmapped', 2, 1, steps_per_round=7),
     'fused kernel': Batching('vmapped', 5, 1, kernel='pallas'),
 }
 
@@ -74,13 +74,13 @@ def test_the_starts_given_stay_valid():
 
 
 def test_memory_is_that_of_the_group_whatever_the_number_of_inrs(monkeypatch):
-    """The compiled calls of 3 and of 30 INRs are the same one, and none sees more slots than its group."""
+    """The compiled calls of 3 and of 30 INRs are the same one, and none sees more rows than its group."""
     seen = []
     run = programs.run_whole
 
-    def spy(program, slots, knobs):
-        seen.append(slots.flat.shape[0])
-        return run(program, slots, knobs)
+    def spy(program, batch, numbers):
+        seen.append(batch.flat.shape[0])
+        return run(program, batch, numbers)
 
     monkeypatch.setattr('hyperinr.fitting.schedule.run_whole', spy)
     for number in (3, 30):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperinr import inrs
+from hyperinr import hypernetworks, inrs
 from tests import parts
 from tests.statistics import siren_layers
 
@@ -195,47 +195,6 @@ def test_with_a_constant_encoder_all_there_is_is_the_base():
         jax.tree.map(np.testing.assert_array_equal, code, params['base'])
 
 
-def rates_of(params=None, **options):
-    hypernetwork = parts.make_hypernetwork(encoder='constant', **options)
-    datapoint = take(parts.datapoints(), 0)
-    params = params or hypernetwork.init(KEY, datapoint)
-    return params, hypernetwork.encode(params, datapoint).rates
-
-
-@pytest.mark.parametrize('num_rate_steps', [1, 3])
-@pytest.mark.parametrize(
-    ('rates', 'shapes'), [('scalar', [(1,), (1, 1)]), ('layer', [(1,), (1, 1)]), ('parameter', [(16,), (2, 16)])]
-)
-def test_rates_are_shared_as_asked_for(rates, shapes, num_rate_steps):
-    _, found = rates_of(rates=rates, num_rate_steps=num_rate_steps)
-    assert [found['layer_0'][name].shape for name in ('b', 'w')] == [(num_rate_steps, *shape) for shape in shapes]
-
-
-def test_one_parameter_moves_all_the_rates_that_share_it():
-    params, before = rates_of(rates='scalar', num_rate_steps=2)
-    _, after = rates_of({**params, 'rates': params['rates'].at[1].set(0.002)}, rates='scalar', num_rate_steps=2)
-    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
-        np.testing.assert_allclose((new / old).reshape(2), [1, np.exp(200 * 0.002)], rtol=1e-5)
-
-
-def test_a_parameter_of_one_layer_leaves_the_others_alone():
-    params, before = rates_of(rates='layer', num_rate_steps=2)
-    params['rates']['layer_1']['w'] = params['rates']['layer_1']['w'].at[1].set(0.2)
-    _, after = rates_of(params, rates='layer', num_rate_steps=2)
-    changed = jax.tree.map(lambda a, b: np.asarray(a != b).reshape(2, -1).any(1).tolist(), before, after)
-    for layer, tensors in changed.items():
-        for name, steps in tensors.items():
-            assert steps == [False, (layer, name) == ('layer_1', 'w')]
-
-
-def test_initial_rate_and_gain():
-    params, rates = rates_of(initial_rate=0.03, rate_gain=4.0)
-    assert all(np.allclose(leaf, 0.03) for leaf in jax.tree.leaves(rates))
-    params['rates'] = jax.tree.map(lambda leaf: leaf - 0.5, params['rates'])
-    _, rates = rates_of(params, initial_rate=0.03, rate_gain=4.0)
-    assert all(np.allclose(leaf, 0.03 * np.exp(-2)) for leaf in jax.tree.leaves(rates))
-
-
 @pytest.mark.parametrize('trunk', [(), (8,), (6, 7)])
 def test_the_trunk_has_the_widths_that_were_asked_for(trunk):
     hypernetwork = parts.make_hypernetwork(trunk=trunk)
@@ -248,9 +207,8 @@ def test_the_trunk_has_the_widths_that_were_asked_for(trunk):
     'change',
     [
         {'combine': 'multiply'},
-        {'rates': 'layers'},
-        {'num_rate_steps': 0},
-        {'initial_rate': 0.0},
+        {'rates': 'layer'},
+        {'rates': hypernetworks.learned_rates},
         {'initial_delta': -0.1},
     ],
 )

@@ -5,11 +5,14 @@ import functools
 import jax
 import numpy as np
 
+from hyperinr import hypernetworks, meta_learning
 from tests import parts
 
 KEY = jax.random.key(0)
-SHARP = {'initial_rate': 0.1, 'rate_gain': 10.0}
+SHARP = {'rates': hypernetworks.learned_rates(gain=10.0)}
 """Inner steps large enough for their second derivatives to matter."""
+SHARP_BY_LAYER = {'rates': hypernetworks.learned_rates(shared_by='leaf', num_steps=2, gain=10.0)}
+MSE = meta_learning.mse()
 
 
 def take(tree, row):
@@ -32,9 +35,9 @@ def target():
 @functools.cache
 def make(encoder='set_encoder', **options):
     """A learner and its parameters; all options that tests vary are given, whatever the defaults."""
-    options = {key: thaw(value) for key, value in options.items()}
-    plain = {'loss': 'mse', 'average_decay': None, 'hypernetwork': SHARP, 'num_steps': 2}
-    return parts.make_learner(encoder=encoder, **(plain | options)), fresh(encoder, options.get('hypernetwork', SHARP))
+    options |= {'hypernetwork': dict(options.get('hypernetwork', SHARP))}
+    plain = {'loss': MSE, 'average_decay': None, 'num_steps': 2}
+    return parts.make_learner(encoder=encoder, **(plain | options)), fresh(encoder, options['hypernetwork'])
 
 
 def fresh(encoder, hypernetwork):
@@ -47,10 +50,6 @@ def fresh(encoder, hypernetwork):
 
 
 FRESH = {}
-
-
-def thaw(value):
-    return dict(value) if isinstance(value, tuple) else value
 
 
 @functools.cache

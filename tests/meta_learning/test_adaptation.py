@@ -7,14 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperinr.meta_learning.adaptation import (
-    adapt,
-    adapt_all,
-    follow,
-    part_of_points,
-    rates_at,
-    reconstruction_error,
-)
+from hyperinr.meta_learning import PointChoice, every_kth, uniform_points
+from hyperinr.meta_learning.adaptation import adapt, follow, rates_at, reconstruction_error
 from hyperinr.types import Datapoint, Inr, Start
 
 STEPS, CHANNELS = 3, 2
@@ -87,12 +81,10 @@ def identity(code):
 def test_every_step_is_that_of_the_closed_form():
     context = points(1)
     path, _ = closed_form(start(), context, context, first_order=False)
-    codes = adapt_all(LINEAR, identity, start(), context, num_steps=STEPS)
+    codes = adapt(LINEAR, identity, start(), context, num_steps=STEPS)
     assert len(codes) == STEPS + 1
     for code, expected in zip(codes, path, strict=True):
         np.testing.assert_allclose(theta_of(code), expected, atol=1e-5)
-    last = adapt(LINEAR, identity, start(), context, num_steps=STEPS)
-    jax.tree.map(np.testing.assert_array_equal, last, codes[-1])
 
 
 @pytest.mark.parametrize('first_order', [False, True])
@@ -102,10 +94,11 @@ def test_meta_gradients_are_those_of_the_closed_form(first_order, rematerialize)
 
     @jax.grad
     def meta_gradient(begin):
+        exact = 0 if first_order else None
         code = adapt(
             LINEAR, identity, begin, context,
-            num_steps=STEPS, first_order=first_order, rematerialize=rematerialize,
-        )  # fmt: skip
+            num_steps=STEPS, second_order_steps=exact, rematerialize=rematerialize,
+        )[-1]  # fmt: skip
         return reconstruction_error(LINEAR, code, target)
 
     found = meta_gradient(start())
@@ -116,27 +109,34 @@ def test_meta_gradients_are_those_of_the_closed_form(first_order, rematerialize)
     assert np.abs(other.code - expected.code).max() > 1e-2
 
 
+GIVEN = PointChoice(lambda points, step, drawn, errors: drawn, lambda total: (total, 0))
+"""Every step sees the points that were drawn for it."""
+
+
 def test_other_points_in_every_step():
     each = [points(seed) for seed in range(STEPS)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     theta, rates = theta_of(start().code), theta_of(start().rates)
     for step in range(STEPS):
         theta = theta - rates[step] * Quadratic.of(each[step]).gradient(theta)
-    code = adapt(LINEAR, identity, start(), stacked, num_steps=STEPS)
+    code = adapt(LINEAR, identity, start(), points(9), num_steps=STEPS, choice=GIVEN, drawn=stacked)[-1]
     np.testing.assert_allclose(theta_of(code), theta, atol=1e-5)
 
 
 @pytest.mark.parametrize('rematerialize', [False, True])
-def test_in_parts_every_step_sees_its_own_points_in_turns(rematerialize):
+def test_with_a_stride_the_steps_see_disjoint_points_in_turns(rematerialize):
     context = points(1, number=11)
     halves = [
         jax.tree.map(lambda leaf, first=first: leaf[first:10:2], context._replace(index=np.zeros(11)))
         for first in (0, 1)
     ]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), halves[0], halves[1], halves[0])
-    expected = adapt_all(LINEAR, identity, start(), stacked._replace(index=None), num_steps=STEPS)
-    found = adapt_all(LINEAR, identity, start(), context, num_steps=STEPS, parts=2, rematerialize=rematerialize)
-    path, errors = follow(LINEAR, identity, start(), context, num_steps=STEPS, parts=2)
+    expected = adapt(
+        LINEAR, identity, start(), context, num_steps=STEPS, choice=GIVEN, drawn=stacked._replace(index=None)
+    )
+    choice = every_kth(stride=2)
+    found = adapt(LINEAR, identity, start(), context, num_steps=STEPS, choice=choice, rematerialize=rematerialize)
+    path, errors = follow(LINEAR, identity, start(), context, num_steps=STEPS, choice=choice)
     for step, code in enumerate(expected):
         np.testing.assert_allclose(theta_of(found[step]), theta_of(code), atol=1e-5)
         np.testing.assert_allclose(
@@ -145,24 +145,30 @@ def test_in_parts_every_step_sees_its_own_points_in_turns(rematerialize):
         np.testing.assert_allclose(errors[step], reconstruction_error(LINEAR, code, context), rtol=1e-4)
 
 
-def test_a_part_without_a_point_that_counts_moves_nothing():
+@pytest.mark.parametrize(
+    ('choice', 'drawn'),
+    [(every_kth(stride=2), ()), (uniform_points(num_points=5), jnp.arange(10).reshape(5, 2).T)],
+    ids=['stride', 'drawn'],
+)
+def test_chosen_points_without_weight_move_nothing(choice, drawn):
     context = points(1)
     context.weight[::2] = 0
-    codes = adapt_all(LINEAR, identity, start(), context, num_steps=2, parts=2)
+    codes = adapt(LINEAR, identity, start(), context, num_steps=2, choice=choice, drawn=drawn)
     jax.tree.map(np.testing.assert_array_equal, codes[1], codes[0])
     assert np.abs(theta_of(codes[2]) - theta_of(codes[1])).max() > 1e-2
 
 
-def test_more_parts_than_points_are_refused():
-    assert len(part_of_points(points(1), 3, 10).coords) == 1
-    with pytest.raises(ValueError, match='step_parts must be at most the number of points, 10, not 11'):
-        part_of_points(points(1), 0, 11)
+def test_a_stride_beyond_the_points_is_refused():
+    assert len(every_kth(stride=10).select(points(1), 3, (), None).coords) == 1
+    assert every_kth(stride=1).select(context := points(1), 3, (), None) is context
+    with pytest.raises(ValueError, match='stride must be at most the number of points, 10, not 11'):
+        every_kth(stride=11).select(points(1), 0, (), None)
 
 
 def test_with_enough_steps_it_reaches_weighted_least_squares():
     context = points(1)
     rates = jax.tree.map(lambda leaf: jnp.full((1, *[1] * leaf.ndim), 0.7), start().code)
-    step = jax.jit(lambda code: adapt(LINEAR, identity, Start(code, rates), context, num_steps=20))
+    step = jax.jit(lambda code: adapt(LINEAR, identity, Start(code, rates), context, num_steps=20)[-1])
     code = start().code
     for _ in range(20):
         code = step(code)
@@ -175,7 +181,7 @@ def test_only_the_code_moves_when_it_is_not_the_weights():
     context, weights = points(1), start().code
     decode = lambda scale: jax.tree.map(lambda leaf: scale['all'] * leaf, weights)
     begin = Start({'all': jnp.float32(0.5)}, {'all': jnp.float32([0.1])})
-    found = adapt(LINEAR, decode, begin, context, num_steps=1)
+    found = adapt(LINEAR, decode, begin, context, num_steps=1)[-1]
     theta = theta_of(weights)
     slope = (Quadratic.of(context).gradient(0.5 * theta) * theta).sum()
     np.testing.assert_allclose(found['all'], 0.5 - 0.1 * slope, rtol=1e-5)
@@ -185,7 +191,7 @@ def test_points_without_weight_do_not_move_it():
     context = points(1)
     context.weight[6:] = 0
     other = context._replace(values=np.where(np.arange(10)[:, None] < 6, context.values, 9).astype(np.float32))
-    run = lambda context: adapt(LINEAR, identity, start(), context, num_steps=2)
+    run = lambda context: adapt(LINEAR, identity, start(), context, num_steps=2)[-1]
     jax.tree.map(np.testing.assert_array_equal, run(other), run(context))
 
 
@@ -195,4 +201,5 @@ def test_beyond_the_last_rate_it_stays():
 
 
 def test_no_steps_return_the_start():
-    jax.tree.map(np.testing.assert_array_equal, adapt(LINEAR, identity, start(), points(1), num_steps=0), start().code)
+    codes = adapt(LINEAR, identity, start(), points(1), num_steps=0)
+    jax.tree.map(np.testing.assert_array_equal, codes, [start().code])

@@ -10,7 +10,7 @@ import pytest
 
 from hyperinr import fitting, hypernetworks, meta_learning
 from hyperinr.errors import InputError
-from hyperinr.meta_learning import own_steps
+from hyperinr.meta_learning import batch_adaptation
 from hyperinr.types import Hypernetwork, Start
 from tests import parts
 
@@ -31,7 +31,7 @@ def close(found, expected):
 
 @functools.cache
 def make(num_steps=2, inr='siren'):
-    learner = parts.make_learner(num_steps=num_steps, inr=inr, hypernetwork={'initial_rate': 0.1})
+    learner = parts.make_learner(num_steps=num_steps, inr=inr, hypernetwork={'initial_delta': 0.1})
     return learner, jax.jit(learner.init)(jax.random.key(0), take(parts.datapoints(), 0)).params
 
 
@@ -179,14 +179,13 @@ def test_the_learned_metric_is_the_root_of_the_rates_over_their_geometric_mean()
 @pytest.mark.parametrize('size', [1, 3, 7])
 def test_a_batch_takes_the_steps_that_each_datapoint_takes_alone(size, monkeypatch):
     """Whatever is encoded together, and however the devices share the batch."""
-    monkeypatch.setattr(own_steps, 'ENCODED_TOGETHER', 3)
+    monkeypatch.setattr(batch_adaptation, 'ENCODED_TOGETHER', 3)
     learner, params = make()
     batch = take(parts.datapoints(), np.arange(size) % 4)
     batch = batch._replace(values=np.clip(batch.values + np.linspace(-0.2, 0.2, size)[:, None, None], 0, 1))
     jax.clear_caches()
-    own_steps._all_of_it.cache_clear()
-    own_steps._last_weights.cache_clear()
-    found = meta_learning.take_own_steps(learner, params, batch, num_steps=3, record_steps=(0, 3), metric_power=0.5)
+    batch_adaptation._compiled.cache_clear()
+    found = meta_learning.adapt_batch(learner, params, batch, num_steps=3, record_steps=(0, 3), metric_power=0.5)
     alone = jax.jit(learner.adapt, static_argnums=2)
     for row in range(size):
         path = alone(params, take(batch, row), 3)

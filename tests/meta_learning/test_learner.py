@@ -8,8 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hyperinr import meta_learning
 from tests import parts
-from tests.meta_learning.learners import KEY, SHARP, context, difference, gradient, largest, make, take, target
+from tests.meta_learning.learners import (
+    KEY,
+    MSE,
+    SHARP,
+    SHARP_BY_LAYER,
+    context,
+    difference,
+    gradient,
+    largest,
+    make,
+    take,
+    target,
+)
 
 
 def traced(**options):
@@ -76,8 +89,8 @@ def finite_differences(first_order):
 
 def test_with_a_constant_encoder_it_is_maml():
     """Every datapoint starts at the base; the gradient is that of the algorithm written out."""
-    options = {'rates': 'layer', 'num_rate_steps': 2, **SHARP}
-    learner, params = make('constant', hypernetwork=tuple(options.items()))
+    options = tuple(SHARP_BY_LAYER.items())
+    learner, params = make('constant', hypernetwork=options)
     starts = jax.vmap(learner.hypernetwork.encode, (None, 0))(params, context())
     for row in range(4):
         jax.tree.map(np.testing.assert_array_equal, take(starts.code, row), params['base'])
@@ -97,15 +110,19 @@ def test_with_a_constant_encoder_it_is_maml():
         return sum(losses) / 4
 
     expected, slopes = jax.jit(jax.value_and_grad(maml, argnums=(0, 1)))(params['base'], take(starts.rates, 0))
-    found, metrics = gradient('constant', hypernetwork=tuple(options.items()))
+    found, metrics = gradient('constant', hypernetwork=options)
     np.testing.assert_allclose(metrics['loss'], expected, rtol=1e-5)
     assert difference(slopes[0], found['base']) < 1e-4
-    # A rate is initial_rate * exp(10 parameter).
+    # A rate is initial * exp(10 parameter).
     assert difference(jax.tree.map(lambda leaf: 10 * 0.1 * leaf, slopes[1]), found['rates']) < 1e-4
 
 
-@pytest.mark.parametrize('loss', ['mse', 'log_mse'])
-@pytest.mark.parametrize('loss_steps', ['last', 'all'])
+LOSSES = {'mse': MSE, 'log_mse': meta_learning.log_mse()}
+LOSS_STEPS = {'last': meta_learning.last_step(), 'all': meta_learning.every_step()}
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+@pytest.mark.parametrize('loss_steps', LOSS_STEPS)
 def test_the_loss_is_measured_on_the_target_after_adapting_to_the_context(loss, loss_steps):
     errors = []
     for row in range(4):
@@ -114,13 +131,13 @@ def test_the_loss_is_measured_on_the_target_after_adapting_to_the_context(loss, 
         errors.append((per_point * target().weight[row]).sum(-1) / target().weight[row].sum())
     errors = np.array(errors)
     measured = errors if loss_steps == 'all' else errors[:, -1:]
-    _, metrics = gradient(loss=loss, loss_steps=loss_steps)
+    _, metrics = gradient(loss=LOSSES[loss], loss_steps=LOSS_STEPS[loss_steps])
     np.testing.assert_allclose(metrics['loss'], (measured if loss == 'mse' else np.log(measured)).mean(), rtol=1e-4)
     np.testing.assert_allclose(metrics['psnr_db'], (-10 * np.log10(errors[:, -1])).mean(), rtol=1e-4)
 
 
 def test_every_choice_of_the_loss_has_a_gradient_of_its_own():
-    choices = [gradient(loss=loss, loss_steps=steps)[0] for loss in ('mse', 'log_mse') for steps in ('last', 'all')]
+    choices = [gradient(loss=loss, loss_steps=steps)[0] for loss in LOSSES.values() for steps in LOSS_STEPS.values()]
     for index, one in enumerate(choices):
         for other in choices[index + 1 :]:
             assert difference(one, other) > 1e-2
@@ -129,15 +146,39 @@ def test_every_choice_of_the_loss_has_a_gradient_of_its_own():
 def test_psnr_is_in_units_of_the_data_range():
     wider = parts.make_learner(
         spec=parts.SPEC._replace(data_range=(0.0, 10.0)),
-        loss='mse',
+        loss=MSE,
         hypernetwork=SHARP,
         encoder='constant',
         num_steps=0,
     )
-    narrow = parts.make_learner(loss='mse', hypernetwork=SHARP, encoder='constant', num_steps=0)
+    narrow = parts.make_learner(loss=MSE, hypernetwork=SHARP, encoder='constant', num_steps=0)
     params = narrow.init(KEY, take(context(), 0)).params
     psnr = [float(parts.gradient(each, params, context(), target(), KEY)[1]['psnr_db']) for each in (narrow, wider)]
     assert psnr[1] - psnr[0] == pytest.approx(20, abs=1e-3)
+
+
+def test_a_learner_is_varied_by_functions_of_its_user():
+    """An absolute error as the loss, and inner steps along the sign of the gradient."""
+
+    def absolute(predicted, target):
+        return jnp.sum(jnp.mean(jnp.abs(predicted - target.values), axis=-1) * target.weight) / target.weight.sum()
+
+    def sign_descent(code, rates, gradient):
+        return jax.tree.map(lambda c, r, g: c - 0.01 * r * jnp.sign(g), code, rates, gradient)
+
+    found, metrics = gradient(loss=absolute)
+    errors = np.abs(adapted_values()[:, -1] - target().values).mean(-1) * target().weight
+    np.testing.assert_allclose(metrics['loss'], (errors.sum(-1) / target().weight.sum(-1)).mean(), rtol=1e-4)
+    assert difference(gradient()[0], found) > 1e-2
+    learner, params = make(inner_step=sign_descent)
+    before, after = (take(learner.adapt(params, take(context(), 0), 2), step) for step in (0, 1))
+    change = after['layer_1']['w'] - before['layer_1']['w']
+    np.testing.assert_allclose(np.abs(change[change != 0]), 0.001, rtol=1e-2)
+    generated = learner.generate(params, take(context(), 0))
+    alone = jax.tree.map(lambda leaf: leaf[:1], context())
+    _, metrics = parts.gradient(learner, params, alone, alone, KEY)
+    error = meta_learning.mse()(learner.inr.apply(generated, context().coords[0]), take(context(), 0))
+    np.testing.assert_allclose(metrics['loss'], error, rtol=1e-4)
 
 
 def test_first_order_changes_the_gradient_and_not_the_loss():
@@ -182,15 +223,46 @@ def test_grouping_changes_what_runs_together_and_not_the_gradient(group_size):
     'change',
     [
         {'num_steps': -1},
-        {'loss': 'l1'},
-        {'loss_steps': 'first'},
+        {'loss': 'mse'},
+        {'loss': meta_learning.mse},
+        {'loss_steps': 'all'},
+        {'loss_steps': meta_learning.last_step},
+        {'inner_step': meta_learning.gradient_descent},
+        {'context_points': 'error'},
+        {'context_points': meta_learning.all_points},
+        {'meta_gradient': 'reptile'},
+        {'meta_gradient': meta_learning.reptile(), 'num_steps': 0},
+        {'second_order_steps': -1},
+        {'observed_fraction': 0.0},
+        {'observed_fraction': 1.5},
         {'average_decay': 1.0},
         {'average_decay': -0.1},
         {'group_size': 0},
-        {'step_parts': 0},
-        {'step_parts': 2, 'num_context_points': 8},
     ],
 )
 def test_wrong_options_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         parts.make_learner(**change)
+
+
+@pytest.mark.parametrize(
+    ('part', 'wrong', 'remedy'),
+    [
+        ('loss', 'mse', r'meta_learning.log_mse\(\) or mse\(\)'),
+        ('meta_gradient', 'reptile', r'meta_learning.unrolled\(\) or reptile\(\)'),
+        ('context_points', 'error', r'largest_error_points\(\) or every_kth\(\)'),
+    ],
+)
+def test_what_is_no_part_is_answered_by_its_factories(part, wrong, remedy):
+    with pytest.raises(ValueError, match=f"{part} must be what .*{remedy} returns, not '{wrong}'"):
+        parts.make_learner(**{part: wrong})
+
+
+def test_losses_and_points_refuse_numbers_out_of_range():
+    with pytest.raises(ValueError, match='floor'):
+        meta_learning.log_mse(floor=0.0)
+    for factory in (meta_learning.uniform_points, meta_learning.largest_error_points):
+        with pytest.raises(ValueError, match='num_points must be >= 1, not 0'):
+            factory(num_points=0)
+    with pytest.raises(ValueError, match='stride must be >= 1, not 0'):
+        meta_learning.every_kth(stride=0)

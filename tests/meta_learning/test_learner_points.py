@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperinr.meta_learning import learner as learner_module
+from hyperinr.meta_learning import every_kth, largest_error_points, uniform_points
 from hyperinr.meta_learning.adaptation import reconstruction_error
 from hyperinr.types import Datapoint
 from tests import parts
-from tests.meta_learning.learners import KEY, SHARP, context, gradient, make, take, target
+from tests.meta_learning.learners import KEY, SHARP_BY_LAYER, context, gradient, make, take, target
 
 
 def points_seen(**options):
@@ -29,23 +29,30 @@ def points_seen(**options):
 
 def test_inner_steps_and_the_loss_see_as_many_points_as_asked_for():
     assert points_seen() == {48, 30}
-    assert points_seen(num_context_points=11, num_target_points=7) == {11, 7}
-    assert points_seen(num_context_points=1000, num_target_points=1000) == {48, 30}
-    assert points_seen(num_context_points=11, num_steps=0) == {30}
+    assert points_seen(context_points=uniform_points(num_points=11), num_target_points=7) == {11, 7}
+    assert points_seen(context_points=uniform_points(num_points=1000), num_target_points=1000) == {48, 30}
+    assert points_seen(context_points=uniform_points(num_points=11), num_steps=0) == {30}
+    assert points_seen(context_points=every_kth(stride=4)) == {12, 30}
+    assert points_seen(context_points=largest_error_points(num_points=11)) == {48, 11, 30}
 
 
-@pytest.mark.parametrize('option', ['num_context_points', 'num_target_points'])
+@pytest.mark.parametrize(
+    'option', [{'context_points': uniform_points(num_points=7)}, {'num_target_points': 7}], ids=str
+)
 def test_the_points_are_drawn_by_key_and_step(option):
     """Of the run and of the step."""
     loss = lambda **options: float(gradient(**options)[1]['loss'])
-    assert len({loss(**draw, **{option: 7}) for draw in ({}, {'key': 1}, {'step': 1})}) == 3
+    assert len({loss(**draw, **option) for draw in ({}, {'key': 1}, {'step': 1})}) == 3
     assert loss() == loss(key=1) == loss(step=1)
 
 
 def test_points_are_drawn_anew_in_every_step_shared_by_the_batch_and_together():
     number = np.broadcast_to(np.arange(20.0, dtype=np.float32), (3, 20))
     batch = Datapoint(number[..., None], 2 * number[..., None], 3 * number, np.arange(3))
-    seen = learner_module._points_per_step(KEY, batch, 4, 6)
+    choice = uniform_points(num_points=6)
+    drawn = choice.draw(KEY, 20, 4)
+    one = lambda points, step: choice.select(points, step, drawn[step], lambda: None)
+    seen = jax.vmap(lambda points: jax.vmap(lambda step: one(points, step))(jnp.arange(4)))(batch)
     rows = np.asarray(seen.coords)[..., 0]
     assert rows.shape == (3, 4, 6)
     np.testing.assert_array_equal(seen.values[..., 0], 2 * rows)
@@ -58,7 +65,7 @@ def test_points_are_drawn_anew_in_every_step_shared_by_the_batch_and_together():
 
 
 def test_generation_always_sees_all_points():
-    few, params = make(num_context_points=7, num_target_points=7)
+    few, params = make(context_points=uniform_points(num_points=7), num_target_points=7)
     all_points, _ = make()
     datapoint = take(context(), 0)
     jax.tree.map(
@@ -68,8 +75,8 @@ def test_generation_always_sees_all_points():
     )
 
 
-def test_training_and_generation_take_the_same_steps_on_parts():
-    halves, _ = make(step_parts=2)
+def test_training_and_generation_take_the_same_steps_on_every_other_point():
+    halves, _ = make(context_points=every_kth(stride=2))
     whole, params = make()
     datapoint = take(context(), 0)
     error = lambda weights: reconstruction_error(halves.inr, weights, datapoint)
@@ -82,7 +89,7 @@ def test_training_and_generation_take_the_same_steps_on_parts():
 
 
 def test_beyond_the_steps_of_training_the_last_rates_go_on():
-    learner, params = make(hypernetwork=(('num_rate_steps', 2), ('rates', 'layer'), *SHARP.items()))
+    learner, params = make(hypernetwork=tuple(SHARP_BY_LAYER.items()))
     params['rates'] = jax.tree.map(
         lambda leaf: jnp.stack([jnp.full(leaf.shape[1:], 0.05), jnp.full(leaf.shape[1:], -0.05)]), params['rates']
     )

@@ -9,7 +9,7 @@ import optax
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from hyperinr import inrs
+from hyperinr import inrs, meta_learning
 from tests import parts
 from tests.meta_learning.learners import KEY, context, make, take, target
 
@@ -31,7 +31,11 @@ def leaf_of(tree):
 @pytest.mark.parametrize('average_decay', [0.5, None])
 def test_an_update_is_a_step_of_the_optimizer_along_the_gradient(average_decay):
     rate = 0.05
-    learner = parts.make_learner(optimizer=optax.sgd(rate), num_context_points=7, average_decay=average_decay)
+    learner = parts.make_learner(
+        optimizer=optax.sgd(rate),
+        context_points=meta_learning.uniform_points(num_points=7),
+        average_decay=average_decay,
+    )
     state = jax.jit(learner.init)(KEY, take(context(), 0))._replace(step=jnp.int32(5))
     after, metrics = jax.jit(learner.update)(state, context(), target())
     slope, measured = jax.jit(learner.gradient)(state, context(), target())
@@ -87,11 +91,12 @@ def products(jaxpr):
 @pytest.mark.parametrize('options', [
     {'num_steps': 0},
     {'num_steps': 1},
-    {'num_steps': 3, 'loss_steps': 'all'},
+    {'num_steps': 3, 'loss_steps': meta_learning.every_step()},
     {'num_steps': 2, 'first_order': True},
-    {'num_steps': 2, 'num_context_points': 12, 'num_target_points': 7},
-    {'num_steps': 3, 'step_parts': 3},
-], ids=str)  # fmt: skip
+    {'num_steps': 2, 'context_points': meta_learning.uniform_points(num_points=12), 'num_target_points': 7},
+    {'num_steps': 3, 'context_points': meta_learning.every_kth(stride=3)},
+    {'num_steps': 2, 'context_points': meta_learning.largest_error_points(num_points=12)},
+], ids=lambda options: ' '.join(options))  # fmt: skip
 def test_flops_are_those_of_the_matrix_products(options):
     """A few per cent above: the formula counts derivatives by the coordinates, which nobody needs."""
     inr = inrs.siren(channels=3, width=64, depth=3)

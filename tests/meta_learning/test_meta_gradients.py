@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperinr import hypernetworks, inrs
+from hyperinr import hypernetworks, inrs, meta_learning
 from tests import parts
 
 KEY = jax.random.key(0)
@@ -40,10 +40,13 @@ META_GRADIENTS = {
     'second order': {},
     'truncated, rematerialized': {'second_order_steps': 1, 'rematerialize': True},
     'first order': {'first_order': True},
-    'Reptile': {'meta_gradient': 'reptile'},
-    'second order, points by error': {'num_context_points': 12, 'context_by': 'error'},
-    'second order, the other half of the points in every step': {'step_parts': 2},
-    'second order, logarithm of all errors': {'loss': 'log_mse', 'loss_steps': 'all'},
+    'Reptile': {'meta_gradient': meta_learning.reptile()},
+    'second order, points by error': {'context_points': meta_learning.largest_error_points(num_points=12)},
+    'second order, the other half of the points in every step': {'context_points': meta_learning.every_kth(stride=2)},
+    'second order, logarithm of all errors': {
+        'loss': meta_learning.log_mse(),
+        'loss_steps': meta_learning.every_step(),
+    },
     'plain': {'num_steps': 0},
 }
 EXACT_STEPS = {'truncated, rematerialized': 1, 'first order': 0, 'Reptile': 0}
@@ -71,7 +74,7 @@ def make(adaptation, meta_gradient):
         inr=SIREN,
         encoder=options.pop('encoder'),
         hypernetwork=options,
-        **{'num_steps': NUM_STEPS, 'loss': 'mse', 'average_decay': None} | META_GRADIENTS[meta_gradient],
+        **{'num_steps': NUM_STEPS, 'loss': meta_learning.mse(), 'average_decay': None} | META_GRADIENTS[meta_gradient],
     )
 
 
@@ -105,7 +108,8 @@ def part(points, step, parts):
 def oracle(adaptation, meta_gradient, reference):
     """The loss as a function of the parameters, with the constants that the meta-gradient takes from ``reference``."""
     options = META_GRADIENTS[meta_gradient]
-    number, num_steps = options.get('num_context_points'), options.get('num_steps', NUM_STEPS)
+    num_steps, number = options.get('num_steps', NUM_STEPS), 12 if 'error' in meta_gradient.split() else None
+    stride = 2 if 'half' in meta_gradient else 1
     _, encode, decode, slope = compiled(adaptation)
 
     def run(params, seen, constants):
@@ -115,7 +119,7 @@ def oracle(adaptation, meta_gradient, reference):
             if constants is not None and number:
                 looked_at = constants[2][step]
             else:
-                looked_at = part(seen, step, options.get('step_parts', 1))
+                looked_at = part(seen, step, stride)
                 looked_at = worst(decode(params, codes[-1]), seen, number) if number else looked_at
             frozen = step < num_steps - EXACT_STEPS.get(meta_gradient, num_steps)
             found = constants[1][step] if constants is not None and frozen else slope(params, codes[-1], looked_at)

@@ -9,7 +9,7 @@ import pytest
 
 from hyperinr import metrics
 from hyperinr.meta_learning.observation import observe_fraction
-from hyperinr.meta_learning.selection import largest_errors
+from hyperinr.meta_learning.points import largest_error_points
 from hyperinr.training import evaluation
 from hyperinr.training.evaluators.reconstruction import reconstructor
 from hyperinr.training.model import Model
@@ -114,26 +114,11 @@ def test_the_largest_errors_are_those_looked_at():
     datapoint = take(parts.datapoints(), 0)
     weight = np.where(np.arange(48) % 5 == 0, 0, datapoint.weight)
     datapoint = datapoint._replace(weight=weight)
-    found = jax.jit(largest_errors(inr, lambda code: code, 7))(weights, datapoint)
-    scores = weight * np.sum((np.asarray(inr.apply(weights, datapoint.coords)) - datapoint.values) ** 2, axis=-1)
+    squares = np.sum((np.asarray(inr.apply(weights, datapoint.coords)) - datapoint.values) ** 2, axis=-1)
+    select = lambda number: largest_error_points(num_points=number).select(datapoint, 0, (), lambda: squares)
+    found = select(7)
+    scores = weight * squares
     rows = np.argsort(-scores)[:7]
     np.testing.assert_array_equal(np.sort(found.weight), np.sort(weight[rows]))
     assert {tuple(row) for row in np.asarray(found.coords)} == {tuple(row) for row in datapoint.coords[rows]}
-    whole = largest_errors(inr, lambda code: code, 48)(weights, datapoint)
-    assert whole is datapoint
-
-
-@pytest.mark.parametrize(
-    'change',
-    [
-        {'observed_fraction': 0.0},
-        {'observed_fraction': 1.5},
-        {'meta_gradient': 'implicit'},
-        {'context_by': 'gradient'},
-        {'second_order_steps': -1},
-        {'meta_gradient': 'reptile', 'num_steps': 0},
-    ],
-)
-def test_wrong_options_are_named(change):
-    with pytest.raises(ValueError, match=next(iter(change))):
-        parts.make_learner(**change)
+    assert select(48) is datapoint

@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from hyperinr import hypernetworks, meta_learning
 from tests import parts
 
 CURVE = {
@@ -27,14 +28,14 @@ def train(name):
 
 LEARNERS = {
     'hypernetwork': lambda: parts.make_learner(
-        encoder='convolutional', optimizer=optax.adam(3e-3), num_steps=2, loss='mse', loss_steps='last',
-        hypernetwork={'combine': 'multiplicative', 'rates': 'parameter', 'num_rate_steps': 1, 'initial_rate': 0.1,
-                      'initial_delta': 0.1, 'rate_gain': 10.0, 'head_gain': 1.0},
+        encoder='convolutional', optimizer=optax.adam(3e-3), num_steps=2, loss=meta_learning.mse(),
+        hypernetwork={'combine': 'multiplicative', 'rates': hypernetworks.learned_rates(initial=0.1, gain=10.0),
+                      'initial_delta': 0.1, 'head_gain': 1.0},
     ),
     'MAML': lambda: parts.make_learner(
-        encoder='constant', optimizer=optax.adam(3e-3), num_steps=2, loss='mse', loss_steps='last',
-        num_context_points=24, hypernetwork={'rates': 'layer', 'num_rate_steps': 2, 'initial_rate': 0.1,
-                                             'rate_gain': 10.0},
+        encoder='constant', optimizer=optax.adam(3e-3), num_steps=2, loss=meta_learning.mse(),
+        context_points=meta_learning.uniform_points(num_points=24),
+        hypernetwork={'rates': hypernetworks.learned_rates(shared_by='leaf', num_steps=2, initial=0.1, gain=10.0)},
     ),
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ sampler = '{sampler}'
 pruner = 'none'
 [space]
 'adam_cosine.learning_rate' = {{ log = [1e-4, 1e-2] }}
-'weight_heads.initial_rate' = {{ log = [0.01, 0.5] }}
+'learned_rates.initial' = {{ log = [0.01, 0.5] }}
 'siren.omega_0' = {{ uniform = [10.0, 40.0] }}
 SEED = {{ choice = [0, 3] }}
 """

@@ -60,7 +60,9 @@ def tiny_experiment(
         inr=functools.partial(inrs.siren, width=4, depth=1),
         encoder=functools.partial(encoders.convolutional, embedding_dims=4, base_channels=2, num_stages=1),
         hypernetwork=functools.partial(hypernetworks.weight_heads, trunk=(8,)),
-        learner=functools.partial(meta_learning.meta_learner, num_steps=1, num_context_points=10),
+        learner=functools.partial(
+            meta_learning.meta_learner, num_steps=1, context_points=meta_learning.uniform_points(num_points=10)
+        ),
         optimizer=optimizer,
         num_steps=num_steps,
         batch_size=batch_size,

@@ -71,21 +71,12 @@ def toy_learner(
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, params, state.key), {}
 
-    def update(state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None):
-        found, measured = gradient(state, context, target)
-        after, _ = apply_gradient(state, found)
-        return after, measured
-
     def follow(params: dict, start: Start, datapoint: Datapoint, num_steps: int) -> tuple[InrWeights, jax.Array]:
         weights = decode(params, start.code)
         error = metrics.mean_squared_error(inr.apply(weights, datapoint.coords), datapoint.values, datapoint.weight)
         return jax.tree.map(lambda leaf: jnp.stack([leaf] * (num_steps + 1)), (weights, error))
 
-    def adapt(params: dict, datapoint: Datapoint, num_steps: int) -> InrWeights:
-        return follow(params, encode(params, datapoint), datapoint, num_steps)[0]
-
-    of_batch = gradient, apply_gradient, update
-    return MetaLearner(init, *of_batch, generate, adapt, follow, 0, hypernetwork, inr, lambda batch: 1e6)
+    return MetaLearner(init, gradient, apply_gradient, follow, 0, hypernetwork, inr, lambda batch: 1e6)
 
 
 def toy_experiment(

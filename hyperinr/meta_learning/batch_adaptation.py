@@ -1,4 +1,4 @@
-"""A trained learner's own way with a batch: encode, its own steps, and what their rates tell later ones.
+"""What a trained learner does with a batch: encode it, adapt it, and say what its rates tell later optimisers.
 
 Nothing is differentiated by the learner's parameters here, and all devices share the batch.
 """
@@ -15,7 +15,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.sharding import Placed, map_on_devices, shard
 from hyperinr.types import Array, Code, Datapoint, InrWeights, MetaLearner, Params, Start
 
-__all__ = ['OwnSteps', 'generate_batch', 'learned_metric', 'take_own_steps']
+__all__ = ['AdaptedBatch', 'adapt_batch', 'generate_batch', 'learned_metric']
 
 ENCODED_TOGETHER = 16
 """Datapoints in a product of the encoder on a CPU: its parameters are read once for all of them."""
@@ -23,8 +23,8 @@ ENCODED_TOGETHER = 16
 _place = Placed()
 
 
-class OwnSteps(NamedTuple):
-    """Where a batch went, on the host.
+class AdaptedBatch(NamedTuple):
+    """Where the adaptation took a batch, on the host.
 
     Attributes:
       weights: after the last step, leaves ``[B, ...]``.
@@ -39,7 +39,7 @@ class OwnSteps(NamedTuple):
     metric: InrWeights | None
 
 
-def take_own_steps(
+def adapt_batch(
     learner: MetaLearner,
     params: Params,
     datapoints: Datapoint,
@@ -47,39 +47,38 @@ def take_own_steps(
     num_steps: int,
     record_steps: Sequence[int] = (),
     metric_power: float | None = None,
-) -> OwnSteps:
-    """Encodes a batch and takes the learner's own steps.
+) -> AdaptedBatch:
+    """Encode a batch and take the learner's adaptation steps.
 
     Args:
       learner: trained.
       params: of its hypernetwork.
       datapoints: leaves ``[B, ...]``.
-      num_steps: >= 0; beyond the K steps of training the last learned rates go on.
+      num_steps: >= 0; steps beyond the K of training use the last learned rates.
       record_steps: S step counts in [0, num_steps] whose weights are wanted.
       metric_power: of `learned_metric`; ``None``: it is not wanted.
     """
-    encode, decode = learner.hypernetwork.encode, learner.hypernetwork.decode
-    make = functools.partial(_all_of_it, encode, decode, learner.follow, num_steps, tuple(record_steps), metric_power)
-    found: OwnSteps = _on_devices(make, params, datapoints)
+    options = learner.hypernetwork.decode, learner.follow, num_steps, tuple(record_steps), metric_power
+    found: AdaptedBatch = _on_devices(learner, _adapted, options, params, datapoints)
     return found
 
 
 def generate_batch(learner: MetaLearner, params: Params, datapoints: Datapoint, *, num_steps: int) -> InrWeights:
-    """As `take_own_steps`, but the last weights alone, leaves ``[B, ...]`` on the host; nothing else is measured."""
-    make = functools.partial(_last_weights, learner.hypernetwork.encode, learner.follow, num_steps)
+    """Return the last weights of `adapt_batch`, leaves ``[B, ...]`` on the host; nothing else is measured."""
     # One array comes back sooner than one of each tensor.
-    flat = _on_devices(make, params, datapoints)
+    flat = _on_devices(learner, _generated, (learner.follow, num_steps), params, datapoints)
     return weights_lib.unflatten(flat, weights_lib.spec_of_inr(learner.inr, datapoints.coords.shape[-1]))
 
 
 def learned_metric(
     learner: MetaLearner, params: Params, datapoints: Datapoint, *, power: float = 0.5
 ) -> InrWeights | None:
-    """How far each weight may go in a step, ``(rate / geometric mean of the rates)^power``, leaves ``[B, ...]``.
+    """Return a factor for each weight's updates, ``(rate / geometric mean of the rates)^power``, leaves ``[B, ...]``.
 
-    A learned rate is small where a small change of the weight changes much. Adam's steps are alike in all weights and
-    know nothing of that until their second moments do; multiplied by this metric they leave a generated start alone
-    where it is delicate. Weights without a rate (0, or a code that is no weights: a latent) have a factor of 1.
+    A learned rate is small where a small change of the weight changes the INR much. Adam moves all weights alike until
+    its second moments have learned which are sensitive. Multiplied by this metric, its first steps change the sensitive
+    weights of a generated start little. Weights without a rate have a factor of 1: those of rate 0, and all weights of
+    a learner whose code is a latent.
 
     Args:
       learner: trained.
@@ -90,58 +89,59 @@ def learned_metric(
     Returns:
       The factors, or ``None`` where the learner's codes are not the weights themselves.
     """
-    return take_own_steps(learner, params, datapoints, num_steps=0, metric_power=power).metric
+    return adapt_batch(learner, params, datapoints, num_steps=0, metric_power=power).metric
 
 
-def _on_devices(
-    make: Callable[[tuple[jax.Device, ...]], Callable[[Params, Datapoint], Any]], params: Params, datapoints: Datapoint
-) -> Any:
-    """What the program that ``make`` returns for some devices finds, ``[B, ...]`` on the host."""
-    size = len(datapoints.index)
-    devices = tuple(jax.local_devices()[:size])
-    rows = _even_rows(size, len(devices))
-    shards = shard(jax.tree.map(lambda leaf: np.asarray(leaf)[rows], datapoints), devices)
-    found = make(devices)(_place(params, devices), shards)
-    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(len(rows), *leaf.shape[2:])[:size], found)
-
-
-Encode = Callable[[Params, Datapoint], Start]
+Decode = Callable[[Params, Code], InrWeights]
 Follow = Callable[[Params, Start, Datapoint, int], tuple[InrWeights, Array]]
 
 
-@functools.lru_cache(maxsize=64)
-def _all_of_it(
-    encode: Encode,
-    decode: Callable[[Params, Code], InrWeights],
+def _adapted(
+    decode: Decode,
     follow: Follow,
     num_steps: int,
     record: tuple[int, ...],
     power: float | None,
-    devices: tuple[jax.Device, ...],
-) -> Callable[[Params, Datapoint], OwnSteps]:
-    def on_device(params: Params, datapoints: Datapoint) -> OwnSteps:
-        def after(start: Start, datapoint: Datapoint) -> OwnSteps:
-            weights, mse = follow(params, start, datapoint, num_steps)
-            snapshots = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], weights)
-            metric = None if power is None else _metric(start, decode(params, start.code), power)
-            return OwnSteps(_last(weights), mse, snapshots, metric)
+    params: Params,
+    start: Start,
+    datapoint: Datapoint,
+) -> AdaptedBatch:
+    """`AdaptedBatch` of one datapoint."""
+    weights, mse = follow(params, start, datapoint, num_steps)
+    snapshots = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], weights)
+    metric = None if power is None else _metric(start, decode(params, start.code), power)
+    return AdaptedBatch(_last(weights), mse, snapshots, metric)
 
-        return _map_encoded(lambda datapoint: encode(params, datapoint), after, datapoints)
 
-    return map_on_devices(on_device, devices)
+def _generated(follow: Follow, num_steps: int, params: Params, start: Start, datapoint: Datapoint) -> Array:
+    """The last weights of one datapoint, ``[P]``."""
+    weights = _last(follow(params, start, datapoint, num_steps)[0])
+    return weights_lib.flatten(weights, weights_lib.spec_of(weights))
+
+
+def _on_devices(
+    learner: MetaLearner, after: Callable[..., Any], options: tuple, params: Params, datapoints: Datapoint
+) -> Any:
+    """``after(*options, params, start, datapoint)`` of each datapoint, ``[B, ...]`` on the host."""
+    size = len(datapoints.index)
+    devices = tuple(jax.local_devices()[:size])
+    rows = _even_rows(size, len(devices))
+    shards = shard(jax.tree.map(lambda leaf: np.asarray(leaf)[rows], datapoints), devices)
+    program = _compiled(learner.hypernetwork.encode, after, options, devices)
+    found = program(_place(params, devices), shards)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(len(rows), *leaf.shape[2:])[:size], found)
 
 
 @functools.lru_cache(maxsize=64)
-def _last_weights(
-    encode: Encode, follow: Follow, num_steps: int, devices: tuple[jax.Device, ...]
-) -> Callable[[Params, Datapoint], Array]:
-    def on_device(params: Params, datapoints: Datapoint) -> Array:
-        def after(start: Start, datapoint: Datapoint) -> Array:
-            weights = _last(follow(params, start, datapoint, num_steps)[0])
-            return weights_lib.flatten(weights, weights_lib.spec_of(weights))
-
-        found: Array = _map_encoded(lambda datapoint: encode(params, datapoint), after, datapoints)
-        return found
+def _compiled(
+    encode: Callable[[Params, Datapoint], Start],
+    after: Callable[..., Any],
+    options: tuple,
+    devices: tuple[jax.Device, ...],
+) -> Callable[[Params, Datapoint], Any]:
+    def on_device(params: Params, datapoints: Datapoint) -> Any:
+        one = functools.partial(after, *options, params)
+        return _map_encoded(lambda datapoint: encode(params, datapoint), one, datapoints)
 
     return map_on_devices(on_device, devices)
 
@@ -153,9 +153,9 @@ def _last(path: InrWeights) -> InrWeights:
 def _map_encoded(
     encode: Callable[[Datapoint], Start], after: Callable[[Start, Datapoint], Any], datapoints: Datapoint
 ) -> Any:
-    """``after(encode(datapoint), datapoint)`` of each.
+    """Map ``after(encode(datapoint), datapoint)`` over a batch.
 
-    On an accelerator all at once. On a CPU a few are encoded at once, and followed one by one: their INRs share no
+    An accelerator takes all datapoints at once. A CPU encodes a few at once and adapts one by one, since INRs share no
     weights (`hyperinr.fitting.map_datapoints`).
     """
     if jax.default_backend() != 'cpu':
@@ -173,7 +173,7 @@ def _map_encoded(
 
 
 def _even_rows(size: int, parts: int) -> np.ndarray:
-    """All rows, and the first ones again until ``parts`` of one size come out."""
+    """All rows, and the first ones again until they divide into ``parts`` of one size."""
     return np.arange(-(-size // parts) * parts) % size
 
 

@@ -1,0 +1,48 @@
+"""The outer loss of a datapoint, and after which adaptation steps it is measured."""
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+
+from hyperinr import metrics
+from hyperinr.types import Array, Datapoint
+
+__all__ = ['Loss', 'LossSteps', 'every_step', 'last_step', 'log_mse', 'mse']
+
+Loss = Callable[[Array, Datapoint], Array]
+"""``(predicted [N, C], target) -> []``: how far one INR's values are from the N points of its target."""
+LossSteps = Callable[[int], Sequence[int]]
+"""``(K) -> `` increasing step counts in [0, K] after which the loss is measured; it is their mean."""
+
+
+def mse() -> Loss:
+    """Return the weighted mean squared error."""
+    return lambda predicted, target: metrics.mean_squared_error(predicted, target.values, target.weight)
+
+
+def log_mse(*, floor: float = 1e-8) -> Loss:
+    """Return the logarithm of `mse`: mean PSNR up to a constant, so that easy signals count as much as hard ones.
+
+    Args:
+      floor: added to the error, > 0.
+
+    Raises:
+      ValueError: a floor that is not positive.
+    """
+    if floor <= 0:
+        raise ValueError(f'floor must be > 0, not {floor}.')
+    error = mse()
+    return lambda predicted, target: jnp.log(error(predicted, target) + floor)
+
+
+def last_step() -> LossSteps:
+    """Measure the loss after the last step alone."""
+    return lambda num_steps: (num_steps,)
+
+
+def every_step() -> LossSteps:
+    """Measure the loss at the start and after every step.
+
+    Antoniou, Edwards and Storkey, "How to train your MAML" (2019): its multi-step loss, with equal weights.
+    """
+    return lambda num_steps: tuple(range(num_steps + 1))

@@ -1,0 +1,141 @@
+"""Choices of the observed points that an adaptation step sees.
+
+Letters: ``N`` observed points, ``M`` points that a step sees, ``K`` steps.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hyperinr.types import Array, Datapoint, Key
+
+__all__ = [
+    'PointChoice',
+    'all_points',
+    'every_kth',
+    'largest_error_points',
+    'take_points',
+    'uniform_points',
+    'uniform_rows',
+]
+
+
+class PointChoice(NamedTuple):
+    """The points that each adaptation step sees.
+
+    Attributes:
+      select: ``(points [N], step [], drawn, errors) -> points [M]``: what step 0, 1, ... sees. ``drawn`` is the step's
+        row of what ``draw`` returned. ``errors()`` computes ``[N]``, the squared errors of the code that the step
+        starts from; the choice is a constant in the outer derivative.
+      cost: ``(N) -> (M, number of points at which the INR is evaluated to choose)``, for counting operations.
+      draw: ``(key, N, K) -> pytree`` with leaves ``[K, ...]``: drawn once an update and shared by the batch. Consumes
+        the key.
+      when_generating: whether generation and evaluation choose points as well; if not, they see all.
+    """
+
+    select: Callable[[Datapoint, Array | int, Any, Callable[[], Array]], Datapoint]
+    cost: Callable[[int], tuple[int, int]]
+    draw: Callable[[Key, int, int], Any] = lambda key, num_points, num_steps: ()
+    when_generating: bool = False
+
+
+def all_points() -> PointChoice:
+    """Return the choice of all points, in every step."""
+    return PointChoice(lambda points, step, drawn, errors: points, lambda total: (total, 0), when_generating=True)
+
+
+def uniform_points(*, num_points: int) -> PointChoice:
+    """Draw points uniformly, anew in every step and shared by the batch. Generation sees all.
+
+    Args:
+      num_points: M >= 1; with M >= N all points are taken.
+
+    Raises:
+      ValueError: a number below 1.
+    """
+    _check_positive('num_points', num_points)
+
+    def draw(key: Key, total: int, num_steps: int) -> Any:
+        if num_points >= total:
+            return ()
+        return jnp.stack([uniform_rows(each, total, num_points) for each in jax.random.split(key, num_steps)])
+
+    def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
+        return points if isinstance(drawn, tuple) else take_points(points, drawn)
+
+    return PointChoice(select, lambda total: (min(num_points, total), 0), draw)
+
+
+def largest_error_points(*, num_points: int) -> PointChoice:
+    """Take the points that the code gets most wrong, anew in every step. Generation sees all.
+
+    Tack, Kim, Yu, Lee, Shin and Schwarz, "Learning large-scale neural fields via context pruned meta-learning"
+    (GradNCP, 2023): points are ranked by the norm of the last layer's gradient of their own error. That norm is
+    ``|error| sqrt(1 + |h|^2)`` with ``h`` the last features; for a SIREN ``|h|^2`` is nearly the same at all points
+    (half the width), so here the weighted error alone ranks them, which takes any family of INRs. The bootstrapped
+    target of that paper is left out.
+
+    Args:
+      num_points: M >= 1; with M >= N all points are taken.
+
+    Raises:
+      ValueError: a number below 1.
+    """
+    _check_positive('num_points', num_points)
+
+    def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
+        if num_points >= points.coords.shape[0]:
+            return points
+        weight = jnp.asarray(points.weight)
+        scores = jax.lax.stop_gradient(jnp.where(weight > 0, weight * errors(), -1))
+        return take_points(points, jax.lax.top_k(scores, num_points)[1])
+
+    return PointChoice(select, lambda total: (num_points, total) if num_points < total else (total, 0))
+
+
+def every_kth(*, stride: int) -> PointChoice:
+    """Take every ``stride``-th point, the next step the next ones; in generation too.
+
+    Neighbours say nearly the same, so a step on evenly spread points goes nearly where one on all points goes. Steps on
+    disjoint sets see all points between them, as those of an incremental gradient method do (Bertsekas, "Incremental
+    gradient, subgradient, and proximal methods for convex optimization" (2011), section 1). ``stride`` steps cost as
+    much as one on all points. On a grid whose width is a multiple of ``stride`` a step sees some of the columns.
+
+    Args:
+      stride: in [1, N]; step ``k`` sees the points ``k % stride, k % stride + stride, ...``, ``N // stride`` of them.
+        The last ``N % stride`` points are never seen.
+
+    Raises:
+      ValueError: a stride below 1; at the first step, one above N.
+    """
+    _check_positive('stride', stride)
+
+    def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
+        if stride == 1:
+            return points
+        each = points.coords.shape[0] // stride
+        if not each:
+            raise ValueError(f'stride must be at most the number of points, {points.coords.shape[0]}, not {stride}.')
+        divided = lambda leaf: jnp.reshape(leaf[: each * stride], (each, stride, *leaf.shape[1:]))
+        take = lambda leaf: divided(jnp.asarray(leaf))[:, step % stride]
+        return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))
+
+    return PointChoice(select, lambda total: (total // stride, 0), when_generating=True)
+
+
+def uniform_rows(key: Key, total: int, number: int) -> Array:
+    """Draw ``number`` different rows of ``total``; consumes the key."""
+    return jax.random.choice(key, total, (number,), replace=False)
+
+
+def take_points(points: Datapoint, rows: Array, axis: int = 0) -> Datapoint:
+    """Take the points ``rows [M]`` along the axis of the points."""
+    take = lambda leaf: jnp.take(jnp.asarray(leaf), rows, axis=axis)
+    return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))
+
+
+def _check_positive(name: str, number: int) -> None:
+    if number < 1:
+        raise ValueError(f'{name} must be >= 1, not {number}.')
