@@ -80,17 +80,16 @@ def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> conf
     return config.load_config(str(path.absolute()), bindings, stored=True)
 
 
-def compose(*, num_steps: int | None = None) -> Experiment:
+def compose(**parts: Any) -> Experiment:
     """The experiment of the config that `config.applied` holds; call its factories while it does.
 
     Args:
-      num_steps: outer updates; ``None``: those of the config.
+      **parts: arguments of `experiment` in place of the config's.
 
     Raises:
       InputError: a value in the config that a factory refuses; the experiment's own factories raise it in the same way.
     """
-    options = {} if num_steps is None else {'num_steps': num_steps}
-    made: Experiment = _checked(config.configured(experiment))(**options)
+    made: Experiment = _checked(config.configured(experiment))(**parts)
     return made._replace(dataset=_checked(made.dataset), build=_checked(made.build))
 
 

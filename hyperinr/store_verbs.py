@@ -62,7 +62,7 @@ def add_store_verbs(add: AddVerb) -> None:
     add_config(tune)
     tune.add_argument('--study', metavar='DIR', required=True, help='keeps the trials and the best config')
     tune.add_argument('--trials', type=int, metavar='N', help="how many (default: the config's)")
-    tune.add_argument('--storage', default='journal', help='journal or sqlite (default: journal)')
+    tune.add_argument('--storage', help="sqlite or journal (default: the folder's, else sqlite)")
     add_params(tune)
 
 
@@ -125,6 +125,6 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
-    from hyperinr.tuning_commands import tune
+    from hyperinr.searching.tune import tune
 
     tune(options.config, options.param, options.study, storage=options.storage, trials=options.trials)

@@ -20,24 +20,24 @@ def add_sweep_verb(add: AddVerb) -> None:
         '--vmapped',
         type=int,
         metavar='N',
-        help='trials in one program (default: 8 where the space changes numbers only; 1: never)',
+        help='trials in one program (default: 8 where only seed and numbers of the optimiser change; 1: never)',
     )
     sweep.add_argument('--trials', type=int, metavar='N', help="how many (default: the space file's)")
-    sweep.add_argument('--storage', default='journal', help='journal or sqlite (default: journal)')
+    sweep.add_argument('--storage', help="sqlite or journal (default: the folder's, else sqlite)")
     sweep.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
     add_params(sweep)
 
 
 def _sweep(options: argparse.Namespace) -> None:
     from hyperinr.errors import InputError
-    from hyperinr.sweeping import command
+    from hyperinr.searching.sweep import sweep, work
 
     if options.worker:
-        command.work(options.run, storage=options.storage, num_trials=options.trials)
+        work(options.run, storage=options.storage, num_trials=options.trials)
         return
     if options.space is None:
         raise InputError('--space FILE is missing: a TOML file that says what to search (docs/searching.md).')
-    command.sweep(
+    sweep(
         options.config,
         options.param,
         options.run,
