@@ -29,8 +29,7 @@ from hyperinr.searching.space_file import figure
 from hyperinr.sharding import broadcast, fetch, map_on_devices, shard
 from hyperinr.training.devices import pack, unpack
 from hyperinr.training.divergence import FallGuard, not_finite
-from hyperinr.training.evaluators import held_out_psnr
-from hyperinr.training.evaluators.base import Evaluator, Findings, Subject
+from hyperinr.training.evaluators import Evaluator, Findings, Subject, held_out_psnr
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions, prefetched
 from hyperinr.training.loggers.jsonl import MetricsFile
@@ -39,11 +38,11 @@ from hyperinr.types import Array, Datapoint, Metrics, Params, TrainState
 __all__ = ['Member', 'difference', 'numbers_in_state', 'run_vmapped', 'train_vmapped']
 
 SEED = 'experiment.experiment.seed'
+Group = list[tuple[Any, Config]]
+"""Trials of one program and their configs."""
 OptimizerFactory = Callable[..., optax.GradientTransformation]
-Report = Callable[[int, int, str, Findings], bool]
-"""``(member, step, kind, findings) -> whether it goes on``; kinds as in ``metrics.jsonl``."""
-Lost = Callable[[int, RunError], None]
-"""``(member, error)`` of one that ended before its time."""
+Report = Callable[[int, int, str, Findings | RunError], bool]
+"""``(member, step, kind, findings) -> whether it goes on``; kinds as in ``metrics.jsonl``, an error if it diverged."""
 
 
 class Member(NamedTuple):
@@ -100,7 +99,6 @@ def train_vmapped(
     log_every: int,
     evaluator: Evaluator,
     report: Report,
-    lost: Lost,
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainState:
     """Trains the members to their end, or until each has been given up.
@@ -113,7 +111,6 @@ def train_vmapped(
       log_every: steps between two reports of the means of training.
       evaluator: with a cadence in steps.
       report: called for each member that is still in the run.
-      lost: called once for each member that diverged.
       devices: to share the members; ``None``: all local ones.
 
     Returns:
@@ -147,17 +144,15 @@ def train_vmapped(
         return _spread([found[member.seed] for member in members], devices)
 
     def rows(tree: Any) -> Any:
-        merge = lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[2:])[: len(members)]
-        return jax.tree.map(merge, tree)
+        return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[2:])[: len(members)], tree)
 
     def tell(kind: str, findings_of: Callable[[int], Findings]) -> None:
         for member in tuple(within):
             try:
-                goes_on = report(member, done, kind, findings_of(member))
+                found: Findings | RunError = findings_of(member)
             except RunError as error:
-                lost(member, error)
-                goes_on = False
-            if not goes_on:
+                found = error
+            if not report(member, done, kind, found):
                 within.remove(member)
 
     def means(member: int) -> Findings:
@@ -191,21 +186,13 @@ def train_vmapped(
                 tell(evaluator.name, evaluate)
             if not within:
                 break
-    final: TrainState = rows(state)
-    return final
+    return TrainState(*rows(state))
 
 
 def _spread(trees: Sequence[Any], devices: Sequence[jax.Device]) -> Any:
     """T trees -> leaves ``[D, S / D, ...]``, the last member repeated."""
     missing = -len(trees) % len(devices)
     return shard(jax.tree.map(lambda *leaves: np.stack(leaves), *trees, *[trees[-1]] * missing), devices)
-
-
-class _Begun(NamedTuple):
-    """A trial and its config."""
-
-    trial: Any
-    resolved: Config
 
 
 def difference(one: Config, other: Config) -> str | None:
@@ -238,69 +225,69 @@ def run_vmapped(search: Search, most: int) -> None:
     that is interrupted begins anew.
     """
     while asked := studies.ask(search.trials, most):
-        groups: list[list[_Begun]] = []
+        groups: list[Group] = []
         for trial, drawn in asked:
             try:
-                begun = _Begun(trial, search.begin(trial, drawn))
+                resolved = search.begin(trial, drawn)
             except Exception as error:
                 studies.record(search.trials, trial, error=error)
                 continue
-            alike = [each for each in groups if difference(each[0].resolved, begun.resolved) is None]
-            if alike:
-                alike[0].append(begun)
-            else:
-                groups.append([begun])
+            alike = [group for group in groups if difference(group[0][1], resolved) is None]
+            if not alike:
+                groups.append([])
+            (alike or groups)[-1].append((trial, resolved))
         many = 'one program' if len(groups) == 1 else f'{len(groups)} programs'
-        reasons = [difference(groups[0][0].resolved, group[0].resolved) for group in groups[1:2]]
-        reason = f', since they differ in {reasons[0]}' if reasons else ''
+        reason = f', since they differ in {difference(groups[0][0][1], groups[1][0][1])}' if len(groups) > 1 else ''
         print(f'{sum(map(len, groups))} trials in {many}{reason}', flush=True)
         for group in groups:
             _run_group(search, group)
             jax.clear_caches()
 
 
-def _run_group(search: Search, group: Sequence[_Begun]) -> None:
+def _run_group(search: Search, group: Group) -> None:
     """Trains the trials of one program, and records how each ended."""
+    latest, failure = [float('nan')] * len(group), None
     try:
-        with config.applied(group[0].resolved):
-            _train_group(search, group)
+        with config.applied(group[0][1]):
+            _train_group(search, group, latest)
     except Exception as error:
-        if isinstance(error, jax.errors.ConcretizationTypeError) and len(group) > 1:
-            print('trials run one by one: the optimiser takes no arrays for its numbers', flush=True)
-            for each in group:
-                _run_group(search, [each])
+        failure = error
+    if isinstance(failure, jax.errors.ConcretizationTypeError) and len(group) > 1:
+        print('trials run one by one: the optimiser takes no arrays for its numbers', flush=True)
         for each in group:
-            if studies.runs(search.trials, each.trial):
-                studies.record(search.trials, each.trial, error=error)
+            _run_group(search, [each])
+    for value, (trial, _) in zip(latest, group, strict=True):
+        if studies.runs(search.trials, trial):
+            studies.record(search.trials, trial, value=value, error=failure)
 
 
-def _train_group(search: Search, group: Sequence[_Begun]) -> None:
-    values, (factory, prefix) = [_settings(each.resolved) for each in group], _optimizer(group[0].resolved)
-    names = [
-        name for name in values[0] if name.startswith(prefix) and any(each[name] != values[0][name] for each in values)
-    ]
+def _train_group(search: Search, group: Group, latest: list[float]) -> None:
+    """Trains the trials, prunes them, and keeps the newest objective of each in ``latest``."""
+    values, (factory, prefix) = [_settings(resolved) for _, resolved in group], _optimizer(group[0][1])
+    names = [name for name in values[0] if name.startswith(prefix) and len({repr(each[name]) for each in values}) > 1]
     members = [Member(each[SEED], {name.removeprefix(prefix): each[name] for name in names}) for each in values]
     parts = {'optimizer': numbers_in_state(factory, members[0].numbers)} if names else {}
     experiment = library.compose(**parts)
-    latest = [float('nan')] * len(group)
 
-    def report(member: int, step: int, kind: str, findings: Findings) -> bool:
-        record, trial = {**findings.figures, **findings.curves}, group[member].trial
+    def report(member: int, step: int, kind: str, found: Findings | RunError) -> bool:
+        trial, _ = group[member]
+        if isinstance(found, RunError):
+            studies.record(search.trials, trial, error=found)
+            return False
+        record = {**found.figures, **found.curves}
         files[member].write(step, {'kind': kind, **record})
         if kind == 'train':
             return True
         latest[member] = figure(search.trials.settings.objective, record)
         trial.report(latest[member], step)
-        pruned = trial.should_prune()
-        if pruned:
-            studies.record(search.trials, trial)
-        return not pruned
+        if not trial.should_prune():
+            return True
+        studies.record(search.trials, trial)
+        return False
 
     with contextlib.ExitStack() as stack:
-        paths = [search.kept(each.trial)[1] for each in group]
-        for path in paths:
-            path.parent.mkdir(exist_ok=True)
-            path.unlink(missing_ok=True)
+        paths = [search.kept(trial)[1] for trial, _ in group]
+        paths[0].parent.mkdir(exist_ok=True)
         files = [stack.enter_context(contextlib.closing(MetricsFile(path, after_step=0))) for path in paths]
         train_vmapped(
             experiment,
@@ -309,8 +296,4 @@ def _train_group(search: Search, group: Sequence[_Begun]) -> None:
             log_every=values[0]['loop.train.log_every'],
             evaluator=config.configured(held_out_psnr)(num_pictures=0),
             report=report,
-            lost=lambda member, error: studies.record(search.trials, group[member].trial, error=error),
         )
-    for value, each in zip(latest, group, strict=True):
-        if studies.runs(search.trials, each.trial):
-            studies.record(search.trials, each.trial, value=value)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hyperinr import config, meta_learning
+from hyperinr.errors import RunError
 from hyperinr.searching.vmapped import Member, difference, numbers_in_state, train_vmapped
 from hyperinr.training.devices import pack
 from hyperinr.training.evaluators import held_out_psnr
@@ -29,6 +30,9 @@ def collect(members, dataset, *, goes_on=lambda position, step: True, num_device
     optimizer = numbers_in_state(meta_learning.adam_cosine, members[0].numbers)(num_steps=NUM_STEPS)
 
     def report(position, step, kind, findings):
+        if isinstance(findings, RunError):
+            lost[position] = str(findings)
+            return False
         records[position].append({'step': step, 'kind': kind, **findings.figures, **findings.curves})
         return goes_on(position, step)
 
@@ -39,7 +43,6 @@ def collect(members, dataset, *, goes_on=lambda position, step: True, num_device
         log_every=LOG_EVERY,
         evaluator=EVALUATOR,
         report=report,
-        lost=lambda position, error: lost.update({position: str(error)}),
         devices=jax.local_devices()[:num_devices] if num_devices else None,
     )
     return records, lost, states
