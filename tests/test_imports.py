@@ -14,12 +14,11 @@ LAYERS = (
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
     ('training',),
-    ('searching',),
     ('neural_datasets',),
     ('checking', 'inspection'),
     ('config',),
     ('library',),
-    ('sweeping',),
+    ('searching',),
     ('__init__', '__main__', 'cli'),
 )
 """A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""

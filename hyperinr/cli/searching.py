@@ -19,10 +19,10 @@ def add_search_verbs(add: AddVerb) -> None:
         '--vmapped',
         type=int,
         metavar='N',
-        help='trials in one program (default: 8 where the space changes numbers only; 1: never)',
+        help='trials in one program (default: 8 where only seed and numbers of the optimiser change; 1: never)',
     )
     sweep.add_argument('--trials', type=int, metavar='N', help="how many (default: the space file's)")
-    sweep.add_argument('--storage', default='journal', help='journal or sqlite (default: journal)')
+    sweep.add_argument('--storage', help="sqlite or journal (default: the folder's, else sqlite)")
     sweep.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
     add_params(sweep)
 
@@ -30,20 +30,20 @@ def add_search_verbs(add: AddVerb) -> None:
     add_config(tune)
     option(tune, '--study', 'DIR', 'keeps the trials and the best config', required=True)
     option(tune, '--trials', 'N', "how many (default: the config's)", type=int)
-    option(tune, '--storage', 'NAME', 'journal or sqlite', 'journal')
+    option(tune, '--storage', 'NAME', "sqlite or journal (default: the folder's, else sqlite)")
     add_params(tune)
 
 
 def _sweep(options: argparse.Namespace) -> None:
     from hyperinr.errors import InputError
-    from hyperinr.sweeping import command
+    from hyperinr.searching.sweep import sweep, work
 
     if options.worker:
-        command.work(options.run, storage=options.storage, num_trials=options.trials)
+        work(options.run, storage=options.storage, num_trials=options.trials)
         return
     if options.space is None:
         raise InputError('--space FILE is missing: a TOML file that says what to search (docs/searching.md).')
-    command.sweep(
+    sweep(
         options.config,
         options.param,
         options.run,
@@ -57,6 +57,6 @@ def _sweep(options: argparse.Namespace) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
-    from hyperinr.cli.tuning_commands import tune
+    from hyperinr.searching.tune import tune
 
     tune(options.config, options.param, options.study, storage=options.storage, trials=options.trials)

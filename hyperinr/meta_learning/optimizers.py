@@ -32,8 +32,11 @@ def adam_cosine(
       weight_decay: decoupled, per unit of learning rate.
     """
     warmup = min(warmup_steps, num_steps // 2)
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else learning_rate, learning_rate, warmup, max(num_steps, 1), final_fraction * learning_rate
+    # A fraction of the peak: optax branches on the peak itself, which may be an array of a search.
+    fraction = optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else 1.0, 1.0, warmup, max(num_steps, 1), final_fraction
     )
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm is not None else optax.identity()
-    return optax.chain(clip, optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay))
+    return optax.chain(
+        clip, optax.adamw(lambda count: learning_rate * fraction(count), b1=b1, b2=b2, weight_decay=weight_decay)
+    )

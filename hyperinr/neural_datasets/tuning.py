@@ -1,7 +1,6 @@
-"""What a search over the bindings of a config is: its space, and how good one neural dataset is.
+"""What ``hyperinr tune`` searches, as a config says it, and how good a neural dataset is.
 
-Drawing and keeping trials is in `hyperinr.searching`; `hyperinr.cli.tuning_commands` gives each trial's bindings to the
-config as ``-p`` would.
+Drawing and keeping trials is in `hyperinr.searching`.
 """
 
 import time
@@ -15,8 +14,6 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, RunError
 from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows
 from hyperinr.neural_datasets.plan import Job
-from hyperinr.searching import space as spaces
-from hyperinr.searching.space import Space
 
 __all__ = ['OBJECTIVES', 'Search', 'check_objective', 'classification_accuracy', 'measure', 'search']
 
@@ -35,14 +32,14 @@ class Search(NamedTuple):
     """A search; made by `search`.
 
     Attributes:
-      space: bindings and what to draw them from.
+      space: what each binding is drawn from: a kind of range and its values.
       objective: one of `OBJECTIVES`.
       num_trials: finished ones, over all processes.
       num_signals: that a trial fits.
       seed: of the draws and of the classifier.
     """
 
-    space: Space
+    space: Mapping[str, Sequence[Any]]
     objective: str
     num_trials: int
     num_signals: int
@@ -70,14 +67,13 @@ def search(
       seed: >= 0.
 
     Raises:
-      ValueError: an unknown objective or kind of range, an empty space or range, or a number below its least.
+      ValueError: an unknown objective, or a number below its least. The space is checked where it is used.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f'objective {objective!r} is none of {", ".join(OBJECTIVES)}.')
-    parameters = [spaces.parameter(name, drawn[0] if drawn else '', drawn[1:]) for name, drawn in space.items()]
     if min(num_trials, num_signals) < 1 or seed < 0:
         raise ValueError(f'a search needs num_trials, num_signals >= 1, seed >= 0, not {num_trials=}, {num_signals=}.')
-    return Search(spaces.space(parameters), objective, num_trials, num_signals, seed)
+    return Search(space, objective, num_trials, num_signals, seed)
 
 
 def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] = lambda number, value: None) -> float:

@@ -1,7 +1,8 @@
-"""Searching: what is drawn, the trials and who works on them, and many runs in one program.
+"""Searching: trials of a config with drawn values of some bindings, for the best figure. ``sweep`` and ``tune``.
 
-`space` says what a search draws from, `study` keeps its trials (Optuna, in one folder, for any number of processes),
-`lifting` makes one program of several that differ in numbers only, and `together` trains experiments by it. What a
-trial of the command line *is* belongs to `hyperinr.sweeping` and `hyperinr.cli.tuning_commands`. Another kind of
-range goes into `space.parameter`, `space.draw` and `Parameter.grid_values`.
+`space` says what a search draws from, `space_file` reads it from TOML, `study` keeps the trials (Optuna, in one folder,
+for any number of processes), and `search` opens a search and writes what it found. `sweep` and `tune` are the two
+commands: a trial of the first trains a run, a trial of the second fits part of a neural dataset. `vmapped` trains
+several trials of a sweep in one program. Another kind of range goes into `space.parameter`, `space.draw` and
+`Parameter.grid_values`. The page is drawn in `hyperinr.inspection`.
 """

@@ -15,11 +15,10 @@ __all__ = [
     'Parameter',
     'Space',
     'bindings',
+    'boundary_draws',
     'draw',
     'grid',
     'parameter',
-    'probes',
-    'restored',
     'shown',
     'space',
     'stored',
@@ -156,14 +155,6 @@ def stored(drawn: Draw, parameters: Space) -> dict[str, Any]:
     }
 
 
-def restored(params: Mapping[str, Any], parameters: Space) -> dict[str, Any]:
-    """The inverse of `stored`."""
-    kinds = {each.binding: each for each in parameters}
-    return {
-        name: kinds[name].values[value] if kinds[name].kind == 'choice' else value for name, value in params.items()
-    }
-
-
 def grid(parameters: Space) -> Iterator[dict[str, Any]]:
     """Every combination of the parameters' grid values, those under a condition only where it holds."""
 
@@ -179,8 +170,8 @@ def grid(parameters: Space) -> Iterator[dict[str, Any]]:
     return extend({}, parameters)
 
 
-def probes(parameters: Space) -> Iterator[tuple[Parameter, dict[str, Any]]]:
-    """Draws in which every parameter has each of its choices, or each end of its range, once.
+def boundary_draws(parameters: Space) -> Iterator[tuple[Parameter, dict[str, Any]]]:
+    """Yields draws in which every parameter has each of its choices, or each end of its range, once.
 
     Beside it are what its condition needs and the first values of all others.
     """

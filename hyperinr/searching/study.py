@@ -1,21 +1,26 @@
-"""The trials of a search: kept by Optuna in one folder, shared by any number of processes, picked up after any end.
+"""The trials of a search: kept by Optuna in one folder, shared by any number of processes, resumed after any end.
 
-A process that works on trials holds a lock for as long as it lives (`working`), and every trial names its process. A
-trial that is marked as running while nobody holds the lock of its process was killed: it is recorded as failed and its
-draw is put back in the queue (`requeue_lost`). So nothing needs to be cleaned up after a kill, a power cut included.
+A trial whose process was killed is begun again with the same values by Optuna's retry callback. It is found in two
+ways. In an SQLite file every running trial has a heartbeat, and the processes that go on notice one that has stopped.
+A process that works on trials also holds a shared lock on a file of the folder: where nobody holds it, all trials that
+are still marked as running were killed. A journal file and trials of one program have no heartbeat, and a search that
+is resumed need not wait for one to grow old.
 
 Optuna is imported when a study is opened (``pip install hyperinr[tune]``).
 """
 
 import contextlib
+import math
 import os
-import socket
-import uuid
-from collections.abc import Callable, Iterator
+import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hyperinr.errors import InputError, RunError
+from filelock import ReadWriteLock, Timeout
+
+from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.locks import locked
 from hyperinr.searching import space as spaces
 from hyperinr.searching.space import Draw, Space
@@ -23,33 +28,68 @@ from hyperinr.searching.space import Draw, Space
 __all__ = [
     'PRUNERS',
     'SAMPLERS',
-    'STORAGES',
+    'Objective',
+    'Settings',
     'Trials',
     'ask',
-    'check_optuna',
+    'check_storage',
     'ended',
-    'fail',
+    'first_number',
     'frozen',
-    'is_counted',
     'left',
     'open_trials',
-    'reason_of',
-    'requeue',
-    'requeue_lost',
-    'run_trial',
+    'record',
+    'retry_lost',
     'run_trials',
+    'runs',
+    'say',
+    'settings',
+    'work_off',
     'working',
 ]
 
+DIRECTIONS = ('maximize', 'minimize')
 SAMPLERS = ('tpe', 'random', 'grid')
 PRUNERS = ('median', 'hyperband', 'none')
-FILES = {'journal': 'journal.log', 'sqlite': 'study.db'}
-STORAGES = tuple(FILES)
+FILES = {'sqlite': 'study.db', 'journal': 'journal.log'}
 STUDY = 'hyperinr'
 NUM_FREE_TRIALS = 5
 """Complete trials before the median of them prunes another."""
 MAX_RETRIES = 3
-"""Of a draw whose process was killed: one that kills it every time is a failure of its own."""
+"""Of a trial whose process was killed: one that kills it every time is a failure of its own."""
+HEARTBEAT_SECONDS = 10
+GRACE_SECONDS = 60
+"""Without a heartbeat, until a trial counts as killed: more than a process needs to trace a large model."""
+DATABASE_SECONDS = 60
+"""That a process waits while others write to the SQLite file."""
+POLL_SECONDS = 1.0
+
+Objective = Callable[[Any, Draw], float]
+"""``(trial, draw) -> value``; reports to the trial and raises ``optuna.TrialPruned`` as it likes."""
+
+
+class Settings(NamedTuple):
+    """What a search looks for, and how; made by `settings`.
+
+    Attributes:
+      space: what is drawn.
+      objective: name of the figure.
+      direction: ``'maximize'`` or ``'minimize'``.
+      sampler: ``'tpe'`` (Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimization" (2011)),
+        ``'random'`` or ``'grid'``.
+      pruner: ``'median'`` of the complete trials, ``'hyperband'`` (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar,
+        "Hyperband" (2018)) or ``'none'``.
+      num_trials: to end, >= 1; of a grid the most.
+      seed: of the draws, >= 0.
+    """
+
+    space: Space
+    objective: str = 'psnr_db'
+    direction: str = 'maximize'
+    sampler: str = 'tpe'
+    pruner: str = 'median'
+    num_trials: int = 30
+    seed: int = 0
 
 
 class Trials(NamedTuple):
@@ -58,22 +98,41 @@ class Trials(NamedTuple):
     Attributes:
       study: of Optuna.
       folder: that keeps it.
-      space: what is drawn.
+      settings: of the search.
       total: trials to end, however they end.
     """
 
     study: Any
     folder: Path
-    space: Space
+    settings: Settings
     total: int
 
 
-def check_optuna() -> Any:
-    """The package, its chatter switched off.
+def settings(space: Space, **options: Any) -> Settings:
+    """Returns checked `Settings`.
 
     Raises:
-      InputError: it is missing.
+      ValueError: a value outside those that `Settings` lists.
     """
+    found = Settings(space, **options)
+    for name, known in (('direction', DIRECTIONS), ('sampler', SAMPLERS), ('pruner', PRUNERS)):
+        if getattr(found, name) not in known:
+            raise ValueError(f'{name} {getattr(found, name)!r} is none of {", ".join(known)}.')
+    for name, least in (('num_trials', 1), ('seed', 0)):
+        value = getattr(found, name)
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f'{name} must be a whole number >= {least}, not {value!r}.')
+    return found
+
+
+def check_storage(storage: str | None) -> Any:
+    """Returns the package ``optuna``, its chatter switched off.
+
+    Raises:
+      InputError: it is missing, or there is no such storage.
+    """
+    if storage is not None and storage not in FILES:
+        raise InputError(f'--storage {storage!r} is none of {", ".join(FILES)}.')
     try:
         import optuna
     except ImportError:
@@ -84,60 +143,39 @@ def check_optuna() -> Any:
 
 def open_trials(
     folder: str | os.PathLike,
-    space: Space,
+    settings: Settings,
     *,
-    total: int,
-    direction: str,
     digest: str,
-    storage: str = 'journal',
-    sampler: str = 'tpe',
-    pruner: str = 'median',
+    storage: str | None = None,
+    total: int | None = None,
     resources: tuple[int, int] = (1, 100),
-    seed: int = 0,
 ) -> Trials:
     """Begins a search in ``folder`` or opens the one that it holds.
 
     Args:
       folder: exists.
-      space: what is drawn.
-      total: trials to end, >= 1; a grid has as many as it has points, and no more than this.
-      direction: ``'maximize'`` or ``'minimize'``.
+      settings: of the search.
       digest: of all that decides a trial's figures; a folder belongs to one.
-      storage: ``'journal'``, a file that network file systems can share, too, or ``'sqlite'``.
-      sampler: ``'tpe'`` (Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimization" (2011)),
-        ``'random'`` or ``'grid'``.
-      pruner: ``'median'`` of the complete trials, ``'hyperband'`` (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar,
-        "Hyperband" (2018)) or ``'none'``.
+      storage: ``'sqlite'``, or ``'journal'``, a file that network file systems can share, too; ``None``: what the
+        folder holds, else SQLite.
+      total: trials to end, >= 1, instead of the settings'; a grid has no more than its points.
       resources: steps of training at the first report and at the end, for hyperband.
-      seed: of the draws.
 
     Raises:
-      InputError: an unknown storage, sampler or pruner, another search in the folder, or Optuna is missing.
+      InputError: an unknown storage, another search in the folder, or Optuna is missing.
     """
-    for what, value, known in (
-        ('storage', storage, STORAGES),
-        ('sampler', sampler, SAMPLERS),
-        ('pruner', pruner, PRUNERS),
-    ):
-        if value not in known:
-            raise InputError(f'{what} {value!r} is none of {", ".join(known)}.')
-    optuna = check_optuna()
+    optuna = check_storage(storage)
     folder = Path(folder)
-    for other, file in FILES.items():
-        if other != storage and (folder / file).exists():
-            raise InputError(f'{folder} keeps its trials in {file}; give --storage {other}.')
-    if storage == 'journal':
-        kept: Any = optuna.storages.JournalStorage(
-            optuna.storages.journal.JournalFileBackend(str(folder / FILES[storage]))
-        )
-    else:
-        kept = f'sqlite:///{(folder / FILES[storage]).absolute()}'
-    with _alone(folder):
+    held = next((name for name, file in FILES.items() if (folder / file).exists()), None)
+    if held and storage not in (None, held):
+        raise InputError(f'{folder} keeps its trials in {FILES[held]}; give --storage {held}.')
+    total = total or settings.num_trials
+    with _one_process(folder):
         study = optuna.create_study(
-            storage=kept,
+            storage=_storage(optuna, folder, storage or held or 'sqlite'),
             study_name=STUDY,
-            direction=direction,
-            pruner=_pruner(optuna, pruner, resources),
+            direction=settings.direction,
+            pruner=_pruner(optuna, settings.pruner, resources),
             load_if_exists=True,
         )
         if study.user_attrs.get('config_sha256', digest) != digest:
@@ -146,17 +184,32 @@ def open_trials(
             )
         study.set_user_attr('config_sha256', digest)
         trials = study.get_trials(deepcopy=False)
-        if sampler == 'grid':
-            points = list(spaces.grid(space))[:total]
+        if settings.sampler == 'grid':
+            points = list(spaces.grid(settings.space))[:total]
             total = len(points)
-            for point in points[len([each for each in trials if 'retry_of' not in each.user_attrs]) :]:
-                study.enqueue_trial(spaces.stored(point, space))
+            for point in points[len([each for each in trials if first_number(each) == each.number]) :]:
+                study.enqueue_trial(spaces.stored(point, settings.space))
     # Processes that begin at once must not draw the same; one alone draws the same again.
     alone = not any(each.state == optuna.trial.TrialState.RUNNING for each in trials)
-    start = seed + len(trials) + (0 if alone else os.getpid())
+    seed = settings.seed + len(trials) + (0 if alone else os.getpid())
     samplers = optuna.samplers
-    study.sampler = samplers.TPESampler(seed=start) if sampler == 'tpe' else samplers.RandomSampler(seed=start)
-    return Trials(study, folder, space, total)
+    tpe = settings.sampler == 'tpe'
+    study.sampler = samplers.TPESampler(seed=seed) if tpe else samplers.RandomSampler(seed=seed)
+    return Trials(study, folder, settings, total)
+
+
+def _storage(optuna: Any, folder: Path, storage: str) -> Any:
+    path, storages = (folder / FILES[storage]).absolute(), optuna.storages
+    if storage == 'journal':
+        return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
+    with warnings.catch_warnings(action='ignore'):  # The heartbeat is experimental.
+        return storages.RDBStorage(
+            f'sqlite:///{path}',
+            engine_kwargs={'connect_args': {'timeout': DATABASE_SECONDS}},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
+        )
 
 
 def _pruner(optuna: Any, name: str, resources: tuple[int, int]) -> Any:
@@ -168,162 +221,164 @@ def _pruner(optuna: Any, name: str, resources: tuple[int, int]) -> Any:
     return optuna.pruners.NopPruner()
 
 
-def _alone(folder: Path) -> contextlib.AbstractContextManager:
-    """One process at a time, for what must be looked at and changed in one go."""
+def _one_process(folder: Path) -> contextlib.AbstractContextManager[bool]:
+    """Lets one process at a time look at the trials and change them."""
     return locked(folder / '.lock')
 
 
-@contextlib.contextmanager
-def working(trials: Trials) -> Iterator[str]:
-    """The name of this process among those that work on the trials, alive for as long as the context lasts."""
-    name = f'{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}'
-    with locked(trials.folder / 'workers' / name):
-        yield name
-
-
-def _is_alive(folder: Path, worker: str) -> bool:
-    path = folder / 'workers' / worker
-    if not path.exists():
-        return False
-    with locked(path, wait=False) as held:
-        return not held
-
-
-def ask(trials: Trials, worker: str, most: int = 1) -> list[tuple[Any, dict[str, Any]]]:
-    """New trials and their draws, as many as are left to begin and at most ``most``.
+def work_off(trials: Trials, run: Callable[[], None], *, launches: bool = False) -> None:
+    """Calls ``run`` until all trials have ended, those of other processes too.
 
     Args:
       trials: of the search.
-      worker: this process, see `working`.
-      most: >= 1.
+      run: returns when no trial is left to begin.
+      launches: whether ``run`` only starts other processes, which are `working` themselves.
     """
-    with _alone(trials.folder):
-        found = []
-        for _ in range(min(most, left(trials))):
-            trial = trials.study.ask()
-            trial.set_user_attr('worker', worker)
-            found.append((trial, spaces.draw(trial, trials.space)))
-        return found
+    while len(ended(trials)) < trials.total:
+        retry_lost(trials)
+        if not left(trials):
+            time.sleep(POLL_SECONDS)  # Other processes are at work on the last ones.
+        elif launches:
+            run()
+        else:
+            with working(trials):
+                run()
 
 
-def left(trials: Trials) -> int:
-    """How many trials are left to begin, >= 0."""
-    known = trials.study.get_trials(deepcopy=False)
-    return max(0, trials.total - sum(each.state.name == 'RUNNING' or is_counted(each) for each in known))
+def working(trials: Trials) -> contextlib.AbstractContextManager[None]:
+    """Marks this process as one that works on the trials."""
+    return _workers_lock(trials).read_lock()
 
 
-def is_counted(trial: Any) -> bool:
-    """Whether a trial has ended, and not by being put back in the queue."""
-    return bool(trial.state.is_finished()) and 'requeued' not in trial.user_attrs
+def _workers_lock(trials: Trials) -> ReadWriteLock:
+    """Return the lock that every working process shares."""
+    return ReadWriteLock(trials.folder / '.working', is_singleton=False)
 
 
-def ended(trials: Trials) -> list[Any]:
-    """Trials that have ended, whichever way, in order."""
-    return [each for each in trials.study.get_trials(deepcopy=False) if is_counted(each)]
-
-
-def fail(trials: Trials, trial: Any, reason: str) -> None:
-    """Records a trial as failed, and why."""
+def retry_lost(trials: Trials) -> None:
+    """Begins again the trials that are marked as running although no process works on any."""
     from optuna.trial import TrialState
 
-    trial.set_user_attr('reason', reason)
-    trials.study.tell(trial, state=TrialState.FAIL)
+    with contextlib.suppress(Timeout), _workers_lock(trials).write_lock(blocking=False):
+        for each in trials.study.get_trials(states=(TrialState.RUNNING,)):
+            print(f'begun again, its process was killed: trial {each.number}', flush=True)
+            _retry(trials, each.number)
+            trials.study.tell(each.number, state=TrialState.FAIL)
 
 
-def requeue(trials: Trials, frozen: Any, reason: str) -> None:
-    """Records a trial as failed through no fault of its own, and puts its draw back in the queue.
-
-    After `MAX_RETRIES` it is a failure like others.
+def _retry(trials: Trials, number: int) -> None:
+    """Puts the values of a trial that fails through no fault of its own back in the queue, up to `MAX_RETRIES` times.
 
     Args:
       trials: of the search.
-      frozen: as ``Study.get_trials`` gives it, running.
-      reason: for the record.
+      number: of the trial, which the caller records as failed.
     """
     import optuna
 
-    trial = optuna.trial.Trial(trials.study, frozen._trial_id)
-    retries = frozen.user_attrs.get('retries', 0)
-    if retries < MAX_RETRIES:
-        drawn = spaces.restored(frozen.params, trials.space)
-        whole = sum(each.active(drawn) for each in trials.space) == len(drawn)
-        # A process may have been killed while it drew; a point of a grid stands in the queue's own record.
-        params = frozen.params if whole else frozen.system_attrs.get('fixed_params', {})
-        trial.set_user_attr('requeued', True)
-        first = frozen.user_attrs.get('retry_of', frozen.number)
-        trials.study.enqueue_trial(params, user_attrs={'retry_of': first, 'retries': retries + 1})
-    fail(trials, trial, reason)
+    with warnings.catch_warnings(action='ignore'):
+        callback = optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES)
+    callback(trials.study, trials.study.get_trials()[number])
 
 
-def requeue_lost(trials: Trials) -> list[int]:
-    """Requeues the trials whose process is gone; their numbers."""
-    from optuna.trial import TrialState
-
-    with _alone(trials.folder):
-        lost = []
-        for each in trials.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            # A trial gets its process under the lock that is held here: one without was killed in between.
-            worker = each.user_attrs.get('worker')
-            if worker is None or not _is_alive(trials.folder, worker):
-                requeue(trials, each, 'its process was killed')
-                lost.append(each.number)
-        return lost
+def ask(trials: Trials, most: int) -> list[tuple[Any, dict[str, Any]]]:
+    """Returns new trials and their draws: as many as are left to begin, and at most ``most``."""
+    with _one_process(trials.folder), warnings.catch_warnings(action='ignore'):  # There is no heartbeat.
+        asked = [trials.study.ask() for _ in range(min(most, left(trials)))]
+        return [(trial, _draw(trials, trial)) for trial in asked]
 
 
-def run_trials(
-    trials: Trials,
-    objective: Callable[[Any, Draw], float],
-    *,
-    catch: tuple[type[Exception], ...],
-    on_end: Callable[[Any], None] = lambda trial: None,
-) -> None:
-    """Works on the trials one by one until none is left to begin.
+def _draw(trials: Trials, trial: Any) -> dict[str, Any]:
+    drawn = spaces.draw(trial, trials.settings.space)
+    trial.set_user_attr('drawn', drawn)
+    return drawn
 
-    Args:
-      trials: of the search.
-      objective: ``(trial, draw) -> value``; reports to the trial and raises ``optuna.TrialPruned`` as it likes.
-      catch: what makes a trial a failed one. Anything else, an interruption too, puts it back in the queue and goes on
-        to the caller.
-      on_end: gets each trial as it is recorded.
+
+def run_trials(trials: Trials, objective: Objective) -> None:
+    """Works on the trials one by one until none is left to begin, and prints how each ended.
+
+    An exception fails the trial, and the next one begins. An interruption puts its values back in the queue and goes on
+    to the caller.
     """
-    with working(trials) as worker:
-        while found := ask(trials, worker):
-            run_trial(trials, *found[0], objective, catch=catch, on_end=on_end)
+    while _run_next(trials, objective):
+        pass
 
 
-def run_trial(
-    trials: Trials,
-    trial: Any,
-    drawn: Draw,
-    objective: Callable[[Any, Draw], float],
-    *,
-    catch: tuple[type[Exception], ...],
-    on_end: Callable[[Any], None] = lambda trial: None,
-) -> None:
-    """One trial of `run_trials`, from `ask`."""
+def _run_next(trials: Trials, objective: Objective) -> bool:
+    """Works on one trial; whether there was one."""
     from optuna import TrialPruned
-    from optuna.trial import TrialState
 
-    try:
-        value = objective(trial, drawn)
-    except TrialPruned:
-        trials.study.tell(trial, state=TrialState.PRUNED)
-    except catch as error:
-        fail(trials, trial, reason_of(error))
-    except BaseException as error:
-        requeue(trials, frozen(trials, trial), f'interrupted: {reason_of(error)}')
-        raise
-    else:
-        trials.study.tell(trial, value)
-    on_end(frozen(trials, trial))
+    with contextlib.ExitStack() as drawing:
+        drawing.enter_context(_one_process(trials.folder))
+        if not left(trials):
+            return False
+
+        def run(trial: Any) -> float:
+            drawn = _draw(trials, trial)
+            drawing.close()
+            try:
+                return objective(trial, drawn)
+            except (KeyboardInterrupt, InterruptedRunError):
+                _retry(trials, trial.number)
+                raise
+            except TrialPruned:
+                raise
+            except Exception as error:
+                trial.set_user_attr('reason', _reason(error))
+                return math.nan  # Optuna records it as failed.
+
+        trials.study.optimize(run, n_trials=1, callbacks=[lambda study, trial: say(trial)])
+    return True
+
+
+def ended(trials: Trials) -> list[Any]:
+    """Returns the trials that have ended, whichever way, and were not begun again; in order."""
+    known = trials.study.get_trials(deepcopy=False)
+    retried = {number for each in known for number in each.system_attrs.get('retry_history', ())}
+    return [each for each in known if each.state.is_finished() and each.number not in retried]
+
+
+def left(trials: Trials) -> int:
+    """Returns how many trials are left to begin, >= 0."""
+    running = sum(each.state.name == 'RUNNING' for each in trials.study.get_trials(deepcopy=False))
+    return max(0, trials.total - len(ended(trials)) - running)
+
+
+def first_number(frozen: Any) -> int:
+    """Returns the number under which a recorded trial was begun for the first time."""
+    return int(frozen.system_attrs.get('failed_trial', frozen.number))
 
 
 def frozen(trials: Trials, trial: Any) -> Any:
-    """A trial as it is recorded."""
-    return next(each for each in trials.study.get_trials(deepcopy=False) if each.number == trial.number)
+    """Returns a trial as it is recorded."""
+    return trials.study.get_trials(deepcopy=False)[trial.number]
 
 
-def reason_of(error: BaseException) -> str:
-    """An exception in one line."""
+def runs(trials: Trials, trial: Any) -> bool:
+    """Returns whether the end of a trial is not recorded yet."""
+    return not frozen(trials, trial).state.is_finished()
+
+
+def record(trials: Trials, trial: Any, *, value: float | None = None, error: Exception | None = None) -> None:
+    """Records and prints the end of a trial that `ask` gave: its value, why it failed, or neither if it was pruned."""
+    from optuna.trial import TrialState
+
+    if error is not None:
+        trial.set_user_attr('reason', _reason(error))
+        trials.study.tell(trial, state=TrialState.FAIL)
+    elif value is None:
+        trials.study.tell(trial, state=TrialState.PRUNED)
+    else:
+        trials.study.tell(trial, value)
+    say(frozen(trials, trial))
+
+
+def say(trial: Any) -> None:
+    """Prints a line for a recorded trial that has ended."""
+    value = 'no value' if trial.value is None else f'{trial.value:.6g}'
+    print(f'trial {trial.number}: {trial.state.name.lower()}, {trial.user_attrs.get("reason") or value}', flush=True)
+
+
+def _reason(error: BaseException) -> str:
+    """Returns an exception in one line."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return first if isinstance(error, InputError | RunError) else f'{type(error).__name__}: {first}'

@@ -11,12 +11,14 @@ import pytest
 from hyperinr.errors import InputError, RunError
 from hyperinr.searching import study as studies
 from hyperinr.searching.space import parameter, space
+from hyperinr.searching.study import settings
 
 SPACE = space([parameter('x', 'uniform', [-2.0, 3.0], points=4), parameter('k', 'choice', [1, 2])])
 
 
-def opened(folder, *, total=6, digest='one', **options):
-    return studies.open_trials(folder, SPACE, total=total, direction='minimize', digest=digest, **options)
+def opened(folder, *, total=6, digest='one', storage='journal', resources=(1, 100), **options):
+    wanted = settings(SPACE, direction='minimize', **options)
+    return studies.open_trials(folder, wanted, total=total, digest=digest, storage=storage, resources=resources)
 
 
 @pytest.mark.parametrize('storage', ['journal', 'sqlite'])
@@ -30,16 +32,16 @@ def test_failures_are_recorded_and_the_search_ends(tmp_path, storage):
             raise optuna.TrialPruned
         return drawn['x'] ** 2 + drawn['k']
 
-    said = []
     trials = opened(tmp_path, storage=storage, sampler='random')
-    studies.run_trials(trials, objective, catch=(RunError,), on_end=said.append)
+    studies.run_trials(trials, objective)
     states = [each.state.name for each in studies.ended(trials)]
     assert states == ['COMPLETE', 'FAIL', 'PRUNED', 'COMPLETE', 'COMPLETE', 'COMPLETE']
+    said = studies.ended(trials)
     assert [each.number for each in said] == list(range(6))
     assert said[1].user_attrs['reason'] == 'too hot'
     assert len({each.params['x'] for each in said}) == 6
     more = opened(tmp_path, storage=storage, total=7)
-    studies.run_trials(more, objective, catch=(RunError,))
+    studies.run_trials(more, objective)
     assert len(studies.ended(more)) == 7
     with pytest.raises(InputError, match='a search of another config'):
         opened(tmp_path, storage=storage, digest='two')
@@ -52,7 +54,7 @@ def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):
     seen = []
     for total in (3, 100):
         trials = opened(tmp_path, total=total, sampler='grid')
-        studies.run_trials(trials, lambda trial, drawn: seen.append(drawn) or drawn['x'], catch=())
+        studies.run_trials(trials, lambda trial, drawn: seen.append(drawn) or drawn['x'])
     assert len(seen) == len({tuple(each.items()) for each in seen}) == 8
     assert opened(tmp_path, total=100, sampler='grid').total == 8
 
@@ -60,7 +62,7 @@ def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):
 def test_tpe_searches_where_it_was_good(tmp_path):
     pytest.importorskip('optuna')
     trials = opened(tmp_path, total=40, sampler='tpe')
-    studies.run_trials(trials, lambda trial, drawn: (drawn['x'] - 1) ** 2, catch=())
+    studies.run_trials(trials, lambda trial, drawn: (drawn['x'] - 1) ** 2)
     late = [abs(each.params['x'] - 1) for each in studies.ended(trials)][20:]
     assert sum(late) / 20 < 0.8  # A uniform draw: (3^2 + 2^2) / 2 / 5 = 1.3.
 
@@ -77,7 +79,7 @@ def test_pruners_end_what_is_behind(tmp_path, pruner, pruned):
         return float(trial.number)
 
     trials = opened(tmp_path, total=14, pruner=pruner, sampler='random', resources=(1, 27))
-    studies.run_trials(trials, objective, catch=())
+    studies.run_trials(trials, objective)
     number = sum(each.state.name == 'PRUNED' for each in studies.ended(trials))
     assert min(number, 1) == pruned
 
@@ -90,14 +92,14 @@ def test_an_interruption_puts_the_draw_back(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        studies.run_trials(trials, interrupted, catch=())
+        studies.run_trials(trials, interrupted)
     lost, _ = trials.study.get_trials()
     assert lost.state.name == 'FAIL'
     assert not studies.ended(trials)
     drawn = []
-    studies.run_trials(trials, lambda trial, draw: drawn.append((trial.user_attrs, draw)) or 1.0, catch=())
+    studies.run_trials(trials, lambda trial, draw: drawn.append((trial.user_attrs, draw)) or 1.0)
     assert len(drawn) == 2
-    assert drawn[0][0]['retry_of'] == 0
+    assert studies.first_number(studies.ended(trials)[0]) == 0
     assert drawn[0][1]['x'] == lost.params['x']
 
 
@@ -110,43 +112,78 @@ def objective(trial, drawn):
         (folder / 'here').touch()
         time.sleep(60)
     return drawn['x']
-studies.run_trials(opened(folder, total=3, sampler='random'), objective, catch=())
+trials = opened(folder, total=3, sampler='random', storage=sys.argv[2])
+studies.work_off(trials, lambda: studies.run_trials(trials, objective))
 """
 
 
-def test_a_killed_process_loses_no_trial(tmp_path):
+@pytest.fixture
+def worker(tmp_path):
+    """Starts a process that works on trials of a storage until it waits in its second one."""
     pytest.importorskip('optuna')
-    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
-    process = subprocess.Popen([sys.executable, '-c', WORKER, str(tmp_path)], env=environment)
-    while not (tmp_path / 'here').exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    trials = opened(tmp_path, total=3, sampler='random')
-    assert studies.requeue_lost(trials) == []  # It is alive.
+    started = []
+
+    def start(storage):
+        environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
+        process = subprocess.Popen([sys.executable, '-c', WORKER, str(tmp_path), storage], env=environment)
+        started.append(process)
+        while not (tmp_path / 'here').exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def kill(process):
     process.kill()
     process.wait()
-    assert studies.requeue_lost(trials) == [1]
-    assert studies.requeue_lost(trials) == []
-    studies.run_trials(trials, lambda trial, drawn: drawn['x'], catch=())
+
+
+def check_begun_again(trials):
     found = trials.study.get_trials()
     assert [each.state.name for each in found] == ['COMPLETE', 'FAIL', 'COMPLETE', 'COMPLETE']
-    assert found[2].params == found[1].params
-    assert found[2].user_attrs['retry_of'] == 1
-    assert found[1].user_attrs['reason'] == 'its process was killed'
-    assert len(studies.ended(trials)) == 3
+    again = next(each for each in found[2:] if studies.first_number(each) == 1)
+    assert again.params == found[1].params
+    assert [each.number for each in studies.ended(trials)] == [0, 2, 3]
 
 
-def test_a_draw_that_kills_every_process_fails_in_the_end(tmp_path):
+@pytest.mark.parametrize('storage', ['journal', 'sqlite'])
+def test_a_killed_process_loses_no_trial(tmp_path, worker, storage):
+    process = worker(storage)
+    trials = opened(tmp_path, total=3, sampler='random', storage=None)  # Finds the storage by itself.
+    studies.retry_lost(trials)
+    assert trials.study.get_trials()[1].state.name == 'RUNNING'  # Its process is alive.
+    kill(process)
+    studies.work_off(trials, lambda: studies.run_trials(trials, lambda trial, drawn: drawn['x']))
+    check_begun_again(trials)
+
+
+def test_other_processes_notice_a_killed_one_by_its_heartbeat(tmp_path, worker, monkeypatch):
+    monkeypatch.setattr(studies, 'GRACE_SECONDS', 1)
+    process = worker('sqlite')
+    trials = opened(tmp_path, total=3, sampler='random', storage='sqlite')
+    with studies.working(trials):
+        kill(process)
+        time.sleep(2.5)
+        studies.run_trials(trials, lambda trial, drawn: drawn['x'])
+        check_begun_again(trials)
+
+
+def test_values_that_kill_every_process_fail_in_the_end(tmp_path):
     pytest.importorskip('optuna')
-    trials = opened(tmp_path, total=1, sampler='random')
+    trials = opened(tmp_path, total=1, sampler='random', storage='sqlite')
     for _ in range(studies.MAX_RETRIES + 1):
         assert not studies.ended(trials)
-        studies.ask(trials, 'gone')
-        assert len(studies.requeue_lost(trials)) == 1
+        studies.ask(trials, 1)
+        studies.retry_lost(trials)
     assert [each.state.name for each in studies.ended(trials)] == ['FAIL']
 
 
 @pytest.mark.parametrize(('option', 'value'), [('sampler', 'sobol'), ('pruner', 'mean'), ('storage', 'redis')])
 def test_an_unknown_part_is_named(tmp_path, option, value):
-    with pytest.raises(InputError, match=f"{option} '{value}' is none of"):
+    with pytest.raises(ValueError, match=f"{option} '{value}' is none of"):
         opened(tmp_path, **{option: value})

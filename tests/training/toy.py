@@ -18,6 +18,7 @@ def toy_learner(
     spec: DatasetSpec,
     *,
     learning_rate: float = 0.1,
+    optimizer: optax.GradientTransformation | None = None,
     on_trace: Callable[[], None] = lambda: None,
     poison: Callable[[jax.Array, TrainState], jax.Array] = lambda loss, state: loss,
 ) -> MetaLearner:
@@ -26,11 +27,12 @@ def toy_learner(
     Args:
       spec: of the data.
       learning_rate: of Adam.
+      optimizer: another than Adam.
       on_trace: called whenever ``update`` is traced.
       poison: ``(loss, state) -> loss``, to break it.
     """
     channels, dims = spec.channels, spec.coord_dims
-    optimizer = optax.adam(learning_rate)
+    optimizer = optimizer or optax.adam(learning_rate)
 
     def decode(params: dict, code: jax.Array) -> InrWeights:
         return {'layer_0': {'w': code[:-channels].reshape(dims, channels), 'b': code[-channels:]}}
@@ -67,7 +69,7 @@ def toy_learner(
         return found, {'loss': value}
 
     def apply_gradient(state: TrainState, gradient: dict) -> tuple[TrainState, dict]:
-        updates, opt_state = optimizer.update(gradient, state.opt_state)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, params, state.key), {}
 

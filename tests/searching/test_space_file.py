@@ -4,7 +4,8 @@ import pytest
 
 from hyperinr import config
 from hyperinr.errors import InputError
-from hyperinr.sweeping.space_file import SweepSpace, check_bindings, read_space
+from hyperinr.searching.search import check_bindings
+from hyperinr.searching.space_file import figure, read_space
 from tests.tiny_runs import DEFAULT
 
 WHOLE = """
@@ -45,14 +46,14 @@ def test_the_space_that_comes_with_hyperinr_fits_its_config():
 
 def test_the_objective_is_a_figure_or_one_of_its_numbers():
     record = {'psnr_db': [20.0, 30.0, None], 'loss': 0.5}
-    assert SweepSpace((), 'psnr_db[0]').value(record) == 20
-    assert SweepSpace((), 'psnr_db[-2]').value(record) == 30
-    assert SweepSpace((), 'loss').value(record) == 0.5
-    assert SweepSpace((), 'psnr_db').value(record) != SweepSpace((), 'psnr_db').value(record)  # NaN
+    assert figure('psnr_db[0]', record) == 20
+    assert figure('psnr_db[-2]', record) == 30
+    assert figure('loss', record) == 0.5
+    assert figure('psnr_db', record) != figure('psnr_db', record)  # NaN
     with pytest.raises(InputError, match="no figure 'psnr' is measured; did you mean 'psnr_db'"):
-        SweepSpace((), 'psnr').value(record)
+        figure('psnr', record)
     with pytest.raises(InputError, match='has 3 numbers'):
-        SweepSpace((), 'psnr_db[3]').value(record)
+        figure('psnr_db[3]', record)
 
 
 RATE = "'adam_cosine.learning_rate' = { log = [1e-4, 1e-2] }"

@@ -26,8 +26,7 @@ sampler = '{sampler}'
 pruner = 'none'
 [space]
 'adam_cosine.learning_rate' = {{ log = [1e-4, 1e-2] }}
-'learned_rates.initial' = {{ log = [0.01, 0.5] }}
-'siren.omega_0' = {{ uniform = [10.0, 40.0] }}
+'adam_cosine.weight_decay' = {{ uniform = [0.0, 0.1] }}
 SEED = {{ choice = [0, 3] }}
 """
 
@@ -75,7 +74,7 @@ def test_trials_in_one_program_equal_runs_of_their_own(run, tmp_path):
         assert trials[number]['reports'].keys() == {'2', '4'}
     best = config.load_config(str(folder / 'best.gin'))
     (number,) = [number for number, each in trials.items() if each['value'] == max(t['value'] for t in trials.values())]
-    assert best.value('inrs.siren.omega_0') == trials[number]['drawn']['siren.omega_0']
+    assert best.value('meta_learning.adam_cosine.learning_rate') == trials[number]['drawn']['adam_cosine.learning_rate']
     assert best.value('experiment.experiment.seed') == trials[number]['drawn']['SEED']
     page = (folder / 'index.html').read_text()
     assert page.count('data:image/png;base64,') >= 3
@@ -132,7 +131,7 @@ def test_a_search_that_cannot_work_is_one_line(run, tmp_path):
         (('--space', space, '--workers', 0), '--workers 0 must be 1 or more'),
         (('--space', space, '--vmapped', 4, '--workers', 2), 'leave --workers and --launcher out'),
         (('--space', space, '--launcher', 'slurm'), "'slurm' is none of local, ray"),
-        (('--space', space, '--storage', 'redis'), "'redis' is none of journal, sqlite"),
+        (('--space', space, '--storage', 'redis'), "'redis' is none of sqlite, journal"),
     ):
         status, _, err = run(*arguments, *more)
         assert (status, len(err.strip().splitlines())) == (2, 1)

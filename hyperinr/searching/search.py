@@ -1,0 +1,184 @@
+"""A search in its folder: the config that its trials override, what is searched, the trials, and what was found."""
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hyperinr import config
+from hyperinr.config.values import Config
+from hyperinr.errors import InputError, RunError
+from hyperinr.files import check_writable_folder, replacing, write_json
+from hyperinr.inspection.sweep_report import check_drawing, write_page
+from hyperinr.searching import space as spaces
+from hyperinr.searching import study as studies
+from hyperinr.searching.space import Draw, Space
+from hyperinr.searching.study import Settings, Trials
+from hyperinr.training.logs import print_table
+
+__all__ = ['CONFIG', 'Search', 'check_bindings', 'conclude', 'open_search']
+
+CONFIG, BEST, TRIALS, PAGE = 'config.gin', 'best.gin', 'trials.json', 'index.html'
+
+
+class Search(NamedTuple):
+    """A search that is open.
+
+    Attributes:
+      base: the config that trials override.
+      folder: of the search; holds a copy of the config.
+      trials: kept by Optuna.
+    """
+
+    base: Config
+    folder: Path
+    trials: Trials
+
+    def resolved(self, drawn: Draw) -> Config:
+        """Returns the config of a draw."""
+        return config.load_config(str(self.folder / CONFIG), spaces.bindings(drawn))
+
+    def begin(self, trial: Any, drawn: Draw) -> Config:
+        """Returns the config of a trial, and notes it."""
+        resolved = self.resolved(drawn)
+        trial.set_user_attr('config', resolved.text)
+        return resolved
+
+    def kept(self, trial: Any) -> tuple[Path, Path]:
+        """Returns where a trial keeps its run, and its figures where it ran together with others and has no run.
+
+        A trial that is begun again goes on with the run of the first.
+        """
+        first = studies.first_number(studies.frozen(self.trials, trial))
+        return self.folder / 'trials' / f'{first:04d}', self.folder / 'figures' / f'{trial.number:04d}.jsonl'
+
+
+def check_bindings(text: str, parameters: Space) -> None:
+    """Reads a config with each parameter's values, so that a wrong binding is known before the first trial.
+
+    Args:
+      text: of the config, canonical, as every trial overrides it.
+      parameters: see `spaces.boundary_draws` for what is tried.
+
+    Raises:
+      InputError: a name that the config does not have (the nearest is named), or a value that it cannot read.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, CONFIG)
+        path.write_text(text, encoding='utf-8')
+        for _, drawn in spaces.boundary_draws(parameters):
+            try:
+                config.load_config(str(path), spaces.bindings(drawn))
+            except InputError as error:
+                raise InputError(f'[space] {str(error).removeprefix("-p ")}') from None
+
+
+def open_search(
+    base: Config,
+    settings: Settings,
+    folder: str | os.PathLike,
+    *,
+    storage: str | None,
+    total: int | None,
+    resources: tuple[int, int] = (1, 100),
+    files: Mapping[str, str] = {},
+) -> Search:
+    """Begins a search or opens the one in ``folder``.
+
+    Args:
+      base: the config that trials override; already checked with `check_bindings`.
+      settings: of the search.
+      folder: new, empty or of the same search.
+      storage: see `study.open_trials`.
+      total: see `study.open_trials`.
+      resources: see `study.open_trials`.
+      files: texts that a new folder gets, by name.
+
+    Raises:
+      InputError: a missing package, a wrong storage or folder, or another search in it; nothing is written then.
+    """
+    studies.check_storage(storage)
+    check_drawing()
+    folder = Path(folder)
+    content = {path.name for path in folder.iterdir() if path.name[0] != '.'} if folder.is_dir() else set()
+    if content and CONFIG not in content:
+        raise InputError(f'{folder} is not empty and holds no search; give a new or empty folder.')
+    check_writable_folder(folder)
+    for name, text in {CONFIG: base.text, **files}.items():
+        if not (folder / name).is_file():
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding='utf-8')
+    # Not the number of trials, which may grow, nor how they are chosen.
+    content_text = f'{base.text}\n{settings.space}\n{settings.objective} {settings.direction}'
+    digest = hashlib.sha256(content_text.encode()).hexdigest()
+    trials = studies.open_trials(folder, settings, digest=digest, storage=storage, total=total, resources=resources)
+    return Search(base, folder, trials)
+
+
+def conclude(search: Search) -> Path:
+    """Writes what the trials found and prints the best; returns the best config.
+
+    Raises:
+      RunError: no trial came to an end.
+    """
+    folder, (study, *_) = search.folder, search.trials
+    objective, direction = search.trials.settings.objective, search.trials.settings.direction
+    ended = studies.ended(search.trials)
+    complete = [each for each in ended if each.state.name == 'COMPLETE']
+    if not complete:
+        reasons = [each.user_attrs['reason'] for each in ended if 'reason' in each.user_attrs]
+        raise RunError(f'none of {len(ended)} trials came to an end; {reasons[-1] if reasons else "all were pruned"}')
+    best, importance = study.best_trial, _importance(study)
+    rows = [_row(search, each) for each in ended]
+    head = f'# {objective} {best.value:.6g}: trial {best.number}, best of {len(complete)} complete of {len(ended)}.\n'
+    with replacing(folder / BEST) as temporary:
+        temporary.write_text(head + best.user_attrs['config'], encoding='utf-8')
+    write_json(folder / TRIALS, {'objective': objective, 'best': best.number, 'importance': importance, 'trials': rows})
+    page = write_page(
+        folder / PAGE,
+        title=f'{search.base.source.stem}: {objective}',
+        objective=objective,
+        maximize=direction == 'maximize',
+        kinds={each.binding: each.kind for each in search.trials.settings.space},
+        rows=rows,
+        importance=importance,
+        best=best.number,
+    )
+    states = [each.state.name.lower() for each in ended]
+    table = [(state, str(states.count(state))) for state in ('complete', 'pruned', 'fail') if state in states]
+    table += [(f'importance of {name}', f'{share:.2f}') for name, share in importance.items()]
+    print_table(str(folder), table)
+    print(f'best {objective}: {best.value:.6g} with {spaces.shown(best.user_attrs["drawn"])}')
+    print(folder / BEST, page, sep='\n')
+    return folder / BEST
+
+
+def _row(search: Search, trial: Any) -> dict[str, Any]:
+    return {
+        'number': trial.number,
+        'state': trial.state.name.lower(),
+        'value': trial.value if trial.state.name == 'COMPLETE' else None,
+        'drawn': trial.user_attrs.get('drawn', {}),
+        'reports': {str(step): value for step, value in sorted(trial.intermediate_values.items())},
+        'seconds': (trial.datetime_complete - trial.datetime_start).total_seconds(),
+        'reason': trial.user_attrs.get('reason'),
+        'kept': [str(path.relative_to(search.folder)) for path in search.kept(trial) if path.exists()],
+    }
+
+
+def _importance(study: Any) -> dict[str, float]:
+    """Share of each parameter in the variation of the figure among the complete trials; empty where too few tell it.
+
+    PED-ANOVA: Watanabe, Bansal and Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
+    subspaces" (2023), as Optuna has it.
+    """
+    from optuna import importance
+
+    with warnings.catch_warnings(action='ignore'):  # Of what it makes of few trials.
+        try:
+            return {name: float(share) for name, share in importance.get_param_importances(study).items()}
+        except (RuntimeError, ValueError):
+            return {}

@@ -1,0 +1,204 @@
+"""``hyperinr sweep``: every trial trains a run, by any number of processes or several trials in one program."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from hyperinr import config, library
+from hyperinr.errors import InputError
+from hyperinr.launching import launch_local, launch_ray
+from hyperinr.searching import space as spaces
+from hyperinr.searching import study as studies
+from hyperinr.searching.search import CONFIG, Search, check_bindings, conclude, open_search
+from hyperinr.searching.space import Draw
+from hyperinr.searching.space_file import figure, find_space, read_space
+from hyperinr.searching.study import Objective, Trials
+from hyperinr.searching.vmapped import difference, run_vmapped
+from hyperinr.training import loop
+from hyperinr.training.evaluators import held_out_psnr
+from hyperinr.training.loggers import Record
+from hyperinr.training.loggers.jsonl import FILE, read_metrics
+
+__all__ = ['sweep', 'work']
+
+SPACE = 'space.toml'
+LAUNCHERS = {'local': launch_local, 'ray': launch_ray}
+POLL_SECONDS = 1.0
+AUTOMATIC_MEMBERS = 8
+"""Trials in one program where nobody says how many."""
+
+
+def sweep(
+    name: str,
+    overrides: Sequence[str],
+    folder: str | os.PathLike,
+    *,
+    space: str | os.PathLike,
+    num_workers: int = 1,
+    launcher: str = 'local',
+    vmapped: int | None = None,
+    storage: str | None = None,
+    num_trials: int | None = None,
+) -> Path:
+    """Begins a search or goes on with it until it has its trials; prints the best and writes what was found.
+
+    The folder gets ``best.gin``, a config for ``hyperinr train``, ``trials.json``, ``index.html`` and, below
+    ``trials/``, the run of every trial. The same call after any end goes on: trials that were under way are recorded
+    as failed and begun again, from their last checkpoint where they have one.
+
+    Args:
+      name: of a config that trains.
+      overrides: of it, for all trials.
+      folder: new, or of the same search.
+      space: the space file, see `hyperinr.searching.space_file`.
+      num_workers: processes, >= 1; one is this process.
+      launcher: where they run: ``'local'`` or ``'ray'``.
+      vmapped: trials that run in one program where they differ only in their seed and in numbers of the outer
+        optimiser; 1: never; ``None``: eight, if that holds for all that the space changes and there is one worker.
+      storage: ``'sqlite'`` or ``'journal'``; ``None``: what the folder holds, else SQLite.
+      num_trials: instead of the space file's.
+
+    Returns:
+      ``best.gin``.
+
+    Raises:
+      InputError: a wrong config, space or folder, or a missing package; before any trial.
+      RunError: no trial came to an end.
+    """
+    if launcher not in LAUNCHERS:
+        raise InputError(f'--launcher {launcher!r} is none of {", ".join(LAUNCHERS)}.')
+    for option, value in (('--workers', num_workers), ('--vmapped', vmapped), ('--trials', num_trials)):
+        if value is not None and value < 1:
+            raise InputError(f'{option} {value} must be 1 or more.')
+    launches = num_workers > 1 or launcher != 'local'
+    if launches and vmapped is not None and vmapped > 1:
+        raise InputError('--vmapped runs the trials of one process in one program; leave --workers and --launcher out.')
+    search = _open(name, overrides, folder, space, storage, num_trials)
+    trials = search.trials
+    if launches:
+        command = _worker_command(search)
+        run = lambda: LAUNCHERS[launcher]([command] * num_workers, on_poll=_announcer(trials))
+    elif len(studies.ended(trials)) < trials.total and (vmapped or _automatic(search)) > 1:
+        run = lambda: run_vmapped(search, vmapped or AUTOMATIC_MEMBERS)
+    else:
+        run = lambda: studies.run_trials(trials, _objective(search))
+    studies.work_off(trials, run, launches=launches)
+    return conclude(search)
+
+
+def work(folder: str | os.PathLike, *, storage: str | None, num_trials: int) -> None:
+    """Works as one of the processes that `sweep` launches, on a search that it has opened.
+
+    Raises:
+      InputError: the folder holds none.
+    """
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    folder = Path(folder)
+    search = _open(str(folder / CONFIG), (), folder, folder / SPACE, storage, num_trials)
+    studies.retry_lost(search.trials)
+    with studies.working(search.trials):
+        studies.run_trials(search.trials, _objective(search))
+
+
+def _open(
+    name: str,
+    overrides: Sequence[str],
+    folder: str | os.PathLike,
+    space: str | os.PathLike,
+    storage: str | None,
+    num_trials: int | None,
+) -> Search:
+    settings = read_space(space)
+    base = config.load_config(name, overrides)
+    check_bindings(base.text, settings.space)
+    with config.applied(base):
+        every, num_steps = config.configured(held_out_psnr)().every, library.compose().num_steps
+    if every.unit != 'step':
+        raise InputError('a sweep validates after steps: set held_out_psnr.every to a number of steps.')
+    resources = (int(every.amount), num_steps)
+    files = {SPACE: find_space(space).read_text(encoding='utf-8')}
+    return open_search(base, settings, folder, storage=storage, total=num_trials, resources=resources, files=files)
+
+
+def _objective(search: Search) -> Objective:
+    """Trains the run of a trial, from its last checkpoint where it has one; what it prints goes to ``logs/``."""
+
+    def objective(trial: Any, drawn: Draw) -> float:
+        import optuna
+
+        resolved = search.begin(trial, drawn)
+        run_dir, _ = search.kept(trial)
+        value_of = lambda record: figure(search.trials.settings.objective, record)
+
+        def report(record: Record) -> None:
+            if record.kind == 'validation':
+                trial.report(value_of({**record.findings.figures, **record.findings.curves}), record.step)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+
+        try:
+            with _written_to(search.folder / 'logs' / f'{trial.number:04d}.txt'), config.applied(resolved):
+                train = config.configured(loop.train)
+                final = train(library.compose(), run_dir, config_text=resolved.text, report=report)
+        finally:
+            jax.clear_caches()  # Else the compiled programs of all trials would stay in memory.
+        # From the file, since a run that was killed between its last step and its end reports nothing more.
+        records = read_metrics(run_dir / FILE, until_step=int(final.step))
+        return value_of([each for each in records if each['kind'] == 'validation'][-1])
+
+    return objective
+
+
+@contextlib.contextmanager
+def _written_to(path: Path) -> Iterator[None]:
+    """Writes what is printed to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('a', encoding='utf-8') as file, contextlib.redirect_stdout(file):
+        yield
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends a worker whose launcher was killed, and which would go on unseen."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _worker_command(search: Search) -> list[str]:
+    folder = search.folder.absolute()
+    options = ['--run', str(folder), '--trials', str(search.trials.total), '--worker']
+    return [sys.executable, '-m', 'hyperinr', 'sweep', str(folder / CONFIG), *options]
+
+
+def _automatic(search: Search) -> int:
+    """Returns how many trials run in one program, by whether all that the space changes leaves the program alike."""
+    first = None
+    for parameter, drawn in spaces.boundary_draws(search.trials.settings.space):
+        resolved = search.resolved(drawn)
+        first = first or resolved
+        different = difference(first, resolved)
+        if different:
+            print(f'trials run one by one: {parameter.binding} changes {different} (--workers N runs several at once)')
+            return 1
+    return AUTOMATIC_MEMBERS
+
+
+def _announcer(trials: Trials) -> Callable[[], None]:
+    """Returns what prints the trials that have ended since the last call, for the process that only launches."""
+    known = {each.number for each in studies.ended(trials)}
+
+    def announce() -> None:
+        for trial in studies.ended(trials):
+            if trial.number not in known:
+                known.add(trial.number)
+                studies.say(trial)
+
+    return announce

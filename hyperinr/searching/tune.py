@@ -1,0 +1,75 @@
+"""``hyperinr tune``: every trial fits the first signals of a neural dataset."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hyperinr import config, library
+from hyperinr.errors import InputError
+from hyperinr.neural_datasets import tuning
+from hyperinr.searching import space as spaces
+from hyperinr.searching import study as studies
+from hyperinr.searching.search import check_bindings, conclude, open_search
+
+__all__ = ['tune']
+
+
+def tune(
+    name: str,
+    overrides: Sequence[str],
+    folder: str | os.PathLike,
+    *,
+    storage: str | None = None,
+    trials: int | None = None,
+) -> Path:
+    """Begins a search or goes on with it, until it has its trials; prints the best.
+
+    Run it in several processes at once to share the trials. The trial of a process that was killed is recorded as
+    failed and begun again.
+
+    Args:
+      name: of a config that binds ``tuning.search``.
+      overrides: of it, for all trials.
+      folder: keeps the trials, and gets what `sweep` writes: ``best.gin``, here a complete config for ``hyperinr fit``,
+        ``trials.json`` and ``index.html``.
+      storage: ``'sqlite'``, or ``'journal'``, a file that also network file systems can share; ``None``: what the
+        folder holds, else SQLite.
+      trials: instead of the config's.
+
+    Returns:
+      ``best.gin``.
+
+    Raises:
+      InputError: a wrong config, another search in the folder, no permission, or a missing package.
+      RunError: no trial came to an end.
+    """
+    base = config.load_config(name, overrides)
+    wanted = library.compose_search(base)
+    try:
+        parameters = [
+            spaces.parameter(each, drawn[0] if drawn else '', drawn[1:]) for each, drawn in wanted.space.items()
+        ]
+        space = spaces.space(parameters)
+    except ValueError as error:
+        raise InputError(f'tuning.search: {error}') from None
+    direction = tuning.OBJECTIVES[wanted.objective]
+    settings = studies.settings(
+        space, objective=wanted.objective, direction=direction, num_trials=wanted.num_trials, seed=wanted.seed
+    )
+    check_bindings(base.text, space)
+    tuning.check_objective(library.compose_job(base), wanted)
+    search = open_search(base, settings, folder, storage=storage, total=trials)
+
+    def objective(trial: Any, drawn: spaces.Draw) -> float:
+        import optuna
+
+        def on_chunk(number: int, value: float) -> None:
+            trial.report(value, number)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        return tuning.measure(library.compose_job(search.begin(trial, drawn)), wanted, on_chunk=on_chunk)
+
+    studies.work_off(search.trials, lambda: studies.run_trials(search.trials, objective))
+    return conclude(search)
