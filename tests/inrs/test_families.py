@@ -23,7 +23,6 @@ from hyperinr.inrs.sine import cardinal_sine
 from tests import parts
 
 COORDS = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
-ARGUMENT = re.compile(r'  \w+: ')
 OMEGAS = {'omega_0': 7.0, 'hidden_omega_0': 4.0}
 
 
@@ -288,7 +287,8 @@ def test_a_hash_grid_of_too_many_dimensions_is_refused():
 @pytest.mark.parametrize('kind', inrs.FAMILIES)
 def test_every_family_documents_each_of_its_parameters_once(kind):
     factory = inrs.FAMILIES[kind]
-    documented = [line.split(':')[0].strip() for line in inspect.getdoc(factory).split('\n') if ARGUMENT.match(line)]
+    arguments = inspect.getdoc(factory).partition('Args:\n')[2].partition('\n\n')[0]
+    documented = re.findall(r'^  (\w+): ', arguments, flags=re.MULTILINE)
     assert documented == list(inspect.signature(factory).parameters)
     assert all(each.kind == each.KEYWORD_ONLY for each in inspect.signature(factory).parameters.values())
 
