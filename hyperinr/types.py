@@ -38,7 +38,7 @@ Params = Any
 Code = Any
 """Whatever is private to one datapoint: all weights, a delta, a latent. Any pytree of arrays."""
 InrWeights = Mapping[str, Mapping[str, Array]]
-"""Weights of one INR: ``{'layer_0': {'w': [in, out], 'b': [out]}, 'layer_1': ...}``."""
+"""Weights of one INR: ``{'layer_0': {'w': [in, out], 'b': [out]}, 'layer_1': ...}``, see `Inr`."""
 Metrics = Mapping[str, Array]
 """Scalars by name."""
 
@@ -95,6 +95,11 @@ class Inr(NamedTuple):
       apply: ``(weights, coords [N, D]) -> values [N, C]``.
       metadata: what a reader of stored weights must know to evaluate them: ``{'kind': 'siren', 'omega_0': 30.0, ...}``,
         JSON-serialisable.
+
+    Other parts rely on the names in the weights. ``layer_0``, ``layer_1``, ... are the linear maps ``w^T h + b`` along
+    the network, with ``w: [in, out]`` and ``b: [out]``. A layer may hold further tensors. The last one is the output
+    layer: its ``b: [C]`` is added to the values. Other names, like ``filter_0`` and ``grid_0``, sort before
+    ``layer_0``. So the output layer is the last of all in the order of `hyperinr.weights.WeightSpec.layers`.
     """
 
     init: Callable[[Key, int], InrWeights]

@@ -29,6 +29,16 @@ class WeightSpec(NamedTuple):
     shapes: tuple[tuple[int, ...], ...]
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers by number, ``layer_2`` before ``layer_10``; the last is the output layer of an `Inr`.
+
+        Example:
+          >>> WeightSpec(('filter_0/w', 'layer_0/b', 'layer_0/w', 'layer_1/w'), ((2,),) * 4).layers
+          ('filter_0', 'layer_0', 'layer_1')
+        """
+        return tuple(dict.fromkeys(path.split('/')[0] for path in self.paths))
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Elements of each tensor."""
         sizes = []
@@ -40,7 +50,7 @@ class WeightSpec(NamedTuple):
         return tuple(sizes)
 
 
-def _natural(name: str) -> tuple:
+def _by_number(name: str) -> tuple:
     return tuple(int(part) if part.isdigit() else part for part in re.split(r'(\d+)', name))
 
 
@@ -52,7 +62,7 @@ def spec_of(weights: InrWeights) -> WeightSpec:
       ('layer_0/b', 'layer_0/w')
     """
     paths, shapes = [], []
-    for layer in sorted(weights, key=_natural):
+    for layer in sorted(weights, key=_by_number):
         for name in sorted(weights[layer]):
             paths.append(f'{layer}/{name}')
             shapes.append(tuple(weights[layer][name].shape))

@@ -195,6 +195,22 @@ def test_an_inr_is_stored_exactly_with_what_its_reader_must_know(name, suffix, t
 
 
 @rows(parts.INRS)
+def test_the_last_layer_of_an_inr_is_its_output_layer(name):
+    """What hypernetworks and Muon rely on, see `hyperinr.types.Inr`."""
+    inr, weights = inr_of(name)
+    layers = weights_lib.spec_of(weights).layers
+    linear = [layer for layer in layers if layer.startswith('layer_')]
+    assert linear == [f'layer_{index}' for index in range(len(linear))]
+    assert layers[-len(linear) :] == tuple(linear)
+    for layer in linear:
+        assert weights[layer]['b'].shape == weights[layer]['w'].shape[1:]
+    last = {**weights[layers[-1]], 'b': weights[layers[-1]]['b'] + jnp.arange(3.0)}
+    coords = np.random.default_rng(0).uniform(-1, 1, (7, 2)).astype(np.float32)
+    shifted = inr.apply({**weights, layers[-1]: last}, coords)
+    assert_close(shifted, inr.apply(weights, coords) + jnp.arange(3.0)[None, :])
+
+
+@rows(parts.INRS)
 def test_an_inr_flattens_and_comes_back_exactly(name):
     _, weights = inr_of(name)
     spec = weights_lib.spec_of(weights)

@@ -151,8 +151,7 @@ def muon(*, learning_rate: float | Array = 3e-3, schedule: optax.Schedule | None
     rate = _rate(learning_rate, schedule)
 
     def of(spec: WeightSpec) -> optax.GradientTransformation:
-        layers = list(dict.fromkeys(path.split('/')[0] for path in spec.paths if path.startswith('layer_')))
-        hidden = set(layers[1:-1])
+        hidden = [layer for layer in spec.layers if layer.startswith('layer_')][1:-1]
         chosen: dict[str, dict[str, optax.contrib.MuonDimensionNumbers | None]] = {}
         for path, shape in zip(spec.paths, spec.shapes, strict=True):
             layer, name = path.split('/')

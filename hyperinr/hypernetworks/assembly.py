@@ -55,8 +55,8 @@ def _scale(leaf: Array) -> float:
 
 
 def natural_layers(weights: InrWeights) -> list[str]:
-    """Names of the layers in the order of the data flow: ``layer_2`` before ``layer_10``."""
-    return list(dict.fromkeys(path.split('/')[0] for path in weights_lib.spec_of(weights).paths))
+    """Return the names of the layers by number; the last is the output layer."""
+    return list(weights_lib.spec_of(weights).layers)
 
 
 class Head(NamedTuple):

@@ -1,31 +1,17 @@
 """Implicit neural representations as pure functions: factories -> `hyperinr.types.Inr`.
 
-No hypernetwork and no training here. To add one: one file with one factory, an entry in `hyperinr.inrs.families`, a row
-in `tests/parts.py`, a gin file. An MLP needs its activation alone: `hyperinr.inrs.coordinate_mlp` is the rest, and
-`hyperinr.inrs.initialisation` what its weights can be drawn by.
+No hypernetwork and no training here. To add one: a factory in a file of its own or beside its relatives, an entry in
+`hyperinr.inrs.families`, a row in `tests/parts.py`, a gin file. An MLP is its activation and its start, decorated with
+`hyperinr.inrs.coordinate_mlp.coordinate_mlp`; `hyperinr.inrs.initialisation` has what its weights can be drawn by.
 """
 
-from hyperinr.inrs.adaptive_hosc import adaptive_hosc
-from hyperinr.inrs.exp_sin import exp_sin
+from hyperinr.inrs.activation_mlps import exp_sin, gaussian, laplacian, multi_quadratic, quadratic, sinc, super_gaussian
 from hyperinr.inrs.families import FAMILIES, from_metadata
-from hyperinr.inrs.feature_grid import feature_grid
-from hyperinr.inrs.finer import finer
-from hyperinr.inrs.fourier_mlp import fourier_mlp
-from hyperinr.inrs.fourier_net import fourier_net
-from hyperinr.inrs.gabor_net import gabor_net
-from hyperinr.inrs.gaussian import gaussian
-from hyperinr.inrs.gelu_mlp import gelu_mlp
-from hyperinr.inrs.hash_grid import hash_grid
-from hyperinr.inrs.hosc import hosc
-from hyperinr.inrs.laplacian import laplacian
-from hyperinr.inrs.multi_quadratic import multi_quadratic
-from hyperinr.inrs.quadratic import quadratic
-from hyperinr.inrs.real_wire import real_wire
-from hyperinr.inrs.relu_mlp import relu_mlp
-from hyperinr.inrs.sinc import sinc
-from hyperinr.inrs.siren import siren
-from hyperinr.inrs.super_gaussian import super_gaussian
-from hyperinr.inrs.wire import wire
+from hyperinr.inrs.feature_mlps import fourier_mlp, gelu_mlp, relu_mlp
+from hyperinr.inrs.grids import feature_grid, hash_grid
+from hyperinr.inrs.multiplicative_filters import fourier_net, gabor_net
+from hyperinr.inrs.sine_mlps import adaptive_hosc, finer, hosc, siren
+from hyperinr.inrs.wire import real_wire, wire
 
 __all__ = [
     'FAMILIES',

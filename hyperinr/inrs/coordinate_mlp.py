@@ -1,79 +1,138 @@
-"""What every coordinate MLP has in common: layers, the drawing of weights, the loop. A family adds its activation.
+"""What all coordinate MLPs share: sizes, layers, the drawing of weights, the loop. A family adds its activation.
 
 Letters: ``H`` units of a hidden layer, ``F`` features of the coordinates (``D`` where there are none).
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from hyperinr.inrs.initialisation import Initialisation, Layer
+from hyperinr.inrs.arguments import OUTPUT_BIAS, check_positive
+from hyperinr.inrs.initialisation import Initialisation, Layer, draw_layer
 from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['Activation', 'affine', 'check_positive', 'coordinate_mlp']
+__all__ = ['Activation', 'Mlp', 'affine', 'coordinate_mlp']
 
 Activation = Callable[[Array, float, Mapping[str, Array]], Array]
 """``(z [H, N], omega, tensors of the layer) -> [H, N]``, ``z = omega (w^T h + b)``."""
 
 
-def check_positive(what: str, **values: float) -> None:
-    """Refuses hyperparameters that are not positive, all named in one line.
+class Mlp(NamedTuple):
+    """What one family of coordinate MLPs does not share with the others.
 
-    Raises:
-      ValueError: one of ``values`` is not > 0.
+    Attributes:
+      activation: of the hidden layers.
+      initialisation: the published scheme, which a caller may replace.
+      omegas: frequency factors of the first layer and of all other layers; 1 where the family has none.
+      features: ``[D, N] -> [F, N]`` of the coordinates; ``None`` for the coordinates themselves.
+      learnable: numbers among the weights, name -> start. Each hidden layer has its own ``[1]`` among its tensors.
+      start_only: hyperparameters that shape fresh weights alone. A reader of stored weights need not know them.
     """
-    if not all(value > 0 for value in values.values()):
-        listed = ', '.join(f'{name}={value}' for name, value in values.items())
-        raise ValueError(f'{what} needs positive values (sizes of at least 1), not {listed}.')
+
+    activation: Activation
+    initialisation: Initialisation
+    omegas: tuple[float, float] = (1.0, 1.0)
+    features: Callable[[Array], Array] | None = None
+    learnable: Mapping[str, float] = {}
+    start_only: tuple[str, ...] = ()
+
+
+def coordinate_mlp(family: Callable[..., Mlp]) -> Callable[..., Inr]:
+    """Make the factory of a family of INRs ``x -> w_L a(... a(w_0 f(x) + b_0)) + b_L``; a decorator.
+
+    The factory is called like the family and takes ``channels``, ``width``, ``depth``, the family's own
+    hyperparameters, ``output_bias`` and ``initialisation``. Its signature and its docstring say so.
+    Sizes and hyperparameters annotated as ``float`` must be positive.
+    The metadata hold sizes, hyperparameters and ``input_deviation``.
+
+    Args:
+      family: keyword-only hyperparameters with defaults -> `Mlp`. Its docstring ends with their ``Args:``.
+
+    Example:
+      >>> from hyperinr.inrs.initialisation import plain
+      >>> @coordinate_mlp
+      ... def cubic(*, scale: float = 2.0) -> Mlp:
+      ...     '''Make an MLP with layers ``(scale x)^3``.
+      ...
+      ...     Args:
+      ...       scale: > 0.
+      ...     '''
+      ...     return Mlp(lambda x, omega, layer: (scale * x) ** 3, plain())
+      >>> cubic(channels=3).metadata['scale']
+      2.0
+    """
+    own = inspect.signature(family, eval_str=True).parameters
+    kind = family.__name__
+
+    def factory(
+        *,
+        channels: int,
+        width: int = 64,
+        depth: int = 3,
+        output_bias: float = OUTPUT_BIAS,
+        initialisation: Initialisation | None = None,
+        **hyperparameters: float,
+    ) -> Inr:
+        """Make an INR of the family.
+
+        Args:
+          channels: C.
+          width: units of each hidden layer.
+          depth: hidden layers, >= 1; there are ``depth + 1`` weight matrices.
+          output_bias: added to the biases of the output layer: the middle of the data range.
+          initialisation: another scheme; ``None``: the one above.
+
+        Returns:
+          An `Inr` with weights ``layer_0`` ... ``layer_{depth}``, each ``{'w': [in, out], 'b': [out]}``.
+
+        Raises:
+          ValueError: a value outside its range.
+        """
+        sizes = {'channels': channels, 'width': width, 'depth': depth}
+        values = {name: parameter.default for name, parameter in own.items()} | hyperparameters
+        positive = {name: values[name] for name, parameter in own.items() if parameter.annotation is float}
+        check_positive(f'a {kind}', **sizes, **positive)
+        mlp = family(**values)
+        scheme = initialisation or mlp.initialisation
+        stored = {name: value for name, value in values.items() if name not in mlp.start_only}
+        metadata = {'kind': kind, **sizes, **stored, 'input_deviation': scheme.input_deviation}
+        return _inr(mlp, scheme, output_bias, metadata)
+
+    *sizes, output_bias, initialisation, _ = inspect.signature(factory).parameters.values()
+    about, _, arguments = inspect.cleandoc(family.__doc__ or '').partition('\n\nArgs:\n')
+    before, start, after = inspect.cleandoc(factory.__doc__ or '').partition('  output_bias:')
+    _, _, before = before.partition('\n\n')
+    factory.__module__, factory.__name__, factory.__qualname__ = family.__module__, kind, kind
+    factory.__doc__ = f'{about}\n\n{before}{arguments}\n{start}{after}'
+    factory.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*sizes, *own.values(), output_bias, initialisation], return_annotation=Inr
+    )
+    return factory
 
 
 def affine(layer: Mapping[str, Array], features: Array, *, scale: float = 1.0) -> Array:
-    """``scale (w^T x + b)``, ``[in, N] -> [out, N]``; the scale goes into the small factors."""
+    """Return ``scale (w^T x + b)``, ``[in, N] -> [out, N]``; the scale goes into the small factors."""
     return (scale * jnp.asarray(layer['w'])).T @ features + (scale * jnp.asarray(layer['b']))[:, None]
 
 
-def coordinate_mlp(
-    *,
-    metadata: Mapping[str, Any],
-    activation: Activation,
-    initialisation: Initialisation,
-    omegas: tuple[float, float] = (1.0, 1.0),
-    features: Callable[[Array], Array] | None = None,
-    parameters: Mapping[str, float] | None = None,
-    output_bias: float = 0.5,
-) -> Inr:
-    """``x -> w_L a(... a(w_0 f(x) + b_0)) + b_L``.
+def _inr(mlp: Mlp, scheme: Initialisation, output_bias: float, metadata: Mapping[str, Any]) -> Inr:
+    """Return the INR of a family whose hyperparameters are checked."""
+    channels, width, depth, deviation = (metadata[name] for name in ('channels', 'width', 'depth', 'input_deviation'))
+    encode = mlp.features or (lambda coords: coords)
 
-    Args:
-      metadata: with ``kind``, ``channels``, ``width``, ``depth``, and all that `activation` and `features` depend on.
-      activation: of the hidden layers.
-      initialisation: draws weights and biases; its input deviation divides the coordinates.
-      omegas: frequency factors that the activation and the rules of the first and of all other layers are given.
-      features: ``[D, N] -> [F, N]`` of the coordinates; ``None`` for the coordinates themselves.
-      parameters: learnable numbers of the activation, name -> start. Each hidden layer has its own ``[1]`` among its
-        tensors.
-      output_bias: added to the output layer's biases.
+    def omega_of(index: int) -> float:
+        return mlp.omegas[min(index, 1)]
 
-    Returns:
-      An `Inr` with weights ``layer_0`` ... ``layer_{depth}``, each ``{'w': [in, out], 'b': [out]}`` and, in hidden
-      layers, ``parameters``. The metadata gets ``input_deviation``.
-
-    Raises:
-      ValueError: a size or a frequency that is not positive.
-    """
-    channels, width, depth = (metadata[name] for name in ('channels', 'width', 'depth'))
-    check_positive(f'a {metadata["kind"]}', channels=channels, width=width, depth=depth)
-    encode = features or (lambda coords: coords)
-    deviation = initialisation.input_deviation
-    learnable = parameters or {}
+    def learnable() -> dict[str, Array]:
+        return {name: jnp.full(1, start, jnp.float32) for name, start in mlp.learnable.items()}
 
     def activated(index: int, x: Array) -> Array:
-        tensors = {name: jnp.full(1, start, jnp.float32) for name, start in learnable.items()}
-        omega = omegas[min(index, 1)]
-        return activation(omega * x.reshape(1, -1), omega, tensors).reshape(x.shape)
+        omega = omega_of(index)
+        return mlp.activation(omega * x.reshape(1, -1), omega, learnable()).reshape(x.shape)
 
     def init(key: Key, coord_dims: int) -> InrWeights:
         num_features = jax.eval_shape(encode, jax.ShapeDtypeStruct((coord_dims, 1), jnp.float32)).shape[0]
@@ -82,14 +141,10 @@ def coordinate_mlp(
         for index in range(depth + 1):
             before = partial(activated, index - 1) if index > 0 else None
             after = partial(activated, index) if index < depth else None
-            layer = Layer(index, depth, sizes[index], sizes[index + 1], omegas[min(index, 1)], before, after)
+            layer = Layer(index, depth, sizes[index], sizes[index + 1], omega_of(index), before, after)
             w_key, b_key = jax.random.split(jax.random.fold_in(key, index))
-            tensors = {'w': initialisation.weights(w_key, layer), 'b': initialisation.biases(b_key, layer)}
-            if index == depth:
-                tensors['b'] = tensors['b'] + output_bias
-            else:
-                tensors |= {name: jnp.full(1, start, jnp.float32) for name, start in learnable.items()}
-            weights[f'layer_{index}'] = tensors
+            tensors = draw_layer(scheme, w_key, b_key, layer, output_bias=output_bias)
+            weights[f'layer_{index}'] = tensors if index == depth else tensors | learnable()
         return weights
 
     def apply(weights: InrWeights, coords: Array) -> Array:
@@ -98,8 +153,8 @@ def coordinate_mlp(
         hidden = jax.lax.optimization_barrier(jnp.asarray(coords).T)
         hidden = encode(hidden if deviation == 1 else hidden / deviation)
         for index in range(depth):
-            layer, omega = weights[f'layer_{index}'], omegas[min(index, 1)]
-            hidden = activation(affine(layer, hidden, scale=omega), omega, layer)
+            layer, omega = weights[f'layer_{index}'], omega_of(index)
+            hidden = mlp.activation(affine(layer, hidden, scale=omega), omega, layer)
         return affine(weights[f'layer_{depth}'], hidden).T
 
-    return Inr(init=init, apply=apply, metadata={**metadata, 'input_deviation': deviation})
+    return Inr(init=init, apply=apply, metadata=metadata)

@@ -5,26 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hyperinr.errors import InputError
-from hyperinr.inrs.adaptive_hosc import adaptive_hosc
-from hyperinr.inrs.exp_sin import exp_sin
-from hyperinr.inrs.feature_grid import feature_grid
-from hyperinr.inrs.finer import finer
-from hyperinr.inrs.fourier_mlp import fourier_mlp
-from hyperinr.inrs.fourier_net import fourier_net
-from hyperinr.inrs.gabor_net import gabor_net
-from hyperinr.inrs.gaussian import gaussian
-from hyperinr.inrs.gelu_mlp import gelu_mlp
-from hyperinr.inrs.hash_grid import hash_grid
-from hyperinr.inrs.hosc import hosc
-from hyperinr.inrs.laplacian import laplacian
-from hyperinr.inrs.multi_quadratic import multi_quadratic
-from hyperinr.inrs.quadratic import quadratic
-from hyperinr.inrs.real_wire import real_wire
-from hyperinr.inrs.relu_mlp import relu_mlp
-from hyperinr.inrs.sinc import sinc
-from hyperinr.inrs.siren import siren
-from hyperinr.inrs.super_gaussian import super_gaussian
-from hyperinr.inrs.wire import wire
+from hyperinr.inrs.activation_mlps import exp_sin, gaussian, laplacian, multi_quadratic, quadratic, sinc, super_gaussian
+from hyperinr.inrs.feature_mlps import fourier_mlp, gelu_mlp, relu_mlp
+from hyperinr.inrs.grids import feature_grid, hash_grid
+from hyperinr.inrs.multiplicative_filters import fourier_net, gabor_net
+from hyperinr.inrs.sine_mlps import adaptive_hosc, finer, hosc, siren
+from hyperinr.inrs.wire import real_wire, wire
 from hyperinr.types import Inr
 
 __all__ = ['FAMILIES', 'from_metadata']
@@ -58,7 +44,7 @@ FAMILIES: Mapping[str, Callable[..., Inr]] = {
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> Inr:
-    """The INR whose weights were stored with this metadata: the same ``apply``, and the family's own ``init``.
+    """Return the INR whose weights were stored with this metadata: the same ``apply``, and the family's own ``init``.
 
     Args:
       metadata: with what `Inr.metadata` had; other entries are ignored.

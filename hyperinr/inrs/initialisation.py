@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hyperinr.inrs.arguments import check_positive
 from hyperinr.types import Array, Key
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     'Layer',
     'Rule',
     'compose',
+    'draw_layer',
     'fan_in_biases',
     'fan_in_weights',
     'omega_biases',
@@ -78,7 +80,7 @@ class Initialisation(NamedTuple):
 
 
 def compose(*, weights: Rule, biases: Rule, input_deviation: float = 1.0) -> Initialisation:
-    """An `Initialisation` from its parts.
+    """Put an `Initialisation` together from its parts.
 
     Args:
       weights: a rule of this module, or any other.
@@ -91,13 +93,20 @@ def compose(*, weights: Rule, biases: Rule, input_deviation: float = 1.0) -> Ini
     Example:
       >>> scheme = compose(weights=sine_weights(first_bound=1.73), biases=zero_biases(), input_deviation=0.5779)
     """
-    if not input_deviation > 0:
-        raise ValueError(f'input_deviation must be positive, not {input_deviation}.')
+    check_positive('an initialisation', input_deviation=input_deviation)
     return Initialisation(weights, biases, input_deviation)
 
 
+def draw_layer(scheme: Initialisation, w_key: Key, b_key: Key, layer: Layer, *, output_bias: float) -> dict[str, Array]:
+    """Draw ``{'w': [in, out], 'b': [out]}`` of a fresh layer; ``output_bias`` shifts the biases of the output layer."""
+    biases = scheme.biases(b_key, layer)
+    if layer.position == layer.depth:
+        biases = biases + output_bias
+    return {'w': scheme.weights(w_key, layer), 'b': biases}
+
+
 def _draw(key: Key, shape: tuple[int, ...], bound: float, distribution: Distribution) -> Array:
-    """U(-bound, bound), or a normal distribution of the same standard deviation ``bound / sqrt(3)``."""
+    """Draw from U(-bound, bound), or from a normal distribution of the same standard deviation ``bound / sqrt(3)``."""
     if distribution == 'uniform':
         return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
     return bound / math.sqrt(3) * jax.random.normal(key, shape)
@@ -115,7 +124,7 @@ def sine_weights(
     hidden_gain: float = 1.0,
     scale: float = 1.0,
 ) -> Rule:
-    """For sine layers: ``first_bound / in`` in the first layer, ``sqrt(6 / in) / omega`` in all others.
+    """Make the rule of sine layers: bounds ``first_bound / in`` in the first, ``sqrt(6 / in) / omega`` in all others.
 
     Sitzmann et al., "Implicit neural representations with periodic activation functions" (2020), section 3.2 and
     supplement, section 1.5. With ``scale`` it is the weight scaling of Yeom, Lee and Lee, "Fast training of sinusoidal
@@ -131,8 +140,7 @@ def sine_weights(
       ValueError: an unknown distribution, or a factor that is not positive.
     """
     _check_distribution(distribution)
-    if not min(first_bound, hidden_gain, scale) > 0:
-        raise ValueError(f'sine_weights needs positive factors, not {first_bound=}, {hidden_gain=}, {scale=}.')
+    check_positive('sine_weights', first_bound=first_bound, hidden_gain=hidden_gain, scale=scale)
 
     def rule(key: Key, layer: Layer) -> Array:
         if layer.position == 0:
@@ -148,7 +156,7 @@ def sine_weights(
 def fan_in_weights(
     *, distribution: Distribution = 'uniform', gain: float = 1 / 3, output_gain: float | None = None
 ) -> Rule:
-    """Variance ``gain / in`` in every layer.
+    """Make the rule of a variance ``gain / in`` in every layer.
 
     ``gain = 1/3``, uniform: ``U(-1/sqrt(in), +)``, the default of PyTorch's linear layers. ``gain = 2``: He, Zhang, Ren
     and Sun, "Delving deep into rectifiers" (2015), eq. 10.
@@ -162,9 +170,8 @@ def fan_in_weights(
       ValueError: an unknown distribution, or a gain that is not positive.
     """
     _check_distribution(distribution)
+    check_positive('fan_in_weights', gain=gain, output_gain=output_gain)
     last = gain if output_gain is None else output_gain
-    if not min(gain, last) > 0:
-        raise ValueError(f'fan_in_weights needs positive gains, not {gain=}, {output_gain=}.')
 
     def rule(key: Key, layer: Layer) -> Array:
         bound = math.sqrt(3 * (last if layer.position == layer.depth else gain) / layer.fan_in)
@@ -174,13 +181,12 @@ def fan_in_weights(
 
 
 def fan_in_biases(*, divisor: float = 1.0) -> Rule:
-    """``U(-1/sqrt(in), +)``, the default of PyTorch's linear layers, divided by ``divisor`` > 0.
+    """Make the rule ``U(-1/sqrt(in), +)``, the default of PyTorch's linear layers, divided by ``divisor`` > 0.
 
     Raises:
       ValueError: ``divisor`` not positive.
     """
-    if not divisor > 0:
-        raise ValueError(f'divisor must be positive, not {divisor}.')
+    check_positive('fan_in_biases', divisor=divisor)
 
     def rule(key: Key, layer: Layer) -> Array:
         return jax.random.uniform(key, (layer.fan_out,), minval=-1, maxval=1) / (divisor * math.sqrt(layer.fan_in))
@@ -189,7 +195,7 @@ def fan_in_biases(*, divisor: float = 1.0) -> Rule:
 
 
 def omega_biases(*, bound: float = math.pi, first_bound: float | None = None) -> Rule:
-    """``U(-bound/omega, +)``: a phase of up to ``bound`` radians in every sine layer.
+    """Make the rule ``U(-bound/omega, +)``: a phase of up to ``bound`` radians in every sine layer.
 
     Args:
       bound: radians, > 0; pi spreads the phases over the whole circle.
@@ -199,8 +205,7 @@ def omega_biases(*, bound: float = math.pi, first_bound: float | None = None) ->
     Raises:
       ValueError: a bound that is not positive.
     """
-    if not bound > 0 or (first_bound is not None and not first_bound > 0):
-        raise ValueError(f'omega_biases needs positive bounds, not {bound=}, {first_bound=}.')
+    check_positive('omega_biases', bound=bound, first_bound=first_bound)
 
     def rule(key: Key, layer: Layer) -> Array:
         largest = bound / layer.omega if layer.position or first_bound is None else first_bound
@@ -210,15 +215,15 @@ def omega_biases(*, bound: float = math.pi, first_bound: float | None = None) ->
 
 
 def zero_biases() -> Rule:
-    """No bias."""
+    """Make the rule of no biases."""
     return lambda key, layer: jnp.zeros(layer.fan_out)
 
 
 def sine() -> Initialisation:
-    """The SIREN paper's own: `sine_weights` with `fan_in_biases`, as in its authors' code."""
+    """Make the SIREN paper's own scheme: `sine_weights` with `fan_in_biases`, as in its authors' code."""
     return Initialisation(sine_weights(), fan_in_biases())
 
 
 def plain() -> Initialisation:
-    """PyTorch's default linear layers, which several families were published with."""
+    """Make the scheme of PyTorch's default linear layers, which several families were published with."""
     return Initialisation(fan_in_weights(), fan_in_biases())

@@ -1,4 +1,4 @@
-"""What the multiplicative filter networks have in common: a product of filters, linear in between.
+"""The multiplicative filter networks: a product of filters of the coordinates, linear layers in between.
 
 Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021).
 
@@ -12,22 +12,99 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from hyperinr.inrs import initialisation as schemes
-from hyperinr.inrs.coordinate_mlp import affine, check_positive
-from hyperinr.inrs.initialisation import Layer
+from hyperinr.inrs.arguments import OUTPUT_BIAS, check_positive
+from hyperinr.inrs.coordinate_mlp import affine
+from hyperinr.inrs.initialisation import Layer, draw_layer, plain
+from hyperinr.inrs.sine import sine
 from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['multiplicative_filter_network', 'sine_filter']
+__all__ = ['fourier_net', 'gabor_net', 'multiplicative_filter_network']
 
 
-def sine_filter(key: Key, coord_dims: int, width: int, frequency_scale: float) -> dict[str, Array]:
-    """Of ``sin(w x + b)``: PyTorch's default times ``frequency_scale`` ``w: [D, H]``, phases U(-pi, pi) ``b: [H]``."""
-    w_key, b_key = jax.random.split(key)
-    bound = frequency_scale / math.sqrt(coord_dims)
-    return {
-        'w': jax.random.uniform(w_key, (coord_dims, width), minval=-bound, maxval=bound),
-        'b': jax.random.uniform(b_key, (width,), minval=-math.pi, maxval=math.pi),
-    }
+def fourier_net(
+    *, channels: int, width: int = 64, depth: int = 2, input_scale: float = 256.0, output_bias: float = OUTPUT_BIAS
+) -> Inr:
+    """Make a FourierNet: filters ``sin(w x + b)``, in all a sum of exponentially many sines.
+
+    Initialisation, as in the authors' code: filter weights ``input_scale / sqrt(depth + 1)`` times PyTorch's default,
+    phases U(-pi, pi); linear layers as in `multiplicative_filter_network`.
+
+    Args:
+      channels: C.
+      width: H.
+      depth: multiplications, >= 1; there are ``depth + 1`` filters.
+      input_scale: > 0; the highest frequencies of the products grow with it.
+      output_bias: middle of the data range.
+
+    Returns:
+      An `Inr`, see `multiplicative_filter_network`; a filter is ``{'w': [D, H], 'b': [H]}``.
+
+    Raises:
+      ValueError: a value that is not positive.
+    """
+    check_positive('a fourier_net', input_scale=input_scale)
+    return multiplicative_filter_network(
+        metadata={'kind': 'fourier_net', 'channels': channels, 'width': width, 'depth': depth},
+        init_filter=lambda key, coord_dims: _sine_filter(key, coord_dims, width, input_scale / math.sqrt(depth + 1)),
+        filter=lambda tensors, points: sine(affine(tensors, points)),
+        output_bias=output_bias,
+    )
+
+
+def gabor_net(
+    *,
+    channels: int,
+    width: int = 64,
+    depth: int = 2,
+    input_scale: float = 256.0,
+    concentration: float = 6.0,
+    output_bias: float = OUTPUT_BIAS,
+) -> Inr:
+    """Make a GaborNet: filters ``exp(-gamma/2 |x - mu|^2) sin(w x + b)``, sines under a Gaussian window.
+
+    Initialisation, as in the authors' code: gamma from Gamma(``concentration / (depth + 1)``, 1), mu from U(-1, 1)^D,
+    filter weights ``input_scale sqrt(gamma / (depth + 1))`` times PyTorch's default, phases U(-pi, pi); linear layers
+    as in `multiplicative_filter_network`.
+
+    Args:
+      channels: C.
+      width: H.
+      depth: multiplications, >= 1; there are ``depth + 1`` filters.
+      input_scale: > 0.
+      concentration: > 0; the larger, the narrower the windows.
+      output_bias: middle of the data range.
+
+    Returns:
+      An `Inr`, see `multiplicative_filter_network`; a filter is ``{'w': [D, H], 'b': [H], 'center': [D, H],
+      'sharpness': [H]}`` with mu and gamma in the last two.
+
+    Raises:
+      ValueError: a value that is not positive.
+    """
+    check_positive('a gabor_net', input_scale=input_scale, concentration=concentration)
+
+    def init_filter(key: Key, coord_dims: int) -> dict[str, Array]:
+        sine_key, center_key, gamma_key = jax.random.split(key, 3)
+        gamma = jax.random.gamma(gamma_key, concentration / (depth + 1), (width,))
+        tensors = _sine_filter(sine_key, coord_dims, width, input_scale / math.sqrt(depth + 1))
+        return {
+            'w': tensors['w'] * jnp.sqrt(gamma)[None, :],
+            'b': tensors['b'],
+            'center': jax.random.uniform(center_key, (coord_dims, width), minval=-1, maxval=1),
+            'sharpness': gamma,
+        }
+
+    def filter(tensors: Mapping[str, Array], points: Array) -> Array:
+        offsets = points[:, None, :] - jnp.asarray(tensors['center'])[:, :, None]
+        window = jnp.exp(-0.5 * jnp.asarray(tensors['sharpness'])[:, None] * jnp.sum(jnp.square(offsets), axis=0))
+        return window * sine(affine(tensors, points))
+
+    return multiplicative_filter_network(
+        metadata={'kind': 'gabor_net', 'channels': channels, 'width': width, 'depth': depth},
+        init_filter=init_filter,
+        filter=filter,
+        output_bias=output_bias,
+    )
 
 
 def multiplicative_filter_network(
@@ -37,7 +114,7 @@ def multiplicative_filter_network(
     filter: Callable[[Mapping[str, Array], Array], Array],
     output_bias: float,
 ) -> Inr:
-    """``z_0 = g_0(x)``, ``z_{i+1} = (w_i z_i + b_i) * g_{i+1}(x)``, ``w_L z_L + b_L``.
+    """Make an INR ``z_0 = g_0(x)``, ``z_{i+1} = (w_i z_i + b_i) * g_{i+1}(x)``, ``w_L z_L + b_L``.
 
     Initialisation, as in the authors' code: w_i from U(-1/sqrt(H), +), and so are all biases and the output layer.
 
@@ -48,7 +125,7 @@ def multiplicative_filter_network(
       output_bias: added to the output layer's biases.
 
     Returns:
-      An `Inr` with weights ``filter_0`` ... ``filter_{depth}`` and ``layer_0`` ... ``layer_{depth}``, the last of which
+      An `Inr` with weights ``filter_0`` ... ``filter_{depth}`` and ``layer_0`` ... ``layer_{depth}``. The last of them
       is the output.
 
     Raises:
@@ -56,19 +133,14 @@ def multiplicative_filter_network(
     """
     channels, width, depth = (metadata[name] for name in ('channels', 'width', 'depth'))
     check_positive(f'a {metadata["kind"]}', channels=channels, width=width, depth=depth)
-    scheme = schemes.plain()
 
     def init(key: Key, coord_dims: int) -> InrWeights:
         weights: dict[str, Mapping[str, Array]] = {}
         for index in range(depth + 1):
             filter_key, w_key, b_key = jax.random.split(jax.random.fold_in(key, index), 3)
             layer = Layer(index, depth, width, channels if index == depth else width, 1.0)
-            biases = scheme.biases(b_key, layer)
             weights[f'filter_{index}'] = init_filter(filter_key, coord_dims)
-            weights[f'layer_{index}'] = {
-                'w': scheme.weights(w_key, layer),
-                'b': biases + output_bias if index == depth else biases,
-            }
+            weights[f'layer_{index}'] = draw_layer(plain(), w_key, b_key, layer, output_bias=output_bias)
         return weights
 
     def apply(weights: InrWeights, coords: Array) -> Array:
@@ -79,3 +151,16 @@ def multiplicative_filter_network(
         return affine(weights[f'layer_{depth}'], hidden).T
 
     return Inr(init=init, apply=apply, metadata=metadata)
+
+
+def _sine_filter(key: Key, coord_dims: int, width: int, frequency_scale: float) -> dict[str, Array]:
+    """Draw a filter ``sin(w x + b)``.
+
+    ``w: [D, H]`` is PyTorch's default times ``frequency_scale``, phases ``b: [H]`` are U(-pi, pi).
+    """
+    w_key, b_key = jax.random.split(key)
+    bound = frequency_scale / math.sqrt(coord_dims)
+    return {
+        'w': jax.random.uniform(w_key, (coord_dims, width), minval=-bound, maxval=bound),
+        'b': jax.random.uniform(b_key, (width,), minval=-math.pi, maxval=math.pi),
+    }

@@ -20,7 +20,7 @@ omega 30, and PyTorch's default."""
 
 
 def named_scheme(name: str) -> Initialisation:
-    """One of `SCHEMES`, or of `SIREN_VARIANTS` where the scheme is all that makes the variant.
+    """Return one of `SCHEMES`, or of `SIREN_VARIANTS` where the scheme is all that makes the variant.
 
     Raises:
       InputError: no such scheme.

@@ -6,20 +6,12 @@ A name says what differs from the SIREN paper's scheme, ``paper``: ``first_1.5``
 ``phase_pi`` for biases U(-pi/omega, +).
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hyperinr.inrs.initialisation import (
-    Distribution,
-    Initialisation,
-    Rule,
-    compose,
-    fan_in_biases,
-    omega_biases,
-    sine_weights,
-    zero_biases,
-)
+from hyperinr.inrs import initialisation as schemes
 
 __all__ = ['INPUT_DEVIATION', 'SIREN_VARIANTS', 'SirenVariant', 'siren_variant']
 
@@ -36,7 +28,7 @@ class SirenVariant(NamedTuple):
       frozen: path patterns of what stays as it is during the fit, for `hyperinr.fitting.frozen`.
     """
 
-    initialisation: Initialisation
+    initialisation: schemes.Initialisation
     omega: float = 30.0
     frozen: tuple[str, ...] = ()
 
@@ -44,17 +36,14 @@ class SirenVariant(NamedTuple):
 def _start(
     *,
     first: float = 1.0,
-    distribution: Distribution = 'uniform',
-    biases: Rule | None = None,
+    distribution: schemes.Distribution = 'uniform',
+    biases: schemes.Rule | None = None,
     normalised: bool = False,
     omega: float = 30.0,
     frozen: tuple[str, ...] = (),
 ) -> SirenVariant:
-    scheme = compose(
-        weights=sine_weights(distribution=distribution, first_bound=first),
-        biases=biases or fan_in_biases(),
-        input_deviation=INPUT_DEVIATION if normalised else 1.0,
-    )
+    weights = schemes.sine_weights(distribution=distribution, first_bound=first)
+    scheme = schemes.Initialisation(weights, biases or schemes.fan_in_biases(), INPUT_DEVIATION if normalised else 1.0)
     return SirenVariant(scheme, omega, frozen)
 
 
@@ -62,8 +51,13 @@ _UNIT = math.sqrt(3)
 """Bound of a uniform distribution of standard deviation 1; the study rounds it to 1.73."""
 _FIRST = {'1.5': 1.5, 'half_pi': math.pi / 2, '1.73': _UNIT, '2': 2.0, '3': 3.0}
 _PHASES = {'pi': math.pi, '3_pi_4': 3 * math.pi / 4, '2.5': 2.5, '2': 2.0, 'half_pi': math.pi / 2}
-_DIVISORS = (2, 10, 15, 30)
-_BIASES = ('*/b',)
+_BIASES = {
+    **{f'bias_{divisor}': schemes.fan_in_biases(divisor=divisor) for divisor in (2, 10, 15, 30)},
+    **{f'phase_{name}': schemes.omega_biases(bound=bound) for name, bound in _PHASES.items()},
+}
+_WITH_UNIT = ('bias_2', 'bias_10', 'bias_15', 'bias_30', 'phase_pi', 'phase_2')
+"""Biases that the study also tried with normalised coordinates and first-layer weights of standard deviation 1/D."""
+_unit_start = functools.partial(_start, first=_UNIT, normalised=True)
 
 SIREN_VARIANTS: Mapping[str, SirenVariant] = {
     'paper': _start(),
@@ -71,23 +65,13 @@ SIREN_VARIANTS: Mapping[str, SirenVariant] = {
     **{f'first_{name}': _start(first=bound) for name, bound in _FIRST.items()},
     **{f'normal_first_{name}': _start(first=bound, distribution='normal') for name, bound in _FIRST.items()},
     'normalised': _start(normalised=True),
-    'normalised_first_1.73': _start(first=_UNIT, normalised=True),
-    'normalised_normal_first_1.73': _start(first=_UNIT, distribution='normal', normalised=True),
-    **{f'bias_{divisor}': _start(biases=fan_in_biases(divisor=divisor)) for divisor in _DIVISORS},
-    **{f'phase_{name}': _start(biases=omega_biases(bound=bound)) for name, bound in _PHASES.items()},
-    'no_bias': _start(biases=zero_biases(), frozen=_BIASES),
-    **{
-        f'normalised_first_1.73_bias_{divisor}': _start(
-            first=_UNIT, normalised=True, biases=fan_in_biases(divisor=divisor)
-        )
-        for divisor in _DIVISORS
-    },
-    'normalised_first_1.73_phase_pi': _start(first=_UNIT, normalised=True, biases=omega_biases(bound=math.pi)),
-    'normalised_first_1.73_phase_2': _start(first=_UNIT, normalised=True, biases=omega_biases(bound=2.0)),
-    'normalised_first_1.73_no_bias': _start(first=_UNIT, normalised=True, biases=zero_biases(), frozen=_BIASES),
-    'normalised_normal_first_1.73_bias_15': _start(
-        first=_UNIT, distribution='normal', normalised=True, biases=fan_in_biases(divisor=15)
-    ),
+    'normalised_first_1.73': _unit_start(),
+    'normalised_normal_first_1.73': _unit_start(distribution='normal'),
+    **{name: _start(biases=rule) for name, rule in _BIASES.items()},
+    'no_bias': _start(biases=schemes.zero_biases(), frozen=('*/b',)),
+    **{f'normalised_first_1.73_{name}': _unit_start(biases=_BIASES[name]) for name in _WITH_UNIT},
+    'normalised_first_1.73_no_bias': _unit_start(biases=schemes.zero_biases(), frozen=('*/b',)),
+    'normalised_normal_first_1.73_bias_15': _unit_start(distribution='normal', biases=_BIASES['bias_15']),
     **{f'omega_{omega}': _start(omega=float(omega)) for omega in (10, 40, 50)},
     'first_layer_frozen': _start(frozen=('layer_0/*',)),
     'two_layers_frozen': _start(frozen=('layer_0/*', 'layer_1/*')),
@@ -95,8 +79,8 @@ SIREN_VARIANTS: Mapping[str, SirenVariant] = {
 """Name -> start. ``normalised_first_1.73_bias_15`` is the study's fastest, ``*_phase_pi`` what ended lowest there."""
 
 
-def siren_variant(*, name: str) -> Initialisation:
-    """The initialisation of one of `SIREN_VARIANTS`, for gin; its omega and what it freezes are set elsewhere.
+def siren_variant(*, name: str) -> schemes.Initialisation:
+    """Return the initialisation of one of `SIREN_VARIANTS`, for gin; its omega and what it freezes are set elsewhere.
 
     Raises:
       ValueError: no such variant.

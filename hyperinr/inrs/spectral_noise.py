@@ -17,7 +17,7 @@ __all__ = ['spectral_centroid', 'spectral_noise_weights']
 
 
 def spectral_centroid(values: Array, grid_shape: Sequence[int]) -> float:
-    """Mean frequency of a signal on a grid, weighted by its amplitudes, over its Nyquist frequency.
+    """Compute the mean frequency of a signal on a grid, weighted by its amplitudes, over its Nyquist frequency.
 
     Of the radius in all D dimensions, and over all channels together. The authors' code transforms along the last axis
     alone, keeps the mean, and averages the centroids of rows and channels.
@@ -41,10 +41,11 @@ def spectral_centroid(values: Array, grid_shape: Sequence[int]) -> float:
 def spectral_noise_weights(
     *, centroid: float, first_noise: float = 50.0, second_noise: float = 0.4, saturation: float = 5.0
 ) -> Rule:
-    """`sine_weights` with Gaussian noise of deviations ``s_0 / omega`` and ``s_1 / omega`` on the first two layers.
+    """Make `sine_weights` with noise from normal distributions on the first two layers.
 
-    ``s_0 = first_noise (1 - exp(-saturation c))`` and ``s_1 = second_noise c``. The defaults are the authors' for
-    images; for audio they take 3500, 3 and 7. In their code c is also divided by a power of the number of channels.
+    Its deviations are ``s_0 / omega`` and ``s_1 / omega``, with ``s_0 = first_noise (1 - exp(-saturation c))`` and
+    ``s_1 = second_noise c``. The defaults are the authors' for images; for audio they take 3500, 3 and 7. In their code
+    c is also divided by a power of the number of channels.
 
     Args:
       centroid: c in [0, 1], see `spectral_centroid`.

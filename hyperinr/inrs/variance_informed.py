@@ -12,14 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyperinr.inrs.initialisation import (
-    Distribution,
-    Initialisation,
-    Layer,
-    Rule,
-    fan_in_weights,
-    zero_biases,
-)
+from hyperinr.inrs.arguments import check_positive
+from hyperinr.inrs.initialisation import Distribution, Initialisation, Layer, Rule, fan_in_weights, zero_biases
 from hyperinr.types import Array, Key
 
 __all__ = ['activation_moments', 'balanced_deviation', 'variance_informed', 'variance_informed_weights']
@@ -30,13 +24,13 @@ NUM_SAMPLES = 2**16
 
 @functools.cache
 def _samples() -> np.ndarray:
-    """From NumPy's legacy generator, whose numbers never change between versions."""
+    """Draw them with NumPy's legacy generator, whose numbers never change between versions."""
     half = np.random.RandomState(0).standard_normal(NUM_SAMPLES // 2)
     return np.concatenate([half, -half]).astype(np.float32)
 
 
 def activation_moments(activation: Callable[[Array], Array], deviation: float) -> tuple[float, float]:
-    """``E[a(z)^2]`` and ``E[a'(z)^2]`` for z from ``N(0, deviation^2)``, by Monte Carlo; concrete under ``jax.jit``."""
+    """Estimate ``E[a(z)^2]`` and ``E[a'(z)^2]``, z from ``N(0, deviation^2)``; concrete under ``jax.jit``."""
     with jax.ensure_compile_time_eval():
         z = jnp.asarray(deviation * _samples())
         value, slope = jax.jvp(activation, (z,), (jnp.ones_like(z),))
@@ -44,7 +38,7 @@ def activation_moments(activation: Callable[[Array], Array], deviation: float) -
 
 
 def balanced_deviation(activation: Callable[[Array], Array]) -> float:
-    """The deviation of pre-activations at which gradients, too, keep their variance: ``s^2 E[a'^2] = E[a^2]``.
+    """Find the deviation of pre-activations at which gradients, too, keep their variance: ``s^2 E[a'^2] = E[a^2]``.
 
     The paper's condition on the backward pass, which its authors solve on a grid; here by bisection between neighbours
     of a grid from 1e-3 to 1e2, from below.
@@ -80,7 +74,7 @@ def variance_informed_weights(
     input_square: float = 1 / 3,
     distribution: Distribution = 'uniform',
 ) -> Rule:
-    """``Var(w) = s^2 / (in E[a(z)^2])`` with z from ``N(0, s^2)``, so that the next pre-activations have variance s^2.
+    """Make the rule ``Var(w) = s^2 / (in E[a(z)^2])``, z from ``N(0, s^2)``: the next ``z`` has variance s^2 as well.
 
     Args:
       preactivation_deviation: s > 0; ``None``: `balanced_deviation`.
@@ -94,11 +88,12 @@ def variance_informed_weights(
     Raises:
       ValueError: a value that is not positive; from the rule, an activation without such a deviation, or none at all.
     """
-    for name, value in (('preactivation_deviation', preactivation_deviation), ('output_deviation', output_deviation)):
-        if value is not None and not value > 0:
-            raise ValueError(f'{name} must be positive or None, not {value}.')
-    if not input_square > 0:
-        raise ValueError(f'input_square must be positive, not {input_square}.')
+    check_positive(
+        'variance_informed_weights',
+        preactivation_deviation=preactivation_deviation,
+        output_deviation=output_deviation,
+        input_square=input_square,
+    )
     of_unit_variance = fan_in_weights(distribution=distribution, gain=1.0)
 
     def deviation_of(activation: Callable[[Array], Array]) -> float:
@@ -126,7 +121,7 @@ def variance_informed(
     input_square: float = 1 / 3,
     distribution: Distribution = 'uniform',
 ) -> Initialisation:
-    """`variance_informed_weights` without biases, as in the paper's pre-activations.
+    """Make the scheme of `variance_informed_weights` without biases, as in the paper's pre-activations.
 
     Args:
       preactivation_deviation, output_deviation, input_square, distribution: of `variance_informed_weights`.

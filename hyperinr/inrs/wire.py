@@ -1,7 +1,7 @@
-"""WIRE: complex Gabor wavelets. Complex weights are stored as pairs of real tensors.
+"""WIRE with complex and with real Gabor wavelets. Complex weights are stored as pairs of real tensors.
 
 Saragadam, LeJeune, Tan, Balakrishnan, Veeraraghavan and Baraniuk, "WIRE: wavelet implicit neural representations"
-(2023): the complex Gabor wavelet.
+(2023).
 """
 
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from hyperinr.inrs import initialisation as schemes
-from hyperinr.inrs.coordinate_mlp import affine, check_positive
-from hyperinr.inrs.initialisation import Initialisation, Layer
+from hyperinr.inrs.arguments import OUTPUT_BIAS, check_positive
+from hyperinr.inrs.coordinate_mlp import Mlp, affine, coordinate_mlp
+from hyperinr.inrs.initialisation import Initialisation, Layer, draw_layer, plain
 from hyperinr.inrs.sine import cosine, sine
 from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['gabor_wavelet', 'wire']
+__all__ = ['gabor_wavelet', 'real_wire', 'wire']
 
 
 def gabor_wavelet(real: Array, imaginary: Array, *, omega: float, scale: float) -> tuple[Array, Array]:
-    """``exp(i omega z - |scale z|^2)`` of ``z = real + i imaginary``, as (real, imaginary) of the same shape."""
+    """Return ``exp(i omega z - |scale z|^2)`` of ``z = real + i imaginary``, as (real, imaginary) of the same shape."""
     size = jnp.exp(-omega * imaginary - scale**2 * (jnp.square(real) + jnp.square(imaginary)))
     return size * cosine(omega * real), size * sine(omega * real)
 
@@ -31,13 +31,13 @@ def wire(
     depth: int = 3,
     omega: float = 10.0,
     scale: float = 10.0,
-    output_bias: float = 0.5,
+    output_bias: float = OUTPUT_BIAS,
     initialisation: Initialisation | None = None,
 ) -> Inr:
-    """Layers ``exp(i omega z - |s z|^2)``, ``z = w h + b``: the first w and b are real, the others complex.
+    """Make a WIRE: layers ``exp(i omega z - |s z|^2)``, ``z = w h + b``, whose output is the real part.
 
-    The output is the real part. Initialisation, as in the authors' code: PyTorch's default, real and imaginary parts
-    U(-1/sqrt(fan_in), +).
+    The first w and b are real, the others complex. Initialisation, as in the authors' code: PyTorch's default, real and
+    imaginary parts U(-1/sqrt(fan_in), +).
 
     Args:
       channels: C.
@@ -56,8 +56,9 @@ def wire(
     Raises:
       ValueError: a value that is not positive.
     """
-    check_positive('a wire', channels=channels, width=width, depth=depth, omega=omega, scale=scale)
-    scheme = initialisation or schemes.plain()
+    hyperparameters = {'channels': channels, 'width': width, 'depth': depth, 'omega': omega, 'scale': scale}
+    check_positive('a wire', **hyperparameters)
+    scheme = initialisation or plain()
     deviation = scheme.input_deviation
 
     def init(key: Key, coord_dims: int) -> InrWeights:
@@ -66,13 +67,11 @@ def wire(
         for index in range(depth + 1):
             layer = Layer(index, depth, sizes[index], sizes[index + 1], 1.0)
             w_key, b_key, w_imaginary_key, b_imaginary_key = jax.random.split(jax.random.fold_in(key, index), 4)
-            tensors = {'w': scheme.weights(w_key, layer), 'b': scheme.biases(b_key, layer)}
+            tensors = draw_layer(scheme, w_key, b_key, layer, output_bias=output_bias)
             if index > 0:
                 tensors['w_imaginary'] = scheme.weights(w_imaginary_key, layer)
             if 0 < index < depth:
                 tensors['b_imaginary'] = scheme.biases(b_imaginary_key, layer)
-            if index == depth:
-                tensors['b'] = tensors['b'] + output_bias
             weights[f'layer_{index}'] = tensors
         return weights
 
@@ -85,20 +84,29 @@ def wire(
             real, imaginary = _complex_affine(weights[f'layer_{index}'], real, imaginary)
         return real.T
 
-    metadata = {
-        'kind': 'wire',
-        'channels': channels,
-        'width': width,
-        'depth': depth,
-        'omega': omega,
-        'scale': scale,
-        'input_deviation': deviation,
-    }
+    metadata = {'kind': 'wire', **hyperparameters, 'input_deviation': deviation}
     return Inr(init=init, apply=apply, metadata=metadata)
 
 
+@coordinate_mlp
+def real_wire(*, omega: float = 10.0, scale: float = 10.0) -> Mlp:
+    """Make a WIRE of real wavelets: layers ``cos(omega x) exp(-(s x)^2)``, ``x = w h + b``.
+
+    Saragadam, LeJeune, Tan, Balakrishnan, Veeraraghavan and Baraniuk, "WIRE: wavelet implicit neural representations"
+    (2023): the real part of its Gabor wavelet. Cosine and window see the same x, as in the complex wavelet; in the
+    authors' code of the real one each has a linear map of its own.
+
+    Initialisation, as in the authors' code: PyTorch's default, weights and biases U(-1/sqrt(fan_in), +).
+
+    Args:
+      omega: frequency of the wavelet, > 0.
+      scale: s > 0, the inverse width of its window.
+    """
+    return Mlp(lambda x, _, layer: cosine(omega * x) * jnp.exp(-jnp.square(scale * x)), plain())
+
+
 def _complex_affine(layer: Mapping[str, Array], real: Array, imaginary: Array) -> tuple[Array, Array]:
-    """``w^T h + b`` in real arithmetic; without ``b_imaginary`` only its real part is wanted."""
+    """Return ``w^T h + b`` in real arithmetic; without ``b_imaginary`` only its real part is wanted."""
     w_imaginary = jnp.asarray(layer['w_imaginary'])
     new_real = affine(layer, real) - w_imaginary.T @ imaginary
     if 'b_imaginary' not in layer:

@@ -1,8 +1,10 @@
 """Every family against its formula, written once more in double-precision NumPy."""
 
+import inspect
 import itertools
 import json
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +15,11 @@ from jax.test_util import check_grads
 from hyperinr import config, inrs
 from hyperinr.errors import InputError
 from hyperinr.inrs import siren_variants
-from hyperinr.inrs.fourier_mlp import fourier_matrix
-from hyperinr.inrs.hash_grid import hash_rows, level_resolutions
-from hyperinr.inrs.interpolation import surrounding_vertices
-from hyperinr.inrs.sinc import cardinal_sine
+from hyperinr.inrs.coordinate_mlp import Mlp, coordinate_mlp
+from hyperinr.inrs.feature_mlps import fourier_matrix
+from hyperinr.inrs.grids import hash_rows, level_resolutions, surrounding_vertices
+from hyperinr.inrs.initialisation import plain
+from hyperinr.inrs.sine import cardinal_sine
 from tests import parts
 
 COORDS = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
@@ -279,6 +282,57 @@ def test_wrong_values_are_named(kind, change):
 def test_a_hash_grid_of_too_many_dimensions_is_refused():
     with pytest.raises(ValueError, match='up to 7 coordinates'):
         inrs.hash_grid(channels=1).init(jax.random.key(0), 8)
+
+
+@pytest.mark.parametrize('kind', inrs.FAMILIES)
+def test_every_family_documents_each_of_its_parameters_once(kind):
+    factory = inrs.FAMILIES[kind]
+    arguments = inspect.getdoc(factory).partition('Args:\n')[2].partition('\n\n')[0]
+    documented = re.findall(r'^  (\w+): ', arguments, flags=re.MULTILINE)
+    assert documented == list(inspect.signature(factory).parameters)
+    assert all(each.kind == each.KEYWORD_ONLY for each in inspect.signature(factory).parameters.values())
+
+
+@coordinate_mlp
+def cubic(*, scale: float = 2.0, shift: int = 0, start: float = 0.5) -> Mlp:
+    """Make an MLP of cubes with a learned offset.
+
+    Args:
+      scale: > 0.
+      shift: any integer.
+      start: of the offset, > 0.
+    """
+    activation = lambda x, omega, layer: (scale * x + shift + layer['offset'][:, None]) ** 3
+    return Mlp(activation, plain(), learnable={'offset': start}, start_only=('start',))
+
+
+def test_a_family_of_one_s_own_is_its_activation():
+    assert (cubic.__name__, cubic.__module__) == ('cubic', __name__)
+    assert list(inspect.signature(cubic).parameters) == [
+        'channels', 'width', 'depth', 'scale', 'shift', 'start', 'output_bias', 'initialisation',
+    ]  # fmt: skip
+    inr = cubic(channels=2, width=5, depth=1, shift=-1, start=3.0)
+    sizes = {'kind': 'cubic', 'channels': 2, 'width': 5, 'depth': 1}
+    assert inr.metadata == {**sizes, 'scale': 2.0, 'shift': -1, 'input_deviation': 1.0}
+    weights = inr.init(jax.random.key(0), 2)
+    np.testing.assert_array_equal(weights['layer_0']['offset'], np.float32([3]))
+    layers = double(weights)
+    hidden = (2 * (COORDS @ layers['layer_0']['w'] + layers['layer_0']['b']) - 1 + 3) ** 3
+    expected = hidden @ layers['layer_1']['w'] + layers['layer_1']['b']
+    np.testing.assert_allclose(inr.apply(weights, COORDS), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'error', 'part'),
+    [
+        ({}, TypeError, r"cubic\(\) missing 1 required keyword-only argument: 'channels'"),
+        ({'channels': 1, 'scael': 2.0}, TypeError, r"cubic\(\) got an unexpected keyword argument 'scael'"),
+        ({'channels': 1, 'scale': -1.0}, ValueError, 'a cubic needs positive values .* not scale=-1.0'),
+    ],
+)
+def test_wrong_arguments_of_a_family_of_one_s_own_are_named(arguments, error, part):
+    with pytest.raises(error, match=part):
+        cubic(**arguments)
 
 
 @pytest.mark.parametrize('kind', inrs.FAMILIES)

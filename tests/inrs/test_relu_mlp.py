@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hyperinr import inrs
-from hyperinr.inrs.relu_mlp import positional_encoding
+from hyperinr.inrs.feature_mlps import positional_encoding
 
 
 def test_the_encoding_is_nerfs():
