@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from hyperinr.environment import set_environment
+from hyperinr.runtime.environment import set_environment
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 4_000_000)
 

@@ -188,7 +188,7 @@ def ceiling_gflops(system: str) -> float:
     if 'orch' not in system:
         import jax
 
-        from hyperinr.training.throughput import matrix_product_gflops
+        from hyperinr.training.watching.throughput import matrix_product_gflops
 
         return matrix_product_gflops(jax.local_devices())
     import torch

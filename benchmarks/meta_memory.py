@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from hyperinr import config, coordinates, library
-from hyperinr.files import write_json
+from hyperinr.runtime.files import write_json
 from hyperinr.types import Datapoint, DatasetSpec
 
 __all__ = ['LIMIT_GIB', 'VARIANTS', 'bytes_of_gradient', 'main']

@@ -25,7 +25,7 @@ import optax
 
 from hyperinr import coordinates, encoders, hypernetworks, inrs, meta_learning
 from hyperinr.training import devices as seam
-from hyperinr.training.throughput import matrix_product_gflops
+from hyperinr.training.watching.throughput import matrix_product_gflops
 from hyperinr.types import Datapoint, DatasetSpec, Inr
 
 SPEC = DatasetSpec('noise', (32, 32), 1024, 2, 3, (0.0, 1.0))

@@ -13,7 +13,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from hyperinr.environment import set_environment
+from hyperinr.runtime.environment import set_environment
 
 PARTS = ('input', 'step', 'evaluation', 'checkpoint', 'logging')
 NEVER = 10**9

@@ -18,7 +18,7 @@ from hyperinr import fitting, meta_learning, metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.fitting import optimizers, rate_schedules
-from hyperinr.training.model import Model
+from hyperinr.model import Model
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
 from hyperinr.weights import WeightSpec
 

@@ -21,10 +21,10 @@ from experiments import starts as table
 from experiments.study import format_table, machine, rounded, write_study
 from hyperinr import config, fitting, library, metrics
 from hyperinr.datasets.base import Dataset, select
-from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
-from hyperinr.files import check_writable_folder
 from hyperinr.fitting import optimizers
+from hyperinr.runtime.environment import set_environment
+from hyperinr.runtime.files import check_writable_folder
 from hyperinr.types import Datapoint
 
 __all__ = ['RULES', 'Tried', 'main', 'measure']

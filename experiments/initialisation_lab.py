@@ -24,12 +24,12 @@ from experiments.initialisation_report import draw
 from experiments.study import Rows, device_seconds, machine, photograph, rounded, steps_to, write_study
 from hyperinr import coordinates, fitting, inrs, meta_learning
 from hyperinr import weights as weights_lib
-from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
 from hyperinr.fitting.freezing import frozen_mask
 from hyperinr.inrs.initialisation import compose, fan_in_biases, sine_weights
 from hyperinr.inrs.siren_variants import SIREN_VARIANTS, SirenVariant
 from hyperinr.inrs.variance_informed import variance_informed
+from hyperinr.runtime.environment import set_environment
 from hyperinr.types import Datapoint, Inr
 
 __all__ = ['SCALES', 'Scale', 'main', 'run']
@@ -292,7 +292,7 @@ def _arguments(scale: Scale, starts: Starts, fit: Fit, half: bool) -> tuple[Any,
 def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable[[np.ndarray], LearnedStart]], int]:
     """The start of a trained run, its output in [-1, 1] instead of the run's range, and its adaptation steps."""
     import hyperinr
-    from hyperinr.neural_datasets import datapoint_of, start_from_model
+    from hyperinr.own_files import datapoint_of, start_from_model
 
     model = hyperinr.load(directory)
     inr = _inr(scale, SIREN_VARIANTS['paper'])

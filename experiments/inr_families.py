@@ -20,8 +20,8 @@ import optax
 from experiments.study import Rows, device_seconds, format_table, machine, photograph, rounded, write_study
 from hyperinr import coordinates, fitting, inrs
 from hyperinr import weights as weights_lib
-from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
+from hyperinr.runtime.environment import set_environment
 from hyperinr.types import Datapoint, Inr
 
 __all__ = ['SCALES', 'Scale', 'draw', 'main', 'run', 'sized', 'sound', 'torus']

@@ -22,11 +22,11 @@ from experiments import starts as table
 from experiments.predict_then_finetune_report import draw
 from experiments.study import Rows, format_table, machine, write_study
 from experiments.timed_training import train_for, updates_within
-from hyperinr.compilation_cache import use_compilation_cache
 from hyperinr.datasets.base import Dataset, select
-from hyperinr.environment import set_environment
 from hyperinr.errors import InputError, InterruptedRunError, RunError
-from hyperinr.training.throughput import matrix_product_gflops
+from hyperinr.runtime.compilation_cache import use_compilation_cache
+from hyperinr.runtime.environment import set_environment
+from hyperinr.training.watching.throughput import matrix_product_gflops
 
 __all__ = ['BUDGETS', 'SCALES', 'Cell', 'Scale', 'estimate', 'main', 'plan', 'run']
 

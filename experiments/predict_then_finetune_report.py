@@ -28,7 +28,7 @@ from experiments.finetuning_summary import (
 from experiments.starts import LEARNED
 from experiments.study import format_table
 from hyperinr.errors import InputError
-from hyperinr.files import replacing
+from hyperinr.runtime.files import replacing
 
 __all__ = ['draw', 'fill_methods', 'fill_readme', 'main']
 

@@ -22,9 +22,9 @@ from experiments import starts as table
 from experiments.study import format_table, machine, steps_to, write_study
 from hyperinr import config, fitting, library, metrics
 from hyperinr.datasets.base import select
-from hyperinr.environment import set_environment
 from hyperinr.errors import InputError
-from hyperinr.files import check_writable_folder
+from hyperinr.runtime.environment import set_environment
+from hyperinr.runtime.files import check_writable_folder
 from hyperinr.types import Array, Datapoint, DatasetSpec
 
 __all__ = ['Way', 'compare', 'main', 'rivals', 'the_learned_way', 'tried']

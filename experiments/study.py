@@ -54,7 +54,7 @@ class Rows:
 
 def write_study(path: Path, about: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes ``{**about, 'rows': rows}`` as JSON, one row a line."""
-    from hyperinr.files import replacing
+    from hyperinr.runtime.files import replacing
 
     dump = lambda value: json.dumps(value, allow_nan=False)
     parts = [f'{dump(name)}: {dump(value)}' for name, value in about.items()]
@@ -103,7 +103,7 @@ def photograph(name: str, size: int) -> Any:
     """A photograph of scikit-image's package: its central square, ``[size, size, 3]`` in [-1, 1], anti-aliased."""
     from skimage import data
 
-    from hyperinr.datasets.images import resize
+    from hyperinr.files.images import resize
 
     image = getattr(data, name)()[..., :3].astype('float32') / 255
     side = min(image.shape[:2])

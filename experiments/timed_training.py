@@ -14,10 +14,10 @@ import jax
 
 import hyperinr
 from hyperinr import config, library
+from hyperinr.model import Model
 from hyperinr.training import devices as seam
 from hyperinr.training import loop
 from hyperinr.training.input_pipeline import Batches, Positions
-from hyperinr.training.model import Model
 
 __all__ = ['Trained', 'train_for', 'updates_within']
 

@@ -16,14 +16,14 @@ import numpy as np
 from hyperinr import config, coordinates
 from hyperinr.errors import InputError
 from hyperinr.inrs.initialisation import Initialisation
+from hyperinr.model import Model
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.tuning import Search, search
-from hyperinr.training.best_checkpoint import BEST
 from hyperinr.training.checkpoints import restore_newest
 from hyperinr.training.experiment import Experiment, experiment
-from hyperinr.training.model import Model
 from hyperinr.training.run_directory import read_spec
+from hyperinr.training.watching.best_checkpoint import BEST
 from hyperinr.types import Datapoint, DatasetSpec, Inr
 
 __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']

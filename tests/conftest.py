@@ -18,8 +18,8 @@ import hypothesis
 import jax
 import pytest
 
-from hyperinr.compilation_cache import machine_folder
-from hyperinr.environment import set_environment
+from hyperinr.runtime.compilation_cache import machine_folder
+from hyperinr.runtime.environment import set_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 

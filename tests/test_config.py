@@ -87,7 +87,7 @@ def test_the_text_does_not_depend_on_where_a_value_was_set():
 def test_long_and_nested_values_survive(write):
     steps = tuple(range(0, 400, 10))
     text = config.load_config(SIREN, [f'evaluate.steps={steps}']).text
-    assert config.load_config(write(text)).value('evaluation.evaluate.steps') == steps
+    assert config.load_config(write(text)).value('curves.evaluate.steps') == steps
 
 
 def test_two_modules_of_one_name_keep_apart(write):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hyperinr import weights as weights_lib
-from hyperinr.neural_datasets import read_weights, write_weights
+from hyperinr.files import read_weights, write_weights
 from hyperinr.training import devices as seam
 from hyperinr.training.checkpoints import Checkpoints, restore_newest
 from hyperinr.types import Datapoint

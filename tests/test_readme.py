@@ -62,7 +62,7 @@ def test_numpy_alone_evaluates_a_file(folder):
     code = f'{BLOCKS[2]}\n{check}\nnp.save("image.npy", image)'
     subprocess.run([sys.executable, '-c', code], cwd=folder, check=True, capture_output=True, timeout=60)
     from hyperinr import coordinates, inrs
-    from hyperinr.neural_datasets import read_weights
+    from hyperinr.files import read_weights
 
     weights, about = read_weights(folder / 'weights' / 'photo.npz')
     inr = inrs.siren(channels=3, **{name: about[name] for name in ('width', 'depth', 'omega_0', 'hidden_omega_0')})

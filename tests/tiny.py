@@ -8,7 +8,7 @@ import optax
 
 from hyperinr import coordinates, encoders, hypernetworks, inrs, meta_learning
 from hyperinr.datasets import stack
-from hyperinr.training.model import Model
+from hyperinr.model import Model
 from hyperinr.types import Datapoint, DatasetSpec
 
 

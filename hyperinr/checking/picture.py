@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hyperinr.datasets.images import quantise, to_rgb
-from hyperinr.files import replacing
+from hyperinr.files.images import quantise, to_rgb
+from hyperinr.runtime.files import replacing
 from hyperinr.training.input_pipeline import RANGE_TOLERANCE
 from hyperinr.types import Datapoint, DatasetSpec
 

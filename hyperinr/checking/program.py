@@ -12,9 +12,9 @@ import numpy as np
 import optax
 
 from hyperinr.training import devices as devices_lib
-from hyperinr.training.divergence import not_finite
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
+from hyperinr.training.watching.divergence import not_finite
 from hyperinr.types import Array, Datapoint, MetaLearner, Params, TrainState
 
 __all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'repeated', 'train']

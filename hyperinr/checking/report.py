@@ -5,7 +5,7 @@ from typing import Any
 
 from hyperinr.checking.findings import Stage
 from hyperinr.errors import RunError
-from hyperinr.files import plain
+from hyperinr.runtime.files import plain
 
 __all__ = ['as_json', 'lines', 'raise_if_any']
 

@@ -9,8 +9,8 @@ import numpy as np
 from hyperinr.checking.findings import Stage
 from hyperinr.checking.one_datapoint import find_rate
 from hyperinr.checking.program import GRADIENT, Program, Training, module_of, modules, train
+from hyperinr.runtime.progress import duration
 from hyperinr.training import devices as devices_lib
-from hyperinr.training.logs import duration
 from hyperinr.types import Code, Datapoint, InrWeights, Params, Start, TrainState
 
 __all__ = ['check_rates', 'check_short_run', 'same', 'shifted']

@@ -87,8 +87,8 @@ def _first_line(error: BaseException | str) -> str:
 
 
 def _keep_compiled() -> None:
-    from hyperinr.compilation_cache import use_compilation_cache
     from hyperinr.datasets import cache_folder
+    from hyperinr.runtime.compilation_cache import use_compilation_cache
 
     use_compilation_cache(cache_folder())
 

@@ -26,8 +26,8 @@ def add_check_verb(add: AddVerb) -> None:
 def _check(options: argparse.Namespace) -> None:
     from hyperinr import checking
     from hyperinr.config import applied, load_config
-    from hyperinr.files import check_writable_folder, write_json
     from hyperinr.library import compose
+    from hyperinr.runtime.files import check_writable_folder, write_json
 
     asked = checking.Options(tuple(options.stages), options.target, options.memory, options.updates).checked()
     config = load_config(options.config, options.param)

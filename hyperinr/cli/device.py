@@ -5,8 +5,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from hyperinr.environment import set_environment
-from hyperinr.machine import Machine, machine
+from hyperinr.runtime.environment import set_environment
+from hyperinr.runtime.machine import Machine, machine
 
 __all__ = ['VARIABLE', 'add_device', 'device_configs', 'on_machine']
 

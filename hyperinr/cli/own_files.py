@@ -47,29 +47,29 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    from hyperinr import library, neural_datasets
+    from hyperinr import library, own_files
 
     model = library.load(options.run, best=options.best)
     settings = {name: vars(options)[name] for name in ('out', 'format', 'tile', 'fold_omega')}
     if 'num_steps' in options:
-        results = neural_datasets.finetune_files(model, options.files, num_steps=options.num_steps, **settings)
+        results = own_files.finetune_files(model, options.files, num_steps=options.num_steps, **settings)
     else:
-        results = neural_datasets.generate_files(model, options.files, **settings)
-    neural_datasets.print_results(results)
+        results = own_files.generate_files(model, options.files, **settings)
+    own_files.print_results(results)
 
 
 def _fit_one(options: argparse.Namespace) -> None:
-    from hyperinr import library, neural_datasets
+    from hyperinr import library, own_files
     from hyperinr.inrs.named_schemes import named_scheme
     from hyperinr.inspection import draw_fit
 
     where = options.initialisation
     scheme, start = None, None
     if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
-        start = lambda inr, image: neural_datasets.start_from_file(inr, where, coord_dims=2)
+        start = lambda inr, image: own_files.start_from_file(inr, where, coord_dims=2)
     elif where is not None and Path(where).is_dir():
         model = library.load(where)
-        start = lambda inr, image: neural_datasets.start_from_model(inr, model, image)
+        start = lambda inr, image: own_files.start_from_model(inr, model, image)
     elif where is not None:
         scheme = named_scheme(where)
     inr = library.single_inr(options.inr, options.param, channels=options.channels, initialisation=scheme)
@@ -78,7 +78,7 @@ def _fit_one(options: argparse.Namespace) -> None:
     except ValueError:
         rate = options.rate
     names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'seed', 'format')
-    result = neural_datasets.fit_image(
+    result = own_files.fit_image(
         inr,
         options.file,
         start=start,

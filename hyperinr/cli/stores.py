@@ -111,12 +111,12 @@ def explain_fit(resolved: 'Config') -> str:
 def _fit(options: argparse.Namespace) -> None:
     """Begin a store or go on with it, until the range is complete; with ``--worker k/K``, do a worker's part of it."""
     from hyperinr.config import load_config
-    from hyperinr.environment import num_cores
     from hyperinr.launching import launch_local, launch_ray, launch_slurm, worker_environment
     from hyperinr.library import compose_job
     from hyperinr.neural_datasets.description import DESCRIPTION
     from hyperinr.neural_datasets.fit_progress import FitProgress, print_summary
     from hyperinr.neural_datasets.worker import fit_range, open_for_fitting, worker_command
+    from hyperinr.runtime.environment import num_cores
 
     folder, start, end = options.store, options.start, options.end
     if options.launcher not in LAUNCHERS:
@@ -199,7 +199,7 @@ def _inspect(options: argparse.Namespace) -> None:
     from hyperinr.inspection import store_report
     from hyperinr.library import compose_signals
     from hyperinr.neural_datasets.store import open_store
-    from hyperinr.training.logs import print_table
+    from hyperinr.runtime.progress import print_table
 
     store = open_store(options.store)
     signals = compose_signals(store_config(options.store))[2] if store.description.config else None
@@ -218,13 +218,13 @@ def _inspect(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from hyperinr.neural_datasets.exchange import export_store
+    from hyperinr.neural_datasets.exchange.formats import export_store
 
     print(export_store(options.store, options.path, format=options.format, fold_omega=options.fold_omega))
 
 
 def _import(options: argparse.Namespace) -> None:
-    from hyperinr.neural_datasets.exchange import import_store
+    from hyperinr.neural_datasets.exchange.formats import import_store
 
     low, high = options.data_range
     print(import_store(options.path, options.store, format=options.format, data_range=(low, high)))

@@ -49,15 +49,15 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from hyperinr.config import applied, configured
-    from hyperinr.files import write_json
+    from hyperinr.evaluation import curves
     from hyperinr.inspection import report
     from hyperinr.library import compose, load, run_config
-    from hyperinr.training import evaluation
+    from hyperinr.runtime.files import write_json
 
     config = run_config(options.run, options.param)
     model = load(options.run, best=options.best)
     with applied(config):
-        result = configured(evaluation.evaluate)(model, compose().dataset())
+        result = configured(curves.evaluate)(model, compose().dataset())
     path = Path(options.json or Path(options.run) / 'evaluation.json')
     write_json(path, result.report)
     report.show(result, path)

@@ -35,8 +35,8 @@ __all__ = ['load_config']
 ENTRY_POINTS = (
     'hyperinr.training.experiment.experiment',
     'hyperinr.training.loop.train',
-    'hyperinr.training.evaluation.evaluate',
-    'hyperinr.machine.machine',
+    'hyperinr.evaluation.curves.evaluate',
+    'hyperinr.runtime.machine.machine',
     'hyperinr.neural_datasets.plan.neural_dataset',
     'hyperinr.neural_datasets.tuning.search',
 )

@@ -14,7 +14,6 @@ from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.continuous_function import continuous_function
 from hyperinr.datasets.functions import blobs, waves
 from hyperinr.datasets.image_folder import image_folder
-from hyperinr.datasets.images import letterbox, read_image, resize
 from hyperinr.datasets.meshes import mesh_folder
 from hyperinr.datasets.mnist_5k import mnist_5k
 from hyperinr.datasets.noise_images import noise_images
@@ -32,14 +31,11 @@ __all__ = [
     'continuous_function',
     'held_out',
     'image_folder',
-    'letterbox',
     'mesh_folder',
     'mnist_5k',
     'noise_images',
     'photo_patches',
     'prepare',
-    'read_image',
-    'resize',
     'solids',
     'stack',
     'symmetry',

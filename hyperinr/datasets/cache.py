@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hyperinr import locks
 from hyperinr.errors import InputError, RunError
+from hyperinr.runtime import locks
 
 __all__ = ['cache_folder', 'locked']
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import SPLITS, Dataset, random_split
 from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
-from hyperinr.datasets.images import read_image
 from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
+from hyperinr.files.images import read_image
 
 __all__ = ['image_folder']
 
@@ -34,7 +34,7 @@ def image_folder(
     """Whole images, each resized to fit into ``resolution`` with its aspect kept, the rest of the canvas weight 0.
 
     Where the folder has the sub-folders ``train``, ``validation`` and ``test``, they are the splits; otherwise images
-    are drawn for each split. Images are read by `hyperinr.datasets.images.read_image`, conversions are logged, and the
+    are drawn for each split. Images are read by `hyperinr.files.images.read_image`, conversions are logged, and the
     result is kept with 256 levels in the cache for as long as the folder stays the same.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from hyperinr import coordinates
 from hyperinr.datasets import augmentation
 from hyperinr.datasets.base import ComputedSource, Dataset
-from hyperinr.datasets.images import letterbox, quantise
+from hyperinr.files.images import letterbox, quantise
 from hyperinr.types import Datapoint, DatasetSpec
 
 __all__ = ['ImageRecords', 'ImageSource', 'Images', 'Record', 'fitted_record', 'image_dataset']

@@ -13,8 +13,8 @@ from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
-from hyperinr.extras import import_extra
-from hyperinr.files import replacing
+from hyperinr.runtime.extras import import_extra
+from hyperinr.runtime.files import replacing
 
 __all__ = ['SUFFIXES', 'Mesh', 'mesh_folder', 'read_mesh']
 

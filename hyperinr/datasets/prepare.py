@@ -9,7 +9,7 @@ from hyperinr.datasets.cache import cache_folder, locked
 from hyperinr.datasets.mnist_5k import mnist_5k
 from hyperinr.datasets.photo_patches import photo_patches
 from hyperinr.errors import InputError, RunError
-from hyperinr.files import disk_errors
+from hyperinr.runtime.files import disk_errors
 
 __all__ = ['prepare']
 

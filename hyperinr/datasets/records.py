@@ -20,8 +20,8 @@ from PIL import Image
 
 from hyperinr.datasets.cache import cache_folder, locked
 from hyperinr.datasets.image_source import Images, Record
-from hyperinr.datasets.images import decode
-from hyperinr.files import disk_errors
+from hyperinr.files.images import decode
+from hyperinr.runtime.files import disk_errors
 
 __all__ = ['open_records']
 

@@ -11,8 +11,8 @@ from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.image_source import Images, Record, fitted_record, image_dataset
-from hyperinr.datasets.images import decode
 from hyperinr.errors import InputError
+from hyperinr.files.images import decode
 
 __all__ = ['tfds_images']
 

@@ -17,7 +17,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.fitting.kernels.siren import SirenShape, siren_value_and_gradient
 from hyperinr.fitting.loop import FitLoop, FitRules, FitState, fit_loop
 from hyperinr.fitting.loss import points_of, value_and_gradient
-from hyperinr.sharding import map_on_devices, shard
+from hyperinr.runtime.sharding import map_on_devices, shard
 from hyperinr.types import Array, Datapoint, InrWeights
 from hyperinr.weights import WeightSpec
 

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 
 from hyperinr.errors import InputError
-from hyperinr.files import write_json
 from hyperinr.fitting import fit_one, map_datapoints
+from hyperinr.runtime.files import write_json
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
 __all__ = ['RateRange', 'rate_range', 'write_rate_range']
@@ -96,7 +96,7 @@ def write_rate_range(path: str | os.PathLike, found: RateRange) -> None:
     """Saves the curve as JSON: ``{'rate': ..., 'rates': [...], 'mse': [...]}``, ``null`` where it diverged.
 
     Raises:
-      InputError, RunError: as `hyperinr.files.write_json`.
+      InputError, RunError: as `hyperinr.runtime.files.write_json`.
     """
     mse = [float(value) if np.isfinite(value) else None for value in found.mse]
     write_json(path, {'rate': found.rate, 'rates': found.rates.tolist(), 'mse': mse})

@@ -11,7 +11,7 @@ import numpy as np
 
 from hyperinr.fitting.programs import FitBatch, FitNumbers, FitProgram, Fitted, run_round, run_whole
 from hyperinr.fitting.stopping import Status
-from hyperinr.sharding import shard
+from hyperinr.runtime.sharding import shard
 from hyperinr.types import Array
 
 __all__ = ['in_chunks', 'in_rounds']

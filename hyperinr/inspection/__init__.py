@@ -1,6 +1,6 @@
 """Looking at results: pictures of reconstructions and their errors, curves, and reports that put them together.
 
-Nothing here measures: what is drawn comes from `hyperinr.training.evaluation` and the like. Another picture is one
+Nothing here measures: what is drawn comes from `hyperinr.evaluation.curves` and the like. Another picture is one
 function that writes one file. Matplotlib is imported when something is drawn (``pip install hyperinr[viz]``).
 """
 

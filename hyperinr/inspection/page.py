@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from hyperinr.files import replacing
+from hyperinr.runtime.files import replacing
 
 __all__ = ['render']
 

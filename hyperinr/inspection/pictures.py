@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperinr.datasets.images import to_rgb
 from hyperinr.errors import InputError
-from hyperinr.files import replacing
-from hyperinr.training.evaluation import Example
+from hyperinr.evaluation.curves import Example
+from hyperinr.files.images import to_rgb
+from hyperinr.runtime.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

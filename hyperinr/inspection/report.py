@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from hyperinr.files import check_writable_folder
+from hyperinr.evaluation.curves import Evaluation
 from hyperinr.inspection.pictures import LABELS, draw_comparison, draw_curves, draw_errors
-from hyperinr.training.evaluation import Evaluation
+from hyperinr.runtime.files import check_writable_folder
 
 __all__ = ['draw', 'print_table', 'show']
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hyperinr.files.surfaces import Surface
 from hyperinr.inspection.pictures import new_figure, save_figure
-from hyperinr.neural_datasets.surfaces import Surface
 
 __all__ = ['draw_surfaces']
 

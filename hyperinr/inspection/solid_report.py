@@ -6,12 +6,12 @@ import jax
 import numpy as np
 
 from hyperinr.errors import InputError
+from hyperinr.evaluation.solids import level_of, volumetric_iou
+from hyperinr.files.surfaces import chamfer_distance, extract_surface, sample_surface, write_surface
 from hyperinr.inspection.solid_pictures import draw_surfaces
 from hyperinr.inspection.store_statistics import sample_rows
 from hyperinr.neural_datasets.signals import Signals
-from hyperinr.neural_datasets.solids import level_of, volumetric_iou
 from hyperinr.neural_datasets.store import NeuralDataset
-from hyperinr.neural_datasets.surfaces import chamfer_distance, extract_surface, sample_surface, write_surface
 
 __all__ = ['draw_solids', 'volumetric_ious']
 

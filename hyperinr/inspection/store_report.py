@@ -9,8 +9,7 @@ import jax
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.datasets.images import to_rgb
-from hyperinr.files import check_writable_folder, plain, write_json
+from hyperinr.files.images import to_rgb
 from hyperinr.inspection.page import render
 from hyperinr.inspection.pictures import new_axes, new_figure, save_figure, show_image
 from hyperinr.inspection.solid_report import draw_solids, volumetric_ious
@@ -23,6 +22,7 @@ from hyperinr.inspection.store_statistics import (
 )
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import NeuralDataset
+from hyperinr.runtime.files import check_writable_folder, plain, write_json
 
 __all__ = ['inspect_store']
 

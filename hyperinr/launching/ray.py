@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from hyperinr.extras import import_extra
 from hyperinr.launching.base import MAX_RESTARTS, Ended, Poll, last_line, run_command, watch, worker_environment
+from hyperinr.runtime.extras import import_extra
 
 __all__ = ['launch_ray']
 

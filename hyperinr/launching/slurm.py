@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hyperinr.errors import InputError
-from hyperinr.extras import import_extra
 from hyperinr.launching.base import check, run_command, worker_environment
+from hyperinr.runtime.extras import import_extra
 
 __all__ = ['SlurmTask', 'launch_slurm']
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import weights as weights_lib
-from hyperinr.sharding import Placed, map_on_devices, shard
+from hyperinr.runtime.sharding import Placed, map_on_devices, shard
 from hyperinr.types import Array, Code, Datapoint, InrWeights, MetaLearner, Params, Start
 
 __all__ = ['AdaptedBatch', 'adapt_batch', 'generate_batch', 'learned_metric']

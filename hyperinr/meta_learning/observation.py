@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from hyperinr.types import Datapoint, Key
+from hyperinr.types import Datapoint, Key, MetaLearner
 
-__all__ = ['observe_fraction']
+__all__ = ['observe_fraction', 'observed']
 
 
 def observe_fraction(key: Key, datapoint: Datapoint, fraction: float) -> Datapoint:
@@ -24,3 +24,8 @@ def observe_fraction(key: Key, datapoint: Datapoint, fraction: float) -> Datapoi
     wanted = jnp.maximum(jnp.round(fraction * jnp.sum(there)), 1)
     ranks = jnp.argsort(jnp.argsort(draws))
     return datapoint._replace(weight=jnp.where(there & (ranks < wanted), weight, 0))
+
+
+def observed(learner: MetaLearner, datapoint: Datapoint) -> Datapoint:
+    """Return what the learner is shown of a datapoint outside training, a function of its ``index`` alone."""
+    return learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)

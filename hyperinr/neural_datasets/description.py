@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyperinr.errors import InputError
-from hyperinr.files import read_json, write_json
+from hyperinr.runtime.files import read_json, write_json
 from hyperinr.training.run_directory import changed_bindings, listed
 from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
@@ -132,7 +132,7 @@ class Description(NamedTuple):
         """Write ``dataset.json``, whole or not at all.
 
         Raises:
-          InputError, RunError: as `hyperinr.files.disk_errors`.
+          InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
         """
         write_json(Path(folder) / DESCRIPTION, self.as_json())
 

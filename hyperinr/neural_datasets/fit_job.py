@@ -7,10 +7,10 @@ import numpy as np
 
 from hyperinr import fitting
 from hyperinr import weights as weights_lib
+from hyperinr.evaluation.solids import level_of, volumetric_iou
 from hyperinr.fitting import Batching, Status
 from hyperinr.neural_datasets.description import STATUSES
 from hyperinr.neural_datasets.plan import Job, chunk_rows
-from hyperinr.neural_datasets.solids import level_of, volumetric_iou
 from hyperinr.types import Datapoint, Inr, InrWeights
 
 __all__ = ['FittedChunk', 'chunk_batching', 'fit_rows', 'rows_per_call']

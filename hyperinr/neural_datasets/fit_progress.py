@@ -11,7 +11,7 @@ from hyperinr.neural_datasets.description import STATUSES, Description
 from hyperinr.neural_datasets.shard_locks import fitted_so_far
 from hyperinr.neural_datasets.shards import list_shards
 from hyperinr.neural_datasets.store import NeuralDataset
-from hyperinr.training.logs import ProgressReport, duration, print_table
+from hyperinr.runtime.progress import ProgressReport, duration, print_table
 
 __all__ = ['FitProgress', 'count_done', 'print_summary']
 

@@ -8,13 +8,13 @@ import optax
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
+from hyperinr.evaluation.solids import iou_goal, level_of
 from hyperinr.fitting import Goal, Subsampling, optimizers, rate_schedules
 from hyperinr.fitting.optimizers import FlatOptimizer
+from hyperinr.model import Model
 from hyperinr.neural_datasets import starts
 from hyperinr.neural_datasets.description import COORDINATES, Description
 from hyperinr.neural_datasets.signals import Signals
-from hyperinr.neural_datasets.solids import iou_goal, level_of
-from hyperinr.training.model import Model
 from hyperinr.training.run_directory import versions
 from hyperinr.types import Inr
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hyperinr.locks import NoLocksError, locked
+from hyperinr.runtime.locks import NoLocksError, locked
 
 __all__ = ['LOCKS', 'ShardLock', 'fitted_so_far', 'shard_lock']
 
@@ -44,7 +44,7 @@ def shard_lock(folder: str | os.PathLike, start: int, end: int) -> Iterator[Shar
     Whoever gets it must check *then* whether the shard is still missing: its last holder may have finished it.
 
     Raises:
-      InputError, RunError: as `hyperinr.files.disk_errors`.
+      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     path = Path(folder) / LOCKS / f'{start}-{end}'
     with contextlib.ExitStack() as stack:

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from hyperinr.errors import InputError
-from hyperinr.files import disk_errors, replacing
+from hyperinr.runtime.files import disk_errors, replacing
 
 __all__ = [
     'COLUMNS',
@@ -95,7 +95,7 @@ def write_shard(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
 
     Raises:
       ValueError: columns missing, of another length, or an ``index`` with gaps.
-      InputError, RunError: as `hyperinr.files.disk_errors`.
+      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     path = _write_file(folder, weights, columns)
     with disk_errors(path):

@@ -1,7 +1,7 @@
 """Where the INRs of a neural dataset start: at random, at one random start for all, generated, or meta-learned."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +10,11 @@ import numpy as np
 
 from hyperinr import meta_learning
 from hyperinr.errors import InputError
-from hyperinr.training.model import Model
+from hyperinr.files.weights import check_same_inr
+from hyperinr.model import Model
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['StartMaker', 'StartRule', 'check_same_inr', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
+__all__ = ['StartMaker', 'StartRule', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
 
 
 class StartRule(NamedTuple):
@@ -157,24 +158,6 @@ def _perturbed(weights: InrWeights, seed: Array, signal: Array, noise: Array) ->
         for leaf, key in zip(leaves, keys, strict=True)
     ]
     return jax.tree.unflatten(structure, moved)
-
-
-def check_same_inr(found: Mapping[str, Any], inr: Inr, what: str) -> None:
-    """Refuse weights of another INR than the one that is fitted.
-
-    Args:
-      found: metadata of the weights, ``input_deviation`` being 1 unless it is there.
-      inr: that is fitted.
-      what: subject of the message, like ``'the run runs/a'``.
-
-    Raises:
-      InputError: names what differs.
-    """
-    for name in dict.fromkeys((*inr.metadata, 'input_deviation')):
-        default = 1.0 if name == 'input_deviation' else None
-        theirs, ours = found.get(name, default), inr.metadata.get(name, default)
-        if theirs != ours:
-            raise InputError(f'{what} is of INRs with {name} = {theirs!r}, this fit of {ours!r}; make them equal.')
 
 
 def _digest(model: Model) -> str:

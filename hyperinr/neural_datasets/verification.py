@@ -12,11 +12,11 @@ import numpy as np
 from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.files import disk_errors
 from hyperinr.neural_datasets.description import DESCRIPTION, START_KINDS, STATUSES, Description, read_description
 from hyperinr.neural_datasets.shard_locks import LOCKS, shard_lock
 from hyperinr.neural_datasets.shards import COLUMNS, checksum, list_shards, map_shard, partial_files, shard_path
 from hyperinr.neural_datasets.store import NeuralDataset
+from hyperinr.runtime.files import disk_errors
 from hyperinr.types import Array, Datapoint, Inr
 
 __all__ = ['Problem', 'Verification', 'drop', 'reevaluate', 'verify']

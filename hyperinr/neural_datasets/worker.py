@@ -15,12 +15,12 @@ import numpy as np
 
 from hyperinr import metrics
 from hyperinr.errors import InputError, RunError
-from hyperinr.files import check_writable_folder
 from hyperinr.neural_datasets.description import DESCRIPTION, START_KINDS, Description, check_same, read_description
 from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows, rows_per_call
 from hyperinr.neural_datasets.plan import Job
 from hyperinr.neural_datasets.shard_locks import LOCKS, ShardLock, shard_lock
 from hyperinr.neural_datasets.shards import list_shards, map_shard, partial_files, shard_path, write_shard
+from hyperinr.runtime.files import check_writable_folder
 
 __all__ = ['fit_range', 'open_for_fitting', 'worker_command']
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from hyperinr import config
 from hyperinr.config.values import Config
 from hyperinr.errors import InputError, RunError
-from hyperinr.files import check_writable_folder, replacing, write_json
 from hyperinr.inspection.sweep_report import check_drawing, write_page
+from hyperinr.runtime.files import check_writable_folder, replacing, write_json
+from hyperinr.runtime.progress import print_table
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
 from hyperinr.searching.space import Draw, Space
 from hyperinr.searching.study import Settings, Trials
-from hyperinr.training.logs import print_table
 
 __all__ = ['CONFIG', 'Search', 'check_bindings', 'conclude', 'open_search']
 

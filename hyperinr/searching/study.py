@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from filelock import ReadWriteLock, Timeout
 
 from hyperinr.errors import InputError, InterruptedRunError, RunError
-from hyperinr.locks import locked
+from hyperinr.runtime.locks import locked
 from hyperinr.searching import space as spaces
 from hyperinr.searching.space import Draw, Space
 

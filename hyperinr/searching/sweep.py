@@ -23,9 +23,9 @@ from hyperinr.searching.space_file import figure, find_space, read_space
 from hyperinr.searching.study import Objective, Trials
 from hyperinr.searching.vmapped import difference, run_vmapped
 from hyperinr.training import loop
-from hyperinr.training.evaluators import held_out_psnr
-from hyperinr.training.loggers import Record
-from hyperinr.training.loggers.jsonl import FILE, read_metrics
+from hyperinr.training.watching.evaluators import held_out_psnr
+from hyperinr.training.watching.loggers import Record
+from hyperinr.training.watching.loggers.jsonl import FILE, read_metrics
 
 __all__ = ['sweep', 'work']
 

@@ -23,16 +23,16 @@ from hyperinr import config, library
 from hyperinr.config.values import Config
 from hyperinr.datasets.base import Dataset
 from hyperinr.errors import RunError
+from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard
 from hyperinr.searching import study as studies
 from hyperinr.searching.search import Search
 from hyperinr.searching.space_file import figure
-from hyperinr.sharding import broadcast, fetch, map_on_devices, shard
 from hyperinr.training.devices import pack, unpack
-from hyperinr.training.divergence import FallGuard, not_finite
-from hyperinr.training.evaluators import Evaluator, Findings, Subject, held_out_psnr
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions, prefetched
-from hyperinr.training.loggers.jsonl import MetricsFile
+from hyperinr.training.watching.divergence import FallGuard, not_finite
+from hyperinr.training.watching.evaluators import Evaluator, Findings, Subject, held_out_psnr
+from hyperinr.training.watching.loggers.jsonl import MetricsFile
 from hyperinr.types import Array, Datapoint, Metrics, Params, TrainState
 
 __all__ = ['Member', 'difference', 'numbers_in_state', 'run_vmapped', 'train_vmapped']

@@ -26,10 +26,10 @@ import jax
 import numpy as np
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.files import disk_errors
+from hyperinr.runtime.files import disk_errors
 from hyperinr.training.devices import fetch, pack, unpack
 from hyperinr.training.distributed import Group
-from hyperinr.training.divergence import first_not_finite
+from hyperinr.training.watching.divergence import first_not_finite
 from hyperinr.types import TrainState
 
 __all__ = ['Checkpoints', 'Restored', 'restore_newest', 'shared', 'steps_in']

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hyperinr.files import write_json
-from hyperinr.training.clock import PARTS, TRAINING
-from hyperinr.training.logs import duration, print_table
+from hyperinr.runtime.files import write_json
+from hyperinr.runtime.progress import duration, print_table
 from hyperinr.training.session import ALL_STEPS, Session
-from hyperinr.training.throughput import matrix_product_gflops
+from hyperinr.training.watching.clock import PARTS, TRAINING
+from hyperinr.training.watching.throughput import matrix_product_gflops
 
 __all__ = ['summarise']
 

@@ -21,7 +21,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from hyperinr.errors import InputError
-from hyperinr.sharding import broadcast, fetch, map_on_devices, shard, sharding_over
+from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard, sharding_over
 from hyperinr.training.distributed import ALONE, Group
 from hyperinr.types import Array, Datapoint, MetaLearner, Metrics, TrainState
 

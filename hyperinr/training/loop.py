@@ -10,22 +10,16 @@ from typing import Any
 import jax
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.files import check_writable_folder
-from hyperinr.machine import Machine
-from hyperinr.training.best_checkpoint import BestCheckpoint, KeptBest
+from hyperinr.runtime.files import check_writable_folder
+from hyperinr.runtime.machine import Machine
+from hyperinr.runtime.progress import ProgressReport
 from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest, shared
-from hyperinr.training.clock import Clock, compilation_apart
 from hyperinr.training.closing import summarise
 from hyperinr.training.devices import check_memory, choose, compile_update, fetch, pack, put_on_first, unpack
 from hyperinr.training.distributed import ALONE, Group
-from hyperinr.training.evaluators.base import Evaluator, Subject
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.training.interruption import ending_at_once
-from hyperinr.training.loggers import Logger, LoggerGroup, Record, RunFacts, jsonl
-from hyperinr.training.loggers.jsonl import FILE, read_metrics
-from hyperinr.training.logs import ProgressReport
-from hyperinr.training.profiling import StepTrace
 from hyperinr.training.run_directory import (
     RunFiles,
     check_nothing_lost,
@@ -35,9 +29,15 @@ from hyperinr.training.run_directory import (
     write_run_files,
 )
 from hyperinr.training.session import Session
-from hyperinr.training.spans import Moment
-from hyperinr.training.stop_rules import StopRule, StopRules
-from hyperinr.training.watching import Evaluation, evaluations_of, figures_of, prepare
+from hyperinr.training.watching.best_checkpoint import BestCheckpoint, KeptBest
+from hyperinr.training.watching.clock import Clock, compilation_apart
+from hyperinr.training.watching.evaluations import Evaluation, evaluations_of, figures_of, prepare
+from hyperinr.training.watching.evaluators.base import Evaluator, Subject
+from hyperinr.training.watching.loggers import Logger, LoggerGroup, Record, RunFacts, jsonl
+from hyperinr.training.watching.loggers.jsonl import FILE, read_metrics
+from hyperinr.training.watching.profiling import StepTrace
+from hyperinr.training.watching.spans import Moment
+from hyperinr.training.watching.stop_rules import StopRule, StopRules
 from hyperinr.types import TrainState
 
 __all__ = ['train']

@@ -10,9 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hyperinr import locks
 from hyperinr.errors import InputError
-from hyperinr.files import check_writable_folder, read_json, read_json_lines, replacing, write_json
+from hyperinr.runtime import locks
+from hyperinr.runtime.files import check_writable_folder, read_json, read_json_lines, replacing, write_json
 from hyperinr.types import DatasetSpec
 
 __all__ = [
@@ -214,7 +214,7 @@ def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
     The config is that of the newest session: it may differ from the first one's in what `changed_bindings` passes over.
 
     Raises:
-      InputError, RunError: as `hyperinr.files.disk_errors`.
+      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     run_dir = check_writable_folder(run_dir)
     spec = files.spec and files.spec._asdict()

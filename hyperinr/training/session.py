@@ -9,22 +9,22 @@ import jax
 import numpy as np
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.training.best_checkpoint import KeptBest
+from hyperinr.runtime.progress import ProgressReport
 from hyperinr.training.checkpoints import Checkpoints
-from hyperinr.training.clock import Clock
 from hyperinr.training.devices import STOP, CompiledUpdate, fetch, shard, unpack
 from hyperinr.training.distributed import Group
-from hyperinr.training.divergence import FallGuard, locate, not_finite
-from hyperinr.training.evaluators.base import Findings
 from hyperinr.training.input_pipeline import Batches, prefetched
 from hyperinr.training.interruption import Interruption, interruptible
-from hyperinr.training.loggers.base import Record
-from hyperinr.training.loggers.group import LoggerGroup
-from hyperinr.training.logs import ProgressReport
-from hyperinr.training.profiling import StepTrace
-from hyperinr.training.spans import Moment
-from hyperinr.training.stop_rules import StopRules
-from hyperinr.training.watching import Prepared
+from hyperinr.training.watching.best_checkpoint import KeptBest
+from hyperinr.training.watching.clock import Clock
+from hyperinr.training.watching.divergence import FallGuard, locate, not_finite
+from hyperinr.training.watching.evaluations import Prepared
+from hyperinr.training.watching.evaluators.base import Findings
+from hyperinr.training.watching.loggers.base import Record
+from hyperinr.training.watching.loggers.group import LoggerGroup
+from hyperinr.training.watching.profiling import StepTrace
+from hyperinr.training.watching.spans import Moment
+from hyperinr.training.watching.stop_rules import StopRules
 from hyperinr.types import MetaLearner, TrainState
 
 __all__ = ['ALL_STEPS', 'Session']

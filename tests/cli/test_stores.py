@@ -10,13 +10,14 @@ import numpy as np
 import optax
 import pytest
 
-from hyperinr import cli, files
+from hyperinr import cli
 from hyperinr.config import available, config_root, load_config
 from hyperinr.fitting.optimizers import OPTIMIZERS
 from hyperinr.launching import launch_local
 from hyperinr.library import compose_job
 from hyperinr.neural_datasets.shards import list_shards, shard_path
 from hyperinr.neural_datasets.worker import worker_command
+from hyperinr.runtime import files
 from tests.neural_datasets.kill_test import run_kill_test
 from tests.neural_datasets.tiny_store import CONFIG, SIZES, write_config
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperinr.datasets import image_folder, images
+from hyperinr.datasets import image_folder
 from hyperinr.errors import InputError
+from hyperinr.files import images
 from tests.datasets.sources import write_images
 
 

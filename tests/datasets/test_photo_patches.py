@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperinr.datasets import images, photo_patches
+from hyperinr.datasets import photo_patches
 from hyperinr.errors import InputError
+from hyperinr.files import images
 
 SMALL = {'num_train': 40, 'num_validation': 4, 'num_test': 4}
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from hyperinr.errors import InputError
+from hyperinr.evaluation.curves import Example
 from hyperinr.inspection import pictures
-from hyperinr.training.evaluation import Example
 
 
 def make_example(channels=3, error=0.1):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from hyperinr.evaluation.curves import Evaluation
 from hyperinr.inspection import report
-from hyperinr.training.evaluation import Evaluation
 from tests.inspection.test_pictures import CURVES, make_example
 
 

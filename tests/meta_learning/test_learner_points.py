@@ -37,7 +37,9 @@ def test_inner_steps_and_the_loss_see_as_many_points_as_asked_for():
 
 
 @pytest.mark.parametrize(
-    'option', [{'context_points': uniform_points(num_points=7)}, {'num_target_points': 7}], ids=str
+    'option',
+    [{'context_points': uniform_points(num_points=7)}, {'num_target_points': 7}],
+    ids=['context', 'target'],
 )
 def test_the_points_are_drawn_by_key_and_step(option):
     """Of the run and of the step."""

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from hyperinr import metrics
+from hyperinr.evaluation import curves
 from hyperinr.meta_learning.observation import observe_fraction
 from hyperinr.meta_learning.points import largest_error_points
-from hyperinr.training import evaluation
-from hyperinr.training.evaluators.reconstruction import reconstructor
-from hyperinr.training.model import Model
+from hyperinr.model import Model
+from hyperinr.training.watching.evaluators.reconstruction import reconstructor
 from tests import parts, tiny
 from tests.training.subjects import make_subject
 
@@ -92,7 +92,7 @@ def test_validation_shows_a_part_and_judges_the_whole():
 def test_evaluation_fits_a_part_and_judges_the_whole():
     model = partial_model()
     splits = {name: tiny.Waves(model.spec, 4, seed=seed) for seed, name in enumerate(('train', 'validation', 'test'))}
-    report = evaluation.evaluate(
+    report = curves.evaluate(
         model, SimpleNamespace(spec=model.spec, splits=splits), num_datapoints=2, steps=(0, 3),
         num_search_datapoints=1, num_timing_datapoints=1, num_examples=1,
     ).report  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from hyperinr import cli, inrs
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import open_store
-from hyperinr.neural_datasets.exchange import EXCHANGE_FORMATS, export_store, import_store
+from hyperinr.neural_datasets.exchange.formats import EXCHANGE_FORMATS, export_store, import_store
 from hyperinr.neural_datasets.shards import shard_path
 from tests.neural_datasets.tiny_store import default_job, fit_tiny, tiny_dataset, tiny_job
 

@@ -224,8 +224,8 @@ def test_many_shards_at_once_are_the_same_files_as_one_after_the_other(tmp_path)
 def test_a_full_disk_amid_many_shards_is_said_and_leaves_whole_ones(tmp_path, monkeypatch):
     import errno
 
-    from hyperinr import files
     from hyperinr.errors import RunError
+    from hyperinr.runtime import files
 
     real, calls = files.os.fsync, []
 

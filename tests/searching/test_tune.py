@@ -116,18 +116,10 @@ def test_objectives_are_what_they_say():
     value = tuning.measure(job, found, on_chunk=lambda number, value: reports.append((number, value)))
     rows = np.arange(5)
     batch = job.signals.batch(rows)
-    from hyperinr.neural_datasets.fit_job import fit_chunk
+    from hyperinr import fitting
     from tests.neural_datasets.tiny_store import OPTIMIZER
 
-    fitted = fit_chunk(
-        job.inr,
-        job.starts(np.full(5, 3), batch),
-        batch,
-        optimizer=OPTIMIZER,
-        num_steps=4,
-        target_psnr_db=None,
-        data_range=(0.0, 1.0),
-    )
+    fitted = fitting.fit(job.inr, job.starts(np.full(5, 3), batch), batch, optimizer=OPTIMIZER, num_steps=4)
     psnr = -10 * np.log10(fitted.mse)
     assert value == pytest.approx(psnr.mean(), rel=1e-4)
     assert [number for number, _ in reports] == [1, 2, 3]

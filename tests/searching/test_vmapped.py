@@ -8,9 +8,9 @@ from hyperinr import config, meta_learning
 from hyperinr.errors import RunError
 from hyperinr.searching.vmapped import Member, difference, numbers_in_state, train_vmapped
 from hyperinr.training.devices import pack
-from hyperinr.training.evaluators import held_out_psnr
-from hyperinr.training.evaluators.base import Subject
 from hyperinr.training.input_pipeline import Batches, Positions
+from hyperinr.training.watching.evaluators import held_out_psnr
+from hyperinr.training.watching.evaluators.base import Subject
 from tests.tiny_runs import DEFAULT
 from tests.training.tiny_run import tiny_dataset
 from tests.training.toy import toy_experiment

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable
 
-from hyperinr.training.evaluators import Evaluator, Findings, Measurement
-from hyperinr.training.spans import span
+from hyperinr.training.watching.evaluators import Evaluator, Findings, Measurement
+from hyperinr.training.watching.spans import span
 
 __all__ = ['records', 'scripted']
 

@@ -3,8 +3,8 @@
 import jax
 
 from hyperinr.training import devices as seam
-from hyperinr.training.evaluators import Subject
 from hyperinr.training.input_pipeline import Batches, Positions
+from hyperinr.training.watching.evaluators import Subject
 
 __all__ = ['make_state', 'make_subject']
 

@@ -13,9 +13,9 @@ from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.training import devices, loop
 from hyperinr.training.checkpoints import steps_in
-from hyperinr.training.evaluators import held_out_psnr
 from hyperinr.training.loop import train
 from hyperinr.training.run_directory import locked
+from hyperinr.training.watching.evaluators import held_out_psnr
 from tests.training.tiny_run import tiny_dataset
 from tests.training.toy import toy_experiment
 

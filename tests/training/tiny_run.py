@@ -12,9 +12,9 @@ import optax
 from hyperinr import encoders, hypernetworks, inrs, meta_learning
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.image_source import ImageRecords, ImageSource
-from hyperinr.training.evaluators import held_out_psnr
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.loop import train
+from hyperinr.training.watching.evaluators import held_out_psnr
 from hyperinr.types import Datapoint, DatasetSpec
 
 __all__ = ['SHAPE', 'tiny_dataset', 'tiny_experiment']

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from hyperinr.datasets.base import Dataset
-from hyperinr.environment import set_environment
 from hyperinr.errors import InputError, RunError
+from hyperinr.runtime.environment import set_environment
 from tests.training.tiny_run import tiny_dataset
 
 
@@ -54,8 +54,8 @@ def main() -> int:
     import numpy as np
 
     from hyperinr.training.distributed import Rank, joined
-    from hyperinr.training.evaluators import held_out_psnr
     from hyperinr.training.loop import train
+    from hyperinr.training.watching.evaluators import held_out_psnr
     from tests.training.toy import toy_experiment
 
     dataset = tiny_dataset()

@@ -1,0 +1,297 @@
+"""How good generated weights are on signals never seen in training, against the starts that they must beat.
+
+A *curve* follows mean PSNR and SSIM over the datapoints while INRs are fine-tuned from one kind of start. Steps of the
+``generated`` curve count from the hypernetwork's raw output, so its own adaptation steps are included. ``random`` is a
+fresh `Inr.init` and ``constant`` the learned start that all datapoints share (where there is one, and it is not what is
+generated anyway), each under the optimiser and rate that serve it best.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperinr import fitting, metrics
+from hyperinr.datasets.base import Dataset, select
+from hyperinr.errors import InputError, RunError
+from hyperinr.evaluation.measurement import Measured, Run, measure
+from hyperinr.meta_learning.observation import observed
+from hyperinr.model import Model
+from hyperinr.runtime.files import plain
+from hyperinr.types import Datapoint, InrWeights
+
+__all__ = ['Evaluation', 'Example', 'evaluate']
+
+Starts = Callable[[Datapoint], InrWeights]
+
+
+class Example(NamedTuple):
+    """Pictures of one datapoint, values in the data range.
+
+    Attributes:
+      name: of its source.
+      data_range: ``(low, high)``.
+      original: ``[H, W, C]``.
+      weight: ``[H, W]``, 0 on padding.
+      reconstructions: caption -> ``[H, W, C]``, not clipped.
+      psnr_db: caption -> dB.
+    """
+
+    name: str
+    data_range: tuple[float, float]
+    original: np.ndarray
+    weight: np.ndarray
+    reconstructions: Mapping[str, np.ndarray]
+    psnr_db: Mapping[str, float]
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found.
+
+    Attributes:
+      report: JSON-serialisable: ``protocol``, ``num_datapoints`` and ``curves``; each curve has ``steps``, ``psnr_db``
+        and ``ssim`` (means over the datapoints, ``None`` where not defined), ``seconds`` (of one datapoint, since its
+        start) and ``psnr_db_per_datapoint`` ``[num_datapoints][len(steps)]``.
+      examples: pictures of some datapoints; empty where the data are no images.
+    """
+
+    report: dict[str, Any]
+    examples: tuple[Example, ...]
+
+
+def evaluate(
+    model: Model,
+    dataset: Dataset,
+    *,
+    split: str = 'test',
+    num_datapoints: int = 64,
+    steps: Sequence[int] = (0, 1, 3, 10, 30, 100),
+    search_split: str = 'validation',
+    num_search_datapoints: int = 8,
+    num_timing_datapoints: int = 8,
+    num_examples: int = 4,
+    seed: int = 0,
+) -> Evaluation:
+    """Fine-tune from generated, random and constant starts and measure all three.
+
+    Args:
+      model: trained.
+      dataset: has ``spec`` and ``splits``.
+      split: to evaluate on.
+      num_datapoints: spread evenly over the split.
+      steps: increasing numbers of fine-tuning steps to report, from 0 on.
+      search_split: where the other starts' best optimiser and rate are searched: not on the datapoints that they are
+        judged on. The score is the mean PSNR over ``steps`` from 1 on.
+      num_search_datapoints: of the search.
+      num_timing_datapoints: of the timing.
+      num_examples: datapoints to keep pictures of.
+      seed: of the random starts.
+
+    Returns:
+      An `Evaluation`. ``protocol`` also says which optimiser and rate each other start got, and under
+      ``steps_to_reach`` how many steps the random start needs for the mean PSNR of the generated weights after the
+      learner's own adaptation steps, with whichever of the searched optimisers gets there first (``None``: none within
+      the last of ``steps``). Where training shows only part of a datapoint, every start is fitted to the same part of
+      it and judged on all of it; the other starts' rates are those that serve the part, and ``steps_to_reach`` is
+      ``None``. ``least_margins`` are dB of mean PSNR, the worst over *every* step up to the last: of fine-tuning above
+      the weights that `generate` returns, from there on, and above the random start after as many steps.
+
+    Raises:
+      InputError: unknown split, bad ``steps``, or datapoints that the model cannot take.
+      RunError: the generated weights' values are not finite.
+    """
+    steps = _check_steps(steps)
+    datapoints, positions = select(dataset, split, num_datapoints)
+    searched, _ = select(dataset, search_split, num_search_datapoints)
+    model.check(datapoints)
+    model.check(searched)
+    observe = jax.jit(jax.vmap(functools.partial(observed, model.learner)))
+    shown, searched = (jax.device_get(observe(each)) for each in (datapoints, searched))
+    partial = not np.array_equal(shown.weight, datapoints.weight)
+
+    last, num_adapt = steps[-1], min(model.learner.num_steps, steps[-1])
+    example_step = num_adapt or min(3, last)
+    starts = _other_starts(model, datapoints, seed)
+    found = {
+        name: fitting.best_rate(
+            model.inr,
+            start(searched),
+            searched,
+            num_steps=last,
+            data_range=model.spec.data_range,
+            score_steps=steps[1:],
+        )
+        for name, start in starts.items()
+    }
+    runs: dict[str, Run] = {'generated': model.finetune}
+    runs |= {name: _run_from(model, starts[name], each.name, each.rate) for name, each in found.items()}
+    recorded = tuple(sorted({*steps, example_step}))
+    timed = sorted({0, num_adapt, last})
+    measured = {
+        name: measure(
+            run,
+            model,
+            shown,
+            record_steps=recorded,
+            timed_steps=timed if name == 'generated' else (0, last),
+            num_timing_datapoints=num_timing_datapoints,
+            target=datapoints if partial else None,
+        )
+        for name, run in runs.items()
+    }
+    if not np.isfinite(measured['generated'].psnr_db[:, 0]).all():
+        raise RunError('the generated weights give values that are not finite: the training diverged; train again.')
+
+    names = [dataset.splits[split].names(position) for position in positions]
+    target = float(measured['generated'].psnr_db[:, num_adapt].mean())
+    report = {
+        'protocol': {
+            'dataset': model.spec.name,
+            'split': split,
+            'sources': names,
+            'data_range': model.spec.data_range,
+            'grid_shape': model.spec.grid_shape,
+            'inr': model.inr.metadata,
+            'model': model.metadata,
+            'adaptation_steps': model.learner.num_steps,
+            'psnr': 'mean over datapoints of the PSNR of each, values not clipped to the data range',
+            'ssim': 'within the part of the grid that is not padding, values not clipped',
+            'seconds': f'of one datapoint in a batch of {min(num_timing_datapoints, len(names))}, all work since its '
+            f'start, compiled before; measured at {" and ".join(map(str, timed))} steps, linear between',
+            'search': {'split': search_split, 'num_datapoints': len(searched.coords), 'num_steps': last},
+            'optimizers': {
+                name: {'optimizer': choice.name, 'learning_rate': choice.rate} for name, choice in found.items()
+            },
+            'observed_fraction': (shown.weight > 0).sum() / (datapoints.weight > 0).sum(),
+            'steps_to_reach': None
+            if partial
+            else {
+                'psnr_db': target,
+                'generated': num_adapt,
+                **_random_steps_to(target, model, found['random'], starts['random'], datapoints, recorded),
+            },
+            'least_margins': _least_margins(measured, num_adapt),
+            'seed': seed,
+            'device': jax.devices()[0].device_kind,
+        },
+        'num_datapoints': len(names),
+        'curves': {name: _curve(each, steps, recorded) for name, each in measured.items()},
+    }
+    examples = _examples(model, datapoints, names[:num_examples], measured, recorded, example_step)
+    return Evaluation(plain(report), examples)
+
+
+def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    steps = tuple(int(step) for step in steps)
+    if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
+        raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
+    return steps
+
+
+def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:
+    """Return the starts that generated weights are compared with; each ``datapoints [B, ...] -> weights [B, ...]``."""
+
+    def random(batch: Datapoint) -> InrWeights:
+        each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
+        return jax.vmap(each)(jnp.maximum(batch.index, -1 - batch.index))
+
+    base = model.learner.hypernetwork.base
+    if base is None or _is_constant(model, jax.tree.map(lambda leaf: leaf[0], datapoints)):
+        return {'random': jax.jit(random)}
+
+    def constant(batch: Datapoint) -> InrWeights:
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(batch.coords), *leaf.shape)), base(model.params))
+
+    return {'random': jax.jit(random), 'constant': jax.jit(constant)}
+
+
+def _is_constant(model: Model, datapoint: Datapoint) -> bool:
+    """Tell whether an image and its negative get the same weights."""
+    raw = jax.jit(lambda values: model.learner.adapt(model.params, datapoint._replace(values=values), 0))
+    first, second = raw(datapoint.values), raw(sum(model.spec.data_range) - datapoint.values)
+    return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
+
+
+def _run_from(model: Model, starts: Starts, family: str, rate: float) -> Run:
+    make = fitting.FAMILIES[family].make
+
+    def run(datapoints: Datapoint, /, **steps: Any) -> fitting.FitResult:
+        return fitting.fit_at_rate(model.inr, starts(datapoints), datapoints, make=make, rate=rate, **steps)
+
+    return run
+
+
+def _random_steps_to(
+    target: float,
+    model: Model,
+    found: fitting.SearchResult,
+    starts: Starts,
+    datapoints: Datapoint,
+    recorded: tuple[int, ...],
+) -> dict[str, Any]:
+    """Find the optimiser that was first at ``target`` dB in the search, and when it is there on these datapoints."""
+    trial = found.fastest_to(target)
+    if trial is None:
+        return {'random': None, 'random_optimizer': None, 'random_learning_rate': None}
+    run = _run_from(model, starts, trial.name, trial.rate)
+    mse = run(datapoints, num_steps=recorded[-1], record_steps=recorded).mse
+    again = trial._replace(psnr_db=np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range)).mean(axis=0))
+    return {
+        'random': again.steps_to_reach(target),
+        'random_optimizer': trial.name,
+        'random_learning_rate': trial.rate,
+    }
+
+
+def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str, np.ndarray]:
+    generated, random = (measured[name].psnr_db.mean(axis=0) for name in ('generated', 'random'))
+    return {
+        'above_generated_db': np.min(generated[num_adapt:] - generated[num_adapt]),
+        'above_random_db': np.min(generated - random),
+    }
+
+
+def _curve(measured: Measured, steps: tuple[int, ...], recorded: tuple[int, ...]) -> dict[str, Any]:
+    columns = [recorded.index(step) for step in steps]
+    psnr = measured.psnr_db[:, steps]
+    return {
+        'steps': steps,
+        'psnr_db': psnr.mean(axis=0),
+        'ssim': measured.ssim[:, columns].mean(axis=0),
+        'seconds': measured.seconds[columns],
+        'psnr_db_per_datapoint': psnr,
+    }
+
+
+def _examples(
+    model: Model,
+    datapoints: Datapoint,
+    names: list[str],
+    measured: Mapping[str, Measured],
+    recorded: tuple[int, ...],
+    step: int,
+) -> tuple[Example, ...]:
+    """Return pictures: original, generated at 0 steps and after ``step``, and a random start after as many."""
+    shown = {
+        'generated, 0 steps': ('generated', 0),
+        f'generated, {step} steps': ('generated', step),
+        f'random start, {step} steps': ('random', step),
+    }
+    shape = model.spec.grid_shape
+    images = {name: each.images for name, each in measured.items() if each.images is not None}
+    if shape is None or not images:
+        return ()
+    return tuple(
+        Example(
+            name=name,
+            data_range=model.spec.data_range,
+            original=np.asarray(datapoints.values[row]).reshape(*shape, -1),
+            weight=np.asarray(datapoints.weight[row]).reshape(shape),
+            reconstructions={caption: images[start][row, recorded.index(at)] for caption, (start, at) in shown.items()},
+            psnr_db={caption: float(measured[start].psnr_db[row, at]) for caption, (start, at) in shown.items()},
+        )
+        for row, name in enumerate(names)
+    )

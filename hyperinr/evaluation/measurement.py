@@ -1,0 +1,139 @@
+"""Measuring one way of fitting: PSNR, SSIM and seconds against steps, and pictures.
+
+Letters: ``B`` datapoints, ``S`` recorded steps, ``H`` and ``W`` pixels of their common grid, ``C`` channels.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from hyperinr import metrics
+from hyperinr.fitting import FitResult, map_datapoints
+from hyperinr.model import Model
+from hyperinr.types import Array, Datapoint, InrWeights
+
+__all__ = ['Measured', 'Run', 'masked_ssim', 'measure', 'median_seconds']
+
+
+class Run(Protocol):
+    """A way of fitting: all work from the datapoints ``[B, ...]`` on."""
+
+    def __call__(self, datapoints: Datapoint, /, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult: ...
+
+
+TIMING_REPEATS = 3
+
+
+class Measured(NamedTuple):
+    """What a `Run` achieved.
+
+    Attributes:
+      psnr_db: ``[B, num_steps + 1]``.
+      ssim: ``[B, S]``; NaN where the data are no images of at least 11 x 11 pixels.
+      seconds: ``[S]``, for each datapoint.
+      images: ``[B, S, H, W, C]``, not clipped; ``None`` where the data lie on no two-dimensional grid.
+    """
+
+    psnr_db: np.ndarray
+    ssim: np.ndarray
+    seconds: np.ndarray
+    images: np.ndarray | None
+
+
+def masked_ssim(
+    images: np.ndarray, original: np.ndarray, weight: np.ndarray, *, data_range: tuple[float, float]
+) -> np.ndarray:
+    """Return the SSIM of reconstructions of one image, within the rectangle that its points of positive weight span.
+
+    Args:
+      images: ``[S, H, W, C]``.
+      original: ``[H, W, C]``.
+      weight: ``[H, W]``, somewhere positive.
+      data_range: ``(low, high)``.
+
+    Returns:
+      ``[S]``, NaN where the rectangle is smaller than SSIM's window of 11 x 11 pixels.
+    """
+    rows, columns = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
+    inside = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    if min(original[inside].shape[:2]) < 11:
+        return np.full(len(images), np.nan)
+    return np.asarray(_ssim(images[(slice(None), *inside)], original[inside], data_range))
+
+
+@jax.jit
+def _ssim(images: np.ndarray, original: np.ndarray, data_range: tuple[float, float]) -> Array:
+    return jax.vmap(lambda image: metrics.ssim(image, original, data_range=data_range))(images)
+
+
+def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
+    """Measure the seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
+    times = []
+    for _ in range(1 + TIMING_REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(run(datapoints, num_steps=num_steps))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:])) / len(datapoints.coords)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _errors(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, target: Datapoint) -> Array:
+    """Return mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
+
+    def one(each: tuple[InrWeights, Datapoint]) -> Array:
+        weights, judged = each
+        values = jax.lax.map(lambda snapshot: apply(snapshot, judged.coords), weights)
+        return metrics.mean_squared_error(values, judged.values[None], judged.weight[None])
+
+    return map_datapoints(one, (snapshots, target))
+
+
+def measure(
+    run: Run,
+    model: Model,
+    datapoints: Datapoint,
+    *,
+    record_steps: Sequence[int],
+    timed_steps: Sequence[int],
+    num_timing_datapoints: int,
+    target: Datapoint | None = None,
+) -> Measured:
+    """Run to the last of ``record_steps`` and measure each of them.
+
+    Args:
+      run: what to measure.
+      model: evaluates the weights; its spec states the data range and the grid.
+      datapoints: leaves ``[B, ...]``.
+      record_steps: S increasing step counts.
+      timed_steps: increasing step counts to time, within those recorded; time is linear between them.
+      num_timing_datapoints: timed together, at most B.
+      target: what the weights are judged on at ``record_steps`` (and nowhere else: NaN), if not on ``datapoints``.
+
+    Returns:
+      A `Measured`.
+    """
+    result = run(datapoints, num_steps=record_steps[-1], record_steps=record_steps)
+    mse = np.asarray(result.mse)
+    if target is not None:
+        judged = np.asarray(_errors(model.inr.apply, result.snapshots, target))
+        mse = np.full_like(mse, np.nan)
+        mse[:, list(record_steps)] = judged
+    psnr = np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range))
+    timing_batch = jax.tree.map(lambda leaf: leaf[:num_timing_datapoints], datapoints)
+    times = [median_seconds(run, timing_batch, num_steps) for num_steps in timed_steps]
+    seconds = np.interp(record_steps, timed_steps, np.maximum.accumulate(times))
+    ssim = np.full((len(psnr), len(record_steps)), np.nan)
+    grid_shape = model.spec.grid_shape
+    if grid_shape is None or len(grid_shape) != 2:
+        return Measured(psnr, ssim, seconds, None)
+    images = np.asarray(model.reconstruct(result.snapshots))
+    whole = datapoints if target is None else target
+    for row, (values, weight) in enumerate(zip(whole.values, whole.weight, strict=True)):
+        original = np.asarray(values).reshape(*grid_shape, -1)
+        mask = np.asarray(weight).reshape(grid_shape) > 0
+        ssim[row] = masked_ssim(images[row], original, mask, data_range=model.spec.data_range)
+    return Measured(psnr, ssim, seconds, images)

@@ -1,0 +1,116 @@
+"""From the weights of a shape's INR to a mesh, and how close it is to the shape.
+
+Lorensen and Cline, "Marching cubes" (1987), for the mesh. Letters: ``V`` corners, ``F`` triangles, ``n`` points.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hyperinr import coordinates
+from hyperinr.errors import InputError
+from hyperinr.runtime.extras import import_extra
+from hyperinr.runtime.files import replacing
+from hyperinr.types import Inr, InrWeights
+
+__all__ = ['Surface', 'chamfer_distance', 'extract_surface', 'sample_surface', 'write_surface']
+
+CHUNK = 2**16
+
+
+class Surface(NamedTuple):
+    """A triangle mesh.
+
+    Attributes:
+      vertices: ``[V, 3]`` in [-1, 1].
+      faces: ``[F, 3]`` int, corners counter-clockwise seen from outside.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+def evaluate(inr: Inr, weights: InrWeights, coords: np.ndarray) -> np.ndarray:
+    """Return the first channel at ``coords [n, 3]``, ``[n]``; `CHUNK` points at a time bound the memory."""
+    one = lambda point: inr.apply(weights, point[None])[0, 0]
+    return np.asarray(jax.jit(lambda points: jax.lax.map(one, points, batch_size=CHUNK))(coords))
+
+
+def extract_surface(
+    inr: Inr, weights: InrWeights, *, resolution: int = 64, level: float = 0.5, inside_is_high: bool = True
+) -> Surface:
+    """Extract a mesh by marching cubes on a grid of cell centres, closed at the sides of the cube.
+
+    Args:
+      inr: of three coordinates.
+      weights: unbatched.
+      resolution: cells along each axis, >= 2.
+      level: of the surface: 0.5 for occupancy, 0 for signed distance.
+      inside_is_high: True for occupancy, False for signed distance.
+
+    Raises:
+      InputError: scikit-image is missing, or no value lies on the inner side of ``level``.
+    """
+    measure = import_extra('skimage.measure', needed_by='a surface', package='scikit-image', extra='shapes')
+    values = evaluate(inr, weights, coordinates.grid((resolution,) * 3)).reshape((resolution,) * 3)
+    field = values - level if inside_is_high else level - values
+    if not (field > 0).any():
+        raise InputError(f'the INR is nowhere inside {level}: it holds no solid at a resolution of {resolution}.')
+    # One layer outside all round, so that a solid that touches the side is closed too.
+    padded = np.pad(field, 1, constant_values=min(float(field.min()), -1e-3))
+    corners, faces, _, _ = measure.marching_cubes(padded, 0.0, gradient_direction='ascent')
+    vertices = np.clip((2 * (corners - 1) + 1) / resolution - 1, -1, 1)
+    a, b, c = (vertices[faces][:, corner] for corner in range(3))
+    outward = np.einsum('fi,fi->', a, np.cross(b, c)) > 0
+    return Surface(vertices.astype(np.float32), faces if outward else faces[:, ::-1])
+
+
+def _trimesh() -> Any:
+    return import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
+
+
+def write_surface(path: str | os.PathLike, surface: Surface) -> None:
+    """Write ``.obj`` or ``.ply``.
+
+    Raises:
+      InputError: another suffix, no permission, or trimesh is missing.
+    """
+    path = Path(path)
+    if path.suffix not in ('.obj', '.ply'):
+        raise InputError(f'{path}: a surface is written as .obj or .ply.')
+    mesh = _trimesh().Trimesh(surface.vertices, surface.faces, process=False)
+    with replacing(path) as temporary:
+        mesh.export(temporary)
+
+
+def sample_surface(surface: Surface, count: int, *, seed: int = 0) -> np.ndarray:
+    """Draw points ``[count, 3]``, uniform by area.
+
+    Raises:
+      InputError: trimesh is missing.
+    """
+    trimesh = _trimesh()
+    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
+    return np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0])
+
+
+def chamfer_distance(points: np.ndarray, others: np.ndarray) -> float:
+    """Return the mean distance from each point to the nearest of the other set, averaged over both directions.
+
+    Fan, Su and Guibas, "A point set generation network for 3D object reconstruction from a single image" (2017),
+    section 4.3, with distances instead of their squares.
+
+    Args:
+      points: ``[n, 3]`` on one surface.
+      others: ``[m, 3]`` on the other.
+
+    Raises:
+      InputError: SciPy is missing.
+    """
+    spatial = import_extra('scipy.spatial', needed_by='the Chamfer distance', package='SciPy', extra='shapes')
+    there, _ = spatial.KDTree(others).query(points)
+    back, _ = spatial.KDTree(points).query(others)
+    return float((np.mean(there) + np.mean(back)) / 2)

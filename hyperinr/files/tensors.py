@@ -1,0 +1,63 @@
+"""Named tensors with JSON metadata in one file: a NumPy archive or safetensors, each readable without this library."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from hyperinr.errors import InputError
+from hyperinr.runtime.files import replacing
+
+__all__ = ['TENSOR_FORMATS', 'read_tensors', 'write_tensors']
+
+TENSOR_FORMATS = ('npz', 'safetensors')
+
+
+def write_tensors(
+    path: str | os.PathLike, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any], *, format: str
+) -> None:
+    """Write one file, whole or not at all; the metadata is JSON text under the name ``metadata``.
+
+    Args:
+      path: of the file.
+      tensors: C-contiguous, by name.
+      metadata: JSON-serialisable.
+      format: one of `TENSOR_FORMATS`.
+
+    Raises:
+      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
+    """
+    text = json.dumps(metadata)
+    with replacing(path) as temporary, temporary.open('wb') as file:
+        if format == 'npz':
+            np.savez(file, allow_pickle=False, metadata=np.array(text), **tensors)
+        else:
+            file.write(save(dict(tensors), metadata={'metadata': text}))
+
+
+def read_tensors(path: str | os.PathLike, *, format: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Returns:
+      ``(tensors, metadata)``, exactly what was written.
+
+    Raises:
+      InputError: the file is missing, of another format, or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f'{path}: no such file.')
+    try:
+        if format == 'npz':
+            with path.open('rb') as file, np.load(file, allow_pickle=False) as archive:
+                tensors = dict(archive)
+            return tensors, json.loads(str(tensors.pop('metadata')))
+        with safe_open(path, 'np') as opened:
+            return opened.get_tensors(), json.loads(opened.metadata()['metadata'])
+    except Exception as error:
+        raise InputError(f'{path} is no {format} file of hyperinr, or damaged ({error}); write it again.') from error

@@ -1,0 +1,194 @@
+"""One file of INR weights: NumPy archive, safetensors or PyTorch state dict, each with the metadata to evaluate it.
+
+Tensors are named ``layer_0.w`` ``[in, out]`` and ``layer_0.b`` ``[out]``; several INRs in one file share a leading axis
+``[T, ...]`` on every tensor; the metadata is JSON under the name ``metadata``. A PyTorch state dict has the names and
+the ``[out, in]`` layout of ``torch.nn.Linear`` as the package siren-pytorch arranges them, and its metadata in a JSON
+file beside it.
+"""
+
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.files.tensors import TENSOR_FORMATS, read_tensors, write_tensors
+from hyperinr.runtime.extras import import_extra
+from hyperinr.runtime.files import replacing, write_json
+from hyperinr.types import Inr, InrWeights
+
+__all__ = [
+    'FORMATS',
+    'check_foldable',
+    'check_format',
+    'check_same_inr',
+    'fold_omega',
+    'read_weights',
+    'torch_state_dict',
+    'write_weights',
+]
+
+SCHEMA_VERSION = 1
+"""Of the metadata; raised when a reader of the last one could misread the next."""
+
+
+def check_foldable(metadata: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless the metadata is that of a SIREN, whose layers have an omega_0."""
+    if metadata.get('kind') != 'siren':
+        raise InputError(f'only a SIREN has an omega_0 to fold; these weights are of a {metadata.get("kind")!r}.')
+
+
+def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, dict[str, Any]]:
+    """Multiply each sine layer's tensors by its frequency factor, so that the INR is ``sin(x w + b)`` throughout.
+
+    An input deviation other than 1 goes into the first layer's weights as well.
+
+    Args:
+      weights: of a SIREN, leaves ``[..., *shape]``.
+      metadata: with ``kind``, ``depth``, ``omega_0``, ``hidden_omega_0`` and, unless 1, ``input_deviation``.
+
+    Returns:
+      The weights and metadata of the same function with ``omega_0 = hidden_omega_0 = 1``.
+
+    Raises:
+      InputError: the INR has no sine layers.
+    """
+    check_foldable(metadata)
+    weights, metadata = _fold_input_deviation(weights, metadata)
+    factors = {f'layer_{layer}': metadata['hidden_omega_0'] for layer in range(1, metadata['depth'])}
+    factors['layer_0'] = metadata['omega_0']
+    folded = {
+        layer: {name: np.float32(factors.get(layer, 1.0)) * np.asarray(leaf) for name, leaf in tensors.items()}
+        for layer, tensors in weights.items()
+    }
+    return folded, {**metadata, 'omega_0': 1.0, 'hidden_omega_0': 1.0, 'omega_folded': True}
+
+
+def _fold_input_deviation(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, Mapping[str, Any]]:
+    """The same function of the coordinates themselves; nothing changes where their deviation is 1."""
+    deviation = metadata.get('input_deviation', 1.0)
+    if deviation == 1:
+        return weights, metadata
+    first = weights['layer_0']
+    divided = {**first, 'w': np.asarray(first['w']) / np.float32(deviation)}
+    return {**weights, 'layer_0': divided}, {**metadata, 'input_deviation': 1.0}
+
+
+def torch_state_dict(weights: InrWeights) -> OrderedDict:
+    """Return ``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
+
+    ``siren_pytorch.SirenNet(w0_initial=omega_0, w0=hidden_omega_0, ...)`` loads it strictly where the INR is a SIREN
+    with an input deviation of 1.
+
+    Raises:
+      InputError: the INR is not a chain of linear layers with weight and bias, or PyTorch is not installed.
+    """
+    if len(weights) < 2 or any(
+        set(tensors) != {'w', 'b'} or not re.fullmatch(r'layer_\d+', name) or np.asarray(tensors['w']).ndim < 2
+        for name, tensors in weights.items()
+    ):
+        raise InputError(
+            "the format 'pt' holds a chain of linear layers with a weight and a bias each; this INR has other tensors: "
+            "choose 'npz' or 'safetensors'."
+        )
+    torch = import_extra('torch', needed_by="the format 'pt'", package='PyTorch', extra='torch')
+    state = OrderedDict()
+    depth = len(weights) - 1
+    for layer in range(depth + 1):
+        prefix = 'last_layer' if layer == depth else f'layers.{layer}'
+        tensors = weights[f'layer_{layer}']
+        state[f'{prefix}.weight'] = torch.tensor(np.swapaxes(np.asarray(tensors['w']), -1, -2).copy())
+        state[f'{prefix}.bias'] = torch.tensor(np.array(tensors['b']))
+    return state
+
+
+def _write_tensors(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    names = (path.split('/') for path in weights_lib.spec_of(weights).paths)
+    tensors = {f'{layer}.{name}': np.ascontiguousarray(weights[layer][name], np.float32) for layer, name in names}
+    write_tensors(path, tensors, metadata, format=path.suffix.removeprefix('.'))
+
+
+def _write_torch(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    if metadata.get('kind') == 'siren':
+        weights, metadata = _fold_input_deviation(weights, metadata)
+    state = torch_state_dict(weights)
+    import torch
+
+    write_json(path.with_suffix('.json'), metadata)
+    with replacing(path) as temporary, temporary.open('wb') as file:
+        torch.save(state, file)
+
+
+FORMATS: Mapping[str, Callable[[Path, InrWeights, Mapping[str, Any]], None]] = {
+    'npz': _write_tensors,
+    'safetensors': _write_tensors,
+    'pt': _write_torch,
+}
+"""Name of a format (and suffix of its files) -> its writer."""
+
+
+def check_format(format: str) -> None:
+    """Raise `InputError` unless a format, or the suffix of a file, is one of `FORMATS`."""
+    if format.removeprefix('.') not in FORMATS:
+        raise InputError(f'unknown weight format {format!r}; choose one of {", ".join(FORMATS)}.')
+
+
+def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
+    """Write one file, aside first and then renamed; the suffix says the format.
+
+    Args:
+      path: ends in ``.npz``, ``.safetensors`` or ``.pt``.
+      weights: leaves ``[*shape]``, or ``[T, *shape]`` for several INRs.
+      metadata: JSON-serialisable: what a reader needs to evaluate the weights.
+
+    Raises:
+      InputError: an unknown suffix, no PyTorch for ``.pt``, no permission.
+      RunError: the disk is full.
+    """
+    path = Path(path)
+    check_format(path.suffix)
+    FORMATS[path.suffix.removeprefix('.')](path, weights, {'schema_version': SCHEMA_VERSION, **metadata})
+
+
+def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
+    """Read what `write_weights` wrote as ``.npz`` or ``.safetensors``.
+
+    Returns:
+      ``(weights, metadata)``, exactly what was written.
+
+    Raises:
+      InputError: the file is missing, of another format, or damaged.
+    """
+    path = Path(path)
+    format = path.suffix.removeprefix('.')
+    if format not in TENSOR_FORMATS:
+        raise InputError(f'{path}: cannot read weights from {path.suffix!r}; give a .npz or .safetensors file.')
+    tensors, metadata = read_tensors(path, format=format)
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    for key, tensor in tensors.items():
+        layer, name = key.rsplit('.', 1)
+        weights.setdefault(layer, {})[name] = tensor
+    return weights, metadata
+
+
+def check_same_inr(found: Mapping[str, Any], inr: Inr, what: str) -> None:
+    """Refuse weights of another INR than the one that is fitted.
+
+    Args:
+      found: metadata of the weights, ``input_deviation`` being 1 unless it is there.
+      inr: that is fitted.
+      what: subject of the message, like ``'the run runs/a'``.
+
+    Raises:
+      InputError: names what differs.
+    """
+    for name in dict.fromkeys((*inr.metadata, 'input_deviation')):
+        default = 1.0 if name == 'input_deviation' else None
+        theirs, ours = found.get(name, default), inr.metadata.get(name, default)
+        if theirs != ours:
+            raise InputError(f'{what} is of INRs with {name} = {theirs!r}, this fit of {ours!r}; make them equal.')

@@ -1,0 +1,95 @@
+"""All INRs of a store in memory, between the store and any other format."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.files.weights import fold_omega
+from hyperinr.neural_datasets.description import START_KINDS, Description
+from hyperinr.neural_datasets.shards import COLUMNS, write_shards
+from hyperinr.neural_datasets.store import NeuralDataset
+from hyperinr.neural_datasets.worker import open_for_fitting
+
+__all__ = ['InrTable', 'foreign_table', 'read_table', 'write_store']
+
+
+class InrTable(NamedTuple):
+    """R INRs with all that is known of them.
+
+    Attributes:
+      weights: ``[R, P]`` float32, in the order of ``description.weights``.
+      columns: those of `shards.COLUMNS`, each ``[R]``.
+      description: of the store that they are from, or would be.
+    """
+
+    weights: np.ndarray
+    columns: Mapping[str, np.ndarray]
+    description: Description
+
+
+def read_table(store: NeuralDataset, *, fold: bool = False) -> InrTable:
+    """Read everything in a store.
+
+    Args:
+      store: complete or not.
+      fold: multiply each sine layer's weights by its omega_0, so that every layer is a plain ``sin(x w + b)``.
+
+    Raises:
+      InputError: an empty store, or folding what has no omega_0.
+    """
+    if len(store) == 0:
+        raise InputError(f'{store.folder} holds no INRs yet; fit some first.')
+    description, weights = store.description, store.weights()
+    if fold:
+        folded, metadata = fold_omega(weights_lib.unflatten(weights, description.weights), description.inr)
+        weights = np.asarray(weights_lib.flatten(folded, description.weights))
+        description = description._replace(inr=metadata)
+    return InrTable(weights, {name: store.column(name) for name in COLUMNS}, description)
+
+
+def foreign_table(weights: np.ndarray, labels: np.ndarray, description: Description) -> InrTable:
+    """Make a table of INRs whose labels ``[R]`` are known and nothing else; error and steps are NaN and -1."""
+    count = len(weights)
+    known = {'index': np.arange(count), 'source_index': np.arange(count), 'label': labels}
+    unknown = {'start': START_KINDS.index('imported'), 'steps': -1, **dict.fromkeys(('mse', 'psnr_db', 'iou'), np.nan)}
+    columns = {name: known.get(name, np.full(count, unknown.get(name, 0), dtype)) for name, dtype in COLUMNS.items()}
+    return InrTable(weights, columns, description)
+
+
+def write_store(folder: str | os.PathLike, table: InrTable) -> Path:
+    """Make a store of a table.
+
+    A whole index space becomes the store that it was, shard by shard. A part of one is numbered anew, as signals of one
+    seed, and so is what was folded: there is no config that would fit its missing shards.
+
+    Raises:
+      InputError: the folder is not empty, or a row does not fit the description.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise InputError(f'{folder} is not empty; import into a new folder.')
+    description, columns = table.description, dict(table.columns)
+    if table.weights.shape[1:] != (weights_lib.count(description.weights),):
+        raise InputError(
+            f'rows of {table.weights.shape[1:]} weights do not fit a {description.inr.get("kind")} of '
+            f'{weights_lib.count(description.weights)}.'
+        )
+    count = len(table.weights)
+    whole = count == description.size and np.array_equal(columns['index'], np.arange(count))
+    if description.inr.get('omega_folded'):
+        description = description._replace(config='')
+    if not whole:
+        description = description._replace(
+            seeds=(0,), num_signals=count, config='', source={'splits': [['imported', count]], 'version': ''}
+        )
+        columns['index'] = columns['source_index'] = np.arange(count)
+        columns['seed'] = np.zeros(count)
+    open_for_fitting(folder, description)
+    cut = lambda begin, end: {name: column[begin:end] for name, column in columns.items()}
+    write_shards(folder, ((table.weights[begin:end], cut(begin, end)) for begin, end in description.shards()))
+    return folder

@@ -1,0 +1,123 @@
+"""One PyTorch state dict for each INR with a file of splits, as weight-space networks read them.
+
+Navon et al., "Equivariant architectures for learning in deep weight spaces" (2023), for ``dwsnets``: ``seq.0.weight``
+``[out, in]``, ``seq.0.bias``, ..., of a network whose output is raised by 0.5. Zhou et al., "Permutation equivariant
+neural functionals" (2023), for ``nfn``: ``net.0.linear.weight``, ..., ``net.L.weight``. Both read the splits as
+``{'train': {'path': [...], 'label': [...]}, 'val': ..., 'test': ...}``.
+"""
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError
+from hyperinr.neural_datasets.description import Description, from_json
+from hyperinr.neural_datasets.exchange.inr_table import InrTable
+from hyperinr.neural_datasets.shards import COLUMNS
+from hyperinr.runtime.extras import import_extra
+from hyperinr.runtime.files import read_json, replacing, write_json
+
+__all__ = ['LAYOUTS', 'read_torch', 'state_dict_names', 'write_torch']
+
+LAYOUTS = ('dwsnets', 'nfn')
+OUTPUT_SHIFT = {'dwsnets': 0.5, 'nfn': 0.0}
+"""What the network of the layout adds to its output; taken off the last bias."""
+OURS, SPLITS, COLUMN_FILE = 'hyperinr.json', 'splits.json', 'columns.safetensors'
+SPLIT_NAMES = {'validation': 'val'}
+
+
+def _torch() -> Any:
+    return import_extra('torch', needed_by='a state dict', package='PyTorch', extra='torch')
+
+
+def state_dict_names(layout: str, depth: int) -> list[tuple[str, str]]:
+    """Return ``(name, 'layer_i/w' or 'layer_i/b')`` in the order of the state dict, weight before bias."""
+    found = []
+    for layer in range(depth + 1):
+        prefix = f'seq.{layer}' if layout == 'dwsnets' else f'net.{layer}' + ('' if layer == depth else '.linear')
+        found += [(f'{prefix}.weight', f'layer_{layer}/w'), (f'{prefix}.bias', f'layer_{layer}/b')]
+    return found
+
+
+def write_torch(out: str | os.PathLike, table: InrTable, *, layout: str) -> Path:
+    """Write ``<split>_<label>_<index>/checkpoints/model_final.pth`` for each INR, and ``splits.json``.
+
+    Args:
+      out: folder.
+      table: of SIRENs.
+      layout: one of `LAYOUTS`.
+
+    Raises:
+      InputError: no SIREN, or PyTorch is missing.
+    """
+    torch, out, description = _torch(), Path(out), table.description
+    if description.inr.get('kind') != 'siren':
+        raise InputError(f'the layout {layout} is that of SIRENs, not of a {description.inr.get("kind")!r}.')
+    depth = description.inr['depth']
+    trees = weights_lib.unflatten(table.weights, description.weights)
+    names = state_dict_names(layout, depth)
+    splits: dict[str, dict[str, list[str]]] = {}
+    split_of = _split_names(description, table.columns['source_index'])
+    for row, (split, label) in enumerate(zip(split_of, table.columns['label'].tolist(), strict=True)):
+        state = OrderedDict()
+        for name, path in names:
+            layer, tensor = path.split('/')
+            value = np.array(trees[layer][tensor][row])
+            if path == f'layer_{depth}/b':
+                value = value - np.float32(OUTPUT_SHIFT[layout])
+            state[name] = torch.from_numpy(np.ascontiguousarray(value.T))
+        index = int(table.columns['index'][row])
+        file_path = out / f'{split}_{label}_{index}' / 'checkpoints' / 'model_final.pth'
+        with replacing(file_path) as temporary, temporary.open('wb') as file:
+            torch.save(state, file)
+        chosen = splits.setdefault(split, {'path': [], 'label': []})
+        chosen['path'].append(str(file_path.absolute()))
+        chosen['label'].append(str(label))
+    write_json(out / SPLITS, splits)
+    # The shift by 0.5 may round, so the last bias is kept as it was.
+    columns = {name: np.ascontiguousarray(table.columns[name], dtype) for name, dtype in COLUMNS.items()}
+    columns['output_bias'] = np.ascontiguousarray(trees[f'layer_{depth}']['b'])
+    with replacing(out / COLUMN_FILE) as temporary:
+        temporary.write_bytes(save(columns))
+    write_json(out / OURS, {**description.as_json(), 'layout': layout, 'output_shift': OUTPUT_SHIFT[layout]})
+    return out
+
+
+def _split_names(description: Description, source_index: np.ndarray) -> list[str]:
+    splits = description.source['splits']
+    ends = np.cumsum([size for _, size in splits])
+    names = [SPLIT_NAMES.get(name, name) for name, _ in splits]
+    return [names[number] for number in np.searchsorted(ends, source_index, side='right')]
+
+
+def read_torch(path: str | os.PathLike) -> InrTable:
+    """Read what `write_torch` wrote.
+
+    Raises:
+      InputError: not such a folder, damaged, or PyTorch is missing.
+    """
+    torch, path = _torch(), Path(path)
+    try:
+        content = read_json(path / OURS)
+        columns = load_file(path / COLUMN_FILE)
+        output_bias = columns.pop('output_bias')
+        description = from_json(content, path / OURS)
+        depth = description.inr['depth']
+        split_of = _split_names(description, columns['source_index'])
+        trees: dict[str, dict[str, list[np.ndarray]]] = {}
+        for row, split in enumerate(split_of):
+            name = f'{split}_{columns["label"][row]}_{columns["index"][row]}'
+            state = torch.load(path / name / 'checkpoints' / 'model_final.pth', weights_only=True)
+            for key, tensor_path in state_dict_names(content['layout'], depth):
+                layer, tensor = tensor_path.split('/')
+                trees.setdefault(layer, {}).setdefault(tensor, []).append(state[key].numpy().T)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f'{path} is not a folder of state dicts written by hyperinr, or damaged ({error}).') from error
+    stacked = {layer: {name: np.stack(rows) for name, rows in tensors.items()} for layer, tensors in trees.items()}
+    stacked[f'layer_{depth}']['b'] = output_bias
+    return InrTable(np.asarray(weights_lib.flatten(stacked, description.weights)), columns, description)

@@ -1,0 +1,255 @@
+"""From the user's own images to files of INR weights, by a trained model: generated, or generated and fine-tuned."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hyperinr import coordinates, metrics
+from hyperinr.errors import InputError
+from hyperinr.files.images import read_image, resize
+from hyperinr.files.weights import check_foldable, check_format, write_weights
+from hyperinr.files.weights import fold_omega as fold
+from hyperinr.fitting import FitResult
+from hyperinr.model import Model
+from hyperinr.own_files import tiling
+from hyperinr.runtime.files import check_writable_folder, replacing
+from hyperinr.types import Datapoint
+
+__all__ = [
+    'COORDINATES',
+    'FileResult',
+    'finetune_files',
+    'generate_files',
+    'image_datapoint',
+    'model_grid',
+    'print_results',
+    'psnr_of',
+    'write_png',
+]
+
+COORDINATES = 'pixel centres (2 i + 1) / n - 1 in [-1, 1], rows before columns, row-major'
+"""What a file of weights says of an image's coordinates."""
+CHUNK = 64
+"""Tiles that run together: bounds the memory of a large image, and the shapes that are compiled."""
+
+
+class FileResult(NamedTuple):
+    """What became of one image.
+
+    Attributes:
+      source: the image file.
+      weights: the file written.
+      reconstruction: a PNG of what the weights hold, at the image's own size if tiled, else at the model's.
+      num_inrs: 1, or the number of tiles.
+      steps: step counts of ``psnr_db``, from the hypernetwork's raw output on.
+      psnr_db: PSNR over all points of the image (against the resampled image where it was not tiled) at ``steps``.
+      notes: what was converted on reading.
+    """
+
+    source: Path
+    weights: Path
+    reconstruction: Path
+    num_inrs: int
+    steps: tuple[int, ...]
+    psnr_db: tuple[float, ...]
+    notes: tuple[str, ...]
+
+
+def generate_files(
+    model: Model,
+    files: Sequence[str | os.PathLike],
+    *,
+    out: str | os.PathLike,
+    format: str = 'npz',
+    tile: bool = False,
+    fold_omega: bool = False,
+) -> list[FileResult]:
+    """Write ``out/NAME.FORMAT`` and ``out/NAME.png`` for each image: the weights that the model generates for it.
+
+    All files are read once before anything is written, and each output is written aside and then renamed.
+
+    Args:
+      model: of images on a two-dimensional grid, or of scattered points (then the grid is as square as their number).
+      files: PNG, JPEG or ``.npy``, of any size.
+      out: folder, made if need be.
+      format: one of `FORMATS`.
+      tile: cut the image into patches of the model's size, one INR each; otherwise it is resampled to the model's grid,
+        anti-aliased, its aspect given up (the INR can be evaluated at the original one).
+      fold_omega: fold omega_0 into the weights.
+
+    Returns:
+      A `FileResult` for each file.
+
+    Raises:
+      InputError: a file that is missing, no image, or would overwrite another's output; wrong format; no permission.
+      RunError: the disk is full.
+    """
+    steps = (model.learner.num_steps,)
+    return _process(model, files, steps, out=out, format=format, tile=tile, fold_omega=fold_omega)
+
+
+def finetune_files(
+    model: Model,
+    files: Sequence[str | os.PathLike],
+    *,
+    out: str | os.PathLike,
+    num_steps: int = 100,
+    format: str = 'npz',
+    tile: bool = False,
+    fold_omega: bool = False,
+) -> list[FileResult]:
+    """Write what `generate_files` writes after ``num_steps`` steps of fine-tuning; ``psnr_db`` is the curve.
+
+    Args:
+      model, files, out, format, tile, fold_omega: as for `generate_files`.
+      num_steps: of fine-tuning, the learner's own adaptation steps included, >= 0.
+
+    Returns:
+      A `FileResult` for each file, with the PSNR after 0, 1, ... ``num_steps`` steps.
+
+    Raises:
+      InputError, RunError: as for `generate_files`; ``num_steps`` below 0.
+    """
+    if num_steps < 0:
+        raise InputError(f'num_steps is {num_steps}; it must be 0 or more.')
+    steps = tuple(range(num_steps + 1))
+    return _process(model, files, steps, out=out, format=format, tile=tile, fold_omega=fold_omega)
+
+
+def print_results(results: Sequence[FileResult]) -> None:
+    """Print the PSNR at some steps, where the files are, and what was converted."""
+    from rich.console import Console
+    from rich.table import Table
+
+    steps = results[0].steps if results else ()
+    shown = [step for step in steps if step in (0, 1, 3, 10, 30, 100, 300, 1000) or step == steps[-1]]
+    table = Table('image', 'INRs', *(f'{step} steps' for step in shown))
+    for result in results:
+        psnr = [f'{result.psnr_db[result.steps.index(step)]:.1f} dB' for step in shown]
+        table.add_row(result.source.name, str(result.num_inrs), *psnr)
+    Console().print(table)
+    for result in results:
+        print(f'{result.source} -> {result.weights} {result.reconstruction}')
+        for note in result.notes:
+            print(f'{result.source}: {note}')
+
+
+def _process(
+    model: Model,
+    files: Sequence[str | os.PathLike],
+    steps: tuple[int, ...],
+    *,
+    out: str | os.PathLike,
+    format: str,
+    tile: bool,
+    fold_omega: bool,
+) -> list[FileResult]:
+    check_format(format)
+    if not files:
+        raise InputError('no image files given.')
+    if fold_omega:
+        check_foldable(model.inr.metadata)
+    shape = model_grid(model)
+    outputs: dict[str, Path] = {}
+    for file in map(Path, files):
+        if file.stem in outputs:
+            raise InputError(
+                f'{outputs[file.stem]} and {file} would both be written to {file.stem}.{format}; rename one, or give '
+                'them in two calls with two output folders.'
+            )
+        outputs[file.stem] = file
+        read_image(file, model.spec.channels)
+    folder = check_writable_folder(out)
+    for name, file in outputs.items():
+        if file.resolve() == (folder / f'{name}.png').resolve():
+            raise InputError(f'the reconstruction of {file} would overwrite it; choose another output folder.')
+    results = []
+    for name, file in outputs.items():
+        image, notes = read_image(file, model.spec.channels)
+        tiles = tiling.cut(image if tile else resize(image, shape), shape)
+        result, reconstructions = _fit_tiles(model, tiles, steps)
+        mse = np.average(result.mse, axis=0, weights=tiles.weight.sum(axis=(1, 2)))[list(steps)]
+        psnr_db = psnr_of(mse, model.spec.data_range)
+        weights = result.weights if tile else jax.tree.map(lambda leaf: leaf[0], result.weights)
+        metadata: dict[str, Any] = {
+            **model.inr.metadata,
+            'coordinates': COORDINATES,
+            'data_range': list(model.spec.data_range),
+            'grid_shape': list(shape),
+            'image_shape': list(image.shape),
+            'source': str(file),
+            'model': dict(model.metadata),
+            'finetuning_steps': steps[-1],
+            'psnr_db': psnr_db[-1],
+        }
+        if tile:
+            metadata['tile_grid'] = list(tiles.grid)
+        if fold_omega:
+            weights, metadata = fold(weights, metadata)
+        path, picture = folder / f'{name}.{format}', folder / f'{name}.png'
+        full_shape = image.shape[:2] if tile else shape
+        write_png(picture, tiling.stitch(reconstructions, tiles.grid, full_shape), model.spec.data_range)
+        write_weights(path, weights, metadata)
+        results.append(FileResult(file, path, picture, len(tiles.values), steps, tuple(psnr_db), tuple(notes)))
+    return results
+
+
+def model_grid(model: Model) -> tuple[int, int]:
+    """Return height and width of the images that a model takes; `InputError` if it takes none."""
+    spec = model.spec
+    if spec.grid_shape is not None and len(spec.grid_shape) == 2:
+        return spec.grid_shape[0], spec.grid_shape[1]
+    if spec.grid_shape is None and spec.coord_dims == 2:
+        side = max(1, math.isqrt(spec.num_points))
+        return side, side
+    raise InputError(f'this model takes signals over {spec.coord_dims} coordinates, not images.')
+
+
+def image_datapoint(image: np.ndarray, data_range: tuple[float, float]) -> Datapoint:
+    """Return an image ``[H, W, C]`` in [0, 1] as a datapoint of all its pixels, its values in ``data_range``."""
+    low, high = data_range
+    coords = coordinates.grid(image.shape[:2])
+    values = low + (high - low) * image.reshape(len(coords), -1)
+    return Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32))
+
+
+def psnr_of(mse: np.ndarray, data_range: tuple[float, float]) -> list[float]:
+    """Return the PSNR in dB of errors ``[n]``, finite also for an error of 0."""
+    return np.asarray(metrics.psnr_from_mse(np.maximum(mse, 1e-12), data_range)).tolist()
+
+
+def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tuple[FitResult, np.ndarray]:
+    """Weights and errors with leaves ``[T, ...]``, and reconstructions ``[T, h, w, C]``; in chunks of bounded size."""
+    total, *shape = tiles.values.shape[:3]
+    low, high = model.spec.data_range
+    size = min(CHUNK, 2 ** math.ceil(math.log2(total)))
+    coords = coordinates.grid(shape)
+    results, pictures = [], []
+    for start in range(0, total, size):
+        rows = np.minimum(np.arange(start, start + size), total - 1)
+        datapoints = Datapoint(
+            coords=np.broadcast_to(coords, (size, *coords.shape)),
+            values=low + (high - low) * tiles.values[rows].reshape(size, len(coords), -1),
+            weight=tiles.weight[rows].reshape(size, len(coords)),
+            index=-1 - rows.astype(np.int32),
+        )
+        fitted = model.finetune(datapoints, num_steps=steps[-1])
+        results.append(jax.tree.map(np.asarray, fitted))
+        pictures.append(np.asarray(model.reconstruct(fitted.weights, shape)))
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *results)
+    return joined, np.concatenate(pictures)[:total]
+
+
+def write_png(path: Path, image: np.ndarray, data_range: tuple[float, float]) -> None:
+    """Write an image ``[H, W, C]``, clipped to the data range, as 8-bit grey or RGB."""
+    from PIL import Image
+
+    low, high = data_range
+    levels = np.round(255 * np.clip((image - low) / (high - low), 0, 1)).astype(np.uint8)
+    with replacing(path) as temporary:
+        Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).save(temporary)

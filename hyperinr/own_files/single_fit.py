@@ -1,0 +1,139 @@
+"""One signal of the user's, fitted by itself: weights, curve and reconstruction."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hyperinr import fitting
+from hyperinr import weights as weights_lib
+from hyperinr.errors import InputError, RunError
+from hyperinr.files.images import read_image, resize
+from hyperinr.files.weights import check_format, torch_state_dict, write_weights
+from hyperinr.fitting import optimizers, rate_range
+from hyperinr.fitting.freezing import frozen
+from hyperinr.own_files.generation import COORDINATES, image_datapoint, psnr_of, write_png
+from hyperinr.runtime.files import check_writable_folder, write_json
+from hyperinr.types import Inr, InrWeights
+
+__all__ = ['SingleFit', 'fit_image']
+
+DATA_RANGE = (0.0, 1.0)
+SEARCH_STEPS = 100
+"""Of a trial of the search for a rate, at most: there are eight or more trials."""
+
+
+class SingleFit(NamedTuple):
+    """What became of one image.
+
+    Attributes:
+      weights: the file written.
+      reconstruction: a PNG of what the weights hold.
+      curve: a JSON file with ``mse`` and ``psnr_db`` after 0, 1, ... steps, and how they were measured.
+      psnr_db: ``[num_steps + 1]``.
+      rate: learning rate.
+      notes: what was converted on reading.
+    """
+
+    weights: Path
+    reconstruction: Path
+    curve: Path
+    psnr_db: np.ndarray
+    rate: float
+    notes: tuple[str, ...]
+
+
+def fit_image(
+    inr: Inr,
+    file: str | os.PathLike,
+    *,
+    out: str | os.PathLike,
+    start: Callable[[Inr, np.ndarray], InrWeights] | None = None,
+    optimizer: str = 'adam',
+    rate: float | str = 'search',
+    num_steps: int = 500,
+    freeze: Sequence[str] = (),
+    longest_side: int | None = None,
+    seed: int = 0,
+    format: str = 'npz',
+    about: dict[str, Any] | None = None,
+) -> SingleFit:
+    """Fit one image and write ``NAME.FORMAT``, ``NAME.png`` and ``NAME.curve.json`` into a folder.
+
+    Args:
+      inr: of as many channels as the image is read with.
+      file: PNG, JPEG or ``.npy``.
+      out: folder, made if need be.
+      start: ``(inr, image [H, W, C]) ->`` weights, unbatched; ``None``: ``inr.init`` by ``seed``.
+      optimizer: of `fitting.optimizers.OPTIMIZERS`.
+      rate: a number; ``'search'``: `fitting.best_rate` with short fits of this image; ``'range'``: a range test, its
+        curve saved as ``NAME.rates.json``.
+      num_steps: >= 1.
+      freeze: path patterns of what stays as the start has it, see `fitting.freezing`.
+      longest_side: pixels that the image is resampled to; ``None``: as it is.
+      seed: >= 0, of the start.
+      format: of `FORMATS`.
+      about: further metadata of the weights.
+
+    Raises:
+      InputError: a value outside its range, a file that cannot be read, an output that would overwrite the image.
+      RunError: the fit diverged, or the disk is full.
+    """
+    check_format(format)
+    if num_steps < 1 or seed < 0 or (longest_side is not None and longest_side < 2):
+        raise InputError(f'must be at least 1, 0 and 2: {num_steps=}, {seed=}, {longest_side=}.')
+    if rate not in ('search', 'range') and not (isinstance(rate, float | int) and 0 < rate < float('inf')):
+        raise InputError(f"the rate must be positive and finite, 'search' or 'range', not {rate!r}.")
+    file = Path(file)
+    image, notes = read_image(file, inr.metadata['channels'])
+    if longest_side is not None:
+        shape = [max(1, round(side * longest_side / max(image.shape[:2]))) for side in image.shape[:2]]
+        image = resize(image, (shape[0], shape[1]))
+    datapoint = image_datapoint(image, DATA_RANGE)
+    weights = inr.init(jax.random.key(seed), 2) if start is None else start(inr, image)
+    spec = weights_lib.spec_of(weights)
+    family = optimizers.family(optimizer, spec, wrap=lambda inner: frozen(inner, freeze, spec))
+    family.make(1e-3)
+    if format == 'pt':
+        torch_state_dict(weights)
+    folder = check_writable_folder(out)
+    picture, path = folder / f'{file.stem}.png', folder / f'{file.stem}.{format}'
+    if file.resolve() in (picture.resolve(), path.resolve()):
+        raise InputError(f'the result would overwrite {file}; choose another output folder.')
+    starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (weights, datapoint))
+    if rate == 'range':
+        found = rate_range.rate_range(inr, starts, batch, make=family.make)
+        rate_range.write_rate_range(folder / f'{file.stem}.rates.json', found)
+        rate = found.rate
+    elif rate == 'search':
+        steps = min(num_steps, SEARCH_STEPS)
+        rate = fitting.best_rate(
+            inr, starts, batch, num_steps=steps, data_range=DATA_RANGE, families={optimizer: family}
+        ).rate
+    fitted = fitting.fit(inr, starts, batch, optimizer=family.make(float(rate)), num_steps=num_steps)
+    mse = np.asarray(fitted.mse[0], np.float64)
+    if not np.isfinite(mse[-1]):
+        raise RunError(f'the fit of {file} diverged at rate {rate:.3g}; give a lower --rate.')
+    fitted_weights = jax.tree.map(lambda leaf: np.asarray(leaf[0]), fitted.weights)
+    psnr = psnr_of(mse, DATA_RANGE)
+    details = {
+        'source': str(file),
+        'grid_shape': list(image.shape[:2]),
+        'data_range': list(DATA_RANGE),
+        'coordinates': COORDINATES,
+        'optimizer': optimizer,
+        'rate': float(rate),
+        'num_steps': num_steps,
+        'frozen': list(freeze),
+        'seed': seed,
+        **(about or {}),
+    }
+    write_weights(path, fitted_weights, {**inr.metadata, **details, 'psnr_db': psnr[-1]})
+    rebuilt = np.asarray(jax.jit(inr.apply)(fitted_weights, datapoint.coords)).reshape(image.shape)
+    write_png(picture, rebuilt, DATA_RANGE)
+    curve = folder / f'{file.stem}.curve.json'
+    write_json(curve, {**details, 'inr': dict(inr.metadata), 'mse': mse.tolist(), 'psnr_db': psnr})
+    return SingleFit(path, picture, curve, np.asarray(psnr), float(rate), tuple(notes))

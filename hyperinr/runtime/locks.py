@@ -1,0 +1,66 @@
+"""Locks between processes: a lock is a file, and the operating system releases it when its holder ends in any way.
+
+A lock file is never deleted. If it were, a process that waits for the deleted file and one that creates the file again
+would both hold "the" lock.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hyperinr.errors import InputError
+from hyperinr.runtime.files import disk_errors
+
+__all__ = ['NoLocksError', 'locked']
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class NoLocksError(InputError):
+    """The file system has no locks, which is another thing than a lock that somebody holds."""
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, *, wait: bool = True) -> Iterator[bool]:
+    """Hold an exclusive lock; the context gets whether it is held.
+
+    Args:
+      path: of the lock file, made with its folder if need be.
+      wait: for a holder to release it; without, the context gets False at once.
+
+    Raises:
+      NoLocksError: the file system has no locks.
+      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
+
+    Example:
+      >>> with locked('study/.lock', wait=False) as held:  # doctest: +SKIP
+      ...     print('mine' if held else "another's")
+    """
+    lock = FileLock(path, fallback_to_soft=False)
+    held = _acquire(lock, Path(path), wait)
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, wait: bool) -> bool:
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise NoLocksError(
+                f'the file system of {path} has no locks ({error.strerror}); choose a folder on another one, or mount '
+                'it with locks.'
+            ) from error
+    return True

@@ -1,0 +1,48 @@
+"""Which modules the outer gradient reaches, and how strongly."""
+
+import jax
+import optax
+
+from hyperinr.errors import InputError
+from hyperinr.training.devices import unpack
+from hyperinr.training.watching.evaluators.base import (
+    Evaluator,
+    Subject,
+    Summarise,
+    Summary,
+    by_module,
+    traced,
+)
+from hyperinr.types import Datapoint, TrainState
+
+__all__ = ['gradient_norms']
+
+
+def gradient_norms(*, every: str = '1000 steps', num_datapoints: int = 8, name: str = 'gradient_norms') -> Evaluator:
+    """Measure the norm of the outer gradient: of each module, a figure of its name, and of all together, ``all``.
+
+    The datapoints are the first of the run's first batch each time, so that only the parameters change. The randomness
+    is that of the step at hand. A module at 0 receives no gradient.
+
+    Args:
+      every: cadence.
+      num_datapoints: >= 1; at most the batch size.
+      name: of the evaluator.
+
+    Raises:
+      InputError: no such cadence, no datapoint; when the run starts: a number that the learner cannot take.
+    """
+    if num_datapoints < 1:
+        raise InputError(f'{name} needs a datapoint: its num_datapoints is {num_datapoints}.')
+
+    def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:
+        batch = jax.tree.map(lambda leaf: leaf[:num_datapoints], subject.batches(0))
+
+        def summarise(state: TrainState, batch: Datapoint) -> Summary:
+            gradient, _ = subject.learner.gradient(unpack(state), batch, batch)
+            modules = {module: [leaf for _, leaf in leaves] for module, leaves in by_module(gradient).items()}
+            return {module: optax.tree.norm(leaves) for module, leaves in (modules | {'all': gradient}).items()}, {}
+
+        return summarise, batch
+
+    return traced(name, every, prepare)

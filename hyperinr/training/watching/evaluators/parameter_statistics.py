@@ -1,0 +1,35 @@
+"""How large the hypernetwork's parameters are, module by module."""
+
+import jax.numpy as jnp
+
+from hyperinr.training.watching.evaluators.base import Evaluator, Summary, by_module, traced
+from hyperinr.types import TrainState
+
+__all__ = ['parameter_statistics']
+
+
+def parameter_statistics(*, every: str = '1000 steps', histograms: bool = True, name: str = 'parameters') -> Evaluator:
+    """Describe the parameters of each module.
+
+    Figures ``module/norm``, ``module/deviation``, ``module/largest``; a histogram of the values.
+
+    Args:
+      every: cadence.
+      histograms: whether the values themselves are handed to the loggers.
+      name: of the evaluator.
+
+    Raises:
+      InputError: no such cadence.
+    """
+
+    def summarise(state: TrainState, batch: None) -> Summary:
+        modules = by_module(state.params).items()
+        values = {module: jnp.concatenate([jnp.ravel(leaf) for _, leaf in leaves]) for module, leaves in modules}
+        figures = {}
+        for module, each in values.items():
+            figures[f'{module}/norm'] = jnp.linalg.norm(each)
+            figures[f'{module}/deviation'] = jnp.std(each)
+            figures[f'{module}/largest'] = jnp.max(jnp.abs(each))
+        return figures, values if histograms else {}
+
+    return traced(name, every, lambda subject: (summarise, None))

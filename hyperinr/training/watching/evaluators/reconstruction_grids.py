@@ -1,0 +1,72 @@
+"""Reconstructions as pictures: a row for each datapoint, a column for each number of steps, and what is still wrong."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hyperinr.errors import InputError
+from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
+from hyperinr.training.watching.evaluators.reconstruction import (
+    has_pictures,
+    pictures,
+    reconstructor,
+    sheet,
+)
+from hyperinr.training.watching.spans import span
+from hyperinr.types import TrainState
+
+__all__ = ['reconstruction_grids']
+
+SMALLEST_SIDE = 96
+"""Pixels of the shorter side of a panel at least: a 32 x 32 patch is shown three times as large."""
+
+
+def reconstruction_grids(
+    *,
+    every: str = '1000 steps',
+    num_datapoints: int = 8,
+    split: str = 'validation',
+    steps: Sequence[int] | None = None,
+    error_gain: float = 5.0,
+    name: str = 'reconstructions',
+) -> Evaluator:
+    """Draw the image ``grid``: original, the moving average's reconstruction after each of ``steps``, its last error.
+
+    Args:
+      every: cadence.
+      num_datapoints: rows at most, the same each time, spread evenly over the split.
+      split: of the dataset.
+      steps: adaptation steps of the columns, may exceed K; ``None``: 0, 1, ... K.
+      error_gain: of the last column, the absolute error of the last reconstruction, in the width of the data range.
+      name: of the evaluator.
+
+    Raises:
+      InputError: a value outside its range; when the run starts: no such split, no datapoint, data that are no images.
+    """
+    cadence = span(every)
+    if steps is not None and (len(steps) == 0 or min(steps) < 0):
+        raise InputError(f'steps {tuple(steps)} must be numbers of adaptation steps, like (0, 1, 3).')
+    if error_gain <= 0:
+        raise InputError(f'error_gain must be positive, not {error_gain}.')
+
+    def prepare(subject: Subject) -> Measurement:
+        spec = subject.dataset.spec
+        if not has_pictures(spec):
+            raise InputError(f'the data of {spec.name!r} are no images; take the evaluator {name!r} out.')
+        columns = tuple(range(subject.learner.num_steps + 1)) if steps is None else tuple(steps)
+        reconstruct = reconstructor(
+            subject, split=split, num_datapoints=num_datapoints, num_steps=max(columns), keep_steps=columns
+        )
+        assert spec.grid_shape is not None
+        enlarge = -(-SMALLEST_SIDE // min(spec.grid_shape))
+
+        def measure(state: TrainState) -> Findings:
+            found = reconstruct(state.average)
+            panels = pictures(found, spec, len(found.psnr_db))
+            error = np.clip(error_gain * np.abs(panels[:, -1:] - panels[:, :1]), 0, 1)
+            grid = sheet(np.concatenate([panels, error], axis=1), enlarge=enlarge, gap=2)
+            return Findings(figures={}, images={'grid': grid})
+
+        return Measurement((), measure)
+
+    return Evaluator(name, cadence, prepare)

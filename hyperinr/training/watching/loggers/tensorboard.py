@@ -1,0 +1,52 @@
+"""Event files that TensorBoard reads: scalars, pictures, histograms and hyperparameters."""
+
+import contextlib
+
+from hyperinr.runtime.files import disk_errors
+from hyperinr.training.watching.loggers.base import Logger, OpenLogger, Record, RunFacts
+
+__all__ = ['tensorboard']
+
+
+def tensorboard(*, images: bool = True, histograms: bool = True, hyperparameters: bool = True) -> Logger:
+    """Write to the run's ``tensorboard/``; figures are named ``kind/figure``.
+
+    Args:
+      images: whether to write pictures.
+      histograms: whether to write histograms.
+      hyperparameters: whether to write the config's values, for the page HPARAMS, which compares runs by the figures of
+        the evaluators.
+    """
+
+    def open_events(facts: RunFacts) -> OpenLogger:
+        from tensorboardX import SummaryWriter
+        from tensorboardX.summary import hparams
+
+        folder = facts.run_dir / 'tensorboard'
+        with disk_errors(folder):
+            writer = SummaryWriter(str(folder), purge_step=facts.start + 1 if facts.start else None)
+        end = None
+        if hyperparameters and facts.hyperparameters:
+            # What `SummaryWriter.add_hparams` writes to a folder of its own, here into the run's own file.
+            columns, values, end = hparams(dict(facts.hyperparameters), dict.fromkeys(facts.figures, 0.0))
+            writer.file_writer.add_summary(columns)
+            writer.file_writer.add_summary(values)
+
+        def write(record: Record) -> None:
+            findings = record.findings
+            for name, value in findings.figures.items():
+                writer.add_scalar(f'{record.kind}/{name}', value, record.step)
+            for name, picture in findings.images.items() if images else ():
+                writer.add_image(f'{record.kind}/{name}', picture, record.step, dataformats='HWC')
+            for name, values in findings.histograms.items() if histograms else ():
+                writer.add_histogram(f'{record.kind}/{name}', values, record.step)
+
+        def close() -> None:
+            with contextlib.suppress(OSError):
+                if end is not None:
+                    writer.file_writer.add_summary(end)
+                writer.close()
+
+        return OpenLogger(write, close)
+
+    return Logger('tensorboard', open_events)

@@ -1,0 +1,58 @@
+"""A trace of a few steps, for TensorBoard's profiler (xprof) or Perfetto."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+
+from hyperinr.training.watching.clock import Clock
+
+__all__ = ['FOLDER', 'StepTrace']
+
+FOLDER = 'profile'
+WARM_UP = 5
+"""Steps before the first one traced: the first calls still allocate, and the input thread still fills its queue."""
+
+
+class StepTrace:
+    """Traces ``num_steps`` steps of a session, after `WARM_UP` others where there are enough.
+
+    Args:
+      run_dir: gets ``profile/``.
+      num_steps: 0 traces nothing.
+      start: first step of the session.
+      end: one after its last.
+      clock: starting and writing a trace is no training.
+    """
+
+    def __init__(self, run_dir: Path, num_steps: int, *, start: int, end: int, clock: Clock):
+        self._folder, self._clock = run_dir / FOLDER, clock
+        self._first = max(start, min(start + WARM_UP, end - num_steps))
+        self._last = min(self._first + num_steps, end)
+        self._running = False
+
+    @contextlib.contextmanager
+    def step(self, step: int) -> Iterator[None]:
+        """Around the update of ``step`` (from 0)."""
+        if step == self._first and self._first < self._last:
+            with self._clock.part('other'):
+                jax.profiler.start_trace(str(self._folder))
+            self._running = True
+        if not self._running:
+            yield
+            return
+        with jax.profiler.StepTraceAnnotation('train', step_num=step):
+            yield
+
+    def ends_with(self, step: int) -> bool:
+        """Whether ``step`` (from 0) is the last one traced: wait for it, then `finish`."""
+        return self._running and step + 1 == self._last
+
+    def finish(self, say: Callable[[str], None]) -> None:
+        """Writes the trace, if there is one to write."""
+        if self._running:
+            self._running = False
+            with self._clock.part('other'):
+                jax.profiler.stop_trace()
+            say(f'steps {self._first + 1} to {self._last} are traced in {self._folder}; see docs/watching.md')

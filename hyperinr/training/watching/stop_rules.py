@@ -1,0 +1,113 @@
+"""When a run ends before its last step: after so long, or when a figure of an evaluator gets no better.
+
+A rule is asked after every step and keeps nothing on the disk: on resuming it is asked again about every evaluation in
+``metrics.jsonl``, so an interrupted run ends where an undisturbed one does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hyperinr.errors import InputError
+from hyperinr.training.watching.spans import Moment, span
+
+__all__ = ['StopRule', 'StopRules', 'after', 'better', 'check_mode', 'early_stopping']
+
+Ask = Callable[[Moment, Mapping[str, float]], str | None]
+
+
+class StopRule(NamedTuple):
+    """Why a run may end early.
+
+    Attributes:
+      begin: ``() -> ask``; ``ask(moment, figures)`` says why the run ends here, or ``None``. ``figures`` are those of
+        the evaluators that just ran, by ``'evaluator/figure'``; empty after most steps.
+      figure: that the rule needs, if any.
+    """
+
+    begin: Callable[[], Ask]
+    figure: str | None = None
+
+
+class StopRules:
+    """All rules of a session.
+
+    Args:
+      rules: any number.
+    """
+
+    def __init__(self, rules: Sequence[StopRule]):
+        self._asks = [rule.begin() for rule in rules]
+
+    def ends(self, now: Moment, figures: Mapping[str, float]) -> str | None:
+        """Why the run ends here, if it does: the first reason; every rule hears of the figures."""
+        return next(filter(None, [ask(now, figures) for ask in self._asks]), None)
+
+
+def after(*, limit: str) -> StopRule:
+    """End after ``limit`` of training, if that comes before the experiment's last step, whose schedule stays as it is.
+
+    Args:
+      limit: ``'1000 steps'``, ``'2 hours'`` or ``'10 epochs'``, counted over all sessions.
+
+    Raises:
+      InputError: no such length.
+    """
+    length = span(limit)
+    return StopRule(lambda: lambda now, figures: f'{limit} of training' if length.reached(now) else None)
+
+
+def early_stopping(
+    *, figure: str = 'validation/adapted_psnr_db', mode: str = 'max', patience: int = 5, min_change: float = 0.0
+) -> StopRule:
+    """End when a figure was measured ``patience`` times in a row without becoming better than its best.
+
+    Prechelt, "Early stopping - but when?" (1998), third class of criteria (UP).
+
+    Args:
+      figure: ``'evaluator/figure'``.
+      mode: ``'max'`` where more is better, else ``'min'``.
+      patience: evaluations, >= 1.
+      min_change: >= 0, in the figure's unit; what is not better by more than that is not better.
+
+    Raises:
+      InputError: a value outside its range.
+    """
+    check_mode(mode)
+    if patience < 1 or min_change < 0:
+        raise InputError(f'early stopping needs patience >= 1 and min_change >= 0, not {patience=}, {min_change=}.')
+
+    def begin() -> Ask:
+        best: float | None = None
+        waited = 0
+
+        def ask(now: Moment, figures: Mapping[str, float]) -> str | None:
+            nonlocal best, waited
+            if figure not in figures:
+                return None
+            if better(figures[figure], best, mode=mode, min_change=min_change):
+                best, waited = figures[figure], 0
+                return None
+            waited += 1
+            shown = 'no number' if best is None else f'{best:.4g}'
+            return f'{figure} not better than {shown} in {patience} evaluations' if waited >= patience else None
+
+        return ask
+
+    return StopRule(begin, figure)
+
+
+def check_mode(mode: str) -> None:
+    """Refuse anything but ``'max'`` and ``'min'`` with an InputError."""
+    if mode not in ('max', 'min'):
+        raise InputError(f"mode must be 'max' or 'min', not {mode!r}.")
+
+
+def better(value: float, best: float | None, *, mode: str, min_change: float = 0.0) -> bool:
+    """Tell whether ``value`` beats ``best`` (``None``: nothing yet) by more than ``min_change``; NaN beats nothing."""
+    if np.isnan(value):
+        return False
+    if best is None:
+        return True
+    return value > best + min_change if mode == 'max' else value < best - min_change

@@ -1,0 +1,237 @@
+"""Whatever a file holds: converted and said, or refused in one line."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hyperinr.errors import InputError
+from hyperinr.files.images import letterbox, quantise, read_image, resize
+
+
+def ramp(height=6, width=9, channels=3):
+    values = np.arange(height * width * channels) % 256
+    return values.astype(np.uint8).reshape(height, width, channels)
+
+
+def save(path, image, **options):
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def test_an_8_bit_rgb_png_is_read_exactly_and_without_notes(tmp_path):
+    image, notes = read_image(save(tmp_path / 'a.png', ramp()))
+    assert image.dtype == np.float32
+    assert notes == []
+    np.testing.assert_array_equal(quantise(image), ramp())
+
+
+def test_a_jpeg_is_read_close_to_what_was_written(tmp_path):
+    smooth = np.broadcast_to(np.arange(0, 160, 5, np.uint8)[:, None, None], (32, 24, 3))
+    image, notes = read_image(save(tmp_path / 'a.jpg', np.ascontiguousarray(smooth), quality=95))
+    assert notes == []
+    np.testing.assert_allclose(image, smooth / 255, atol=0.02)
+
+
+def test_grey_is_repeated(tmp_path):
+    grey = ramp(channels=1)[..., 0]
+    image, notes = read_image(save(tmp_path / 'a.png', grey))
+    assert notes == ['grey repeated to RGB']
+    np.testing.assert_array_equal(quantise(image), np.repeat(grey[..., None], 3, axis=-1))
+    kept, notes = read_image(tmp_path / 'a.png', channels=1)
+    assert notes == []
+    assert kept.shape == (6, 9, 1)
+
+
+def test_colour_becomes_luma(tmp_path):
+    path = save(tmp_path / 'a.png', np.full((2, 2, 3), (255, 0, 0), np.uint8))
+    image, notes = read_image(path, channels=1)
+    assert notes == ['colour turned into grey']
+    np.testing.assert_allclose(image, 0.299, atol=1e-6)
+
+
+def test_alpha_is_composited_over_white(tmp_path):
+    rgba = np.zeros((1, 3, 4), np.uint8)
+    rgba[0, :, 3] = (0, 255, 51)
+    image, notes = read_image(save(tmp_path / 'a.png', rgba))
+    assert notes == ['alpha channel composited over white']
+    np.testing.assert_allclose(image[0, :, 0], [1, 0, 0.8], atol=1e-6)
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8)).convert('P')
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    picture.save(tmp_path / 'a.png')
+    image, notes = read_image(tmp_path / 'a.png')
+    assert notes == ['palette looked up']
+    np.testing.assert_array_equal(quantise(image), [[[10, 20, 30], [40, 50, 60]]])
+
+
+def test_a_palette_with_a_transparent_colour_is_looked_up_and_composited(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8)).convert('P')
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    picture.save(tmp_path / 'a.png', transparency=0)
+    image, notes = read_image(tmp_path / 'a.png')
+    assert notes == ['palette looked up', 'alpha channel composited over white']
+    np.testing.assert_array_equal(quantise(image), [[[255, 255, 255], [40, 50, 60]]])
+
+
+def test_16_bit_grey_keeps_its_precision(tmp_path):
+    image, notes = read_image(save(tmp_path / 'a.png', np.array([[0, 257, 65535]], np.uint16)), channels=1)
+    assert notes == ['16-bit values scaled to [0, 1]']
+    np.testing.assert_allclose(image[0, :, 0], [0, 257 / 65535, 1], atol=1e-7)
+
+
+def test_16_bit_colour_is_said_to_be_read_at_8_bits(tmp_path):
+    (tmp_path / 'a.png').write_bytes(_png_16_bit_rgb(np.array([[[0, 32896, 65535]]], '>u2')))
+    image, notes = read_image(tmp_path / 'a.png')
+    assert notes == ['16-bit colour read at 8 bits']
+    np.testing.assert_allclose(image[0, 0], [0, 128 / 255, 1], atol=1 / 255)
+
+
+def _png_16_bit_rgb(values):
+    """Pillow cannot write one: signature, IHDR, IDAT and IEND by the PNG specification."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+    height, width = values.shape[:2]
+    rows = b''.join(b'\0' + row.tobytes() for row in values)
+    header = struct.pack('>IIBBBBB', width, height, 16, 2, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
+
+
+def test_black_and_white_and_cmyk_are_converted(tmp_path):
+    Image.fromarray(np.array([[0, 255]], np.uint8)).convert('1').save(tmp_path / 'bw.png')
+    image, _ = read_image(tmp_path / 'bw.png', channels=1)
+    assert image[..., 0].tolist() == [[0, 1]]
+    Image.new('CMYK', (8, 8), (0, 0, 0, 0)).save(tmp_path / 'print.jpg')
+    image, notes = read_image(tmp_path / 'print.jpg')
+    assert notes == ['CMYK colours converted to RGB']
+    np.testing.assert_allclose(image, 1, atol=0.02)
+
+
+def test_an_exif_rotation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image, notes = read_image(save(tmp_path / 'a.jpg', ramp(8, 16), exif=exif))
+    assert image.shape == (16, 8, 3)
+    assert notes == ['rotated as its EXIF orientation says']
+
+
+@pytest.mark.parametrize(
+    ('array', 'first'),
+    [
+        (ramp(), ramp()[0, 0] / 255),
+        (np.full((2, 2), 13107, np.uint16), [0.2] * 3),
+        (np.ones((2, 2, 1), bool), [1.0] * 3),
+        (np.full((2, 2, 3), 0.25, np.float64), [0.25] * 3),
+        (np.full((2, 2, 4), 0.5, np.float16), [0.75] * 3),
+    ],
+)
+def test_npy_arrays(tmp_path, array, first):
+    np.save(tmp_path / 'a.npy', array)
+    image, _ = read_image(tmp_path / 'a.npy')
+    assert image.dtype == np.float32
+    np.testing.assert_allclose(image[0, 0], first, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('array', 'said'),
+    [
+        (np.array([[0.5, np.nan]]), 'NaN'),
+        (np.array([[0.5, np.inf]]), 'NaN or infinite'),
+        (np.array([[-0.5, 3.0]]), 'from -0.5 to 3; scale them'),
+        (np.zeros((2, 2), np.int64), 'int64, which has no stated range'),
+        (np.zeros((2, 2, 5)), r'shape \(2, 2, 5\)'),
+        (np.zeros((0, 2, 3)), r'shape \(0, 2, 3\)'),
+        (np.array([[None]]), 'pickled'),
+    ],
+)
+def test_npy_arrays_that_are_refused(tmp_path, array, said):
+    np.save(tmp_path / 'a.npy', array, allow_pickle=True)
+    with pytest.raises(InputError, match=said):
+        read_image(tmp_path / 'a.npy')
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / 'text.png').write_text('no image')
+    (tmp_path / 'empty.png').touch()
+    (tmp_path / 'empty.npy').touch()
+    np.savez(tmp_path / 'archive.npz', ramp())
+    (tmp_path / 'archive.npz').rename(tmp_path / 'archive.npy')
+    save(tmp_path / 'a.bmp', ramp())
+    for name in ('text.png', 'empty.png', 'empty.npy', 'archive.npy', 'a.bmp', 'missing.png', '.'):
+        with pytest.raises(InputError) as raised:
+            read_image(tmp_path / name)
+        assert '\n' not in str(raised.value)
+        assert str(tmp_path) in str(raised.value)
+    with pytest.raises(InputError, match='not 2'):
+        read_image(tmp_path / 'text.png', channels=2)
+
+
+@pytest.mark.parametrize('form', ['png', 'jpeg'])
+def test_a_file_cut_short_or_damaged_is_refused_or_read_but_never_a_defect(tmp_path, form):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, form)
+    whole = buffer.getvalue()
+    path = tmp_path / f'a.{form}'
+    for length in range(0, len(whole) * 3 // 4, 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match='corrupt'):
+            read_image(path)
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(0, min(400, len(whole)), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            image, _ = read_image(path)
+        except InputError:
+            continue
+        assert np.isfinite(image).all()
+
+
+def test_resizing_keeps_constants_and_the_mean_and_does_not_alias():
+    np.testing.assert_allclose(resize(np.full((7, 9, 2), 0.3, np.float32), (3, 20)), 0.3, atol=1e-6)
+    stripes = np.zeros((64, 64, 1), np.float32)
+    stripes[:, ::2] = 1
+    small = resize(stripes, (8, 8))
+    assert small.shape == (8, 8, 1)
+    np.testing.assert_allclose(small[:, 1:-1], 0.5, atol=0.02)
+
+
+def test_resizing_a_slope_gives_the_slope_at_the_new_pixel_centres():
+    x = (np.arange(60) + 0.5) / 60
+    image = np.broadcast_to(x[None, :, None], (20, 60, 1))
+    small = resize(image, (10, 12))
+    np.testing.assert_allclose(small[4, 2:-2, 0], (np.arange(12)[2:-2] + 0.5) / 12, atol=1e-3)
+
+
+def test_resizing_stays_in_range_despite_overshoot():
+    edge = np.zeros((32, 32, 1), np.float32)
+    edge[:, 16:] = 1
+    assert resize(edge, (24, 24)).min() >= 0
+    assert resize(edge, (24, 24)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ('size', 'canvas', 'box'),
+    [
+        ((20, 40), (8, 8), (2, 0, 4, 8)),
+        ((40, 20), (8, 8), (0, 2, 8, 4)),
+        ((3, 3), (6, 12), (0, 3, 6, 6)),
+        ((1, 999), (4, 4), (1, 0, 1, 4)),
+    ],
+)
+def test_a_letterbox_keeps_the_whole_image_and_masks_the_rest(size, canvas, box):
+    boxed = letterbox(np.full((*size, 3), 0.7, np.float32), canvas)
+    assert boxed.box == box
+    assert boxed.weight.shape == canvas
+    assert boxed.weight.sum() == box[2] * box[3]
+    np.testing.assert_allclose(boxed.image[boxed.weight == 1], 0.7, atol=1e-6)
+    assert not boxed.image[boxed.weight == 0].any()

@@ -1,0 +1,131 @@
+"""`hyperinr fit-one` from a file of the user's to files of weights, and the starts that it takes."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from hyperinr import cli, coordinates, files, inrs, own_files
+from hyperinr.errors import InputError, RunError
+from hyperinr.files import read_weights
+from hyperinr.files.images import read_image
+from hyperinr.own_files import fit_image, start_from_file
+from tests.tiny_runs import write_images
+
+TINY = inrs.siren(channels=3, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
+
+
+@pytest.fixture(name='photo')
+def _photo(tmp_path):
+    (image,) = write_images(tmp_path / 'photos', number=1, shape=(12, 16))
+    return image
+
+
+def fit(photo, out, **options):
+    return fit_image(TINY, photo, out=out, **({'rate': 0.01, 'num_steps': 5} | options))
+
+
+def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
+    out = tmp_path / 'out'
+    words = [
+        '--inr',
+        'adaptive_hosc',
+        '--optimizer',
+        'muon',
+        '--rate',
+        'range',
+        '--num-steps',
+        '40',
+        '--longest-side',
+        '16',
+    ]
+    words += ['-p', 'adaptive_hosc.width=12', '-p', 'adaptive_hosc.omega_0=6.0', '--freeze', '*/sharpness']
+    words += ['--initialisation', 'bias_15', '--out', str(out), '--format', 'safetensors', '--debug']
+    assert cli.main(['fit-one', str(photo), *words]) == 0
+    names = {'0.safetensors', '0.png', '0.curve.json', '0.curve.png', '0.rates.json'}
+    assert {path.name for path in out.iterdir()} == names
+    weights, about = read_weights(out / '0.safetensors')
+    curve = json.loads((out / '0.curve.json').read_text())
+    image = read_image(photo)[0]
+    rebuilt = np.asarray(inrs.from_metadata(about).apply(weights, coordinates.grid((12, 16)))).reshape(image.shape)
+    mse = float(np.mean((rebuilt - image) ** 2))
+    np.testing.assert_allclose([about['psnr_db'], curve['psnr_db'][-1]], -10 * np.log10(mse), atol=0.05)
+    assert len(curve['mse']) == 41
+    assert curve['mse'][-1] < 0.5 * curve['mse'][0]
+    np.testing.assert_allclose(read_image(out / '0.png')[0], np.clip(rebuilt, 0, 1), atol=0.003)
+    assert weights['layer_0']['sharpness'] == np.float32(2)
+    assert about['start'] == 'bias_15'
+    assert curve['rate'] == json.loads((out / '0.rates.json').read_text())['rate']
+
+
+def test_a_fit_goes_on_from_a_file(photo, tmp_path):
+    first = fit(photo, tmp_path / 'a', num_steps=30)
+    second = fit(photo, tmp_path / 'b', start=lambda inr, image: start_from_file(inr, first.weights, coord_dims=2))
+    np.testing.assert_allclose(second.psnr_db[0], first.psnr_db[-1], atol=1e-3)
+    assert abs(fit(photo, tmp_path / 'c').psnr_db[0] - second.psnr_db[0]) > 0.1
+
+
+def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
+    import hyperinr
+
+    model = hyperinr.load(trained_run)
+    values = np.asarray(read_image(photo)[0])
+    start = own_files.start_from_model(model.inr, model, values)
+    options = {'width': model.inr.metadata['width'], 'depth': model.inr.metadata['depth']}
+    words = [word for name, value in options.items() for word in ('-p', f'siren.{name}={value}')]
+    words += [
+        '--initialisation',
+        str(trained_run),
+        '--rate',
+        '1e-9',
+        '--num-steps',
+        '1',
+        '--out',
+        str(tmp_path / 'out'),
+    ]
+    assert cli.main(['fit-one', str(photo), *words, '--debug']) == 0
+    weights, _ = read_weights(tmp_path / 'out' / '0.npz')
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), weights, start)
+    with pytest.raises(InputError, match='the model is of INRs with'):
+        own_files.start_from_model(TINY, model, values)
+
+
+def test_the_search_tries_rates_of_the_optimiser(photo, tmp_path):
+    found = fit(photo, tmp_path / 'a', rate='search', num_steps=4, optimizer='lbfgs')
+    assert 0.01 < found.rate < 10
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'part'),
+    [
+        ({'rate': -1.0}, InputError, 'rate must be positive'),
+        ({'num_steps': 0}, InputError, 'num_steps=0'),
+        ({'seed': -1}, InputError, 'seed=-1'),
+        ({'longest_side': 1}, InputError, 'longest_side=1'),
+        ({'optimizer': 'adma'}, InputError, "'adma'"),
+        ({'freeze': ['layer_9']}, InputError, "'layer_9'"),
+        ({'rate': 1e30}, RunError, 'diverged'),
+    ],
+)
+def test_wrong_values_are_named_and_nothing_is_written(photo, tmp_path, options, error, part):
+    with pytest.raises(error, match=part):
+        fit(photo, tmp_path / 'out', **options)
+    assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
+
+
+def test_the_image_is_never_overwritten(photo):
+    with pytest.raises(InputError, match='overwrite'):
+        fit(photo, photo.parent)
+
+
+@pytest.mark.parametrize(
+    ('change', 'part'), [({'omega_0': 7.0}, 'omega_0'), ({'width': 9}, 'width'), ({'tile': True}, 'several INRs')]
+)
+def test_a_file_of_another_inr_is_no_start(tmp_path, change, part):
+    weights = TINY.init(jax.random.key(0), 2)
+    if change.pop('tile', False):
+        weights = jax.tree.map(lambda leaf: np.stack([leaf] * 2), weights)
+    files.write_weights(tmp_path / 'a.npz', weights, {**TINY.metadata, **change})
+    with pytest.raises(InputError, match=part):
+        start_from_file(TINY, tmp_path / 'a.npz', coord_dims=2)
