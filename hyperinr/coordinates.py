@@ -15,7 +15,7 @@ def grid(shape: Sequence[int]) -> np.ndarray:
     """Return the pixel centres of a grid that fills [-1, 1]^D, in row-major order.
 
     Axis ``d`` of the grid runs along coordinate ``d``: for an image ``(height, width)`` coordinate 0 points down and
-    coordinate 1 to the right, so ``grid(image.shape[:2])`` and ``image.reshape(-1, C)`` belong together, whatever the
+    coordinate 1 to the right, so ``grid(image.shape[:2])`` and ``image.reshape(-1, C)`` belong together for every
     aspect ratio. Each axis spans [-1, 1] on its own; sample ``i`` of ``n`` lies at ``(2 i + 1) / n - 1``.
 
     Args:

@@ -92,7 +92,7 @@ def ssim(
       values: ``[H, W, C]``.
       data_range: ``(low, high)``.
       window_size: pixels, odd.
-      sigma: of the window, pixels.
+      sigma: standard deviation of the window, pixels.
 
     Returns:
       ``[]`` in [-1, 1]; 1 for equal images.

@@ -29,7 +29,7 @@ def convolutional(
       spec: specification of the dataset; its grid must have two dimensions.
       embedding_dims: E.
       base_channels: channels of the first stage; each further stage doubles them.
-      num_stages: number of stages, each of which halves the grid.
+      num_stages: number of stages; each halves the grid.
       blocks_per_stage: residual blocks after each halving, >= 0.
 
     Returns:

@@ -99,8 +99,8 @@ def evaluate(
         ``random`` is how many steps the random start needs to reach it, under the searched optimiser that reaches it
         first; ``None`` if none reaches it by the last of ``steps``.
       - ``least_margins``: smallest differences of mean PSNR in dB over *every* step, not only those of ``steps``.
-        ``above_generated_db`` compares fine-tuned weights with those that `generate` returns, from these on.
-        ``above_random_db`` compares them with the random start after the same number of steps.
+        ``above_generated_db`` compares the weights that `generate` returns with all later steps of fine-tuning.
+        ``above_random_db`` compares each step with the random start after the same number of steps.
 
       If training shows only part of a datapoint, every start is fitted to the same part and measured on all points. The
       other starts' learning rates are then searched on such parts, and ``steps_to_reach`` is ``None``.

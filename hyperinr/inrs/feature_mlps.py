@@ -55,7 +55,8 @@ def gelu_mlp(*, num_frequencies: int = 6) -> Mlp:
     Layers ``x Phi(x)``, ``x = w h + b``, Phi the standard normal distribution function. Hendrycks and Gimpel, "Gaussian
     error linear units (GELUs)" (2016).
 
-    Initialisation: that of the ReLU MLP, since the paper states none. A GELU keeps its second moments within a sixth.
+    Initialisation: that of the ReLU MLP, since the paper states none. With it a GELU keeps second moments within a
+    sixth.
 
     Args:
       num_frequencies: octaves F >= 0 of the positional encoding; 0 feeds the bare coordinates.
