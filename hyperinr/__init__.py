@@ -1,6 +1,6 @@
 """hyperinr: hypernetworks that predict the weights of implicit neural representations.
 
-``hyperinr.load(run_dir)`` gives the model of a finished (or interrupted) run; everything else is in the sub-packages,
+``hyperinr.load(run_dir)`` returns the model of a finished or interrupted run. Everything else is in the sub-packages,
 which are imported by name. Nothing heavy is imported here.
 """
 

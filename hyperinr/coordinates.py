@@ -12,10 +12,10 @@ __all__ = ['grid', 'subsample']
 
 
 def grid(shape: Sequence[int]) -> np.ndarray:
-    """Pixel centres of a grid that fills [-1, 1]^D, in row-major order.
+    """Return the pixel centres of a grid that fills [-1, 1]^D, in row-major order.
 
     Axis ``d`` of the grid runs along coordinate ``d``: for an image ``(height, width)`` coordinate 0 points down and
-    coordinate 1 to the right, so ``grid(image.shape[:2])`` and ``image.reshape(-1, C)`` belong together, whatever the
+    coordinate 1 to the right, so ``grid(image.shape[:2])`` and ``image.reshape(-1, C)`` belong together for every
     aspect ratio. Each axis spans [-1, 1] on its own; sample ``i`` of ``n`` lies at ``(2 i + 1) / n - 1``.
 
     Args:
@@ -39,7 +39,7 @@ def grid(shape: Sequence[int]) -> np.ndarray:
 
 
 def subsample(key: Key, datapoint: Datapoint, num_points: int) -> Datapoint:
-    """A uniform random subset of the points of one datapoint, without replacement.
+    """Draw a uniform random subset of the points of one datapoint, without replacement.
 
     Args:
       key: consumed.

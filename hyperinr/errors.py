@@ -1,13 +1,13 @@
 """The errors that a user or a scheduler can cause; every other exception is a defect of hyperinr.
 
-The command line prints each as one line without a traceback (``--debug`` shows it) and exits with its status.
+The command line prints each one in one line, without a traceback (``--debug`` shows it), and exits with its status.
 """
 
 __all__ = ['InputError', 'InterruptedRunError', 'RunError']
 
 
 class InputError(ValueError):
-    """A wrong call, config or file. The message says what is wrong, where, and the remedy, in one line.
+    """A wrong call, config or file. The message says in one line what is wrong, where, and how to correct it.
 
     Raised before anything is written. Exit status 2.
     """
@@ -16,13 +16,13 @@ class InputError(ValueError):
 
 
 class RunError(RuntimeError):
-    """A run that started well and failed midway (divergence, full disk). One line; exit status 1."""
+    """A run that started well and failed later (divergence, full disk). One line; exit status 1."""
 
     exit_status = 1
 
 
 class InterruptedRunError(RunError):
-    """A run that was stopped from outside: the same command goes on. Exit status 75, which a scheduler may requeue.
+    """A run that was stopped from outside. The same command continues it. Exit status 75; a scheduler may requeue it.
 
     75 is ``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again.
     """

@@ -1,4 +1,4 @@
-"""Run directory -> model, and configuration -> experiment: where the library meets gin."""
+"""From a run directory to a model, and from a gin configuration to an experiment."""
 
 import functools
 import inspect
@@ -30,20 +30,20 @@ __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load'
 
 
 def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
-    """Load the model of a run, finished or not, from its newest sound checkpoint. The run's data are not needed.
+    """Load the model of a run, finished or not, from its newest undamaged checkpoint.
 
-    Gin is left as it was, so a program with a gin configuration of its own can call this.
+    The run's data are not needed. Gin's state is restored, so a program with its own gin configuration can call this.
 
     Args:
-      run_dir: that ``hyperinr train`` wrote.
-      best: whether to take the best checkpoint instead, which a run with `training.best_checkpoint` keeps.
+      run_dir: folder that ``hyperinr train`` wrote.
+      best: take the best checkpoint instead; a run with `training.best_checkpoint` keeps one.
 
     Returns:
       A `Model` with the moving average of the parameters.
 
     Raises:
-      InputError: no run there, no sound checkpoint, a run that keeps no best one, or a run of another model than its
-        config says.
+      InputError: no run there, no undamaged checkpoint, no best checkpoint, or a checkpoint of another model than the
+        run's config describes.
 
     Example:
       >>> model = hyperinr.load('runs/demo')  # doctest: +SKIP
@@ -66,10 +66,10 @@ def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
 
 
 def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> config.Config:
-    """Read the config that a run was trained with, overridden by ``bindings`` (``'evaluate.num_datapoints = 8'``).
+    """Read the config of a run, overridden by ``bindings`` (``'evaluate.num_datapoints = 8'``).
 
     Raises:
-      InputError: no run there, or one that was put together in Python and has no config; a wrong binding.
+      InputError: no run there, a run that was composed in Python and has no config, or a wrong binding.
     """
     path = Path(run_dir) / 'config.gin'
     if not path.is_file():
@@ -81,23 +81,23 @@ def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> conf
 
 
 def compose(**parts: Any) -> Experiment:
-    """The experiment of the config that `config.applied` holds; call its factories while it does.
+    """Compose the experiment of the config that `config.applied` holds. Call its factories inside that block.
 
     Args:
-      **parts: arguments of `experiment` in place of the config's.
+      **parts: arguments of `experiment` that replace the config's.
 
     Raises:
-      InputError: a value in the config that a factory refuses; the experiment's own factories raise it in the same way.
+      InputError: a factory refuses a value in the config. The experiment's own factories raise it in the same way.
     """
     made: Experiment = _checked(config.configured(experiment))(**parts)
     return made._replace(dataset=_checked(made.dataset), build=_checked(made.build))
 
 
 def compose_job(resolved: config.Config) -> Job:
-    """Compose the job of fitting a neural dataset: the experiment's dataset and INR, and what `neural_dataset` says.
+    """Compose the job of fitting a neural dataset from the experiment's dataset and INR, and from `neural_dataset`.
 
     Raises:
-      InputError: as `compose_signals`, or a start that needs a run that is not there.
+      InputError: see `compose_signals`; or a start needs a run that does not exist.
     """
     plan, inr, signals = compose_signals(resolved)
     return make_job(plan, inr, signals, config_text=resolved.text, load_model=load)
@@ -107,7 +107,7 @@ def compose_search(resolved: config.Config) -> Search:
     """Compose the search of a config that binds ``tuning.search``.
 
     Raises:
-      InputError: there is none, or one of its values is refused.
+      InputError: the config has no search, or one of its values is refused.
     """
     with config.applied(resolved):
         return _checked(config.configured(search))()
@@ -117,7 +117,7 @@ def compose_signals(resolved: config.Config) -> tuple[Plan, Inr, Signals]:
     """Compose the parts of `compose_job` that need no trained model.
 
     Raises:
-      InputError: a value in the config that a factory refuses, or no dataset or INR in it.
+      InputError: a factory refuses a value in the config, or the config has no dataset or INR.
     """
     with config.applied(resolved):
         unused = dict.fromkeys(('encoder', 'hypernetwork', 'learner', 'optimizer'), _no_part)
@@ -135,13 +135,13 @@ def _no_part(**_: Any) -> Any:
 def single_inr(
     name: str, bindings: Sequence[str] = (), *, channels: int, initialisation: Initialisation | None = None
 ) -> Inr:
-    """Compose an INR by the name of its family, or of a gin file that binds ``experiment.inr``, outside any experiment.
+    """Compose an INR outside any experiment, from the name of its family or a gin file that binds ``experiment.inr``.
 
     Args:
       name: ``'siren'`` for ``inr/siren.gin``, or a gin file.
       bindings: overrides, ``'siren.width = 32'``.
       channels: C.
-      initialisation: another than the family's own.
+      initialisation: replaces the family's own.
 
     Raises:
       InputError: no such family or file, a wrong binding or value, a family that takes no initialisation.
@@ -151,7 +151,7 @@ def single_inr(
     options: dict[str, Any] = {'channels': channels}
     if initialisation is not None:
         if 'initialisation' not in inspect.signature(factory).parameters:
-            raise InputError(f'{name} has an initialisation of its own only; leave --initialisation out.')
+            raise InputError(f'{name} takes no initialisation but its own; leave --initialisation out.')
         options['initialisation'] = initialisation
     with config.applied(resolved):
         inr: Inr = _checked(config.configured(factory))(**options)
@@ -170,7 +170,7 @@ def _blank(spec: DatasetSpec) -> Datapoint:
 
 
 def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``factory``, but with an InputError for an argument that it refuses: arguments come from a config."""
+    """Return ``factory``, raising InputError for an argument that it refuses: the arguments come from a config."""
 
     @functools.wraps(factory)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -187,7 +187,7 @@ def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_complaint(error: Exception) -> bool:
-    """Whether a factory of hyperinr refused a value, or lacks one; anything else is a defect."""
+    """Tell whether a factory of hyperinr refused or lacks a value; any other error is a defect."""
     if isinstance(error, TypeError):
         return 'required keyword-only argument' in str(error)
     frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -1,4 +1,4 @@
-"""How close a reconstruction is to its signal. The range of the data is always an argument, never a guess."""
+"""Errors of a reconstruction against its signal. The range of the data is always an argument, never a guess."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ __all__ = ['intersection_over_union', 'mean_squared_error', 'psnr_from_mse', 'ps
 
 
 def mean_squared_error(predicted: Array, values: Array, weight: Array | None = None) -> Array:
-    """Weighted mean over points of the squared error, averaged over channels.
+    """Compute the weighted mean of the squared error over points, averaged over channels.
 
     Args:
       predicted: ``[..., N, C]``.
@@ -26,7 +26,7 @@ def mean_squared_error(predicted: Array, values: Array, weight: Array | None = N
 
 
 def psnr_from_mse(mse: Array, data_range: tuple[float, float]) -> Array:
-    """Peak signal-to-noise ratio in dB, ``10 log10((high - low)^2 / mse)``; infinite for a perfect reconstruction.
+    """Compute the peak signal-to-noise ratio in dB, ``10 log10((high - low)^2 / mse)``; infinite for an error of 0.
 
     Example:
       >>> round(float(psnr_from_mse(0.01, (0.0, 1.0))), 4)
@@ -37,17 +37,17 @@ def psnr_from_mse(mse: Array, data_range: tuple[float, float]) -> Array:
 
 
 def psnr(predicted: Array, values: Array, weight: Array | None = None, *, data_range: tuple[float, float]) -> Array:
-    """`psnr_from_mse` of `mean_squared_error`; ``[..., N, C]`` -> ``[...]`` dB."""
+    """Compute `psnr_from_mse` of `mean_squared_error`; ``[..., N, C]`` -> ``[...]`` dB."""
     return psnr_from_mse(mean_squared_error(predicted, values, weight), data_range)
 
 
 def intersection_over_union(first: Array, second: Array, weight: Array | None = None) -> Array:
-    """Of two sets of points: weight of the points in both, by weight of those in either; 1 where both are empty.
+    """Divide the weight of the points in both sets by the weight of the points in either; 1 if both sets are empty.
 
     Args:
       first: ``[..., N]`` bool.
       second: ``[..., N]`` bool.
-      weight: ``[..., N]`` >= 0, e.g. one over the density that points were drawn with; ``None``: 1.
+      weight: ``[..., N]`` >= 0, e.g. one over the density of the points; ``None``: 1.
 
     Returns:
       ``[...]`` in [0, 1].
@@ -69,7 +69,7 @@ def _gaussian_window(size: int, sigma: float) -> Array:
 
 
 def _blur(image: Array, window: Array) -> Array:
-    """Valid separable convolution over the two leading axes of ``[H, W, C]``."""
+    """Convolve with a separable window, where it fits, over the two leading axes of ``[H, W, C]``."""
     columns = jax.vmap(jax.vmap(lambda line: jnp.convolve(line, window, mode='valid'), 1, 1), 2, 2)(image)
     return jax.vmap(jax.vmap(lambda line: jnp.convolve(line, window, mode='valid'), 0, 0), 2, 2)(columns)
 
@@ -82,7 +82,7 @@ def ssim(
     window_size: int = 11,
     sigma: float = 1.5,
 ) -> Array:
-    """Structural similarity of two images, averaged over valid windows and channels.
+    """Compute the structural similarity of two images, averaged over valid windows and channels.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity"
     (2004), eq. 13, with its 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01 and K2 = 0.03.
@@ -92,7 +92,7 @@ def ssim(
       values: ``[H, W, C]``.
       data_range: ``(low, high)``.
       window_size: pixels, odd.
-      sigma: of the window, pixels.
+      sigma: standard deviation of the window, pixels.
 
     Returns:
       ``[]`` in [-1, 1]; 1 for equal images.

@@ -19,13 +19,13 @@ __all__ = ['Model']
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """Parameters with the learner that they belong to.
+    """A trained learner: its functions and its parameters.
 
     Attributes:
-      learner: that was trained.
-      params: of its hypernetwork (the moving average of training).
-      spec: of the datapoints that it was trained on.
-      metadata: where it comes from: ``run``, ``step`` and so on, JSON-serialisable.
+      learner: the trained meta-learner.
+      params: parameters of its hypernetwork (the moving average of training).
+      spec: specification of the training data.
+      metadata: the origin, ``run``, ``step`` and so on, JSON-serialisable.
     """
 
     learner: MetaLearner
@@ -35,7 +35,7 @@ class Model:
 
     @property
     def inr(self) -> Inr:
-        """Evaluates the weights that `generate` returns."""
+        """The evaluator of the weights that `generate` returns."""
         return self.learner.inr
 
     @functools.cached_property
@@ -54,11 +54,11 @@ class Model:
         return jax.jit(reconstruct, static_argnums=2)
 
     def check(self, datapoints: Datapoint) -> None:
-        """Refuse datapoints that the model cannot take. Values are looked at only where they are concrete.
+        """Refuse datapoints that the model cannot take. Values are checked only outside jax transformations.
 
         Raises:
-          InputError: another number of channels or coordinate dimensions than ``spec`` says, values that are not finite
-            or outside its data range, or a datapoint without any point of positive weight.
+          InputError: the number of channels or coordinate dimensions differs from ``spec``, values are not finite or
+            outside its data range, or a datapoint has no point of positive weight.
         """
         dims, channels = jnp.shape(datapoints.coords)[-1], jnp.shape(datapoints.values)[-1]
         if (dims, channels) != (self.spec.coord_dims, self.spec.channels):
@@ -83,13 +83,13 @@ class Model:
             raise InputError('a datapoint has no point of positive weight; leave it out.')
 
     def generate(self, datapoints: Datapoint) -> InrWeights:
-        """Predict weights: encode, adapt the steps that the learner was trained through, decode.
+        """Predict weights: encode, adapt for the learner's number of training steps, decode.
 
-        Works inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``; outside it is compiled once per shape, and all devices
-        share a batch.
+        Works inside ``jax.jit``, ``jax.vmap`` and ``jax.grad``. Outside them it is compiled once per shape, and all
+        devices share a batch.
 
         Args:
-          datapoints: one (``coords [N, D]``) or any leading batch axes (``[B, N, D]``).
+          datapoints: one (``coords [N, D]``), or several with any leading batch axes (``[B, N, D]``).
 
         Returns:
           Weights with the same leading axes, ``[B, ...]``.
@@ -112,14 +112,14 @@ class Model:
         return jax.tree.map(jnp.asarray, weights)
 
     def finetune(self, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult:
-        """Generate weights and fine-tune them by the rule that belongs to the learner.
+        """Generate weights and fine-tune them by the learner's own rule.
 
-        Steps count from the hypernetwork's raw output, so the learner's own adaptation steps are the first of them.
+        Steps count from the hypernetwork's raw output, so the learner's adaptation steps are the first ones.
 
         Args:
           datapoints: leaves ``[B, ...]``.
           num_steps: >= 0.
-          record_steps: increasing step counts whose weights are wanted.
+          record_steps: increasing step counts at which the weights are returned.
 
         Returns:
           A `FitResult`.
@@ -137,24 +137,24 @@ class Model:
 
         Args:
           weights: leaves ``[..., *tensor]`` with any leading axes.
-          shape: of the grid; ``None``: that of the training data.
+          shape: shape of the grid; ``None``: the training data's.
 
         Returns:
           ``[..., *shape, C]``, not clipped to the data range.
 
         Raises:
-          InputError: no ``shape``, and the training data had no grid.
+          InputError: no ``shape`` is given and the training data have no grid.
         """
         grid_shape = self.spec.grid_shape if shape is None else tuple(shape)
         if grid_shape is None:
-            raise InputError(f'the data of {self.spec.name!r} lie on no grid; say which shape to reconstruct.')
+            raise InputError(f'the data of {self.spec.name!r} lie on no grid; give the shape to reconstruct.')
         num_axes = jnp.ndim(weights['layer_0']['b']) - 1
         values = self._reconstruct(weights, coordinates.grid(grid_shape), num_axes)
         return values.reshape(*values.shape[:num_axes], *grid_shape, values.shape[-1])
 
 
 def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:
-    """Map ``function`` of one datapoint over so many leading axes."""
+    """Map ``function`` of one datapoint over ``num_axes`` leading axes."""
     for _ in range(num_axes):
         function = functools.partial(map_datapoints, function)
     return function

@@ -1,4 +1,4 @@
-"""The contracts between the parts: what a datapoint, an INR, a hypernetwork and a meta-learner are.
+"""The contracts between the parts: datapoint, INR, encoder, hypernetwork and meta-learner.
 
 Letters, here and everywhere: ``N`` coordinates of one datapoint, ``D`` coordinate dimensions, ``C`` channels,
 ``B`` datapoints of a batch, ``P`` weights of one INR, ``K`` adaptation steps, ``E`` dimensions of an embedding.
@@ -36,7 +36,7 @@ Key = jax.Array
 Params = Any
 """Parameters of a Haiku module: a nested mapping of arrays."""
 Code = Any
-"""Whatever is private to one datapoint: all weights, a delta, a latent. Any pytree of arrays."""
+"""What belongs to one datapoint alone: all weights, a change of weights, or a latent. Any pytree of arrays."""
 InrWeights = Mapping[str, Mapping[str, Array]]
 """Weights of one INR: ``{'layer_0': {'w': [in, out], 'b': [out]}, 'layer_1': ...}``, see `Inr`."""
 Metrics = Mapping[str, Array]
@@ -44,37 +44,38 @@ Metrics = Mapping[str, Array]
 
 
 class Datapoint(NamedTuple):
-    """One signal as samples of it.
+    """Samples of one signal.
 
     Attributes:
       coords: ``[N, D]`` in [-1, 1].
       values: ``[N, C]`` in the ``data_range`` that the dataset's spec states.
-      weight: ``[N]`` >= 0. Zero marks padding and held-out points, any other number is an importance.
-      index: ``[]`` int32, position in its source (tables of codes, provenance); ``-1 - position`` marks a datapoint
-        that training does not see, so that no table has a row for it.
-      label: ``[]`` int32 in [0, num_labels), its class; ``None``, which is no leaf of the pytree, where there are none.
+      weight: ``[N]`` >= 0. Zero marks padding and held-out points. Any other number is an importance.
+      index: ``[]`` int32, the position in the source, for tables of codes and provenance. ``-1 - position`` marks a
+        datapoint that training does not see: no table has a row for it.
+      label: ``[]`` int32 in [0, num_labels), the class. ``None`` if the dataset has no classes; ``None`` is not a leaf
+        of the pytree.
     """
 
     coords: Array
     values: Array
     weight: Array
-    index: Array  # type: ignore[assignment]  # shadows tuple.index, which nothing here wants
+    index: Array  # type: ignore[assignment]  # shadows tuple.index, which is not used here
     label: Array | None = None
 
 
 class DatasetSpec(NamedTuple):
-    """What every datapoint of a dataset has in common.
+    """What all datapoints of a dataset have in common.
 
     Attributes:
-      name: of the dataset, for logs and metadata.
+      name: the dataset's name, for logs and metadata.
       grid_shape: ``(height, width)`` (or any D sizes) when the N points are a row-major pixel-centre grid; ``None``
         when they are scattered.
       num_points: N.
       coord_dims: D.
       channels: C.
-      data_range: ``(low, high)`` that ``values`` stay within.
-      num_datapoints: of the training split, whose ``index`` runs from 0; ``None`` when not known.
-      num_labels: classes; ``None`` when the datapoints have no label.
+      data_range: ``(low, high)``, the range of ``values``.
+      num_datapoints: size of the training split, whose ``index`` runs from 0; ``None`` when not known.
+      num_labels: number of classes; ``None`` when the datapoints have no label.
     """
 
     name: str
@@ -93,13 +94,13 @@ class Inr(NamedTuple):
     Attributes:
       init: ``(key, coord_dims) -> InrWeights``; consumes the key.
       apply: ``(weights, coords [N, D]) -> values [N, C]``.
-      metadata: what a reader of stored weights must know to evaluate them: ``{'kind': 'siren', 'omega_0': 30.0, ...}``,
-        JSON-serialisable.
+      metadata: what a reader of stored weights needs to evaluate them, JSON-serialisable:
+        ``{'kind': 'siren', 'omega_0': 30.0, ...}``.
 
     Other parts rely on the names in the weights. ``layer_0``, ``layer_1``, ... are the linear maps ``w^T h + b`` along
     the network, with ``w: [in, out]`` and ``b: [out]``. A layer may hold further tensors. The last one is the output
     layer: its ``b: [C]`` is added to the values. Other names, like ``filter_0`` and ``grid_0``, sort before
-    ``layer_0``. So the output layer is the last of all in the order of `hyperinr.weights.WeightSpec.layers`.
+    ``layer_0``. So the output layer is the last one in the order of `hyperinr.weights.WeightSpec.layers`.
     """
 
     init: Callable[[Key, int], InrWeights]
@@ -108,7 +109,7 @@ class Inr(NamedTuple):
 
 
 class Encoder(NamedTuple):
-    """Datapoint -> embedding.
+    """A map from a datapoint to an embedding.
 
     Attributes:
       init: ``(key, datapoint) -> Params``; consumes the key.
@@ -120,12 +121,12 @@ class Encoder(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where the adaptation of one datapoint begins and how far it goes in each step.
+    """Where the adaptation of one datapoint begins, and the step sizes it takes.
 
     Attributes:
       code: any pytree.
-      rates: a pytree of the code's structure. A leaf has a leading axis of K steps (or 1: the same in every step) and
-        then broadcasts against its leaf of the code: ``[K, 1, 1]`` per layer, ``[K, in, out]`` per parameter.
+      rates: a pytree of the code's structure. A leaf has a leading axis of K steps, or of 1 if every step is the same.
+        Its other axes broadcast against the code's leaf: ``[K, 1, 1]`` per layer, ``[K, in, out]`` per parameter.
     """
 
     code: Code
@@ -133,14 +134,14 @@ class Start(NamedTuple):
 
 
 class Hypernetwork(NamedTuple):
-    """Datapoint -> code -> weights.
+    """A map from a datapoint to a code, and from the code to weights.
 
     Attributes:
       init: ``(key, datapoint) -> Params``; consumes the key.
       encode: ``(params, datapoint) -> Start``.
       decode: ``(params, code) -> InrWeights``.
-      base: ``(params) -> InrWeights``, the learned constant start that all datapoints' weights vary around; ``None``
-        where there is no such thing.
+      base: ``(params) -> InrWeights``, the learned constant weights that the weights of all datapoints vary around;
+        ``None`` if the hypernetwork has none.
     """
 
     init: Callable[[Key, Datapoint], Params]
@@ -150,14 +151,15 @@ class Hypernetwork(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything that an update carries to the next; a checkpoint is exactly this.
+    """Everything that one update passes to the next; a checkpoint holds exactly this.
 
     Attributes:
-      step: ``[]`` int32, updates done.
-      params: of the hypernetwork.
-      opt_state: of the outer optimiser.
-      average: exponential moving average of ``params`` (equal to them when the learner keeps none), for generating.
-      key: constant; the randomness of an update comes from it and ``step``.
+      step: ``[]`` int32, the number of updates done.
+      params: the hypernetwork's parameters.
+      opt_state: the outer optimiser's state.
+      average: exponential moving average of ``params``, which generates weights. It equals ``params`` when the learner
+        keeps no average.
+      key: constant; the randomness of an update comes from ``key`` and ``step``.
     """
 
     step: Array
@@ -168,23 +170,23 @@ class TrainState(NamedTuple):
 
 
 class MetaLearner(NamedTuple):
-    """Trains a hypernetwork and uses it.
+    """The functions that train a hypernetwork and use it.
 
     Attributes:
       init: ``(key, datapoint) -> TrainState``; consumes the key.
-      gradient: ``(state, context, target) -> (gradient, Metrics)`` of the mean loss of a batch ``[B, ...]``:
-        ``context`` is what is observed, ``target`` what the loss is measured on. Reads ``step``, ``params``, ``key``.
+      gradient: ``(state, context, target) -> (gradient, Metrics)`` of the mean loss of a batch ``[B, ...]``. The
+        learner observes ``context`` and measures the loss on ``target``. Reads ``step``, ``params`` and ``key``.
       apply_gradient: ``(state, gradient) -> (TrainState, Metrics)``, the outer optimiser's step.
-      follow: ``(params, start, datapoint, num_steps) -> (InrWeights, errors)``, the adaptation from what the datapoint
-        was encoded to: the weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their mean squared
+      follow: ``(params, start, datapoint, num_steps) -> (InrWeights, errors)``, the adaptation from an encoded
+        datapoint. Returns the weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their mean squared
         errors ``[num_steps + 1]``. Steps beyond the K of training use the last learned rates.
-      num_steps: K, the adaptation steps that it was trained through.
-      hypernetwork: the one it trains.
-      inr: the evaluator of the weights it emits.
-      flops: ``(batch [B, ...]) -> `` floating-point operations that the INRs' matrix products need in one update.
-      observe: ``(key, datapoint) -> context``, what training shows of a whole datapoint: the same with weight 0 on the
-        points that are hidden. `gradient` applies it to the context that it is given, evaluation does so by itself;
-        `generate` and `adapt` take what they get as observed. Consumes the key.
+      num_steps: K, the number of adaptation steps in training.
+      hypernetwork: the hypernetwork that is trained.
+      inr: the evaluator of the hypernetwork's weights.
+      flops: ``(batch [B, ...]) -> `` floating-point operations of the INRs' matrix products in one update.
+      observe: ``(key, datapoint) -> context``, the part of a datapoint that training shows: the datapoint with weight 0
+        on the hidden points. `gradient` applies it to its context; evaluation applies it by itself. `generate` and
+        `adapt` treat their datapoint as observed already. Consumes the key.
     """
 
     init: Callable[[Key, Datapoint], TrainState]
@@ -200,7 +202,7 @@ class MetaLearner(NamedTuple):
     def update(
         self, state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
     ) -> tuple[TrainState, Metrics]:
-        """Take one outer step on a batch ``[B, ...]``; gradients are averaged over the mapped axis ``axis_name``."""
+        """Take one outer step on a batch ``[B, ...]``. Gradients are averaged over the mapped axis ``axis_name``."""
         gradient, measured = self.gradient(state, context, target)
         if axis_name is not None:
             gradient, measured = jax.lax.pmean((gradient, measured), axis_name)

@@ -1,7 +1,7 @@
-"""Weight pytree <-> flat vector ``[P]``, with the ordered specification that makes the vector readable.
+"""Conversion between a pytree of weights and a flat vector ``[P]``, by an ordered specification.
 
-The order is that of ``layer_0, layer_1, ..., layer_10`` (by number, not by letter) and, within a layer, ``b`` before
-``w``-like names as sorted; it never depends on how a mapping was built.
+Layers are in the order ``layer_0, layer_1, ..., layer_10`` (by number, not by letter). Within a layer the names are
+sorted, so ``b`` comes before ``w``. The order never depends on how a mapping was built.
 """
 
 import functools
@@ -22,7 +22,7 @@ class WeightSpec(NamedTuple):
 
     Attributes:
       paths: ``'layer_0/b'``, ``'layer_0/w'``, ... in the order of the flat vector.
-      shapes: of the tensors, in the same order, without batch axes.
+      shapes: shapes of the tensors in the same order, without batch axes.
     """
 
     paths: tuple[str, ...]
@@ -40,7 +40,7 @@ class WeightSpec(NamedTuple):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Elements of each tensor."""
+        """Number of elements of each tensor."""
         sizes = []
         for shape in self.shapes:
             size = 1
@@ -55,7 +55,7 @@ def _by_number(name: str) -> tuple:
 
 
 def spec_of(weights: InrWeights) -> WeightSpec:
-    """The specification of one INR's (unbatched) weights.
+    """Return the specification of one INR's (unbatched) weights.
 
     Example:
       >>> spec_of({'layer_0': {'w': jnp.zeros((2, 3)), 'b': jnp.zeros(3)}}).paths
@@ -70,7 +70,7 @@ def spec_of(weights: InrWeights) -> WeightSpec:
 
 
 def spec_of_inr(inr: Inr, coord_dims: int) -> WeightSpec:
-    """The specification of the weights of an INR of ``coord_dims`` coordinates; nothing is computed or allocated.
+    """Return the specification of an INR of ``coord_dims`` coordinates; no weights are computed or allocated.
 
     Example:
       >>> from hyperinr import inrs
@@ -86,12 +86,12 @@ def _spec_of_init(init: Callable[[Key, int], InrWeights], coord_dims: int) -> We
 
 
 def count(spec: WeightSpec) -> int:
-    """P, the number of weights."""
+    """Return P, the number of weights."""
     return sum(spec.sizes)
 
 
 def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
-    """Weights with leaves ``[..., *shape]`` -> ``[..., P]``; leading (batch) axes are kept.
+    """Flatten weights with leaves ``[..., *shape]`` to ``[..., P]``; leading (batch) axes are kept.
 
     Raises:
       ValueError: the weights have other names or shapes than ``spec``.
@@ -114,7 +114,7 @@ def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
 
 
 def unflatten(vector: Array, spec: WeightSpec) -> InrWeights:
-    """``[..., P]`` -> weights with leaves ``[..., *shape]``, the exact inverse of `flatten`.
+    """Turn ``[..., P]`` into weights with leaves ``[..., *shape]``: the exact inverse of `flatten`.
 
     Raises:
       ValueError: the last axis is not ``P`` long.

@@ -1,11 +1,11 @@
-"""Sources of datapoints: each factory here gives a `Dataset`, splits of datapoints with one specification.
+"""Sources of datapoints: each factory here returns a `Dataset`, splits of datapoints with one specification.
 
-A factory takes keyword-only arguments, ``resolution``, ``seed`` and ``data_dir`` among them. Stored datasets are kept
-as tfds ``array_record`` files (`records`), prepared on first use and read without TensorFlow; tensorflow_datasets is
-imported here and nowhere else, and only when a dataset is opened. No model and no batching policy lives here.
+A factory takes keyword-only arguments, among them ``resolution``, ``seed`` and ``data_dir``. Stored datasets are tfds
+``array_record`` files (`records`). They are prepared on first use and read without TensorFlow. tensorflow_datasets is
+imported in this package alone, when a dataset is opened. Models and batching are elsewhere.
 
 To add one: a file with its factory, a line below, a row in ``tests/datasets/test_sources.py`` and a file in
-``gin_configs/dataset/``. Images that are files need `records.open_records` and `image_source.image_dataset`.
+``gin_configs/dataset/``. For image files use `records.open_records` and `image_source.image_dataset`.
 """
 
 from hyperinr.datasets.augmentation import augment, symmetry

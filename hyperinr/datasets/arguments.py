@@ -1,4 +1,4 @@
-"""Checks of the arguments that all factories share: one clear line before anything is read or written."""
+"""Checks of the arguments that all factories share, made before anything is read or written."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def _is_count(value: object) -> bool:
 
 
 def check_sizes(dataset: str, resolution: Sequence[int]) -> tuple[int, ...]:
-    """``resolution`` as a tuple of one or more whole numbers >= 1."""
+    """Return ``resolution`` as a tuple of whole numbers >= 1, at least one; otherwise raise `InputError`."""
     sizes = tuple(resolution) if isinstance(resolution, Sequence) else ()
     if not sizes or not all(map(_is_count, sizes)):
         raise InputError(f'{dataset}.resolution must be whole numbers >= 1, such as (32, 32), not {resolution!r}.')
@@ -23,7 +23,7 @@ def check_sizes(dataset: str, resolution: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_resolution(dataset: str, resolution: Sequence[int]) -> tuple[int, int]:
-    """`check_sizes` of an image, ``(height, width)``."""
+    """Return ``resolution`` as the ``(height, width)`` of an image; otherwise raise `InputError`."""
     sizes = check_sizes(dataset, resolution)
     if len(sizes) != 2:
         raise InputError(f'{dataset}.resolution must be (height, width), such as (32, 32), not {resolution!r}.')
@@ -31,7 +31,7 @@ def check_resolution(dataset: str, resolution: Sequence[int]) -> tuple[int, int]
 
 
 def check_counts(dataset: str, train: int, validation: int, test: int) -> dict[str, int]:
-    """Number of datapoints of each split, at least one."""
+    """Return the number of datapoints of each split; raise `InputError` unless each is at least one."""
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     for split, count in counts.items():
         if not _is_count(count):
@@ -40,13 +40,13 @@ def check_counts(dataset: str, train: int, validation: int, test: int) -> dict[s
 
 
 def check_seed(dataset: str, seed: int) -> None:
-    """A whole number >= 0, which is what NumPy's generators take."""
+    """Raise `InputError` unless ``seed`` is a whole number >= 0, as NumPy's generators require."""
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InputError(f'{dataset}.seed must be a whole number >= 0, not {seed!r}.')
 
 
 def package_folder(dataset: str, package: str) -> Path:
-    """Folder of an installed package whose data a dataset reads, found without importing the package."""
+    """Find the folder of an installed package that holds a dataset's files, without importing the package."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise InputError(f"{dataset} needs the data inside the package {package}: pip install 'hyperinr[data]'.")

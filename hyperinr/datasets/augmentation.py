@@ -1,4 +1,4 @@
-"""Flips and transposition: the eight symmetries of the pixel grid, chosen by a hash and applied to a whole batch."""
+"""Flips and transpositions of images: the eight symmetries of the pixel grid, chosen by a hash, applied to a batch."""
 
 import numpy as np
 
@@ -6,19 +6,19 @@ __all__ = ['augment', 'symmetry']
 
 
 def _mix(state: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser; Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014)."""
+    """Apply SplitMix64's finaliser; Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
 
 
 def symmetry(seed: int, indices: np.ndarray, epoch: int | np.ndarray) -> np.ndarray:
-    """Which of the eight symmetries a datapoint gets in an epoch: a pure function of its arguments.
+    """Choose one of the eight symmetries for each datapoint in an epoch: a pure function of the arguments.
 
     Args:
-      seed: of the dataset.
+      seed: seed of the dataset.
       indices: ``[B]`` positions in the source.
-      epoch: one for all, or ``[B]``.
+      epoch: one number for all, or ``[B]``.
 
     Returns:
       ``[B]`` int in [0, 8), see `augment`.
@@ -31,12 +31,12 @@ def symmetry(seed: int, indices: np.ndarray, epoch: int | np.ndarray) -> np.ndar
 
 
 def augment(images: np.ndarray, symmetries: np.ndarray) -> np.ndarray:
-    """Each image under its own symmetry.
+    """Apply to each image its own symmetry.
 
     Args:
       images: ``[B, H, W, ...]``.
-      symmetries: ``[B]`` in [0, 8): bit 0 flips up and down, bit 1 left and right, bit 2 then transposes (a grid that
-        is not square stays as it is).
+      symmetries: ``[B]`` in [0, 8): bit 0 flips up and down, bit 1 flips left and right, bit 2 then transposes. A grid
+        that is not square is not transposed.
 
     Returns:
       A new array like ``images``.

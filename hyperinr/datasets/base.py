@@ -1,4 +1,4 @@
-"""What a dataset is: a specification, and splits that are read by position."""
+"""The contract of a dataset: a specification, and splits that are read by position."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -19,11 +19,11 @@ class Source(Protocol):
     """One split: datapoints by position, as float32 NumPy arrays.
 
     A read depends on nothing but its arguments, so that any number of threads and resumed runs see the same data.
-    ``epoch=None`` gives the datapoint as it is stored; a number gives the variant of that epoch, which differs from the
-    stored one only in a source that augments or resamples.
+    ``epoch=None`` returns the datapoint as it is stored. A number returns the variant of that epoch, which differs from
+    the stored one only in a source that augments or resamples.
 
     Attributes:
-      labels: ``[len]`` int32, the class of every datapoint, which is also each one's ``label``; ``None`` without
+      labels: ``[len]`` int32, the class of every datapoint, equal to the datapoints' ``label``; ``None`` without
         classes.
     """
 
@@ -33,7 +33,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Datapoint:
-        """The datapoint as stored: ``coords [N, D]``, ``values [N, C]``, ``weight [N]``, ``index []``.
+        """Return the datapoint as stored: ``coords [N, D]``, ``values [N, C]``, ``weight [N]``, ``index []``.
 
         Raises:
           IndexError: ``index`` outside [0, len).
@@ -41,22 +41,22 @@ class Source(Protocol):
         ...
 
     def sample(self, index: int, epoch: int) -> Datapoint:
-        """The variant of the datapoint in one epoch; `__getitem__` where nothing varies."""
+        """Return the variant of the datapoint in one epoch; the stored datapoint if the source does not vary."""
         ...
 
     def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
-        """Datapoints at ``indices [B]`` with leaves ``[B, ...]``; ``epoch`` is one for all or ``[B]``.
+        """Return the datapoints at ``indices [B]``, leaves ``[B, ...]``; ``epoch`` is one number for all, or ``[B]``.
 
         ``coords`` may be a read-only view that all datapoints share.
         """
         ...
 
     def image(self, index: int) -> np.ndarray:
-        """The stored values as ``[*grid_shape, C]``; a ValueError where the points are scattered."""
+        """Return the stored values as ``[*grid_shape, C]``; raise ValueError if the points are scattered."""
         ...
 
     def names(self, index: int) -> str:
-        """Where the datapoint comes from, for a human: ``'chelsea 120,40 96x96'``."""
+        """Return a readable name of the datapoint's origin: ``'chelsea 120,40 96x96'``."""
         ...
 
 
@@ -64,7 +64,7 @@ class Dataset(NamedTuple):
     """Splits that share one specification.
 
     Attributes:
-      spec: of every datapoint of every split.
+      spec: specification of all datapoints in all splits.
       splits: ``'train'``, ``'validation'`` and ``'test'``.
     """
 
@@ -73,22 +73,22 @@ class Dataset(NamedTuple):
 
 
 class ComputedSource:
-    """What sources share that make their datapoints one by one; a subclass gives `read`, `names` and ``labels``.
+    """Base class of sources that make their datapoints one by one. A subclass defines `read`, `names` and ``labels``.
 
     Args:
-      count: datapoints.
-      grid_shape: of the points; ``None``: scattered.
+      count: number of datapoints.
+      grid_shape: shape of the points' grid; ``None``: the points are scattered.
     """
 
     def __init__(self, count: int, grid_shape: Sequence[int] | None = None):
         self._count, self._grid_shape = count, grid_shape
 
     def read(self, index: int, epoch: int | None) -> Datapoint:
-        """The datapoint at a position within the split, as stored or in an epoch."""
+        """Return the datapoint at a position in the split, as stored (``None``) or in an epoch."""
         raise NotImplementedError
 
     def check(self, index: int) -> None:
-        """Raises an IndexError for a position outside the split."""
+        """Raise IndexError for a position outside the split."""
         if not 0 <= index < self._count:
             raise IndexError(f'position {index} lies outside a split of {self._count} datapoints.')
 
@@ -111,12 +111,12 @@ class ComputedSource:
 
     def image(self, index: int) -> np.ndarray:
         if self._grid_shape is None:
-            raise ValueError('these points lie on no grid, so they are no image; `evaluate` the source on a grid.')
+            raise ValueError('these points lie on no grid, so they are no image; use `evaluate` at grid points.')
         return np.asarray(self[index].values).reshape(*self._grid_shape, -1)
 
 
 def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
-    """Datapoints of equal shapes as one batch with leaves ``[B, ...]``.
+    """Stack datapoints of equal shapes into one batch with leaves ``[B, ...]``.
 
     Raises:
       ValueError: no datapoints, or unequal shapes.
@@ -131,40 +131,40 @@ def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
 
 
 def held_out(datapoints: Datapoint) -> Datapoint:
-    """The same datapoints, of any batch axes, with an ``index`` that says that training does not see them."""
+    """Return the datapoints (any batch axes) with an ``index`` that marks them as not seen in training."""
     return datapoints._replace(index=-1 - np.asarray(datapoints.index))
 
 
 def evenly_spaced(length: int, most: int) -> np.ndarray:
-    """At most ``most`` positions in [0, length), both ends among them, at equal distances: ``[min(length, most)]``."""
+    """Return at most ``most`` positions in [0, length) at equal distances, ends included: ``[min(length, most)]``."""
     return np.linspace(0, length - 1, min(length, most)).round().astype(np.int64)
 
 
 def random_split(count: int, sizes: Sequence[int], seed: int) -> dict[str, np.ndarray]:
-    """Positions in [0, count) of each of `SPLITS`, in random order, none of them twice.
+    """Return positions in [0, count) for each of `SPLITS`, in random order, none of them twice.
 
     Args:
-      count: of all positions.
-      sizes: of the splits, together at most ``count``.
-      seed: of the order.
+      count: number of positions.
+      sizes: sizes of the splits, together at most ``count``.
+      seed: seed of the order.
     """
     order = np.random.default_rng(seed).permutation(count)[: sum(sizes)]
     return dict(zip(SPLITS, np.split(order, np.cumsum(sizes)[:-1]), strict=True))
 
 
 def select(dataset: Dataset, split: str, num_datapoints: int) -> tuple[Datapoint, list[int]]:
-    """Return datapoints at equal distances over a whole split, always the same ones.
+    """Return datapoints spread evenly over a whole split, always the same ones.
 
     Args:
-      dataset: that has the split.
-      split: ``'train'``, ``'validation'`` or ``'test'``; of the last two the datapoints are `held_out`.
-      num_datapoints: wanted; the split may have fewer.
+      dataset: dataset with this split.
+      split: ``'train'``, ``'validation'`` or ``'test'``. The datapoints of the last two are `held_out`.
+      num_datapoints: number wanted; the split may have fewer.
 
     Returns:
       The datapoints with leaves ``[B, ...]``, B = min(num_datapoints, len(split)), and their positions in the split.
 
     Raises:
-      InputError: no such split, or no datapoint asked for or there.
+      InputError: no such split, an empty split, or ``num_datapoints`` below 1.
     """
     if split not in dataset.splits:
         raise InputError(f'the dataset has no split {split!r}; it has {", ".join(dataset.splits)}.')

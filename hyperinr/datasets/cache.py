@@ -1,4 +1,4 @@
-"""The folder that prepared datasets live in, and the lock that makes preparing them once enough."""
+"""The folder of prepared datasets, and the lock under which each is prepared once."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ __all__ = ['cache_folder', 'locked']
 
 
 def cache_folder(data_dir: str | os.PathLike | None = None) -> Path:
-    """``data_dir``, else the environment's ``DATA_PATH``, else ``~/.cache/hyperinr``; it need not exist."""
+    """Return ``data_dir``, else the environment's ``DATA_PATH``, else ``~/.cache/hyperinr``; it need not exist."""
     return Path(data_dir or os.environ.get('DATA_PATH') or '~/.cache/hyperinr').expanduser().absolute()
 
 
 @contextlib.contextmanager
 def locked(root: Path, name: str) -> Iterator[None]:
-    """Make the cache ``root`` and hold the exclusive lock of ``name`` in it, once whoever holds it has released it.
+    """Make the cache ``root`` and hold the exclusive lock of ``name`` in it; wait while another process holds it.
 
     Raises:
       InputError: the cache cannot be made or written to, or its file system has no locks.

@@ -1,4 +1,4 @@
-"""Datapoints whose ground truth is a function of the coordinates, known everywhere and stored nowhere."""
+"""Datapoints whose ground truth is a function of the coordinates: it is known everywhere and nothing is stored."""
 
 import math
 from collections.abc import Sequence
@@ -29,25 +29,25 @@ def continuous_function(
     seed: int = 0,
     data_dir: str | None = None,
 ) -> Dataset:
-    """Random functions, each drawn from ``seed``, its split and its position alone.
+    """Make a dataset of random functions. Each depends only on ``seed``, its split and its position.
 
     Args:
-      function: draws one, see `hyperinr.datasets.functions`.
+      function: draws one function, see `hyperinr.datasets.functions`.
       resolution: samples along each of the D axes of the grid; its length is D.
-      sampling: ``'grid'``, the pixel centres; or ``'uniform'``, points anywhere in [-1, 1]^D, new ones in each epoch.
-      num_points: N, with ``'uniform'`` only; ``None`` is as many as the grid has.
+      sampling: ``'grid'``: the pixel centres. ``'uniform'``: points anywhere in [-1, 1]^D, new ones in each epoch.
+      num_points: N, with ``'uniform'`` only; ``None``: as many as the grid has.
       channels: C.
-      num_train: functions for training.
-      num_validation: functions.
-      num_test: functions.
-      seed: of the functions and the points.
-      data_dir: taken as by every dataset; nothing is stored.
+      num_train: number of training functions.
+      num_validation: number of validation functions.
+      num_test: number of test functions.
+      seed: seed of the functions and the points.
+      data_dir: not used, since nothing is stored; every dataset takes it.
 
     Returns:
       Values in [0, 1]. The sources are `FunctionSource`s.
 
     Raises:
-      InputError: a wrong argument, or a function whose values are not ``[N, C]``, not finite or outside [0, 1].
+      InputError: a wrong argument, or a function with values that are not ``[N, C]``, not finite or outside [0, 1].
     """
     del data_dir
     resolution = check_sizes('continuous_function', resolution)
@@ -57,7 +57,7 @@ def continuous_function(
         raise InputError(f"continuous_function.sampling must be 'grid' or 'uniform', not {sampling!r}.")
     if sampling == 'grid' and num_points not in (None, math.prod(resolution)):
         raise InputError(
-            "continuous_function.num_points goes with sampling = 'uniform'; a grid's resolution states it."
+            "continuous_function.num_points goes with sampling = 'uniform'; with a grid, resolution sets it."
         )
     spec = DatasetSpec(
         name='continuous_function',
@@ -78,14 +78,14 @@ def continuous_function(
 
 
 class FunctionSource(ComputedSource):
-    """A `Source` that computes.
+    """A `Source` that computes its datapoints from random functions.
 
     Args:
-      function: draws one.
-      spec: of the datapoints; no grid means points drawn anew for every epoch.
-      count: functions in the split.
-      stream: what the random numbers depend on besides the position.
-      label: of the split, for names.
+      function: draws one function.
+      spec: specification of the datapoints. Without a grid, points are drawn anew in every epoch.
+      count: number of functions in the split.
+      stream: numbers that, with the position, seed the random numbers.
+      label: name of the split, used in `names`.
     """
 
     labels: np.ndarray | None = None
@@ -99,13 +99,13 @@ class FunctionSource(ComputedSource):
         return f'{self._label} function {index}'
 
     def field(self, index: int) -> Field:
-        """The function itself: ``coords [N, D] -> values [N, C]``."""
+        """Return the function itself: ``coords [N, D] -> values [N, C]``."""
         self.check(index)
         rng = np.random.default_rng([*self._stream, index, 0])
         return self._function(rng, self._spec.coord_dims, self._spec.channels)
 
     def evaluate(self, index: int, coords: np.ndarray) -> np.ndarray:
-        """The ground truth at any ``coords [N, D]`` in [-1, 1]: ``[N, C]`` float32 in [0, 1]."""
+        """Return the ground truth at any ``coords [N, D]`` in [-1, 1]: ``[N, C]`` float32 in [0, 1]."""
         values = np.asarray(self.field(index)(np.asarray(coords, np.float64)), np.float32)
         where = f'{self.names(index)} of continuous_function'
         if values.shape != (len(coords), self._spec.channels):

@@ -15,25 +15,27 @@ Field = Callable[[np.ndarray], np.ndarray]
 
 
 class RandomFunction(Protocol):
+    """A distribution of functions of the coordinates."""
+
     def __call__(self, rng: np.random.Generator, coord_dims: int, channels: int) -> Field:
-        """Draws one function; consumes ``rng``."""
+        """Draw one function; consumes ``rng``."""
         ...
 
 
 def waves(
     rng: np.random.Generator, coord_dims: int, channels: int, *, num_waves: int = 8, max_cycles: float = 4.0
 ) -> Field:
-    """A sum of plane waves with a spectrum that falls as 1 / frequency.
+    """Draw a sum of plane waves whose spectrum falls as 1 / frequency.
 
-    Frequencies are log-uniform and directions uniform, shared by the channels; phases and signs are the channel's own.
-    The amplitudes add up to 1/2, so that the values stay within [0, 1] everywhere.
+    The frequencies are log-uniform and the directions uniform; all channels share them. Each channel has its own phases
+    and signs. The amplitudes add up to 1/2, so that the values stay within [0, 1] everywhere.
 
     Args:
       rng: consumed.
       coord_dims: D.
       channels: C.
       num_waves: M.
-      max_cycles: the highest frequency, periods from -1 to 1; the lowest is half a period.
+      max_cycles: the highest frequency, in periods between -1 and 1; the lowest is half a period.
     """
     directions = rng.normal(size=(num_waves, coord_dims))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -52,14 +54,16 @@ def waves(
 def blobs(
     rng: np.random.Generator, coord_dims: int, channels: int, *, num_blobs: int = 6, min_radius: float = 0.1
 ) -> Field:
-    """Coloured Gaussian blobs on a coloured ground: a weighted mean of colours in [0, 1], so within [0, 1] everywhere.
+    """Draw coloured Gaussian blobs on a coloured ground.
+
+    The values are a weighted mean of colours in [0, 1], so they stay within [0, 1] everywhere.
 
     Args:
       rng: consumed.
       coord_dims: D.
       channels: C.
       num_blobs: M.
-      min_radius: the smallest standard deviation, in coordinates; the largest is 1/2.
+      min_radius: the smallest standard deviation of a blob, in coordinates; the largest is 1/2.
     """
     centres = rng.uniform(-1, 1, (num_blobs, coord_dims))
     radii = np.exp(rng.uniform(np.log(min_radius), np.log(0.5), num_blobs))

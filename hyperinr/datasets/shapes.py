@@ -1,8 +1,8 @@
 """Solids as datapoints: points in the cube and near the surface, with occupancy or signed distance.
 
-A shape says where it is; `ShapeSource` draws its points once and keeps them. Mescheder et al., "Occupancy networks"
-(2019), take uniform points, the best of the ways that their section 4.6 compares; Park et al., "DeepSDF" (2019), points
-near the surface; here both are mixed.
+A shape knows its surface and its inside; `ShapeSource` draws its points once and keeps them. Mescheder et al.,
+"Occupancy networks" (2019), draw uniform points, the best of the ways compared in their section 4.6. Park et al.,
+"DeepSDF" (2019), draw points near the surface. Here both are mixed.
 """
 
 import functools
@@ -30,13 +30,13 @@ __all__ = [
 
 Quantity = Literal['occupancy', 'signed_distance']
 POOL = 4
-"""Points that are drawn once, for each that a datapoint has; an epoch takes some of them."""
+"""Points drawn once, as a multiple of a datapoint's points; each epoch takes some of them."""
 KEPT = 64
-"""Pools held in memory by one source."""
+"""Pools of points that one source keeps in memory."""
 NUM_PROBES = 16384
-"""Points of a probe: the standard error of an IoU of 0.97 is then at most 0.01 for the thinnest solids."""
+"""Evaluation points: the standard error of an IoU of 0.97 is then at most 0.01 for the thinnest solids."""
 SURFACE_STREAM, PROBE_STREAM = 2**30, 2**31
-"""Beyond every epoch: surfaces and probes have random numbers of their own."""
+"""Beyond every epoch, so that surfaces and evaluation points have random numbers of their own."""
 Arrays = tuple[np.ndarray, ...]
 
 
@@ -44,27 +44,27 @@ class Shape(Protocol):
     """A closed solid inside [-1, 1]^3."""
 
     def surface(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Points ``[count, 3]`` on its surface; consumes ``rng``."""
+        """Draw points ``[count, 3]`` on the surface; consumes ``rng``."""
         ...
 
     def inside(self, points: np.ndarray) -> np.ndarray:
-        """``[n, 3]`` -> ``[n]`` bool."""
+        """Tell which points are inside, ``[n, 3]`` -> ``[n]`` bool."""
         ...
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
-        """``[n, 3]`` -> ``[n]``, negative inside."""
+        """Return the distance to the surface, ``[n, 3]`` -> ``[n]``, negative inside."""
         ...
 
 
 class PointRule(NamedTuple):
-    """How points are drawn and what is said of them.
+    """How points are drawn, and which quantity is measured at them.
 
     Attributes:
-      num_points: N of a datapoint.
-      near_fraction: in [0, 1], share of them near the surface; the others are uniform in [-1, 1]^3.
-      near_distance: standard deviation of their distance to it, > 0.
+      num_points: N, points of a datapoint.
+      near_fraction: fraction of points near the surface, in [0, 1]; the others are uniform in [-1, 1]^3.
+      near_distance: standard deviation of their distance to the surface, > 0.
       quantity: ``'occupancy'``: 1 inside, 0 outside; ``'signed_distance'``: negative inside, clipped.
-      truncation: of the signed distance, > 0.
+      truncation: bound of the signed distance, > 0.
     """
 
     num_points: int
@@ -75,7 +75,7 @@ class PointRule(NamedTuple):
 
 
 def check_rule(dataset: str, rule: PointRule) -> PointRule:
-    """The rule itself; an `InputError` for a number outside its range."""
+    """Return the rule; raise `InputError` for a number outside its range."""
     if rule.quantity not in ('occupancy', 'signed_distance'):
         raise InputError(f"{dataset}.quantity must be 'occupancy' or 'signed_distance', not {rule.quantity!r}.")
     if rule.num_points < 1 or not 0 <= rule.near_fraction <= 1 or min(rule.near_distance, rule.truncation) <= 0:
@@ -87,7 +87,7 @@ def check_rule(dataset: str, rule: PointRule) -> PointRule:
 
 
 def shape_spec(name: str, rule: PointRule, *, num_datapoints: int, num_labels: int) -> DatasetSpec:
-    """The specification of scattered points with one channel."""
+    """Return the specification of scattered points with one channel."""
     reach = rule.truncation
     data_range = (0.0, 1.0) if rule.quantity == 'occupancy' else (-reach, reach)
     return DatasetSpec(
@@ -96,7 +96,7 @@ def shape_spec(name: str, rule: PointRule, *, num_datapoints: int, num_labels: i
 
 
 def values_of(shape: Shape, points: np.ndarray, rule: PointRule) -> np.ndarray:
-    """``[n, 3]`` -> ``[n, 1]`` float32 of the quantity."""
+    """Return the quantity at points, ``[n, 3]`` -> ``[n, 1]`` float32."""
     points = np.asarray(points, np.float64)
     if rule.quantity == 'occupancy':
         return shape.inside(points).astype(np.float32)[:, None]
@@ -105,7 +105,7 @@ def values_of(shape: Shape, points: np.ndarray, rule: PointRule) -> np.ndarray:
 
 
 def draw_pool(shape: Shape, rule: PointRule, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points ``[M, 3]`` in [-1, 1]^3 in random order and their values ``[M, 1]``, M = 4 ``num_points``."""
+    """Draw M = 4 ``num_points`` points ``[M, 3]`` in [-1, 1]^3 in random order, and their values ``[M, 1]``."""
     total = POOL * rule.num_points
     near = round(rule.near_fraction * total)
     uniform = rng.uniform(-1, 1, (total - near, 3))
@@ -115,11 +115,11 @@ def draw_pool(shape: Shape, rule: PointRule, rng: np.random.Generator) -> tuple[
 
 
 def draw_probe(shape: Shape, rng: np.random.Generator, num_points: int = NUM_PROBES) -> tuple[np.ndarray, np.ndarray]:
-    """Points that tell the volume of a solid: half of them uniform in the cube, half in a box around its surface.
+    """Draw points that measure volumes: half of them uniform in the cube, half in a box around the surface.
 
     Returns:
-      Points ``[M, 3]`` in [-1, 1]^3 and their weights ``[M]``, one over their density, so that a weighted sum over them
-      is an integral over the cube up to a factor, whatever the box.
+      Points ``[M, 3]`` in [-1, 1]^3 and their weights ``[M]``, proportional to one over their density. A weighted sum
+      over them is an integral over the cube up to a factor; the box does not bias it.
     """
     surface = shape.surface(rng, 1024)
     margin = 0.1 * (surface.max(axis=0) - surface.min(axis=0))
@@ -138,12 +138,12 @@ class ShapeSource(ComputedSource):
 
     Args:
       shapes: ``position -> Shape``.
-      names: of the shapes.
+      names: names of the shapes.
       labels: ``[count]`` classes.
-      rule: of the points.
-      stream: what the random numbers depend on besides the position.
-      kept: ``(position, what, make) -> arrays``: where what was drawn is kept beyond this process, under the name
-        ``what``; by default nowhere.
+      rule: how points are drawn.
+      stream: numbers that, with the position, seed the random numbers.
+      kept: ``(position, what, make) -> arrays``, a store of arrays beyond this process, under the name ``what``; it
+        calls ``make`` for arrays that it does not have. By default nothing is stored.
     """
 
     def __init__(
@@ -177,23 +177,25 @@ class ShapeSource(ComputedSource):
         return self._names[index]
 
     def evaluate(self, index: int, coords: np.ndarray) -> np.ndarray:
-        """The truth at any ``coords [n, 3]``: ``[n, 1]`` float32."""
+        """Return the true values at any ``coords [n, 3]``: ``[n, 1]`` float32."""
         self.check(index)
         return values_of(self._shapes(index), coords, self._rule)
 
     def probe(self, index: int, draw: int = 0) -> Datapoint:
-        """Points ``[M]`` that no datapoint has, weighted so that they measure volumes: see `draw_probe`.
+        """Return evaluation points ``[M]``, weighted so that they measure volumes; see `draw_probe`.
+
+        No datapoint has these points.
 
         Args:
-          index: of the shape.
-          draw: >= 0; other points for each.
+          index: position of the shape.
+          draw: >= 0; each number gives other points.
         """
         self.check(index)
         points, values, weight = self._probe(index, draw)
         return self._datapoint(index, points, values, weight)
 
     def surface(self, index: int, count: int) -> np.ndarray:
-        """Points ``[count, 3]`` on the surface, the same in every call."""
+        """Draw points ``[count, 3]`` on the surface, the same in every call."""
         self.check(index)
         return self._shapes(index).surface(self._random(index, SURFACE_STREAM), count)
 

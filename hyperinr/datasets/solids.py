@@ -11,12 +11,12 @@ from hyperinr.datasets.shapes import PointRule, Quantity, ShapeSource, check_rul
 __all__ = ['FAMILIES', 'Solid', 'solids']
 
 REACH = 0.9
-"""No solid goes farther from the middle along any axis."""
+"""Largest distance of a solid from the origin along any axis."""
 Distance = Callable[[np.ndarray], np.ndarray]
 
 
 def _outside(beyond: np.ndarray) -> np.ndarray:
-    """Distance ``[n]`` to a body of perpendicular faces, from how far the points lie beyond each face, ``[n, k]``."""
+    """Return the distance ``[n]`` to a body of perpendicular faces, from the distances beyond each face, ``[n, k]``."""
     return np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0)
 
 
@@ -60,10 +60,10 @@ FAMILIES = {'sphere': _sphere, 'box': _box, 'torus': _torus, 'capsule': _capsule
 
 
 class Solid:
-    """A member of a family, turned at random and moved as far as `REACH` allows.
+    """A solid of one family, rotated at random and moved at random within `REACH`.
 
     Args:
-      family: a name of `FAMILIES`.
+      family: a name in `FAMILIES`.
       rng: consumed.
     """
 
@@ -81,7 +81,7 @@ class Solid:
         return self.signed_distance(points) < 0
 
     def surface(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Points of the cube moved along the gradient of the distance; denser where the surface bulges outward."""
+        """Return points moved to the surface along the distance's gradient; denser where the surface bulges outward."""
         found = np.zeros((0, 3))
         while len(found) < count:
             points = rng.uniform(-1, 1, (2 * count + 16, 3))
@@ -109,22 +109,22 @@ def solids(
     seed: int = 0,
     data_dir: str | None = None,
 ) -> Dataset:
-    """Procedural solids; the i-th of a split is of family i modulo five, which is also its label.
+    """Make a dataset of procedural solids. Solid i of a split is of family i modulo 5, which is also its label.
 
     Args:
-      num_train: solids for training.
-      num_validation: solids.
-      num_test: solids.
-      num_points: N of a datapoint; an epoch takes others of four times as many that are drawn once.
-      near_fraction: in [0, 1], share of the points near the surface; the others are uniform in [-1, 1]^3.
-      near_distance: standard deviation of their displacement from it.
+      num_train: number of training solids.
+      num_validation: number of validation solids.
+      num_test: number of test solids.
+      num_points: N, points of a datapoint. Four times as many are drawn once, and each epoch takes N of them.
+      near_fraction: fraction of points near the surface, in [0, 1]; the others are uniform in [-1, 1]^3.
+      near_distance: standard deviation of their displacement from the surface.
       quantity: ``'occupancy'`` (1 inside, 0 outside) or ``'signed_distance'`` (negative inside).
-      truncation: at which the signed distance is clipped.
-      seed: of the solids and their points.
-      data_dir: taken as by every dataset; nothing is stored.
+      truncation: bound at which the signed distance is clipped.
+      seed: seed of the solids and their points.
+      data_dir: not used, since nothing is stored; every dataset takes it.
 
     Returns:
-      Scattered points, C = 1; values in [0, 1], or [-truncation, truncation].
+      A dataset of scattered points, C = 1, with values in [0, 1] or [-truncation, truncation].
 
     Raises:
       InputError: a wrong argument.

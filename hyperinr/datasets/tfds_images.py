@@ -1,4 +1,4 @@
-"""Any image dataset of tensorflow_datasets, read from the folder that `hyperinr prepare NAME` wrote."""
+"""Image datasets of tensorflow_datasets, read from the folder that `hyperinr prepare NAME` wrote."""
 
 import os
 from collections.abc import Sequence
@@ -27,26 +27,30 @@ def tfds_images(
     in_memory: bool = True,
     data_dir: str | None = None,
 ) -> Dataset:
-    """Whole images, letterboxed into ``resolution`` where they have another size: aspect kept, padding weight 0.
+    """Make a dataset of whole images.
 
-    The splits are the dataset's own where it has ``train``, ``validation`` and ``test``. With two of the three, the
-    last 5% of ``train`` stand in for validation; with ``train`` alone, its last 10% are validation and test.
+    Images of another size are letterboxed into ``resolution``: the aspect ratio is kept and the padding has weight 0.
+    The splits are the dataset's own if it has ``train``, ``validation`` and ``test``. If it has ``train`` and one
+    other split, that one is for testing, and the last 5% of ``train`` are for validation. If it has ``train`` alone,
+    its last 10% are for validation and testing.
 
     Args:
       name: ``'mnist'``, ``'fashion_mnist'``, ``'cifar10'``, ``'celeb_a'``, ``'imagenette/160px-v2'``, ...
-      resolution: ``(height, width)``, pixels; ``None`` is the images' own, where they have one.
-      image_key: the feature to read.
-      augment: gives training images one of eight flips and transpositions in each epoch.
-      seed: of the augmentation.
-      in_memory: decodes all images once (a byte per value), rather than at each read.
-      data_dir: where it was prepared, else `hyperinr.datasets.cache_folder`, ``TFDS_DATA_DIR`` or
+      resolution: ``(height, width)``, pixels; ``None``: the images' own size, if all have the same.
+      image_key: name of the feature to read.
+      augment: give training images one of eight flips and transpositions in each epoch.
+      seed: seed of the augmentation.
+      in_memory: decode all images once (one byte per value), instead of at each read.
+      data_dir: folder of the prepared dataset; ``None``: `hyperinr.datasets.cache_folder`, ``TFDS_DATA_DIR`` or
         ``~/tensorflow_datasets``.
 
     Returns:
-      Values in [0, 1], C of 1 or 3 as the dataset has it; labels where it has one class label under ``'label'``.
+      A dataset with values in [0, 1] and the dataset's own C, 1 or 3. It has labels if the dataset has a class label
+      under ``'label'``.
 
     Raises:
-      InputError: not prepared, not as ``array_record``, no such feature, images of several sizes and no ``resolution``.
+      InputError: the dataset is not prepared, or not as ``array_record``; it has no such feature; or its images have
+        several sizes and no ``resolution`` is given.
     """
     import tensorflow_datasets as tfds
 
@@ -83,7 +87,7 @@ def tfds_images(
 
 
 def _prepared_folder(name: str, data_dir: str | None) -> Path:
-    """The newest prepared version of ``'dataset'`` or ``'dataset/config'``."""
+    """Find the newest prepared version of ``'dataset'`` or ``'dataset/config'``."""
     roots = [cache_folder(data_dir)]
     if data_dir is None:
         roots += [Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()]

@@ -1,7 +1,7 @@
-"""What a hypernetwork sees of a datapoint: factories -> `hyperinr.types.Encoder`, Datapoint -> embedding ``[E]``.
+"""Encoders of datapoints: factories -> `hyperinr.types.Encoder`, Datapoint -> embedding ``[E]``.
 
-To add one: one file with one factory that takes ``spec``, a row in `tests/parts.py`, a gin file. `observations` and
-`attention` hold what they share.
+To add one: one file with one factory that takes ``spec``, a row in `tests/parts.py`, a gin file. Encoders share
+`observations` and `attention`.
 """
 
 from hyperinr.encoders.constant import constant

@@ -9,31 +9,31 @@ from hyperinr.types import Array
 __all__ = ['cross_attention', 'normalize', 'self_attention', 'token_embedding', 'tokens_of']
 
 SPREAD = 0.02
-"""Standard deviation of fresh learned tokens and positions, as in BERT and ViT."""
+"""Standard deviation of initial tokens and positions, as in BERT and ViT."""
 
 
 def normalize(tokens: Array, name: str) -> Array:
-    """Return the tokens normalised over the last axis, with learned scale and offset."""
+    """Normalise tokens over the last axis, with learned scale and offset."""
     return hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=name)(tokens)
 
 
 def tokens_of(name: str, number: int, width: int, *, spread: float = SPREAD) -> Array:
-    """Learned tokens ``[number, width]``."""
+    """Return learned tokens ``[number, width]``."""
     return hk.get_parameter(name, (number, width), init=hk.initializers.RandomNormal(spread))
 
 
 def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, visible: Array | None = None) -> Array:
-    """One block: ``queries [T, W]`` look at ``keys [S, W']``, then pass an MLP; ``[T, W]``.
+    """Apply one block: ``queries [T, W]`` attend to ``keys [S, W']``, then pass an MLP; returns ``[T, W]``.
 
-    Vaswani et al., "Attention is all you need" (2017), eq. 1; normalised before each part as in Xiong et al., "On layer
-    normalization in the transformer architecture" (2020).
+    Vaswani et al., "Attention is all you need" (2017), eq. 1. Each part is preceded by a normalisation, as in Xiong et
+    al., "On layer normalization in the transformer architecture" (2020).
 
     Args:
       queries: tokens that are updated.
-      keys: tokens that are looked at.
+      keys: tokens that are attended to.
       num_heads: divides W.
-      name: of the block.
-      visible: ``[S]``, whether a key may be looked at; ``None`` all. With none visible nothing is added.
+      name: name of the block.
+      visible: ``[S]``, whether a key may be attended to; ``None``: all. If none is visible, attention adds nothing.
     """
     width = queries.shape[-1]
     mask = None if visible is None else visible[None, None, :]
@@ -48,7 +48,7 @@ def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, v
 
 
 def self_attention(tokens: Array, *, num_heads: int, name: str) -> Array:
-    """One block in which ``tokens [T, W]`` look at each other; ``[T, W]``."""
+    """Apply one block in which ``tokens [T, W]`` attend to each other; returns ``[T, W]``."""
     width = tokens.shape[-1]
     attention = hk.MultiHeadAttention(
         num_heads, width // num_heads, w_init=hk.initializers.VarianceScaling(1.0), name=f'{name}_attention'
@@ -63,6 +63,6 @@ def _mlp(tokens: Array, name: str) -> Array:
 
 
 def token_embedding(tokens: Array, embedding_dims: int) -> Array:
-    """Tokens ``[T, W]`` -> embedding ``[E]``: each gives ``E / T`` numbers, so that it stays known which said what."""
+    """Turn tokens ``[T, W]`` into an embedding ``[E]``: ``E / T`` numbers of each token, in the order of the tokens."""
     normalized = normalize(tokens, 'output_norm')
     return hk.Linear(embedding_dims // tokens.shape[0], name='embedding')(normalized).reshape(-1)

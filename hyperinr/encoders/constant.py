@@ -1,4 +1,4 @@
-"""The encoder that looks at nothing: with it, a hypernetwork is a learned start shared by all datapoints (MAML)."""
+"""The encoder without an input: it makes a hypernetwork a learned start that all datapoints share (MAML)."""
 
 import jax.numpy as jnp
 
@@ -8,13 +8,13 @@ __all__ = ['constant']
 
 
 def constant(*, spec: DatasetSpec) -> Encoder:
-    """An embedding of no dimensions, ``[0]``, whatever the datapoint.
+    """Make an encoder whose embedding has no dimensions, ``[0]``, for every datapoint.
 
-    What is left of a hypernetwork is then its base INR: Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast
+    A hypernetwork then has only its base INR: Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast
     adaptation of deep networks" (2017); with learned rates Li et al., "Meta-SGD" (2017).
 
     Args:
-      spec: of the dataset; nothing of it is used.
+      spec: specification of the dataset; not used.
     """
     del spec
     return Encoder(init=lambda key, datapoint: {}, apply=lambda params, datapoint: jnp.zeros((0,)))

@@ -1,4 +1,4 @@
-"""A residual convolutional encoder of datapoints whose points form a two-dimensional grid."""
+"""A residual convolutional encoder for datapoints on a two-dimensional grid."""
 
 import haiku as hk
 import jax
@@ -19,24 +19,24 @@ def convolutional(
     num_stages: int = 3,
     blocks_per_stage: int = 1,
 ) -> Encoder:
-    """Stride-2 convolutions with residual blocks between them, the last feature map flattened into an embedding.
+    """Make an encoder of stride-2 convolutions with residual blocks between them.
 
-    Residual blocks as in He, Zhang, Ren and Sun, "Identity mappings in deep residual networks" (2016), with layer
-    normalisation over channels. The values are scaled to [-1, 1]; masked points (weight 0) are zero there and marked in
-    one more input channel. The flattening keeps *where* things are, which a pooled embedding would lose.
+    The residual blocks are those of He, Zhang, Ren and Sun, "Identity mappings in deep residual networks" (2016), with
+    layer normalisation over channels. The values are scaled to [-1, 1]. Masked points (weight 0) are zero, and one more
+    input channel marks them. The last feature map is flattened, not pooled, so that the embedding keeps positions.
 
     Args:
-      spec: of the dataset; its grid must have two dimensions.
+      spec: specification of the dataset; its grid must have two dimensions.
       embedding_dims: E.
       base_channels: channels of the first stage; each further stage doubles them.
-      num_stages: halvings of the grid.
+      num_stages: number of stages; each halves the grid.
       blocks_per_stage: residual blocks after each halving, >= 0.
 
     Returns:
       An `Encoder`.
 
     Raises:
-      ValueError: the dataset is no two-dimensional grid, or a size is not positive.
+      ValueError: the dataset has no two-dimensional grid, or a size is not positive.
     """
     if spec.grid_shape is None or len(spec.grid_shape) != 2:
         raise ValueError(

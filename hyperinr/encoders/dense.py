@@ -1,4 +1,4 @@
-"""A residual MLP over all values of a datapoint at once, for datapoints whose points are always the same ones."""
+"""A residual MLP over all values of a datapoint, for datasets whose datapoints all have the same points."""
 
 import haiku as hk
 import jax
@@ -11,16 +11,16 @@ __all__ = ['dense']
 
 
 def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) -> Encoder:
-    """A linear map of the N x C values, then residual blocks that start almost as the identity.
+    """Make an encoder of a linear map of the N x C values and residual blocks that start almost as the identity.
 
-    The linear path reaches the embedding undisturbed, so that from the first update on heads can learn what a linear
-    decoder can (principal components of the signals); the blocks add what it cannot. Coordinates are not looked at: the
-    points of all datapoints must be the same ones in the same order.
+    The linear path reaches the embedding unchanged. So from the first update on, heads can learn what a linear decoder
+    can: principal components of the signals. The blocks add what a linear decoder cannot. Coordinates are not used: all
+    datapoints must have the same points in the same order.
 
-    The values are scaled to [-1, 1]; masked points (weight 0) are zero there and marked by one more input each.
+    The values are scaled to [-1, 1]. Masked points (weight 0) are zero, and one more input per point marks them.
 
     Args:
-      spec: of the dataset; its points must form a grid.
+      spec: specification of the dataset; its points must form a grid.
       embedding_dims: E.
       num_blocks: residual blocks ``h + W_2 silu(W_1 norm(h))``, >= 0.
 
@@ -28,7 +28,7 @@ def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) 
       An `Encoder`.
 
     Raises:
-      ValueError: the dataset is no grid, or a size is out of range.
+      ValueError: the dataset has no grid, or a size is out of range.
     """
     if spec.grid_shape is None:
         raise ValueError(

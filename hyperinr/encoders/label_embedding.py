@@ -1,4 +1,4 @@
-"""A learned vector for every class: weights that depend on the label alone."""
+"""A learned vector for every class: the weights depend on the label alone."""
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +10,15 @@ __all__ = ['label_embedding']
 
 
 def label_embedding(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float = 1.0) -> Encoder:
-    """The embedding is the learned vector of ``datapoint.label``: class-conditional generation.
+    """Make an encoder whose embedding is the learned vector of ``datapoint.label``: class-conditional generation.
 
-    With it a hypernetwork emits the start that is best for a whole class, whatever the values; the adaptation makes it
-    one datapoint's.
+    A hypernetwork then emits one start for a whole class, and the values do not change it. The adaptation specialises
+    it to one datapoint.
 
     Args:
-      spec: of a dataset with labels.
+      spec: specification of a dataset with labels.
       embedding_dims: E.
-      initial_spread: standard deviation of a fresh vector, > 0.
+      initial_spread: standard deviation of an initial vector, > 0.
 
     Raises:
       ValueError: a dataset without labels, or a size that is not positive.

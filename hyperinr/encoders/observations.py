@@ -1,4 +1,4 @@
-"""Scales and masks the values of a datapoint, for all encoders that read them."""
+"""Scaling and masking of a datapoint's values, for all encoders that read them."""
 
 import jax.numpy as jnp
 
@@ -10,7 +10,8 @@ __all__ = ['marked_values', 'observations', 'point_features']
 def observations(datapoint: Datapoint, spec: DatasetSpec) -> tuple[Array, Array]:
     """Return the values ``[N, C]`` scaled to [-1, 1], and whether each point is observed ``[N, 1]``.
 
-    Values of points of weight 0, which are not observed, are zero. They may hold anything, not-a-number included.
+    Points of weight 0 are not observed: the returned values are zero there. The datapoint may hold any values there,
+    NaN included.
     """
     low, high = spec.data_range
     observed = jnp.asarray(datapoint.weight)[:, None] > 0

@@ -20,23 +20,23 @@ def patch_transformer(
     depth: int = 4,
     num_heads: int = 4,
 ) -> Encoder:
-    """A vision transformer whose tokens stand side by side in the embedding.
+    """Make a vision transformer whose embedding is the sequence of its tokens.
 
     Dosovitskiy et al., "An image is worth 16 x 16 words: transformers for image recognition at scale" (2021), eq. 1 to
-    4, without a class token: each of the T patches gives ``E / T`` numbers, so that it stays known where things are,
-    and a hypernetwork that takes tokens (`hypernetworks.weight_tokens`) finds them again. Masked points are zero, and
-    their places marked in one more channel.
+    4, without a class token. Each of the T patches gives ``E / T`` numbers, so that the embedding keeps positions, and
+    a hypernetwork that takes tokens (`hypernetworks.weight_tokens`) can separate them again. Masked points are zero,
+    and one more channel marks them.
 
     Args:
-      spec: of the dataset; a grid of any number of dimensions.
+      spec: specification of the dataset, with a grid of any number of dimensions.
       embedding_dims: E, a multiple of the number of patches.
       patch_size: points along every axis of a patch; divides every axis of the grid.
-      width: of the transformer, a multiple of ``num_heads``.
-      depth: blocks, >= 1.
-      num_heads: of the attention.
+      width: width of the transformer, a multiple of ``num_heads``.
+      depth: number of blocks, >= 1.
+      num_heads: heads of the attention.
 
     Raises:
-      ValueError: no grid, or sizes that do not fit it or each other.
+      ValueError: the dataset has no grid, or sizes do not fit the grid or each other.
     """
     if min(embedding_dims, patch_size, width, depth, num_heads) < 1 or width % num_heads:
         raise ValueError(
@@ -53,7 +53,7 @@ def patch_transformer(
         raise ValueError(f'embedding_dims must be a multiple of the {num_patches} patches, not {embedding_dims}.')
 
     def patches(points: Array) -> Array:
-        """``[N, C] -> [T, patch_size^D C]``."""
+        """Cut ``[N, C]`` into patches ``[T, patch_size^D C]``."""
         split = points.reshape(*(part for size in grid for part in (size // patch_size, patch_size)), -1)
         axes = range(len(grid))
         ordered = split.transpose(*(2 * axis for axis in axes), *(2 * axis + 1 for axis in axes), 2 * len(grid))

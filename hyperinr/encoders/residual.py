@@ -1,4 +1,4 @@
-"""A deep residual network for datapoints whose points form a two-dimensional grid."""
+"""A deep residual network for datapoints on a two-dimensional grid."""
 
 from collections.abc import Sequence
 
@@ -20,23 +20,23 @@ def residual(
     stage_channels: Sequence[int] = (32, 64, 128),
     blocks_per_stage: int = 2,
 ) -> Encoder:
-    """A ResNet: a stem at full resolution, then stages of which each halves the grid in its first block.
+    """Make a ResNet: a stem at full resolution, then stages that each halve the grid in their first block.
 
     He, Zhang, Ren and Sun, "Identity mappings in deep residual networks" (2016), figure 1 (b): ``x + f(x)`` with
-    normalisation and activation before each of the two convolutions of ``f``, and a 1 x 1 convolution in place of ``x``
-    where the shape changes. Layer normalisation over channels replaces that over batches: a datapoint is seen alone.
-    Beside `encoders.convolutional` it is deeper, looks at full resolution first and starts as the sum of its short
-    cuts. Masked points are zero and marked in one more input channel; the last feature map is flattened, so that it
-    stays known where things are.
+    normalisation and activation before each of the two convolutions of ``f``. Where the shape changes, a 1 x 1
+    convolution replaces ``x``. The normalisation is over channels, not over batches, since each datapoint is encoded
+    alone. Compared with `encoders.convolutional` it is deeper, begins at full resolution and starts as the sum of its
+    shortcuts. Masked points are zero, and one more input channel marks them. The last feature map is flattened, so that
+    the embedding keeps positions.
 
     Args:
-      spec: of the dataset; its grid must have two dimensions.
+      spec: specification of the dataset; its grid must have two dimensions.
       embedding_dims: E.
-      stage_channels: of every stage; their number is that of the halvings.
+      stage_channels: channels of every stage; the grid is halved once per stage.
       blocks_per_stage: residual blocks, two convolutions each, >= 1.
 
     Raises:
-      ValueError: the dataset is no two-dimensional grid, or a size is not positive.
+      ValueError: the dataset has no two-dimensional grid, or a size is not positive.
     """
     grid = spec.grid_shape
     if grid is None or len(grid) != 2:

@@ -1,4 +1,4 @@
-"""A permutation-invariant encoder of (coordinate, value) pairs, for any number of points anywhere."""
+"""A permutation-invariant encoder of (coordinate, value) pairs, for any number of points at any coordinates."""
 
 import haiku as hk
 import jax
@@ -13,21 +13,21 @@ __all__ = ['set_encoder']
 def set_encoder(
     *, spec: DatasetSpec, embedding_dims: int = 256, width: int = 256, depth: int = 2, num_frequencies: int = 4
 ) -> Encoder:
-    """Embeds each point with a shared MLP, averages with the points' weights, and mixes the average with another MLP.
+    """Make an encoder that embeds each point with an MLP, averages over the points, and applies another MLP.
 
-    Zaheer et al., "Deep sets" (2017), theorem 2: ``rho(sum_i phi(x_i, y_i))``; the sum is a weighted mean, so that the
-    embedding does not depend on how many points there are or on their order, and points of weight 0 do not count.
-    Coordinates enter with the sines and cosines of ``num_frequencies`` octaves.
+    Zaheer et al., "Deep sets" (2017), theorem 2: ``rho(sum_i phi(x_i, y_i))``. Here the sum is a mean with the points'
+    weights. So the embedding does not depend on the number of points or on their order, and points of weight 0 do not
+    count. The sines and cosines of ``num_frequencies`` octaves of the coordinates are inputs as well.
 
     Args:
-      spec: of the dataset; only its data range and dimensions matter.
+      spec: specification of the dataset; only its data range and dimensions are used.
       embedding_dims: E.
-      width: of both MLPs.
+      width: width of both MLPs.
       depth: hidden layers of each MLP, >= 1.
       num_frequencies: octaves of the coordinate features, >= 0.
 
     Returns:
-      An `Encoder` whose ``apply`` takes datapoints of any N, whatever N it was initialised with.
+      An `Encoder` whose ``apply`` takes datapoints of any N, not only of the N at initialisation.
 
     Raises:
       ValueError: a size that is not positive.

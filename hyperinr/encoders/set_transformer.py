@@ -1,4 +1,4 @@
-"""Learned tokens that look at any number of points, anywhere."""
+"""Learned tokens that attend to any number of points at any coordinates."""
 
 import haiku as hk
 
@@ -19,24 +19,24 @@ def set_transformer(
     num_heads: int = 4,
     num_frequencies: int = 6,
 ) -> Encoder:
-    """``num_tokens`` learned tokens attend to the observed points, then ``depth`` times to each other.
+    """Make an encoder of learned tokens that attend to the observed points, then ``depth`` times to each other.
 
-    Jaegle et al., "Perceiver: general perception with iterative attention" (2021): a cost that is linear in the points.
-    Lee et al., "Set transformer" (2019), for pooling by learned queries: the embedding does not depend on the order of
-    the points. Points of weight 0 are not looked at; what other weights are does not matter. Each token
-    gives ``E / num_tokens`` numbers of the embedding.
+    The cost is linear in the number of points: Jaegle et al., "Perceiver: general perception with iterative attention"
+    (2021). Pooling by learned queries makes the embedding independent of the order of the points: Lee et al., "Set
+    transformer" (2019). Points of weight 0 are masked; all other weights count alike. Each token gives
+    ``E / num_tokens`` numbers of the embedding.
 
     Args:
-      spec: of the dataset; only its data range and dimensions matter.
+      spec: specification of the dataset; only its data range and dimensions are used.
       embedding_dims: E, a multiple of ``num_tokens``.
       num_tokens: T >= 1.
-      width: of the tokens, a multiple of ``num_heads``.
-      depth: blocks of self-attention after the one that reads the points, >= 0.
-      num_heads: of the attention.
+      width: width of the tokens, a multiple of ``num_heads``.
+      depth: blocks of self-attention after the block that reads the points, >= 0.
+      num_heads: heads of the attention.
       num_frequencies: octaves of the coordinate features, >= 0.
 
     Returns:
-      An `Encoder` whose ``apply`` takes datapoints of any N, whatever N it was initialised with.
+      An `Encoder` whose ``apply`` takes datapoints of any N, not only of the N at initialisation.
 
     Raises:
       ValueError: sizes that are not positive or do not fit each other.

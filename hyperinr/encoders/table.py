@@ -1,4 +1,4 @@
-"""A table with a row of its own for every datapoint of the training split (auto-decoder)."""
+"""A table with one row for every datapoint of the training split (auto-decoder)."""
 
 import jax
 import jax.numpy as jnp
@@ -9,20 +9,21 @@ __all__ = ['table']
 
 
 def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float = 1.0) -> Encoder:
-    """The embedding is the row ``datapoint.index``, learned by the outer optimiser; the values are not looked at.
+    """Make an encoder whose embedding is the row ``datapoint.index``. The values are not used.
 
-    Park, Florence, Straub, Newcombe and Lovegrove, "DeepSDF: learning continuous signed distance functions for shape
-    representation" (2019), the auto-decoder, without their prior on the rows. A datapoint without a row, of an index
-    below 0 or beyond the table, gets the mean of all rows: where its own code starts from, to be found by adaptation or
-    fine-tuning. Validation and evaluation give datapoints of other splits than ``train`` such an index.
+    The outer optimiser learns the rows. This is the auto-decoder of Park, Florence, Straub, Newcombe and Lovegrove,
+    "DeepSDF: learning continuous signed distance functions for shape representation" (2019), without their prior on the
+    rows. A datapoint without a row (its index is below 0 or beyond the table) gets the mean of all rows. From there,
+    adaptation or fine-tuning finds its own code. Validation and evaluation give such an index to datapoints that are
+    not of the split ``train``.
 
     Args:
-      spec: of the dataset; it must say how many datapoints the training split has.
+      spec: specification of the dataset, with the number of datapoints in the training split.
       embedding_dims: E.
-      initial_spread: standard deviation of a fresh row, > 0.
+      initial_spread: standard deviation of an initial row, > 0.
 
     Raises:
-      ValueError: a number of datapoints that is not known, or a size that is not positive.
+      ValueError: the number of datapoints is not known, or a size is not positive.
     """
     if spec.num_datapoints is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How good a model is on signals that training did not see: curves over fine-tuning steps, beside their baselines.
+"""Evaluation of a model on signals that training did not see: curves over fine-tuning steps, and their baselines.
 
-What looks on while a run trains is in `hyperinr.training.watching`; tables and pictures are in `hyperinr.inspection`.
+Evaluation during training is in `hyperinr.training.watching`; tables and pictures are in `hyperinr.inspection`.
 """

@@ -1,9 +1,10 @@
-"""How good generated weights are on signals never seen in training, against the starts that they must beat.
+"""Evaluation of generated weights on signals that training did not see, against other starts.
 
-A *curve* follows mean PSNR and SSIM over the datapoints while INRs are fine-tuned from one kind of start. Steps of the
-``generated`` curve count from the hypernetwork's raw output, so its own adaptation steps are included. ``random`` is a
-fresh `Inr.init` and ``constant`` the learned start that all datapoints share (where there is one, and it is not what is
-generated anyway), each under the optimiser and rate that serve it best.
+A *curve* is the mean PSNR and SSIM over the datapoints while INRs are fine-tuned from one kind of start. Steps of the
+``generated`` curve count from the hypernetwork's raw output, so the learner's adaptation steps are included.
+``random`` starts from a fresh `Inr.init`. ``constant`` starts from the learned weights that all datapoints share; it is
+left out if the model has none, or if it generates just these. ``random`` and ``constant`` each get the optimiser and
+learning rate that are best for them.
 """
 
 import functools
@@ -32,7 +33,7 @@ class Example(NamedTuple):
     """Pictures of one datapoint, values in the data range.
 
     Attributes:
-      name: of its source.
+      name: name of the datapoint's source.
       data_range: ``(low, high)``.
       original: ``[H, W, C]``.
       weight: ``[H, W]``, 0 on padding.
@@ -49,13 +50,13 @@ class Example(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
       report: JSON-serialisable: ``protocol``, ``num_datapoints`` and ``curves``; each curve has ``steps``, ``psnr_db``
-        and ``ssim`` (means over the datapoints, ``None`` where not defined), ``seconds`` (of one datapoint, since its
-        start) and ``psnr_db_per_datapoint`` ``[num_datapoints][len(steps)]``.
-      examples: pictures of some datapoints; empty where the data are no images.
+        and ``ssim`` (means over the datapoints, ``None`` if not defined), ``seconds`` (per datapoint, from its start)
+        and ``psnr_db_per_datapoint`` ``[num_datapoints][len(steps)]``.
+      examples: pictures of some datapoints; empty if the data are not images.
     """
 
     report: dict[str, Any]
@@ -78,29 +79,34 @@ def evaluate(
     """Fine-tune from generated, random and constant starts and measure all three.
 
     Args:
-      model: trained.
-      dataset: has ``spec`` and ``splits``.
-      split: to evaluate on.
-      num_datapoints: spread evenly over the split.
+      model: a trained model.
+      dataset: the dataset to evaluate on.
+      split: name of the split to evaluate on.
+      num_datapoints: number of datapoints, spread evenly over the split.
       steps: increasing numbers of fine-tuning steps to report, from 0 on.
-      search_split: where the other starts' best optimiser and rate are searched: not on the datapoints that they are
-        judged on. The score is the mean PSNR over ``steps`` from 1 on.
-      num_search_datapoints: of the search.
-      num_timing_datapoints: of the timing.
+      search_split: split on which the optimiser and learning rate of the other starts are searched; it should
+        differ from ``split``. The score is the mean PSNR over ``steps``, without step 0.
+      num_search_datapoints: datapoints in the search.
+      num_timing_datapoints: datapoints that are timed.
       num_examples: datapoints to keep pictures of.
-      seed: of the random starts.
+      seed: seed of the random starts.
 
     Returns:
-      An `Evaluation`. ``protocol`` also says which optimiser and rate each other start got, and under
-      ``steps_to_reach`` how many steps the random start needs for the mean PSNR of the generated weights after the
-      learner's own adaptation steps, with whichever of the searched optimisers gets there first (``None``: none within
-      the last of ``steps``). Where training shows only part of a datapoint, every start is fitted to the same part of
-      it and judged on all of it; the other starts' rates are those that serve the part, and ``steps_to_reach`` is
-      ``None``. ``least_margins`` are dB of mean PSNR, the worst over *every* step up to the last: of fine-tuning above
-      the weights that `generate` returns, from there on, and above the random start after as many steps.
+      An `Evaluation`. Its ``protocol`` includes:
+
+      - ``optimizers``: the optimiser and learning rate of each other start.
+      - ``steps_to_reach``: the target is the mean PSNR of the generated weights after the learner's adaptation steps.
+        ``random`` is how many steps the random start needs to reach it, under the searched optimiser that reaches it
+        first; ``None`` if none reaches it by the last of ``steps``.
+      - ``least_margins``: smallest differences of mean PSNR in dB over *every* step, not only those of ``steps``.
+        ``above_generated_db`` compares the weights that `generate` returns with all later steps of fine-tuning.
+        ``above_random_db`` compares each step with the random start after the same number of steps.
+
+      If training shows only part of a datapoint, every start is fitted to the same part and measured on all points. The
+      other starts' learning rates are then searched on such parts, and ``steps_to_reach`` is ``None``.
 
     Raises:
-      InputError: unknown split, bad ``steps``, or datapoints that the model cannot take.
+      InputError: an unknown split, wrong ``steps``, or datapoints that the model cannot take.
       RunError: the generated weights' values are not finite.
     """
     steps = _check_steps(steps)
@@ -192,7 +198,7 @@ def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
 
 
 def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:
-    """Return the starts that generated weights are compared with; each ``datapoints [B, ...] -> weights [B, ...]``."""
+    """Return the other starts by name, each ``datapoints [B, ...] -> weights [B, ...]``."""
 
     def random(batch: Datapoint) -> InrWeights:
         each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
@@ -232,7 +238,7 @@ def _random_steps_to(
     datapoints: Datapoint,
     recorded: tuple[int, ...],
 ) -> dict[str, Any]:
-    """Find the optimiser that was first at ``target`` dB in the search, and when it is there on these datapoints."""
+    """Find the optimiser that reached ``target`` dB first in the search, and the steps it needs on these datapoints."""
     trial = found.fastest_to(target)
     if trial is None:
         return {'random': None, 'random_optimizer': None, 'random_learning_rate': None}
@@ -274,7 +280,7 @@ def _examples(
     recorded: tuple[int, ...],
     step: int,
 ) -> tuple[Example, ...]:
-    """Return pictures: original, generated at 0 steps and after ``step``, and a random start after as many."""
+    """Return pictures: the original, generated after 0 and ``step`` steps, and a random start after ``step`` steps."""
     shown = {
         'generated, 0 steps': ('generated', 0),
         f'generated, {step} steps': ('generated', step),

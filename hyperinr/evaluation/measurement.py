@@ -1,4 +1,4 @@
-"""Measuring one way of fitting: PSNR, SSIM and seconds against steps, and pictures.
+"""Measurement of one way of fitting: PSNR, SSIM and seconds against steps, and pictures.
 
 Letters: ``B`` datapoints, ``S`` recorded steps, ``H`` and ``W`` pixels of their common grid, ``C`` channels.
 """
@@ -20,7 +20,7 @@ __all__ = ['Measured', 'Run', 'masked_ssim', 'measure', 'median_seconds']
 
 
 class Run(Protocol):
-    """A way of fitting: all work from the datapoints ``[B, ...]`` on."""
+    """A way of fitting: datapoints ``[B, ...]`` -> fitted INRs, all work included."""
 
     def __call__(self, datapoints: Datapoint, /, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult: ...
 
@@ -29,13 +29,13 @@ TIMING_REPEATS = 3
 
 
 class Measured(NamedTuple):
-    """What a `Run` achieved.
+    """The measurements of a `Run`.
 
     Attributes:
       psnr_db: ``[B, num_steps + 1]``.
-      ssim: ``[B, S]``; NaN where the data are no images of at least 11 x 11 pixels.
-      seconds: ``[S]``, for each datapoint.
-      images: ``[B, S, H, W, C]``, not clipped; ``None`` where the data lie on no two-dimensional grid.
+      ssim: ``[B, S]``; NaN unless the data are images of at least 11 x 11 pixels.
+      seconds: ``[S]``, per datapoint.
+      images: ``[B, S, H, W, C]``, not clipped; ``None`` if the data are not on a two-dimensional grid.
     """
 
     psnr_db: np.ndarray
@@ -47,16 +47,16 @@ class Measured(NamedTuple):
 def masked_ssim(
     images: np.ndarray, original: np.ndarray, weight: np.ndarray, *, data_range: tuple[float, float]
 ) -> np.ndarray:
-    """Return the SSIM of reconstructions of one image, within the rectangle that its points of positive weight span.
+    """Compute the SSIM of reconstructions of one image, inside the rectangle around its points of positive weight.
 
     Args:
       images: ``[S, H, W, C]``.
       original: ``[H, W, C]``.
-      weight: ``[H, W]``, somewhere positive.
+      weight: ``[H, W]``, not all zero.
       data_range: ``(low, high)``.
 
     Returns:
-      ``[S]``, NaN where the rectangle is smaller than SSIM's window of 11 x 11 pixels.
+      ``[S]``, NaN if the rectangle is smaller than SSIM's window of 11 x 11 pixels.
     """
     rows, columns = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
     inside = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
@@ -71,7 +71,7 @@ def _ssim(images: np.ndarray, original: np.ndarray, data_range: tuple[float, flo
 
 
 def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
-    """Measure the seconds per datapoint of ``num_steps`` steps: the median of three runs after one that compiles."""
+    """Measure the seconds per datapoint of ``num_steps`` steps: the median of three runs, after one run to compile."""
     times = []
     for _ in range(1 + TIMING_REPEATS):
         start = time.perf_counter()
@@ -105,13 +105,15 @@ def measure(
     """Run to the last of ``record_steps`` and measure each of them.
 
     Args:
-      run: what to measure.
+      run: the way of fitting.
       model: evaluates the weights; its spec states the data range and the grid.
       datapoints: leaves ``[B, ...]``.
       record_steps: S increasing step counts.
-      timed_steps: increasing step counts to time, within those recorded; time is linear between them.
-      num_timing_datapoints: timed together, at most B.
-      target: what the weights are judged on at ``record_steps`` (and nowhere else: NaN), if not on ``datapoints``.
+      timed_steps: increasing step counts to time, within the range of ``record_steps``. Times between them are
+        interpolated linearly.
+      num_timing_datapoints: number of datapoints timed together, at most B.
+      target: datapoints on which errors are measured; ``None``: ``datapoints``. If given, the errors at other steps
+        than ``record_steps`` are NaN.
 
     Returns:
       A `Measured`.

@@ -1,4 +1,4 @@
-"""Solids as signals: what of an INR is inside, how much of the volume is right, and that as the target of a fit."""
+"""Evaluation of INRs of solids: inside and outside, volumetric intersection over union, and the goal of a fit."""
 
 import functools
 from typing import NamedTuple
@@ -14,33 +14,35 @@ __all__ = ['Level', 'iou_goal', 'level_of', 'volumetric_iou']
 
 
 class Level(NamedTuple):
-    """Which values are inside.
+    """The level that separates values inside a solid from values outside.
 
     Attributes:
-      value: at the surface.
-      inside_is_high: whether they are above it.
+      value: the value at the surface.
+      inside_is_high: whether values inside are above it.
     """
 
     value: float
     inside_is_high: bool
 
     def inside(self, values: Array) -> Array:
-        """``[..., M, C] -> [..., M]`` bool, by the first channel."""
+        """Tell which values are inside, ``[..., M, C] -> [..., M]`` bool, by the first channel."""
         return values[..., 0] > self.value if self.inside_is_high else values[..., 0] < self.value
 
 
 def level_of(spec: DatasetSpec) -> Level:
-    """Return the level of occupancy, in [0, 1] and high inside, or of a signed distance, which is negative there."""
+    """Return the level of an occupancy (in [0, 1], high inside) or of a signed distance (negative inside)."""
     return Level(0.0, False) if spec.data_range[0] < 0 else Level(0.5, True)
 
 
 @functools.cache
 def iou_goal(level: Level, *, target: float, every: int) -> Goal:
-    """Make a target of an intersection over union, measured on each INR's probe; equal arguments give one object.
+    """Make a goal: an intersection over union, measured on each INR's evaluation points.
+
+    Equal arguments give the same object.
 
     Args:
-      level: of the values.
-      target: in (0, 1].
+      level: level of the values.
+      target: intersection over union to reach, in (0, 1].
       every: see `Goal`.
     """
 
@@ -52,13 +54,13 @@ def iou_goal(level: Level, *, target: float, every: int) -> Goal:
 
 
 def volumetric_iou(inr: Inr, weights: InrWeights, probe: Datapoint, level: Level) -> float:
-    """Measure the intersection over union of the solid in an INR and the one that ``probe`` was drawn from.
+    """Measure the intersection over union of the solid in an INR and the true solid.
 
     Args:
-      inr: of three coordinates.
-      weights: unbatched.
-      probe: M weighted points with the true values.
-      level: of the values.
+      inr: an INR of three coordinates.
+      weights: its weights, unbatched.
+      probe: M weighted evaluation points with the true values.
+      level: level of the values.
     """
     predicted = np.asarray(jax.jit(inr.apply)(weights, probe.coords))
     inside, truth = level.inside(predicted), level.inside(np.asarray(probe.values))

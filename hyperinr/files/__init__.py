@@ -1,7 +1,7 @@
-"""Readers and writers, one file a kind: images, the weights of an INR, surfaces.
+"""Readers and writers of files, one module for each kind: images, weights of INRs, surfaces.
 
-`write_weights` and `read_weights` are the formats of weights, `fold_omega` the rescaling for readers that know no
-``omega_0``. To add a format of weights: one entry in `hyperinr.files.weights`. What is done with a file is elsewhere.
+`write_weights` and `read_weights` handle the formats of weights. `fold_omega` rescales weights for readers without an
+``omega_0``. To add a format of weights: one entry in `hyperinr.files.weights`. The uses of the files are elsewhere.
 """
 
 from hyperinr.files.images import letterbox, read_image, resize

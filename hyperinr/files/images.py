@@ -1,4 +1,4 @@
-"""Reading images and changing their size: whatever the file holds, the result is float32 in [0, 1].
+"""Reading and resizing of images. For every kind of file the result is float32 in [0, 1].
 
 Letters: ``H``, ``W`` pixels of the image, ``C`` channels, ``h``, ``w`` pixels of the result.
 """
@@ -18,15 +18,15 @@ __all__ = ['Letterbox', 'decode', 'letterbox', 'quantise', 'read_image', 'resize
 
 
 LEVELS = {'bool': 1, 'uint8': 255, 'uint16': 65535}
-"""Largest value of each type of integers that an array of an image may have."""
+"""Largest value of each integer type that an image array may have."""
 
 
 class Letterbox(NamedTuple):
     """An image in the middle of a canvas.
 
     Attributes:
-      image: ``[h, w, C]``, 0 on the padding.
-      weight: ``[h, w]`` float32, 1 on the image and 0 on the padding.
+      image: ``[h, w, C]``, 0 in the padding.
+      weight: ``[h, w]`` float32, 1 in the image and 0 in the padding.
       box: (top, left, height, width) of the image on the canvas, pixels.
     """
 
@@ -36,21 +36,22 @@ class Letterbox(NamedTuple):
 
 
 def read_image(path: str | os.PathLike, channels: int = 3) -> tuple[np.ndarray, list[str]]:
-    """Reads a PNG, a JPEG or a ``.npy`` array as ``[H, W, C]`` float32 in [0, 1].
+    """Read a PNG, a JPEG or a ``.npy`` array as ``[H, W, C]`` float32 in [0, 1].
 
-    Other forms than 8-bit grey or RGB are converted, and each conversion is a note for the user: alpha is composited
-    over white, a palette looked up, 16 bits scaled, grey repeated, colour turned into grey (ITU-R 601 luma), an EXIF
-    rotation applied. A ``.npy`` array is ``[H, W]`` or ``[H, W, C]``: uint8, uint16, bool or floats in [0, 1].
+    Images that are not 8-bit grey or RGB are converted, and each conversion is a note for the user. Alpha is composited
+    over white, a palette is resolved to colours, 16-bit values are scaled, grey is repeated, colour is turned into grey
+    (ITU-R 601 luma), and an EXIF rotation is applied. A ``.npy`` array is ``[H, W]`` or ``[H, W, C]``: uint8, uint16,
+    bool or floats in [0, 1].
 
     Args:
-      path: of the file.
-      channels: 1 (grey) or 3 (RGB) of the result.
+      path: path of the file.
+      channels: channels of the result, 1 (grey) or 3 (RGB).
 
     Returns:
-      The image and the notes, which are empty where nothing was converted.
+      The image and the notes. The notes are empty if nothing was converted.
 
     Raises:
-      InputError: no such file, not an image of a form above, corrupt or cut short, NaN, values outside the range.
+      InputError: no such file, an unknown form of image, a damaged or truncated file, NaN, or values out of range.
     """
     path = Path(path)
     if channels not in (1, 3):
@@ -79,7 +80,7 @@ def _read_array(path: Path) -> tuple[np.ndarray, list[str]]:
             f'{str(path)!r} is not a readable .npy array of numbers (corrupt, cut short or pickled).'
         ) from error
     if not isinstance(array, np.ndarray):
-        raise InputError(f'{str(path)!r} is an archive of arrays; save the one array with numpy.save.')
+        raise InputError(f'{str(path)!r} is an archive of arrays; save one array with numpy.save.')
     image = array[..., None] if array.ndim == 2 else array
     if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
         raise InputError(f'{str(path)!r} has shape {array.shape}; an image is [H, W] or [H, W, C] with C of 1 to 4.')
@@ -99,7 +100,7 @@ def _read_array(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def _read_picture(path: Path) -> tuple[np.ndarray, list[str]]:
-    """``[H, W, 1 to 4]`` with alpha last, and notes."""
+    """Return ``[H, W, 1 to 4]`` with alpha last, and the notes."""
     try:
         with Image.open(path, formats=('PNG', 'JPEG')) as opened:
             deep = bool(opened.tile) and ';16' in str(opened.tile[0][-1])
@@ -121,7 +122,7 @@ def _read_picture(path: Path) -> tuple[np.ndarray, list[str]]:
         notes.append('16-bit colour read at 8 bits')
     transparent = 'transparency' in picture.info
     if mode in ('P', 'PA'):
-        notes.append('palette looked up')
+        notes.append('palette resolved to colours')
         picture = picture.convert('RGBA' if mode == 'PA' or transparent else 'RGB')
     elif transparent:
         picture = picture.convert('RGBA')
@@ -134,21 +135,21 @@ def _read_picture(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def decode(encoded: bytes, channels: int) -> np.ndarray:
-    """An encoded 8-bit image as ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB)."""
+    """Decode an 8-bit image to ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB)."""
     with Image.open(io.BytesIO(encoded)) as opened:
         image = np.asarray(opened.convert('RGB' if channels == 3 else 'L'))
     return image if channels == 3 else image[..., None]
 
 
 def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Resamples with the Lanczos filter (3 lobes), which is widened where the image shrinks, so that nothing aliases.
+    """Resample with the Lanczos filter (3 lobes). The filter is widened when the image shrinks, to prevent aliasing.
 
     Args:
       image: ``[H, W, C]`` floating point.
       shape: ``(h, w)``.
 
     Returns:
-      ``[h, w, C]`` float32 within the range of the image's own values (the filter's overshoot is clipped).
+      ``[h, w, C]`` float32 within the range of the image's values (the filter's overshoot is clipped).
     """
     height, width = shape
     if image.shape[:2] == (height, width):
@@ -164,7 +165,7 @@ def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def letterbox(image: np.ndarray, shape: Sequence[int]) -> Letterbox:
-    """Fits the whole image into a canvas, its aspect kept (to a pixel) and centred; the rest is padding.
+    """Fit the whole image into a canvas, centred and with its aspect ratio (to a pixel); the rest is padding.
 
     Args:
       image: ``[H, W, C]`` floating point.
@@ -182,12 +183,12 @@ def letterbox(image: np.ndarray, shape: Sequence[int]) -> Letterbox:
 
 
 def quantise(image: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] -> the nearest of 256 levels, uint8."""
+    """Round values in [0, 1] to the nearest of 256 levels, uint8."""
     return np.round(np.asarray(image) * 255).astype(np.uint8)
 
 
 def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
-    """Values ``[..., C]`` as RGB ``[..., 3]`` in [0, 1], clipped; other than three channels become their mean, grey."""
+    """Turn values ``[..., C]`` into RGB ``[..., 3]`` in [0, 1], clipped; unless C is 3, grey by the channels' mean."""
     low, high = data_range
     unit = np.clip((values - low) / (high - low), 0, 1)
     return unit if unit.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)

@@ -1,6 +1,8 @@
-"""From the weights of a shape's INR to a mesh, and how close it is to the shape.
+"""Extraction of a mesh from the INR of a shape, and its distance from the shape.
 
-Lorensen and Cline, "Marching cubes" (1987), for the mesh. Letters: ``V`` corners, ``F`` triangles, ``n`` points.
+Meshes are extracted as in Lorensen and Cline, "Marching cubes" (1987).
+
+Letters: ``V`` corners, ``F`` triangles, ``n`` points.
 """
 
 import os
@@ -26,7 +28,7 @@ class Surface(NamedTuple):
 
     Attributes:
       vertices: ``[V, 3]`` in [-1, 1].
-      faces: ``[F, 3]`` int, corners counter-clockwise seen from outside.
+      faces: ``[F, 3]`` int, corners in counter-clockwise order as seen from outside.
     """
 
     vertices: np.ndarray
@@ -34,7 +36,7 @@ class Surface(NamedTuple):
 
 
 def evaluate(inr: Inr, weights: InrWeights, coords: np.ndarray) -> np.ndarray:
-    """Return the first channel at ``coords [n, 3]``, ``[n]``; `CHUNK` points at a time bound the memory."""
+    """Return the first channel ``[n]`` at ``coords [n, 3]``, `CHUNK` points at a time to bound the memory."""
     one = lambda point: inr.apply(weights, point[None])[0, 0]
     return np.asarray(jax.jit(lambda points: jax.lax.map(one, points, batch_size=CHUNK))(coords))
 
@@ -42,24 +44,24 @@ def evaluate(inr: Inr, weights: InrWeights, coords: np.ndarray) -> np.ndarray:
 def extract_surface(
     inr: Inr, weights: InrWeights, *, resolution: int = 64, level: float = 0.5, inside_is_high: bool = True
 ) -> Surface:
-    """Extract a mesh by marching cubes on a grid of cell centres, closed at the sides of the cube.
+    """Extract a mesh by marching cubes on a grid of cell centres. It is closed at the sides of the cube.
 
     Args:
-      inr: of three coordinates.
-      weights: unbatched.
+      inr: an INR of three coordinates.
+      weights: its weights, unbatched.
       resolution: cells along each axis, >= 2.
-      level: of the surface: 0.5 for occupancy, 0 for signed distance.
+      level: value at the surface: 0.5 for occupancy, 0 for signed distance.
       inside_is_high: True for occupancy, False for signed distance.
 
     Raises:
-      InputError: scikit-image is missing, or no value lies on the inner side of ``level``.
+      InputError: scikit-image is missing, or no point is inside the surface.
     """
     measure = import_extra('skimage.measure', needed_by='a surface', package='scikit-image', extra='shapes')
     values = evaluate(inr, weights, coordinates.grid((resolution,) * 3)).reshape((resolution,) * 3)
     field = values - level if inside_is_high else level - values
     if not (field > 0).any():
-        raise InputError(f'the INR is nowhere inside {level}: it holds no solid at a resolution of {resolution}.')
-    # One layer outside all round, so that a solid that touches the side is closed too.
+        raise InputError(f'the INR has no value inside {level}: it holds no solid at a resolution of {resolution}.')
+    # One layer of outside around the cube also closes a solid that touches its sides.
     padded = np.pad(field, 1, constant_values=min(float(field.min()), -1e-3))
     corners, faces, _, _ = measure.marching_cubes(padded, 0.0, gradient_direction='ascent')
     vertices = np.clip((2 * (corners - 1) + 1) / resolution - 1, -1, 1)
@@ -73,7 +75,7 @@ def _trimesh() -> Any:
 
 
 def write_surface(path: str | os.PathLike, surface: Surface) -> None:
-    """Write ``.obj`` or ``.ply``.
+    """Write a surface as ``.obj`` or ``.ply``.
 
     Raises:
       InputError: another suffix, no permission, or trimesh is missing.

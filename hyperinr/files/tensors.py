@@ -1,4 +1,4 @@
-"""Named tensors with JSON metadata in one file: a NumPy archive or safetensors, each readable without this library."""
+"""Named tensors with JSON metadata in one file, a NumPy archive or safetensors, readable without this library."""
 
 import json
 import os
@@ -21,16 +21,16 @@ TENSOR_FORMATS = ('npz', 'safetensors')
 def write_tensors(
     path: str | os.PathLike, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any], *, format: str
 ) -> None:
-    """Write one file, whole or not at all; the metadata is JSON text under the name ``metadata``.
+    """Write one file completely or not at all. The metadata is JSON text under the name ``metadata``.
 
     Args:
-      path: of the file.
-      tensors: C-contiguous, by name.
+      path: path of the file.
+      tensors: C-contiguous tensors by name.
       metadata: JSON-serialisable.
       format: one of `TENSOR_FORMATS`.
 
     Raises:
-      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
+      InputError, RunError: see `hyperinr.runtime.files.disk_errors`.
     """
     text = json.dumps(metadata)
     with replacing(path) as temporary, temporary.open('wb') as file:

@@ -1,9 +1,8 @@
-"""One file of INR weights: NumPy archive, safetensors or PyTorch state dict, each with the metadata to evaluate it.
+"""Files of INR weights (NumPy archive, safetensors or PyTorch state dict) with the metadata to evaluate them.
 
-Tensors are named ``layer_0.w`` ``[in, out]`` and ``layer_0.b`` ``[out]``; several INRs in one file share a leading axis
-``[T, ...]`` on every tensor; the metadata is JSON under the name ``metadata``. A PyTorch state dict has the names and
-the ``[out, in]`` layout of ``torch.nn.Linear`` as the package siren-pytorch arranges them, and its metadata in a JSON
-file beside it.
+Tensors are named ``layer_0.w`` ``[in, out]`` and ``layer_0.b`` ``[out]``. If a file holds several INRs, every tensor
+has a leading axis ``[T, ...]``. The metadata is JSON under the name ``metadata``. A PyTorch state dict has the names of
+the package siren-pytorch and the ``[out, in]`` layout of ``torch.nn.Linear``; its metadata is a JSON file beside it.
 """
 
 import os
@@ -34,26 +33,26 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-"""Of the metadata; raised when a reader of the last one could misread the next."""
+"""Version of the metadata. It rises when an old reader could misread a new file."""
 
 
 def check_foldable(metadata: Mapping[str, Any]) -> None:
-    """Raise `InputError` unless the metadata is that of a SIREN, whose layers have an omega_0."""
+    """Raise `InputError` unless the metadata describes a SIREN, whose layers have an omega_0."""
     if metadata.get('kind') != 'siren':
-        raise InputError(f'only a SIREN has an omega_0 to fold; these weights are of a {metadata.get("kind")!r}.')
+        raise InputError(f'only a SIREN has an omega_0 to fold; these weights belong to a {metadata.get("kind")!r}.')
 
 
 def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, dict[str, Any]]:
-    """Multiply each sine layer's tensors by its frequency factor, so that the INR is ``sin(x w + b)`` throughout.
+    """Multiply each sine layer's tensors by its frequency factor, so that every layer becomes ``sin(x w + b)``.
 
-    An input deviation other than 1 goes into the first layer's weights as well.
+    The first layer's weights also absorb an input deviation other than 1.
 
     Args:
-      weights: of a SIREN, leaves ``[..., *shape]``.
-      metadata: with ``kind``, ``depth``, ``omega_0``, ``hidden_omega_0`` and, unless 1, ``input_deviation``.
+      weights: weights of a SIREN, leaves ``[..., *shape]``.
+      metadata: has ``kind``, ``depth``, ``omega_0``, ``hidden_omega_0`` and, unless it is 1, ``input_deviation``.
 
     Returns:
-      The weights and metadata of the same function with ``omega_0 = hidden_omega_0 = 1``.
+      Weights and metadata of the same function with ``omega_0 = hidden_omega_0 = 1``.
 
     Raises:
       InputError: the INR has no sine layers.
@@ -70,7 +69,7 @@ def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWei
 
 
 def _fold_input_deviation(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, Mapping[str, Any]]:
-    """The same function of the coordinates themselves; nothing changes where their deviation is 1."""
+    """Return the same function with an input deviation of 1."""
     deviation = metadata.get('input_deviation', 1.0)
     if deviation == 1:
         return weights, metadata
@@ -80,13 +79,13 @@ def _fold_input_deviation(weights: InrWeights, metadata: Mapping[str, Any]) -> t
 
 
 def torch_state_dict(weights: InrWeights) -> OrderedDict:
-    """Return ``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
+    """Convert to ``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
 
-    ``siren_pytorch.SirenNet(w0_initial=omega_0, w0=hidden_omega_0, ...)`` loads it strictly where the INR is a SIREN
-    with an input deviation of 1.
+    ``siren_pytorch.SirenNet(w0_initial=omega_0, w0=hidden_omega_0, ...)`` loads it strictly if the INR is a SIREN with
+    an input deviation of 1.
 
     Raises:
-      InputError: the INR is not a chain of linear layers with weight and bias, or PyTorch is not installed.
+      InputError: the INR is not a chain of linear layers with weights and biases, or PyTorch is not installed.
     """
     if len(weights) < 2 or any(
         set(tensors) != {'w', 'b'} or not re.fullmatch(r'layer_\d+', name) or np.asarray(tensors['w']).ndim < 2
@@ -129,25 +128,25 @@ FORMATS: Mapping[str, Callable[[Path, InrWeights, Mapping[str, Any]], None]] = {
     'safetensors': _write_tensors,
     'pt': _write_torch,
 }
-"""Name of a format (and suffix of its files) -> its writer."""
+"""Name of a format, also the suffix of its files -> writer."""
 
 
 def check_format(format: str) -> None:
-    """Raise `InputError` unless a format, or the suffix of a file, is one of `FORMATS`."""
+    """Raise `InputError` unless a format or file suffix is in `FORMATS`."""
     if format.removeprefix('.') not in FORMATS:
         raise InputError(f'unknown weight format {format!r}; choose one of {", ".join(FORMATS)}.')
 
 
 def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
-    """Write one file, aside first and then renamed; the suffix says the format.
+    """Write one file in the format of its suffix: first under a temporary name, which is then changed.
 
     Args:
       path: ends in ``.npz``, ``.safetensors`` or ``.pt``.
       weights: leaves ``[*shape]``, or ``[T, *shape]`` for several INRs.
-      metadata: JSON-serialisable: what a reader needs to evaluate the weights.
+      metadata: what a reader needs to evaluate the weights, JSON-serialisable.
 
     Raises:
-      InputError: an unknown suffix, no PyTorch for ``.pt``, no permission.
+      InputError: an unknown suffix, ``.pt`` without PyTorch, or no permission.
       RunError: the disk is full.
     """
     path = Path(path)
@@ -177,18 +176,18 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarra
 
 
 def check_same_inr(found: Mapping[str, Any], inr: Inr, what: str) -> None:
-    """Refuse weights of another INR than the one that is fitted.
+    """Raise `InputError` if weights belong to another INR than the one that is fitted.
 
     Args:
-      found: metadata of the weights, ``input_deviation`` being 1 unless it is there.
-      inr: that is fitted.
+      found: metadata of the weights; a missing ``input_deviation`` counts as 1.
+      inr: the INR that is fitted.
       what: subject of the message, like ``'the run runs/a'``.
 
     Raises:
-      InputError: names what differs.
+      InputError: the metadata differ; the message names the difference.
     """
     for name in dict.fromkeys((*inr.metadata, 'input_deviation')):
         default = 1.0 if name == 'input_deviation' else None
         theirs, ours = found.get(name, default), inr.metadata.get(name, default)
         if theirs != ours:
-            raise InputError(f'{what} is of INRs with {name} = {theirs!r}, this fit of {ours!r}; make them equal.')
+            raise InputError(f'{what} has INRs with {name} = {theirs!r}, this fit has {ours!r}; make them equal.')

@@ -1,7 +1,7 @@
-"""From an embedding to the weights of an INR: factories (Inr, Encoder) -> `hyperinr.types.Hypernetwork`.
+"""Hypernetworks, from an embedding to the weights of an INR: factories (Inr, Encoder) -> `hyperinr.types.Hypernetwork`.
 
 A hypernetwork knows only the names and shapes of its target's weights. To add one: one file with one factory, a row in
-`tests/parts.py`, a gin file. `assembly` holds what they share, `rates` where step sizes come from.
+`tests/parts.py`, a gin file. `assembly` is their common part; `rates` has the step sizes.
 """
 
 from hyperinr.hypernetworks.chunked import chunked

@@ -1,4 +1,4 @@
-"""What hypernetworks around a learned base INR share: their target, heads, and the assembly of the four functions."""
+"""Common part of hypernetworks around a learned base INR: target, heads, and assembly of the four functions."""
 
 import functools
 import math
@@ -17,14 +17,14 @@ __all__ = ['Head', 'Target', 'assemble', 'linear_heads', 'natural_layers', 'targ
 
 
 class Target(NamedTuple):
-    """What a hypernetwork knows of the INR whose weights it makes.
+    """Shapes and scales of the weights that a hypernetwork predicts.
 
     Attributes:
       shapes: ``jax.ShapeDtypeStruct`` of every tensor, in the tree of the weights.
-      scales: float, in the tree of the weights: the standard deviation of the tensor in a fresh INR; of a constant
-        tensor (zero biases) one over the root of its size. The output matrix has at least ``(8 fan_in)^-1/2``: a fresh
-        one may be far too small for a signal (a SIREN's by a factor of ten), and with this one the output has a
-        standard deviation of 1/4 where features have one of 1/sqrt(2).
+      scales: a float for every tensor, in the tree of the weights: its standard deviation in a fresh INR. The scale of
+        a constant tensor (zero biases) is one over the root of its size. The scale of the output matrix is at least
+        ``(8 fan_in)^-1/2``, since a fresh one may be far too small for a signal (ten times for a SIREN). With this
+        scale the output has a standard deviation of 1/4 if the features have one of 1/sqrt(2).
     """
 
     shapes: Mapping[str, Mapping[str, Any]]
@@ -32,7 +32,7 @@ class Target(NamedTuple):
 
 
 def target_of(inr: Inr, coord_dims: int) -> Target:
-    """The target of ``coord_dims`` coordinates."""
+    """Return the target of an INR of ``coord_dims`` coordinates."""
     return _target(inr.init, coord_dims)
 
 
@@ -60,13 +60,12 @@ def natural_layers(weights: InrWeights) -> list[str]:
 
 
 class Head(NamedTuple):
-    """One output of `linear_heads`: ``unit * (A h + c)`` of the shape ``shape``.
+    """One output of `linear_heads`: ``unit * (A h + c)``.
 
     Attributes:
-      shape: of the output.
-      unit: what a change of 1 in ``A h + c`` is worth.
-      spread: standard deviation at step 0, in these units: of ``A h`` (``c`` is 0), or of ``c`` where there is no
-        ``h``.
+      shape: shape of the output.
+      unit: factor of ``A h + c``.
+      spread: standard deviation of ``A h + c`` at step 0. ``c`` is then 0, or has this deviation if there is no ``h``.
     """
 
     shape: tuple[int, ...]
@@ -75,10 +74,14 @@ class Head(NamedTuple):
 
 
 def linear_heads(outputs: Any, trunk: Sequence[int]) -> hk.Transformed:
-    """``embedding [E] -> outputs``: an MLP with layer normalisation, and a linear head for every `Head` of a pytree.
+    """Make ``embedding [E] -> outputs``: an MLP with layer normalisation, then a linear head for every `Head`.
 
-    The last hidden vector is normalised to unit variance, which makes ``spread`` exact in expectation. An embedding of
-    no dimensions has no trunk; what is emitted is then ``c`` alone, learned, the same for all.
+    The last hidden vector is normalised to unit variance, which makes ``spread`` exact in expectation. If the embedding
+    has no dimensions, there is no trunk, and the output is the learned ``c`` alone, the same for all datapoints.
+
+    Args:
+      outputs: pytree of `Head`.
+      trunk: widths of the MLP.
     """
     heads, structure = jax.tree.flatten(outputs, is_leaf=lambda each: isinstance(each, Head))
 
@@ -111,21 +114,21 @@ def assemble(
     base: Callable[[Params], InrWeights] = lambda params: params['base'],
     rate_units: Callable[[Target], Code] | None = None,
 ) -> Hypernetwork:
-    """A `Hypernetwork` with parameters ``{'encoder', 'rates', ...}`` from what a family adds of its own.
+    """Assemble a `Hypernetwork` with parameters ``{'encoder', 'rates', ...}`` from the functions of a family.
 
     Args:
-      inr: whose weights are made.
+      inr: the INR whose weights are predicted.
       encoder: Datapoint -> embedding [E].
-      rates: of the code.
+      rates: step sizes of the code.
       init_own: ``(key, fresh weights, target, embedding) -> `` the family's own entries of the parameters; consumes the
         key.
       emit: ``(params, target, embedding) -> code``.
       decode: ``(params, code) -> InrWeights``; by default the code is the weights.
       base: ``(params) -> InrWeights``; by default the entry ``base`` of the parameters.
-      rate_units: ``(target) -> `` numbers in the tree of the code, what a rate of 1 is for each leaf; ``None``: 1.
+      rate_units: ``(target) -> `` numbers in the tree of the code, by which the rates are multiplied; ``None``: 1.
 
     Raises:
-      ValueError: ``rates`` that are no `Rates`.
+      ValueError: ``rates`` is not a `Rates`.
     """
 
     if not isinstance(rates, Rates):

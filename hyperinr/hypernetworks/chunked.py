@@ -1,4 +1,4 @@
-"""One small generator that makes all weights of a large INR, chunk by chunk."""
+"""A small generator that predicts all weights of a large INR chunk by chunk."""
 
 from collections.abc import Sequence
 
@@ -23,23 +23,23 @@ def chunked(
     initial_delta: float = 0.1,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
-    """``delta_j = G(embedding, c_j)`` for every chunk ``j`` of the flat weights; ``W = W_base + s delta``.
+    """Predict ``delta_j = G(embedding, c_j)`` for every chunk ``j`` of the flat weights; ``W = W_base + s delta``.
 
-    von Oswald, Henning, Grewe and Sacramento, "Continual learning with hypernetworks" (2020), section 2.2: the
-    generator ``G`` is shared by all chunks and told by a learned embedding ``c_j`` which of them it makes. ``s`` is
-    each tensor's standard deviation in a fresh INR. The code is the weights themselves.
+    von Oswald, Henning, Grewe and Sacramento, "Continual learning with hypernetworks" (2020), section 2.2: all chunks
+    share the generator ``G``, and a learned embedding ``c_j`` selects the chunk. ``s`` is each tensor's standard
+    deviation in a fresh INR. The code is the weights themselves.
 
-    Besides the base (P numbers), the encoder and the rates there are, for ``J = ceil(P / chunk_size)`` chunks, ``J
-    chunk_dims`` numbers and one MLP of widths ``hidden`` from ``E + chunk_dims`` to ``chunk_size``, whatever P: a head
-    per tensor (`weight_heads`) has ``H P``. Its cost is J evaluations of the MLP per datapoint; the first layer's share
-    of the embedding is computed once.
+    Parameters, besides the base (P numbers), the encoder and the rates: ``J chunk_dims`` numbers for ``J = ceil(P /
+    chunk_size)`` chunks, and one MLP of widths ``hidden`` from ``E + chunk_dims`` to ``chunk_size``. The size of the
+    MLP does not depend on P; one head per tensor (`weight_heads`) has ``H P`` parameters. The cost is J evaluations of
+    the MLP per datapoint; the embedding's part of the first layer is computed once.
 
     Args:
-      inr: whose weights are predicted.
-      encoder: Datapoint -> embedding [E]; with none (`encoders.constant`) the base is all there is.
-      chunk_size: weights that the generator makes at a time, >= 1.
-      chunk_dims: of a chunk's embedding, >= 1.
-      hidden: widths of the generator, at least one.
+      inr: the INR whose weights are predicted.
+      encoder: Datapoint -> embedding [E]. With `encoders.constant` there is no generator, only the base.
+      chunk_size: number of weights that one evaluation of the generator predicts, >= 1.
+      chunk_dims: dimensions of a chunk's embedding, >= 1.
+      hidden: widths of the generator's hidden layers, at least one.
       initial_delta: standard deviation of ``delta`` at step 0, > 0.
       rates: step sizes of the weights.
 

@@ -1,4 +1,4 @@
-"""One early layer that is composed for each datapoint; all others are shared."""
+"""One early layer that belongs to each datapoint; all other layers are shared."""
 
 from collections.abc import Sequence
 
@@ -22,29 +22,29 @@ def instance_pattern_composers(
     initial_delta: float = 0.1,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
-    """``W_layer = (V_base + V) U``: the datapoint's ``V [in, r]`` composes patterns, the rule ``U [r, out]`` is shared.
+    """Predict ``V [in, r]`` of one layer, ``W_layer = (V_base + V) U``; ``V_base`` and ``U [r, out]`` are shared.
 
     Kim, Lee, Kim, Cho and Han, "Generalizable implicit neural representations via instance pattern composers" (2023):
-    the weights of one early layer are a product of which one factor, the instance pattern composer, belongs to the
-    instance; all other layers are the same for all. The code is ``V``, around a learned ``V_base``. A fresh product has
-    the standard deviation of the layer's weights in a fresh INR.
+    the weights of one early layer are a product. One factor, the instance pattern composer, belongs to the instance;
+    the other factor and all other layers are shared. The code is ``V``, around a learned ``V_base``. At step 0 the
+    product has the standard deviation of the layer's weights in a fresh INR.
 
-    Besides the encoder and the rates: the P numbers of an INR, less ``in out`` of the layer and plus ``r (in + out)``
-    for ``V_base`` and ``U``; the trunk, and ``(H + 1) r in`` with H its last width. Decoding costs ``2 r in out``
-    operations, once per datapoint and step.
+    Parameters, besides the encoder and the rates: the P numbers of an INR, with ``r (in + out)`` for ``V_base`` and
+    ``U`` instead of the layer's ``in out``; the trunk; and a head of ``(H + 1) r in`` numbers, where H is the trunk's
+    last width. Decoding costs ``2 r in out`` operations, once per datapoint and step.
 
     Args:
-      inr: whose layer ``layer`` has a matrix ``w [in, out]``.
-      encoder: Datapoint -> embedding [E]; with none (`encoders.constant`) ``V`` starts at zero.
+      inr: an INR with a matrix ``w [in, out]`` in layer ``layer``.
+      encoder: Datapoint -> embedding [E]. With `encoders.constant` ``V`` starts at zero.
       rank: r >= 1; at most ``min(in, out)`` is used.
-      layer: which one, from 0; 1 is the first that works on features instead of coordinates.
+      layer: number of the layer, from 0; layer 1 is the first on features instead of coordinates.
       trunk: widths of the MLP between the embedding and the head.
-      initial_delta: standard deviation of ``V`` at step 0, that of ``V_base`` being 1; > 0.
+      initial_delta: standard deviation of ``V`` at step 0, > 0; that of ``V_base`` is 1.
       rates: step sizes of the code.
 
     Returns:
-      A `Hypernetwork` with parameters ``{'shared', 'pattern', 'encoder', 'heads', 'rates'}``; ``shared`` has ``U`` in
-      the place of the layer's ``w``.
+      A `Hypernetwork` with parameters ``{'shared', 'pattern', 'encoder', 'heads', 'rates'}``; ``shared`` has ``U``
+      instead of the layer's ``w``.
 
     Raises:
       ValueError: a value outside the ranges above, or an INR without such a layer.

@@ -23,33 +23,33 @@ def low_rank(
     initial_delta: float = 0.1,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
-    """The code is ``U [in, r]`` and ``V [r, out]`` of every matrix, and a shift of every bias.
+    """Predict factors ``U [in, r]`` and ``V [r, out]`` of every matrix, and a shift of every bias. They are the code.
 
-    - ``'multiplicative'``: ``W = W_base * (1 + U V)``: Peis et al., "Hyper-transforming latent diffusion models" (LDMI,
-      2025), scale learned templates by 1 plus a change; theirs is no product, but a transformer's output for groups of
-      columns (see `weight_tokens`).
-    - ``'sigmoid'``: ``W = W_base * 2 sigma(U V)``: Schwarz, Tack, Teh, Lee and Shin, "Modality-agnostic variational
-      compression of implicit neural representations" (VC-INR, 2023), where a sigmoid of a low-rank matrix gates the
-      shared weights. The factor 2, which is not theirs, gives the base itself at ``U V = 0``.
-    - ``'additive'``: ``W = W_base + s U V``, with ``s`` the tensor's standard deviation in a fresh INR: Hu et al.,
+    - ``'multiplicative'``: ``W = W_base * (1 + U V)``. Peis et al., "Hyper-transforming latent diffusion models" (LDMI,
+      2025), also scale learned templates by 1 plus a change. Their change is not a product, but a transformer's output
+      for groups of columns (see `weight_tokens`).
+    - ``'sigmoid'``: ``W = W_base * 2 sigma(U V)``. Schwarz, Tack, Teh, Lee and Shin, "Modality-agnostic variational
+      compression of implicit neural representations" (VC-INR, 2023), multiply shared weights by a sigmoid of a low-rank
+      matrix. The factor 2 is added here: it gives the base itself at ``U V = 0``.
+    - ``'additive'``: ``W = W_base + s U V``, where ``s`` is the tensor's standard deviation in a fresh INR. Hu et al.,
       "LoRA: low-rank adaptation of large language models" (2022), section 4.1, on a shared base.
 
-    Biases are ``b_base + s shift``. ``r`` is ``rank``, or less where a matrix has fewer rows or columns.
+    Biases are ``b_base + s shift``. ``r`` is ``rank``, or less if a matrix has fewer rows or columns.
 
-    Besides the base (P numbers), the encoder and the rates there are the trunk and, with H its last width, ``(H + 1)``
-    numbers for each of the ``sum r (in + out)`` of the factors and ``sum out`` of the shifts: a factor of about
-    ``width / (2 rank)`` fewer than `weight_heads`. Decoding costs ``2 r in out`` operations a matrix, once per
-    datapoint and step.
+    Parameters, besides the base (P numbers), the encoder and the rates: the trunk, and ``(H + 1)`` numbers for each of
+    the ``sum r (in + out)`` entries of the factors and the ``sum out`` shifts, where H is the trunk's last width. This
+    is about ``width / (2 rank)`` times fewer than `weight_heads` has. Decoding costs ``2 r in out`` operations per
+    matrix, once per datapoint and step.
 
     Args:
-      inr: whose weights are predicted; tensors of two or more axes count as matrices ``[in ..., out]``.
-      encoder: Datapoint -> embedding [E]; with none (`encoders.constant`) a learned start in the space of the factors.
+      inr: the INR whose weights are predicted. Tensors of two or more axes count as matrices ``[in ..., out]``.
+      encoder: Datapoint -> embedding [E]. With `encoders.constant` the factors have one learned start.
       rank: r >= 1.
       combine: see above.
       trunk: widths of the MLP between the embedding and the heads.
       initial_delta: standard deviation at step 0 of the relative change of a weight, > 0.
-      rates: step sizes of the code, in units in which a step of a factor moves the weights about as far as a step of
-        the weights at that rate would.
+      rates: step sizes of the code. They are scaled such that a step of a factor moves the weights about as far as a
+        step of the weights themselves at the same rate.
 
     Returns:
       A `Hypernetwork` with parameters ``{'base', 'encoder', 'heads', 'rates'}``.
@@ -81,9 +81,9 @@ def low_rank(
             if len(tensor.shape) < 2:
                 return {'shift': 1.0}
             rows = tensor.size // tensor.shape[-1]
-            # What a change of 1 in the product is worth in weights.
+            # The change of the weights for a change of 1 in the product.
             slope = {'multiplicative': scale, 'sigmoid': scale / 2, 'additive': 1.0}[combine]
-            # dW = slope U dV + slope dU V. U U^T stretches what it leaves by the number of its rows; V V^T by less.
+            # dW = slope U dV + slope dU V. U U^T scales its range by the number of rows; V V^T by less.
             return {'left': scale**-2, 'right': slope**-2 / rows}
 
         return jax.tree.map(unit, target.shapes, target.scales)

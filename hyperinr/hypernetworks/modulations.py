@@ -28,44 +28,45 @@ def modulations(
     head_gain: float = 1.0,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
-    """The code is a latent ``z [latent_dims]``; a map ``m(z)`` shared by all turns it into modulations of hidden
-    layers.
+    """Predict a latent ``z [latent_dims]``, the code; a shared map ``m(z)`` turns it into modulations of hidden layers.
 
     - ``'shift'``: ``b = b_base + m_b(z)``. A hidden unit of a SIREN is then ``sin(omega (W h + b_base + m_b(z)))``:
       Dupont, Kim, Eslami, Rezende and Rosenbaum, "From data to functa" (2022), and Dupont, Loya, Alizadeh, Golinski,
       Teh and Doucet, "COIN++: neural compression across modalities" (2022).
-    - ``'film'``: units are scaled too, ``W = W_base (1 + m_g(z))``, ``b = b_base (1 + m_g(z)) + m_b(z)``, the columns
-      of ``W`` being the units: Perez, Strub, de Vries, Dumoulin and Courville, "FiLM: visual reasoning with a general
+    - ``'film'``: units are scaled too, ``W = W_base (1 + m_g(z))``, ``b = b_base (1 + m_g(z)) + m_b(z)``. The columns
+      of ``W`` are the units: Perez, Strub, de Vries, Dumoulin and Courville, "FiLM: visual reasoning with a general
       conditioning layer" (2018), section 2.1, eq. 2, before the activation.
 
-    With ``matrices`` the latent also moves whole matrices of hidden layers, ``W = W_base + m_W(z)``: a latent of some
-    hundred numbers has more to say than biases can. One layer alone as in Kim, Lee, Kim, Cho and Han, "Generalizable
-    implicit neural representations via instance pattern composers" (2023), from a latent and of full rank.
+    With ``matrices`` the latent also changes whole matrices of hidden layers, ``W = W_base + m_W(z)``, since a latent
+    of some hundred numbers can carry more than biases can express. To change one layer alone is the choice of Kim, Lee,
+    Kim, Cho and Han, "Generalizable implicit neural representations via instance pattern composers" (2023); here the
+    change comes from a latent and has full rank.
 
-    Whatever is modulated ends in the weights, so that the result is a plain INR. The map is linear, without an offset
-    that the base would only repeat, or an MLP.
+    All modulations are changes of weights, so that the result is a plain INR. The map is linear or an MLP. It has no
+    offset, which would only repeat the base.
 
-    With `encoders.constant` the latent starts at zero and is found by the adaptation alone (functa, COIN++; CAVIA:
+    With `encoders.constant` the latent starts at zero, and the adaptation alone finds it (functa, COIN++; CAVIA:
     Zintgraf, Shiarlis, Kurin, Hofmann and Whiteson, "Fast context adaptation via meta-learning" (2019)). Any other
-    encoder predicts where it starts; a table of codes makes it an auto-decoder.
+    encoder predicts its start; a table of codes makes it an auto-decoder.
 
-    Besides the base (P numbers), the encoder and the rates: ``latent_dims`` times the number of modulations (one or two
-    for every hidden unit, and each entry of ``matrices``), and ``(E + 1) latent_dims`` with an encoder. Decoding costs
-    twice as many operations as the map has numbers, once per datapoint and step.
+    Parameters, besides the base (P numbers), the encoder and the rates: ``latent_dims`` times the number of modulations
+    (one or two for every hidden unit, and each entry of ``matrices``), and ``(E + 1) latent_dims`` with an encoder.
+    Decoding costs twice as many operations as the map has numbers, once per datapoint and step.
 
     Args:
-      inr: whose layers are modulated, all but the last; each has a ``b [out]``, and for FiLM a ``w [in, out]``.
-      encoder: Datapoint -> embedding [E]; with none the latent starts at zero.
+      inr: the INR; all its layers but the last are modulated. Each has a ``b [out]``, and for FiLM a ``w [in, out]``.
+      encoder: Datapoint -> embedding [E]. With `encoders.constant` the latent starts at zero.
       latent_dims: numbers of the code, >= 1.
       kind: see above.
-      map_hidden: widths of the map's hidden layers; none is linear.
-      map_spread: standard deviation at step 0 of a modulation whose latent has unit variance, > 0; of a shift in units
-        of its bias's own in a fresh INR.
-      matrices: numbers of hidden layers, 0 the first, whose matrix is moved too.
-      matrix_spread: as ``map_spread``, of an entry of these in units of its matrix's own in a fresh INR, > 0.
+      map_hidden: widths of the map's hidden layers; without any the map is linear.
+      map_spread: standard deviation of a modulation at step 0 for a latent of unit variance, > 0. For a shift the unit
+        is the standard deviation of its bias in a fresh INR.
+      matrices: numbers of the hidden layers, from 0, whose matrices are changed too.
+      matrix_spread: like ``map_spread``, for an entry of these matrices, > 0. The unit is the standard deviation of the
+        matrix in a fresh INR.
       initial_latent: standard deviation of a predicted latent at step 0, > 0.
-      head_gain: factor of the head that predicts it, > 0: how much faster than other parameters the latent moves under
-        the outer optimiser. All numbers of a latent move together, so that with steps on it 1 is too fast.
+      head_gain: factor of the head that predicts the latent, > 0: how much faster than other parameters the latent
+        moves under the outer optimiser. All numbers of a latent move together, so with adaptation steps 1 is too fast.
       rates: step sizes of the latent.
 
     Returns:
@@ -85,7 +86,7 @@ def modulations(
     latent_head = {'latent': Head((latent_dims,), head_gain, initial_latent / head_gain)}
 
     def modulated(weights: InrWeights) -> dict[str, int]:
-        """Units of each hidden layer."""
+        """Return the number of units of each hidden layer."""
         hidden = natural_layers(weights)[:-1]
         needed = {'b'} if kind == 'shift' else {'w', 'b'}
         units = {layer: weights[layer]['b'].shape[-1] for layer in hidden if needed <= set(weights[layer])}
@@ -96,7 +97,7 @@ def modulations(
         return units
 
     def moved(weights: InrWeights) -> list[str]:
-        """Layers whose matrix the latent moves."""
+        """Return the layers whose matrices the latent changes."""
         hidden = natural_layers(weights)[:-1]
         missing = [number for number in matrices if not 0 <= number < len(hidden) or 'w' not in weights[hidden[number]]]
         if missing:
@@ -104,8 +105,10 @@ def modulations(
         return [hidden[number] for number in matrices]
 
     def mapping(weights: InrWeights, scales: Any = None) -> hk.Transformed:
-        """Latent -> shifts, then factors, of every modulated layer, and under ``LAYER_matrix`` what moves its matrix;
-        ``scales`` matter at initialisation alone.
+        """Make the map from a latent to modulations by name.
+
+        ``LAYER`` has the layer's shifts, then its factors; ``LAYER_matrix`` has the change of its matrix. ``scales``
+        are used at initialisation alone.
         """
 
         def spread(layer: str, units: int) -> Array:

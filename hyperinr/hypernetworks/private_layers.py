@@ -1,4 +1,4 @@
-"""First layers that all datapoints share, last layers of their own."""
+"""First layers that all datapoints share, and last layers of each datapoint alone."""
 
 import jax
 
@@ -17,24 +17,25 @@ def private_layers(
     initial_delta: float = 0.1,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
-    """The code is the last ``num_private`` layers; the others are parameters.
+    """Predict the last ``num_private`` layers, which are the code; the other layers are shared parameters.
 
     Vyas, Humayun, Dashpute, Baraniuk, Veeraraghavan and Balakrishnan, "Learning transferable features for implicit
-    neural representations" (STRAINER, 2024): the first layers are trained on a few signals together, each of which has
-    a last layer of its own, and then begin the fit of a new signal. With `encoders.table` and no adaptation steps the
-    outer optimiser trains both, and a new signal starts from the mean of the last layers. With `encoders.constant` and
-    adaptation steps it is "almost no inner loop" (ANIL: Raghu et al., 2020) on a learned last layer.
+    neural representations" (STRAINER, 2024): the first layers are trained on a few signals together, each signal with
+    its own last layer. The fit of a new signal then starts from these first layers. With `encoders.table` and no
+    adaptation steps, the outer optimiser trains both, and a new signal starts from the mean of the last layers. With
+    `encoders.constant` and adaptation steps it is "almost no inner loop" (ANIL: Raghu et al., 2020) on a learned last
+    layer.
 
-    Besides the encoder and the rates: the P numbers of an INR, and ``E`` numbers for each of the private weights, that
-    is ``E (width + 1) C`` for one layer. Decoding costs nothing.
+    Parameters, besides the encoder and the rates: the P numbers of an INR, and ``E`` numbers for each private weight,
+    that is ``E (width + 1) C`` for one layer. Decoding costs nothing.
 
     Args:
-      inr: whose weights are predicted.
-      encoder: Datapoint -> embedding [E]; a linear map makes the private layers of it. A table of at least as many
-        dimensions as there are private weights lets them be anything.
-      num_private: layers, >= 1 and fewer than the INR has.
-      initial_delta: standard deviation at step 0 of the difference between datapoints, in units of each tensor's own in
-        a fresh INR, > 0.
+      inr: the INR whose weights are predicted.
+      encoder: Datapoint -> embedding [E], from which a linear map makes the private layers. A table with at least as
+        many dimensions as there are private weights allows any values for them.
+      num_private: number of private layers, >= 1 and fewer than the INR has.
+      initial_delta: standard deviation of the difference between datapoints at step 0, > 0. The unit is each tensor's
+        standard deviation in a fresh INR.
       rates: step sizes of the private layers.
 
     Returns:

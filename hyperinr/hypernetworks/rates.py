@@ -1,4 +1,4 @@
-"""Step sizes of the adaptation: learned constants, or predicted from the datapoint."""
+"""Step sizes of the adaptation, learned as constants or predicted from the datapoint."""
 
 import re
 from collections.abc import Callable
@@ -12,16 +12,15 @@ from hyperinr.types import Array, Code, Key, Params
 __all__ = ['Rates', 'learned_rates', 'only_leaves', 'predicted_rates']
 
 SharedBy = Literal['code', 'leaf', 'nothing']
-"""What has one number together: the whole code, each of its leaves, or nothing."""
+"""What shares one number: the whole code, each leaf of it, or nothing."""
 
 
 class Rates(NamedTuple):
-    """Where the step sizes of a code come from.
+    """A rule for the step sizes of a code.
 
     Attributes:
       init: ``(key, code, embedding [E]) -> Params``; consumes the key.
-      apply: ``(params, code, embedding [E]) -> rates``, none negative, with the leaves that `hyperinr.types.Start`
-        states.
+      apply: ``(params, code, embedding [E]) -> rates`` >= 0, with leaves as in `hyperinr.types.Start`.
     """
 
     init: Callable[[Key, Code, Array], Params]
@@ -35,16 +34,16 @@ def learned_rates(
     initial: float = 0.1,
     gain: float = 200.0,
 ) -> Rates:
-    """``initial * exp(gain * parameter)``, the same for every datapoint.
+    """Make rates ``initial * exp(gain * parameter)`` that are the same for every datapoint.
 
-    Li, Zhou, Chen and Li, "Meta-SGD" (2017), for one rate per number of the code; Antoniou, Edwards and Storkey, "How
-    to train your MAML" (2019), for one per leaf and step. There rates may become negative; the exponential keeps them
-    positive.
+    Li, Zhou, Chen and Li, "Meta-SGD" (2017), has one rate per number of the code. Antoniou, Edwards and Storkey, "How
+    to train your MAML" (2019), has one per leaf and step. There rates may become negative; here the exponential keeps
+    them positive.
 
     Args:
-      shared_by: what has one rate together: the whole code, each of its leaves, or nothing.
-      num_steps: steps with rates of their own, >= 1; 1 shares them between all steps.
-      initial: > 0, in units of code per gradient of the error.
+      shared_by: what shares one rate: the whole code, each leaf of it, or nothing.
+      num_steps: number of steps with their own rates, >= 1; 1: all steps share them.
+      initial: initial rate, > 0, in units of code per gradient of the error.
       gain: how much faster than other parameters the logarithms move under the outer optimiser, > 0.
 
     Raises:
@@ -67,16 +66,16 @@ def predicted_rates(
     gain: float = 200.0,
     prediction_gain: float = 1.0,
 ) -> Rates:
-    """`learned_rates` times ``exp(prediction_gain * A e)``: the datapoint's embedding ``e`` decides how far to go.
+    """Make `learned_rates` times ``exp(prediction_gain * A e)``, where ``e`` is the datapoint's embedding.
 
     Baik, Choi, Choi, Kim and Lee, "Meta-learning with adaptive hyperparameters" (ALFA, 2020), predict rates and weight
-    decays of each step and layer from the means of its weights and gradients; here the rates come from the
-    hypernetwork's own embedding, so that start and step sizes are predicted together. ``A`` is zero at first: training
-    begins with the constant rates. It has E numbers for each predicted factor.
+    decays of each step and layer from the means of its weights and gradients. Here the rates are predicted from the
+    hypernetwork's own embedding, together with the start. ``A`` is zero at first, so training begins with the constant
+    rates. It has E numbers for each predicted factor.
 
     Args:
-      shared_by: of the constant rates, as in `learned_rates`.
-      predicted_by: what has one predicted factor together, for each step.
+      shared_by: what shares one constant rate, as in `learned_rates`.
+      predicted_by: what shares one predicted factor in each step.
       num_steps: as in `learned_rates`.
       initial: as in `learned_rates`.
       gain: as in `learned_rates`.
@@ -105,17 +104,18 @@ def predicted_rates(
 
 
 def only_leaves(*, rates: Rates, pattern: str) -> Rates:
-    """``rates`` on the leaves of the code whose path matches, and no step at all on the others.
+    """Apply ``rates`` to the leaves of the code whose path matches; all other leaves do not move.
 
     Raghu, Raghu, Bengio and Vinyals, "Rapid learning or feature reuse? Towards understanding the effectiveness of MAML"
-    (ANIL, 2020), section 4: only the last layer adapts, the others are learned features. Here any part of a code may.
+    (ANIL, 2020), section 4: only the last layer adapts, the others are learned features. Here any part of a code can
+    adapt.
 
     Args:
-      rates: of the leaves that adapt; it has no parameters for the others.
+      rates: rates of the leaves that adapt; there are no parameters for the other leaves.
       pattern: a regular expression that must match the whole path of a leaf, such as ``'layer_3/.*'`` or ``'.*/b'``.
 
     Raises:
-      ValueError: a pattern that is no regular expression; at initialisation, one that matches no leaf.
+      ValueError: the pattern is not a regular expression; at initialisation, it matches no leaf.
     """
     try:
         wanted = re.compile(pattern)
@@ -155,7 +155,7 @@ def _check_shared(name: str, value: str) -> None:
 
 
 def _zeros(code: Code, shared_by: str, num_steps: int) -> Params:
-    """Logarithms of relative rates: one array for the whole code, or a tree of the code's structure."""
+    """Make initial logarithms of relative rates: one array for the whole code, or a tree of the code's structure."""
     if shared_by == 'code':
         return jnp.zeros(num_steps)
     if shared_by == 'leaf':

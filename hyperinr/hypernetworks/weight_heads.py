@@ -1,4 +1,4 @@
-"""A hypernetwork with one head per weight tensor around a learned base INR."""
+"""A hypernetwork with one head per weight tensor, around a learned base INR."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -22,28 +22,28 @@ def weight_heads(
     head_gain: float | Sequence[float] = 1.0,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
-    """Embedding -> trunk -> a linear head per tensor -> ``delta`` -> ``W``. The code *is* the weights.
+    """Predict ``delta`` of every tensor: embedding -> trunk -> one linear head per tensor. The code *is* the weights.
 
     Additive: ``W = W_base + scale * delta``, where ``scale`` is the standard deviation of the tensor in a fresh INR
     (more in the output layer, see `assembly.Target`).
     Multiplicative: ``W = W_base * (1 + delta)``.
 
-    The base is an independently initialised INR that is learned along; Sitzmann et al., "Implicit neural
-    representations with periodic activation functions" (2020), "Learning a space of implicit functions", predict
-    weights by a hypernetwork without one. A fresh head emits deltas of standard deviation ``initial_delta``: at step 0
-    every datapoint gets a valid INR with its family's activation statistics.
+    The base is an independently initialised INR that is learned too. Sitzmann et al., "Implicit neural representations
+    with periodic activation functions" (2020), "Learning a space of implicit functions", predict weights by a
+    hypernetwork without a base. A fresh head emits deltas of standard deviation ``initial_delta``. So at step 0 every
+    datapoint gets a valid INR with its family's activation statistics.
 
-    With an encoder of no dimensions (`encoders.constant`) there are no heads: the base and the rates are all there is.
+    With an encoder of no dimensions (`encoders.constant`) there are no heads, only the base and the rates.
 
     Args:
-      inr: whose weights are predicted.
+      inr: the INR whose weights are predicted.
       encoder: Datapoint -> embedding [E].
-      combine: how base and delta make a weight.
-      trunk: widths of the MLP between the embedding and the heads; empty for linear heads on the embedding.
+      combine: how a weight is made from base and delta.
+      trunk: widths of the MLP between the embedding and the heads; empty: linear heads on the embedding.
       initial_delta: standard deviation of ``delta`` at step 0, > 0.
       head_gain: factor of the heads' output, > 0, or one factor for each layer of the INR: how much faster than other
-        parameters they move under the outer optimiser. Without adaptation steps, heads of the first layer that move
-        as fast as the others keep shifting the features that those of later layers build on.
+        parameters the heads move under the outer optimiser. Without adaptation steps the heads of the first layer
+        should be slower than the others: otherwise they keep changing the features on which later layers build.
       rates: step sizes of the weights.
 
     Returns:

@@ -23,31 +23,32 @@ def weight_tokens(
     initial_delta: float = 0.1,
     rates: Rates = learned_rates(),  # noqa: B008
 ) -> Hypernetwork:
-    """``w_i = |v_i| normalise(v_i * (1 + u_g(i)))``: columns of a base matrix, stretched by a token of their group.
+    """Predict columns ``w_i = |v_i| normalise(v_i * (1 + u_g(i)))`` of every matrix, ``u`` from a token per group.
 
-    Chen and Wang, "Transformers as meta-learners for implicit neural representations" (Trans-INR, 2022): a transformer
-    encoder takes the datapoint's tokens and learned tokens of the weights; a linear layer turns each weight token into
-    a vector ``u`` for a group of columns, and a column is the normalised product of ``u`` with a shared vector ``v_i``.
-    Here ``u`` is a change around 1, as in Peis et al., "Hyper-transforming latent diffusion models" (LDMI, 2025), and
-    the column keeps the length of ``v_i``, so that any family of INRs keeps its statistics and the base is what
-    ``u = 0`` gives. Biases are shared, as there. The code is the weights.
+    Chen and Wang, "Transformers as meta-learners for implicit neural representations" (Trans-INR, 2022): the inputs of
+    a transformer encoder are the datapoint's tokens and learned tokens of the weights. A linear layer turns each weight
+    token into a vector ``u`` for a group of columns. A column is the normalised product of ``u`` and a shared vector
+    ``v_i``. Biases are shared. Here ``u`` is a change around 1, as in Peis et al., "Hyper-transforming latent diffusion
+    models" (LDMI, 2025), and the column keeps the length of ``v_i``. So every family of INRs keeps its statistics, and
+    ``u = 0`` gives the base. The code is the weights.
 
     The embedding is read as ``E / token_dims`` tokens, in order; `encoders.patch_transformer` and
     `encoders.set_transformer` emit the numbers of each of their tokens side by side.
 
-    Besides the base (P numbers), the encoder and the rates: with T weight tokens and ``W = width``, ``depth (8 W^2 + 11
-    W)`` for the blocks, ``T W`` for the tokens, ``E / token_dims W`` for positions, ``(token_dims + 1) W`` and ``2 W``
-    around them, and ``sum (W + 1) in`` over the matrices for the heads: no factor of P. Its cost is that of the
-    transformer on ``T + E / token_dims`` tokens, once per datapoint.
+    Parameters, besides the base (P numbers), the encoder and the rates, with T weight tokens and ``W = width``:
+    ``depth (8 W^2 + 11 W)`` for the blocks, ``T W`` for the tokens, ``E / token_dims W`` for positions, ``(token_dims +
+    1) W`` for the embedding of tokens, ``2 W`` for the output normalisation, and ``sum (W + 1) in`` over the matrices
+    for the heads. None of these has P as a factor. The cost is that of the transformer on ``T + E / token_dims``
+    tokens, once per datapoint.
 
     Args:
-      inr: whose matrices are predicted.
-      encoder: Datapoint -> embedding [E]; with none (`encoders.constant`) the base is all there is.
-      token_dims: numbers of the embedding that make a token; divides E.
-      width: of the transformer, a multiple of ``num_heads``.
-      depth: blocks, >= 1.
-      num_heads: of the attention.
-      groups: of columns in each matrix, at most; as many as divide the columns are used.
+      inr: the INR whose matrices are predicted.
+      encoder: Datapoint -> embedding [E]. With `encoders.constant` there is no transformer, only the base.
+      token_dims: numbers of the embedding that form one token; divides E.
+      width: width of the transformer, a multiple of ``num_heads``.
+      depth: number of blocks, >= 1.
+      num_heads: heads of the attention.
+      groups: most groups of columns in a matrix; the largest number up to it that divides the columns is used.
       initial_delta: standard deviation of ``u`` at step 0, > 0.
       rates: step sizes of the weights.
 
@@ -65,7 +66,7 @@ def weight_tokens(
         raise ValueError(f'width must be a multiple of num_heads, not {width=} and {num_heads=}.')
 
     def matrices(target: Target) -> dict[tuple[str, str], tuple[int, int, int]]:
-        """Rows, columns and groups of each tensor of two or more axes."""
+        """Return rows, columns and groups of each tensor of two or more axes."""
         found = {}
         for layer in natural_layers(target.shapes):
             for name, tensor in sorted(target.shapes[layer].items()):
@@ -76,7 +77,7 @@ def weight_tokens(
         return found
 
     def transformer(target: Target) -> hk.Transformed:
-        """Embedding -> ``u [rows, groups]`` of every matrix."""
+        """Make the map from an embedding to ``u [rows, groups]`` of every matrix."""
         wanted = matrices(target)
 
         def forward(embedding: Array) -> list[Array]:

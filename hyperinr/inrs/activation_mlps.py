@@ -1,6 +1,6 @@
-"""The families of coordinate MLPs that are one activation each, with the default start of PyTorch's linear layers.
+"""Families of coordinate MLPs that differ in their activation alone, initialised like PyTorch's linear layers.
 
-``x = w h + b`` is what an activation sees.
+The input of an activation is ``x = w h + b``.
 """
 
 import jax
@@ -109,7 +109,7 @@ def sinc(*, omega: float = 30.0) -> Mlp:
     """Make an MLP with sinc activations: layers ``sin(omega x) / (omega x)``, ``x = w h + b``.
 
     Saratchandran, Ramasinghe, Shevchenko, Long and Lucey, "A sampling theory perspective on activations for implicit
-    neural representations" (2024): of the usual activations the one whose shifts rebuild band-limited signals.
+    neural representations" (2024): of the usual activations, only the shifts of sinc reconstruct band-limited signals.
 
     Initialisation: PyTorch's default, weights and biases U(-1/sqrt(fan_in), +).
 

@@ -1,17 +1,17 @@
-"""What the arguments of all factories share: the check of their values, and the default of the output bias."""
+"""Arguments that all factories share: the check of their values, and the default output bias."""
 
 __all__ = ['OUTPUT_BIAS', 'check_positive']
 
 OUTPUT_BIAS = 0.5
-"""Where the outputs of a fresh INR start: the middle of the data range [0, 1]."""
+"""Output of a fresh INR on average: the middle of the data range [0, 1]."""
 
 
 def check_positive(what: str, **values: float | None) -> None:
-    """Refuse values that are not positive; ``None`` stands for a value that is not given.
+    """Raise ValueError for values that are not positive; ``None`` stands for a value that is not given.
 
     Args:
-      what: has these values, as in ``'a siren'``.
-      values: by the names that the caller knows.
+      what: the owner of the values, such as ``'a siren'``.
+      values: values by their names for the user.
 
     Raises:
       ValueError: one of ``values`` is not > 0.

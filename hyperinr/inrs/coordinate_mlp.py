@@ -1,6 +1,6 @@
-"""What all coordinate MLPs share: sizes, layers, the drawing of weights, the loop. A family adds its activation.
+"""Common part of all coordinate MLPs: sizes, layers, initialisation, evaluation. A family adds its activation.
 
-Letters: ``H`` units of a hidden layer, ``F`` features of the coordinates (``D`` where there are none).
+Letters: ``H`` units of a hidden layer, ``F`` features of the coordinates (``D`` without features).
 """
 
 import inspect
@@ -22,15 +22,15 @@ Activation = Callable[[Array, float, Mapping[str, Array]], Array]
 
 
 class Mlp(NamedTuple):
-    """What one family of coordinate MLPs does not share with the others.
+    """The definition of one family of coordinate MLPs.
 
     Attributes:
-      activation: of the hidden layers.
+      activation: activation of the hidden layers.
       initialisation: the published scheme, which a caller may replace.
-      omegas: frequency factors of the first layer and of all other layers; 1 where the family has none.
-      features: ``[D, N] -> [F, N]`` of the coordinates; ``None`` for the coordinates themselves.
-      learnable: numbers among the weights, name -> start. Each hidden layer has its own ``[1]`` among its tensors.
-      start_only: hyperparameters that shape fresh weights alone. A reader of stored weights need not know them.
+      omegas: frequency factors of the first layer and of all other layers; 1 if the family has none.
+      features: features of the coordinates, ``[D, N] -> [F, N]``; ``None``: the coordinates themselves.
+      learnable: learned numbers, name -> initial value. Each hidden layer has its own, as a tensor ``[1]``.
+      start_only: hyperparameters that matter for fresh weights alone. A reader of stored weights does not need them.
     """
 
     activation: Activation
@@ -42,12 +42,11 @@ class Mlp(NamedTuple):
 
 
 def coordinate_mlp(family: Callable[..., Mlp]) -> Callable[..., Inr]:
-    """Make the factory of a family of INRs ``x -> w_L a(... a(w_0 f(x) + b_0)) + b_L``; a decorator.
+    """Turn a family into the factory of its INRs ``x -> w_L a(... a(w_0 f(x) + b_0)) + b_L``; a decorator.
 
-    The factory is called like the family and takes ``channels``, ``width``, ``depth``, the family's own
-    hyperparameters, ``output_bias`` and ``initialisation``. Its signature and its docstring say so.
-    Sizes and hyperparameters annotated as ``float`` must be positive.
-    The metadata hold sizes, hyperparameters and ``input_deviation``.
+    The factory has the family's name. It takes ``channels``, ``width``, ``depth``, the family's own hyperparameters,
+    ``output_bias`` and ``initialisation``; its signature and docstring list them. Sizes and hyperparameters annotated
+    as ``float`` must be positive. The metadata hold sizes, hyperparameters and ``input_deviation``.
 
     Args:
       family: keyword-only hyperparameters with defaults -> `Mlp`. Its docstring ends with their ``Args:``.
@@ -83,7 +82,7 @@ def coordinate_mlp(family: Callable[..., Mlp]) -> Callable[..., Inr]:
           channels: C.
           width: units of each hidden layer.
           depth: hidden layers, >= 1; there are ``depth + 1`` weight matrices.
-          output_bias: added to the biases of the output layer: the middle of the data range.
+          output_bias: added to the biases of the output layer; the middle of the data range.
           initialisation: another scheme; ``None``: the one above.
 
         Returns:
@@ -115,12 +114,12 @@ def coordinate_mlp(family: Callable[..., Mlp]) -> Callable[..., Inr]:
 
 
 def affine(layer: Mapping[str, Array], features: Array, *, scale: float = 1.0) -> Array:
-    """Return ``scale (w^T x + b)``, ``[in, N] -> [out, N]``; the scale goes into the small factors."""
+    """Return ``scale (w^T x + b)``, ``[in, N] -> [out, N]``; the scale multiplies the small factors ``w`` and ``b``."""
     return (scale * jnp.asarray(layer['w'])).T @ features + (scale * jnp.asarray(layer['b']))[:, None]
 
 
 def _inr(mlp: Mlp, scheme: Initialisation, output_bias: float, metadata: Mapping[str, Any]) -> Inr:
-    """Return the INR of a family whose hyperparameters are checked."""
+    """Make the INR of a family from checked hyperparameters."""
     channels, width, depth, deviation = (metadata[name] for name in ('channels', 'width', 'depth', 'input_deviation'))
     encode = mlp.features or (lambda coords: coords)
 
@@ -148,8 +147,8 @@ def _inr(mlp: Mlp, scheme: Initialisation, output_bias: float, metadata: Mapping
         return weights
 
     def apply(weights: InrWeights, coords: Array) -> Array:
-        # Features first, [width, N]: on a CPU 1.4 times as fast as points first. The barrier keeps XLA from merging the
-        # transposition into the products of the backward pass, which then take 20 times as long.
+        # [width, N] is 1.4 times as fast on a CPU as [N, width]. Without the barrier, XLA merges the transposition into
+        # the products of the backward pass, which then take 20 times as long.
         hidden = jax.lax.optimization_barrier(jnp.asarray(coords).T)
         hidden = encode(hidden if deviation == 1 else hidden / deviation)
         for index in range(depth):

@@ -1,4 +1,4 @@
-"""All families by name, and the INR that a file's metadata describes."""
+"""All families by name, and INRs from the metadata of stored weights."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -44,13 +44,13 @@ FAMILIES: Mapping[str, Callable[..., Inr]] = {
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> Inr:
-    """Return the INR whose weights were stored with this metadata: the same ``apply``, and the family's own ``init``.
+    """Make the INR that stored metadata describe: with the same ``apply``, and the family's own ``init``.
 
     Args:
-      metadata: with what `Inr.metadata` had; other entries are ignored.
+      metadata: the entries of `Inr.metadata`; others are ignored.
 
     Raises:
-      InputError: no such kind, an entry that is missing, or one that the family refuses.
+      InputError: the kind is unknown, an entry is missing, or the family refuses one.
 
     Example:
       >>> from_metadata({'kind': 'sinc', 'channels': 3, 'width': 8, 'depth': 2, 'omega': 20.0}).metadata['omega']

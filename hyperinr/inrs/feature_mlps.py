@@ -1,4 +1,4 @@
-"""The families of coordinate MLPs that see fixed features of the coordinates: ReLU and GELU MLPs."""
+"""Families of coordinate MLPs on fixed features of the coordinates: ReLU and GELU MLPs."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def positional_encoding(coords: Array, num_frequencies: int) -> Array:
     """Return the coordinates, then sin and cos of ``2^f pi x`` for f = 0 ... F - 1: ``[N, D]`` -> ``[N, D (1 + 2 F)]``.
 
     Mildenhall et al., "NeRF: representing scenes as neural radiance fields for view synthesis" (2020), section 5.1,
-    eq. 4; here with the coordinates themselves before them.
+    eq. 4. The coordinates themselves are added here.
     """
     angles = jnp.pi * coords[:, None, :] * 2.0 ** jnp.arange(num_frequencies)[None, :, None]
     angles = angles.reshape(coords.shape[0], -1)
@@ -26,7 +26,7 @@ def positional_encoding(coords: Array, num_frequencies: int) -> Array:
 
 
 def rectifier_scheme() -> Initialisation:
-    """Return the scheme of weights N(0, 2/fan_in) (output: N(0, 1/fan_in)) without biases.
+    """Make the scheme of weights N(0, 2/fan_in) (output: N(0, 1/fan_in)) and zero biases.
 
     He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015), eq. 10.
     """
@@ -55,7 +55,8 @@ def gelu_mlp(*, num_frequencies: int = 6) -> Mlp:
     Layers ``x Phi(x)``, ``x = w h + b``, Phi the standard normal distribution function. Hendrycks and Gimpel, "Gaussian
     error linear units (GELUs)" (2016).
 
-    Initialisation: the paper states none; that of the ReLU MLP, whose second moments a GELU keeps within a sixth.
+    Initialisation: that of the ReLU MLP, since the paper states none. With it a GELU keeps second moments within a
+    sixth.
 
     Args:
       num_frequencies: octaves F >= 0 of the positional encoding; 0 feeds the bare coordinates.
@@ -68,14 +69,15 @@ def fourier_mlp(*, num_features: int = 64, feature_deviation: float = 5.0, featu
     """Make a ReLU MLP of ``sin(2 pi B u)`` and ``cos(2 pi B u)``, where ``u = (x + 1) / 2`` in [0, 1].
 
     Tancik et al., "Fourier features let networks learn high frequency functions in low dimensional domains" (2020),
-    eq. 5 with all amplitudes 1 and frequencies from a normal distribution (section 6.1, "Gaussian"). B is the same for
-    every INR of this kind, and no weight: drawn from ``feature_seed``, neither trained nor emitted by a hypernetwork.
+    eq. 5 with all amplitudes 1 and frequencies from a normal distribution (section 6.1, "Gaussian"). B is drawn from
+    ``feature_seed`` and is the same for all INRs of this kind. It is no weight: it is neither trained nor predicted.
 
     Initialisation of the MLP as in `relu_mlp`.
 
     Args:
       num_features: rows of B, >= 1; the MLP sees twice as many features.
-      feature_deviation: of the frequencies, in cycles over the signal's extent, > 0; the paper's images take 10.
+      feature_deviation: standard deviation of the frequencies, in cycles over the signal's extent, > 0; 10 in the
+        paper's experiments on images.
       feature_seed: in [0, 2^32).
     """
     if num_features < 1 or not 0 <= feature_seed < 2**32:
@@ -95,8 +97,8 @@ def fourier_mlp(*, num_features: int = 64, feature_deviation: float = 5.0, featu
 def fourier_matrix(num_features: int, coord_dims: int, *, deviation: float, seed: int) -> np.ndarray:
     """Draw frequencies ``B [num_features, D]``, ``N(0, deviation^2)``, float32.
 
-    From NumPy's legacy generator, whose numbers never change between versions: seed and deviation say all that a reader
-    of stored weights must know.
+    NumPy's legacy generator gives the same numbers in all versions, so a reader of stored weights needs only the seed
+    and the deviation.
     """
     return (deviation * np.random.RandomState(seed).standard_normal((num_features, coord_dims))).astype(np.float32)
 

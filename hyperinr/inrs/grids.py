@@ -1,4 +1,4 @@
-"""The families that interpolate values on grids: a plain grid, and a multi-resolution hash grid with a small MLP.
+"""Families that interpolate values on grids: a plain grid, and a multi-resolution hash grid with a small MLP.
 
 Letters: ``F`` features of a level of the hash grid, ``T`` rows of its table.
 """
@@ -18,18 +18,18 @@ from hyperinr.types import Array, Inr, InrWeights, Key
 __all__ = ['feature_grid', 'hash_grid', 'hash_rows', 'level_resolutions', 'surrounding_vertices']
 
 PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437, 2165219737)
-"""One for each axis: the paper's three, and the next of its authors' code."""
+"""One prime for each axis: the three of the paper, then those of its authors' code."""
 
 SPREAD = 1e-4
-"""Bound of fresh values and features, the hash grid paper's: small, and not all the same."""
+"""Bound of fresh values and features, from the paper on hash grids: small, but not all equal."""
 
 
 def feature_grid(*, channels: int, resolution: int = 32, output_bias: float = OUTPUT_BIAS) -> Inr:
-    """Make a grid of values, multilinearly interpolated: the reference that needs no network.
+    """Make a grid of values with multilinear interpolation: a reference without a network.
 
-    Values at ``resolution^D`` vertices that span [-1, 1]^D, the outer ones on its border. A linear layer in the basis
-    of hat functions. Its nearest published relative: Fridovich-Keil, Yu, Tancik et al., "Plenoxels: radiance fields
-    without neural networks" (2022), which interpolate a sparse voxel grid.
+    The values belong to ``resolution^D`` vertices that span [-1, 1]^D, the outer ones on its border. The INR is a
+    linear layer in the basis of hat functions. The most similar published method is Fridovich-Keil, Yu, Tancik et al.,
+    "Plenoxels: radiance fields without neural networks" (2022), which interpolates a sparse voxel grid.
 
     Initialisation: values U(-1e-4, 1e-4), the bias ``output_bias``.
 
@@ -39,7 +39,7 @@ def feature_grid(*, channels: int, resolution: int = 32, output_bias: float = OU
       output_bias: middle of the data range.
 
     Returns:
-      An `Inr` with weights ``{'layer_0': {'w': [resolution^D, C], 'b': [C]}}``, vertices in row-major order.
+      An `Inr` with weights ``{'layer_0': {'w': [resolution^D, C], 'b': [C]}}``. Vertices are in row-major order.
 
     Raises:
       ValueError: a size that is too small.
@@ -74,14 +74,14 @@ def hash_grid(
     finest: int = 64,
     output_bias: float = OUTPUT_BIAS,
 ) -> Inr:
-    """Make a hash grid: features of every level's surrounding vertices, interpolated, then a ReLU MLP.
+    """Make a hash grid: features interpolated between the vertices of every level, then a ReLU MLP.
 
     Müller, Evans, Schied and Keller, "Instant neural graphics primitives with a multiresolution hash encoding" (2022),
-    section 3: eqs. 2 and 3 for the resolutions, eq. 4 for the hash. The reference that trades structure for memory. A
-    level whose vertices fit its table has a row for each, without hashing.
+    section 3: eqs. 2 and 3 for the resolutions, eq. 4 for the hash. A reference that trades structure for memory. If
+    all vertices of a level fit into its table, each has its own row and nothing is hashed.
 
-    Initialisation: features U(-1e-4, 1e-4) as in the paper; the MLP's as in `relu_mlp`, where the paper takes Glorot
-    and Bengio's.
+    Initialisation: features U(-1e-4, 1e-4) as in the paper. The MLP is initialised as in `relu_mlp`; the paper uses
+    the scheme of Glorot and Bengio.
 
     Args:
       channels: C.
@@ -89,9 +89,9 @@ def hash_grid(
       depth: hidden layers, >= 1.
       num_levels: >= 1.
       num_features: F >= 1.
-      log2_table_size: T is 2 to this, in [1, 30].
+      log2_table_size: logarithm of T to base 2, in [1, 30].
       coarsest: cells along an axis of the first level, >= 1.
-      finest: cells along an axis of the last, >= ``coarsest``.
+      finest: cells along an axis of the last level, >= ``coarsest``.
       output_bias: middle of the data range.
 
     Returns:
@@ -152,13 +152,13 @@ def hash_grid(
 
 
 def level_resolutions(num_levels: int, coarsest: int, finest: int) -> tuple[int, ...]:
-    """Return cells along each axis, ``floor(coarsest b^l)`` with ``b`` such that the last level has ``finest``."""
+    """Return the cells along an axis of each level, ``floor(coarsest b^l)``; ``b`` gives the last level ``finest``."""
     growth = (finest / coarsest) ** (1 / max(num_levels - 1, 1))
     return tuple(int(coarsest * growth**level + 1e-6) for level in range(num_levels))
 
 
 def hash_rows(vertices: Array, table_size: int) -> jax.Array:
-    """Hash ``[..., D]`` vertices to ``[...]`` rows in [0, table_size), a power of 2: axes times their primes, XORed."""
+    """Hash vertices ``[..., D]`` to rows ``[...]`` in [0, table_size), a power of 2: the XOR of axes times primes."""
     result = jnp.zeros(vertices.shape[:-1], jnp.uint32)
     for axis in range(vertices.shape[-1]):
         result = result ^ (vertices[..., axis].astype(jnp.uint32) * jnp.uint32(PRIMES[axis]))
@@ -166,7 +166,7 @@ def hash_rows(vertices: Array, table_size: int) -> jax.Array:
 
 
 def surrounding_vertices(coords: Array, cells: int) -> tuple[Array, Array]:
-    """Find the vertices of a grid around each point, and how much each counts in a multilinear interpolation.
+    """Find the vertices of a grid around each point, and their weights in a multilinear interpolation.
 
     The grid cuts ``[-1, 1]^D`` into ``cells`` along each axis; points outside belong to the nearest cell.
 

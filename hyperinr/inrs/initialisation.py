@@ -1,8 +1,8 @@
-"""How the weights of a fresh coordinate MLP are drawn: parts that combine, and the published schemes made of them.
+"""Initialisation of coordinate MLPs: rules for weights and biases, and the published schemes composed of them.
 
-An `Initialisation` is a rule for the weight matrices, a rule for the biases, and the deviation that coordinates are
-divided by. A rule is a function of one `Layer`; those below are factories of rules, so that gin, too, can compose a
-scheme: ``compose.weights = @sine_weights()``, ``compose.biases = @omega_biases()``.
+An `Initialisation` has a rule for the weight matrices, a rule for the biases, and a deviation by which coordinates are
+divided. A rule is a function of one `Layer`. The functions below are factories of rules, so that gin can compose a
+scheme as well: ``compose.weights = @sine_weights()``, ``compose.biases = @omega_biases()``.
 
 Letters: ``in``, ``out`` units on either side of a layer.
 """
@@ -37,18 +37,19 @@ Distribution = Literal['uniform', 'normal']
 
 
 class Layer(NamedTuple):
-    """What a rule may depend on.
+    """The description of one layer, from which a rule draws its tensors.
 
     Attributes:
-      position: 0 for the layer that sees the coordinates (or features of them), ``depth`` for the output layer.
-      depth: hidden layers.
+      position: 0 for the layer on the coordinates (or their features), ``depth`` for the output layer.
+      depth: number of hidden layers.
       fan_in: in.
       fan_out: out.
-      omega: frequency factor of the layer's activation; of the output layer that of the hidden ones; 1 where the family
+      omega: frequency factor of the layer's activation. The output layer has that of the hidden layers; 1 if the family
         has none.
-      before: ``x -> a(x)``, the fresh activation whose outputs this layer sees; ``None`` in the first layer, and where
-        there is no such real function.
-      after: the fresh activation of this layer; ``None`` in the last, and where there is no such real function.
+      before: ``x -> a(x)``, the fresh activation of the layer before; ``None`` in the first layer, and if the
+        activation is not a real function.
+      after: the fresh activation of this layer; ``None`` in the last layer, and if the activation is not a real
+        function.
     """
 
     position: int
@@ -65,13 +66,13 @@ Rule = Callable[[Key, Layer], Array]
 
 
 class Initialisation(NamedTuple):
-    """A scheme.
+    """A scheme for the weights and biases of all layers.
 
     Attributes:
-      weights: rule of the weight matrices ``[in, out]``.
-      biases: rule of the biases ``[out]``; the INR adds its ``output_bias`` to those of the last layer.
-      input_deviation: coordinates are divided by it before the first layer, > 0. It is part of the *function*, so an
-        INR's metadata states it.
+      weights: rule for the weight matrices ``[in, out]``.
+      biases: rule for the biases ``[out]``; the INR adds its ``output_bias`` to those of the last layer.
+      input_deviation: coordinates are divided by it before the first layer, > 0. It is part of the *function*, so the
+        INR's metadata state it.
     """
 
     weights: Rule
@@ -80,11 +81,11 @@ class Initialisation(NamedTuple):
 
 
 def compose(*, weights: Rule, biases: Rule, input_deviation: float = 1.0) -> Initialisation:
-    """Put an `Initialisation` together from its parts.
+    """Compose an `Initialisation` of its parts.
 
     Args:
       weights: a rule of this module, or any other.
-      biases: likewise.
+      biases: a rule of this module, or any other.
       input_deviation: > 0; coordinates U(-1, 1) have a standard deviation of ``1/sqrt(3)`` = 0.577.
 
     Raises:
@@ -124,20 +125,20 @@ def sine_weights(
     hidden_gain: float = 1.0,
     scale: float = 1.0,
 ) -> Rule:
-    """Make the rule of sine layers: bounds ``first_bound / in`` in the first, ``sqrt(6 / in) / omega`` in all others.
+    """Make the rule for sine layers: bounds ``first_bound / in`` in the first, ``sqrt(6 / in) / omega`` in all others.
 
     Sitzmann et al., "Implicit neural representations with periodic activation functions" (2020), section 3.2 and
-    supplement, section 1.5. With ``scale`` it is the weight scaling of Yeom, Lee and Lee, "Fast training of sinusoidal
-    neural fields via scaling initialization" (2025): every matrix but the last is multiplied by one factor (WS-SIREN).
+    supplement, section 1.5. ``scale`` is the weight scaling of Yeom, Lee and Lee, "Fast training of sinusoidal neural
+    fields via scaling initialization" (2025): it multiplies every matrix but the last (WS-SIREN).
 
     Args:
-      distribution: U(-bound, bound), or a normal of the same standard deviation.
+      distribution: U(-bound, bound), or a normal distribution of the same standard deviation.
       first_bound: numerator of the first layer's bound, > 0; ``sqrt(3)`` gives a standard deviation of ``1 / in``.
-      hidden_gain: factor of the other layers' bound, > 0.
-      scale: of all layers but the last, > 0.
+      hidden_gain: factor of the other layers' bounds, > 0.
+      scale: factor of all layers' weights but the last, > 0.
 
     Raises:
-      ValueError: an unknown distribution, or a factor that is not positive.
+      ValueError: an unknown distribution, or a value that is not positive.
     """
     _check_distribution(distribution)
     check_positive('sine_weights', first_bound=first_bound, hidden_gain=hidden_gain, scale=scale)
@@ -156,7 +157,7 @@ def sine_weights(
 def fan_in_weights(
     *, distribution: Distribution = 'uniform', gain: float = 1 / 3, output_gain: float | None = None
 ) -> Rule:
-    """Make the rule of a variance ``gain / in`` in every layer.
+    """Make the rule for a variance of ``gain / in`` in every layer.
 
     ``gain = 1/3``, uniform: ``U(-1/sqrt(in), +)``, the default of PyTorch's linear layers. ``gain = 2``: He, Zhang, Ren
     and Sun, "Delving deep into rectifiers" (2015), eq. 10.
@@ -164,7 +165,7 @@ def fan_in_weights(
     Args:
       distribution: 'uniform' or 'normal'.
       gain: > 0.
-      output_gain: of the last layer, > 0; ``None``: the same.
+      output_gain: gain of the last layer, > 0; ``None``: ``gain``.
 
     Raises:
       ValueError: an unknown distribution, or a gain that is not positive.
@@ -195,12 +196,12 @@ def fan_in_biases(*, divisor: float = 1.0) -> Rule:
 
 
 def omega_biases(*, bound: float = math.pi, first_bound: float | None = None) -> Rule:
-    """Make the rule ``U(-bound/omega, +)``: a phase of up to ``bound`` radians in every sine layer.
+    """Make the rule ``U(-bound/omega, +)``: phases of up to ``bound`` radians in every sine layer.
 
     Args:
       bound: radians, > 0; pi spreads the phases over the whole circle.
-      first_bound: of the first layer's bias *itself*, without the division by omega, > 0 (FINER's k); ``None``: as in
-        all layers.
+      first_bound: bound of the first layer's biases *themselves*, without the division by omega, > 0 (FINER's k);
+        ``None``: as in all other layers.
 
     Raises:
       ValueError: a bound that is not positive.
@@ -215,15 +216,15 @@ def omega_biases(*, bound: float = math.pi, first_bound: float | None = None) ->
 
 
 def zero_biases() -> Rule:
-    """Make the rule of no biases."""
+    """Make the rule for zero biases."""
     return lambda key, layer: jnp.zeros(layer.fan_out)
 
 
 def sine() -> Initialisation:
-    """Make the SIREN paper's own scheme: `sine_weights` with `fan_in_biases`, as in its authors' code."""
+    """Make the scheme of the SIREN paper: `sine_weights` with `fan_in_biases`, as in its authors' code."""
     return Initialisation(sine_weights(), fan_in_biases())
 
 
 def plain() -> Initialisation:
-    """Make the scheme of PyTorch's default linear layers, which several families were published with."""
+    """Make the default scheme of PyTorch's linear layers, with which several families were published."""
     return Initialisation(fan_in_weights(), fan_in_biases())

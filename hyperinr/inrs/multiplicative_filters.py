@@ -1,4 +1,4 @@
-"""The multiplicative filter networks: a product of filters of the coordinates, linear layers in between.
+"""Multiplicative filter networks: products of filters of the coordinates, with linear layers between them.
 
 Fathony, Sahu, Willmott and Kolter, "Multiplicative filter networks" (2021).
 
@@ -24,7 +24,7 @@ __all__ = ['fourier_net', 'gabor_net', 'multiplicative_filter_network']
 def fourier_net(
     *, channels: int, width: int = 64, depth: int = 2, input_scale: float = 256.0, output_bias: float = OUTPUT_BIAS
 ) -> Inr:
-    """Make a FourierNet: filters ``sin(w x + b)``, in all a sum of exponentially many sines.
+    """Make a FourierNet: filters ``sin(w x + b)``. The network is a sum of exponentially many sines.
 
     Initialisation, as in the authors' code: filter weights ``input_scale / sqrt(depth + 1)`` times PyTorch's default,
     phases U(-pi, pi); linear layers as in `multiplicative_filter_network`.
@@ -32,7 +32,7 @@ def fourier_net(
     Args:
       channels: C.
       width: H.
-      depth: multiplications, >= 1; there are ``depth + 1`` filters.
+      depth: number of multiplications, >= 1; there are ``depth + 1`` filters.
       input_scale: > 0; the highest frequencies of the products grow with it.
       output_bias: middle of the data range.
 
@@ -69,14 +69,14 @@ def gabor_net(
     Args:
       channels: C.
       width: H.
-      depth: multiplications, >= 1; there are ``depth + 1`` filters.
+      depth: number of multiplications, >= 1; there are ``depth + 1`` filters.
       input_scale: > 0.
       concentration: > 0; the larger, the narrower the windows.
       output_bias: middle of the data range.
 
     Returns:
       An `Inr`, see `multiplicative_filter_network`; a filter is ``{'w': [D, H], 'b': [H], 'center': [D, H],
-      'sharpness': [H]}`` with mu and gamma in the last two.
+      'sharpness': [H]}``. ``center`` is mu and ``sharpness`` is gamma.
 
     Raises:
       ValueError: a value that is not positive.
@@ -116,17 +116,17 @@ def multiplicative_filter_network(
 ) -> Inr:
     """Make an INR ``z_0 = g_0(x)``, ``z_{i+1} = (w_i z_i + b_i) * g_{i+1}(x)``, ``w_L z_L + b_L``.
 
-    Initialisation, as in the authors' code: w_i from U(-1/sqrt(H), +), and so are all biases and the output layer.
+    Initialisation, as in the authors' code: w_i, all biases and the output layer are drawn from U(-1/sqrt(H), +).
 
     Args:
-      metadata: with ``kind``, ``channels``, ``width``, ``depth``, and all that ``filter`` depends on.
+      metadata: ``kind``, ``channels``, ``width``, ``depth``, and all values that ``filter`` depends on.
       init_filter: ``(key, coord_dims) ->`` tensors of one filter; consumes the key.
       filter: g, ``(tensors, coords [D, N]) -> [H, N]``.
       output_bias: added to the output layer's biases.
 
     Returns:
-      An `Inr` with weights ``filter_0`` ... ``filter_{depth}`` and ``layer_0`` ... ``layer_{depth}``. The last of them
-      is the output.
+      An `Inr` with weights ``filter_0`` ... ``filter_{depth}`` and ``layer_0`` ... ``layer_{depth}``. The last
+      one is the output layer.
 
     Raises:
       ValueError: a size that is not positive.

@@ -1,4 +1,4 @@
-"""Initialisations by name, for a command line."""
+"""Initialisations by name, for the command line."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,12 +15,12 @@ SCHEMES: Mapping[str, Callable[[], Initialisation]] = {
     'variance_informed_sine': lambda: variance_informed(preactivation_deviation=1 / 30),
     'plain': plain,
 }
-"""Besides the SIREN variants: WS-SIREN with a factor of 2, VI3NR with its balanced deviation or with that of a sine of
-omega 30, and PyTorch's default."""
+"""Schemes other than the SIREN variants: WS-SIREN with a factor of 2, VI3NR with its balanced deviation or with the
+deviation for a sine of omega 30, and PyTorch's default."""
 
 
 def named_scheme(name: str) -> Initialisation:
-    """Return one of `SCHEMES`, or of `SIREN_VARIANTS` where the scheme is all that makes the variant.
+    """Return a scheme of `SCHEMES`, or a variant of `SIREN_VARIANTS` that differs in its scheme alone.
 
     Raises:
       InputError: no such scheme.

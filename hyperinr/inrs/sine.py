@@ -68,12 +68,12 @@ def sine(x: Array) -> Array:
 
 
 def cosine(x: Array) -> Array:
-    """Compute ``cos(x)`` of any shape; as exact as `sine`, and sharing its work when both are taken of one argument."""
+    """Compute ``cos(x)`` of any shape, as exactly as `sine`; both of the same argument share their work."""
     return _sine_and_cosine(jnp.asarray(x))[1]
 
 
 def cardinal_sine(x: Array) -> Array:
-    """Compute ``sin(x) / x``, 1 at 0; finite derivatives of every order, by its series where ``|x| < 0.3``."""
+    """Compute ``sin(x) / x``, 1 at 0. The series for ``|x| < 0.3`` keeps derivatives of every order finite."""
     near = jnp.abs(x) < 0.3
     square = jnp.where(near, x * x, 0.0)
     series = 1 - square / 6 * (1 - square / 20 * (1 - square / 42))

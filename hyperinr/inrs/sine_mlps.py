@@ -1,4 +1,4 @@
-"""The families of coordinate MLPs whose hidden layers are sines of ``omega (w h + b)``: SIREN and its relatives.
+"""Families of coordinate MLPs with sines of ``omega (w h + b)`` in the hidden layers: SIREN and its variants.
 
 Example:
   >>> import jax, jax.numpy as jnp
@@ -43,11 +43,11 @@ def finer(*, omega_0: float = 30.0, hidden_omega_0: float = 30.0, first_bias_bou
     """Make a FINER with layers ``sin(omega (|x| + 1) x)``, ``x = w h + b``, so that the bias chooses the frequency.
 
     Liu et al., "FINER: flexible spectral-bias tuning in implicit neural representation by variable-periodic activation
-    functions" (2024). The derivative is that of the whole function. The authors' code takes the factor ``|x| + 1`` for
-    a constant unless told otherwise.
+    functions" (2024). The derivative is that of the whole function; by default, the authors' code treats the factor
+    ``|x| + 1`` as a constant in it.
 
-    Initialisation: weights as SIREN's; first-layer biases U(-k, k) (the larger k, the higher the frequencies in use),
-    the others U(-1/sqrt(fan_in), +).
+    Initialisation: SIREN's weights. First-layer biases U(-k, k): the larger k, the higher the frequencies in use. The
+    other biases U(-1/sqrt(fan_in), +).
 
     Args:
       omega_0: frequency factor of the first layer, > 0.
@@ -66,10 +66,10 @@ def finer(*, omega_0: float = 30.0, hidden_omega_0: float = 30.0, first_bias_bou
 
 @coordinate_mlp
 def hosc(*, omega_0: float = 30.0, hidden_omega_0: float = 30.0, sharpness: float = 2.0) -> Mlp:
-    """Make a HOSC, whose sines are squared off: layers ``tanh(beta sin(omega x))``, ``x = w h + b``.
+    """Make a HOSC with sines close to square waves: layers ``tanh(beta sin(omega x))``, ``x = w h + b``.
 
     Serrano, Szymkowiak and Musialski, "HOSC: a periodic activation function for preserving sharp features in implicit
-    neural representations" (2024); with a frequency factor as in Wlodarczyk, Serrano and Musialski, "HOSC: a periodic
+    neural representations" (2024). The frequency factor is that of Wlodarczyk, Serrano and Musialski, "HOSC: a periodic
     activation with saturation control for high-fidelity implicit neural representations" (2026).
 
     Initialisation: SIREN's; the bounds of the weights allow for omega, not for the sharpness.
@@ -88,7 +88,7 @@ def hosc(*, omega_0: float = 30.0, hidden_omega_0: float = 30.0, sharpness: floa
 
 @coordinate_mlp
 def adaptive_hosc(*, omega_0: float = 30.0, hidden_omega_0: float = 30.0, sharpness: float = 2.0) -> Mlp:
-    """Make an AdaHOSC: `hosc` whose sharpness is learned, one number ``sharpness: [1]`` in each hidden layer.
+    """Make an AdaHOSC: a `hosc` with a learned sharpness, one number ``sharpness: [1]`` in each hidden layer.
 
     Serrano, Szymkowiak and Musialski, "HOSC: a periodic activation function for preserving sharp features in implicit
     neural representations" (2024).
@@ -98,7 +98,7 @@ def adaptive_hosc(*, omega_0: float = 30.0, hidden_omega_0: float = 30.0, sharpn
     Args:
       omega_0: frequency factor of the first layer, > 0.
       hidden_omega_0: frequency factor of the other hidden layers, > 0.
-      sharpness: beta at the start, > 0.
+      sharpness: initial beta, > 0.
     """
     return Mlp(
         activation=lambda z, omega, layer: jnp.tanh(jnp.asarray(layer['sharpness'])[:, None] * sine(z)),

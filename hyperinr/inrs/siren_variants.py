@@ -1,9 +1,9 @@
-"""The starts of a SIREN that a known study compared, each from the parts of `hyperinr.inrs.initialisation`.
+"""Initialisations of a SIREN that a known study compared, composed of the rules of `hyperinr.inrs.initialisation`.
 
 The study fits a photograph with omega 30 and coordinates in [-1, 1]; ``experiments/initialisation_lab.py`` repeats it.
-A name says what differs from the SIREN paper's scheme, ``paper``: ``first_1.5`` for first-layer weights U(-1.5/D, +),
-``normalised`` for coordinates over their standard deviation, ``bias_15`` for PyTorch's default bias divided by 15,
-``phase_pi`` for biases U(-pi/omega, +).
+Each name says how the variant differs from the SIREN paper's scheme, which is called ``paper``. ``first_1.5``: weights
+of the first layer U(-1.5/D, +). ``normalised``: coordinates divided by their standard deviation. ``bias_15``: PyTorch's
+default biases divided by 15. ``phase_pi``: biases U(-pi/omega, +).
 """
 
 import functools
@@ -16,16 +16,16 @@ from hyperinr.inrs import initialisation as schemes
 __all__ = ['INPUT_DEVIATION', 'SIREN_VARIANTS', 'SirenVariant', 'siren_variant']
 
 INPUT_DEVIATION = 0.5779
-"""Standard deviation of the study's coordinates; of U(-1, 1) it is 1/sqrt(3) = 0.5774."""
+"""Standard deviation of the study's coordinates; that of U(-1, 1) is 1/sqrt(3) = 0.5774."""
 
 
 class SirenVariant(NamedTuple):
-    """One start of the study.
+    """One variant of the study.
 
     Attributes:
-      initialisation: of weights and biases.
+      initialisation: scheme of weights and biases.
       omega: frequency factor of all layers.
-      frozen: path patterns of what stays as it is during the fit, for `hyperinr.fitting.frozen`.
+      frozen: path patterns of the weights that the fit does not change, for `hyperinr.fitting.frozen`.
     """
 
     initialisation: schemes.Initialisation
@@ -76,11 +76,13 @@ SIREN_VARIANTS: Mapping[str, SirenVariant] = {
     'first_layer_frozen': _start(frozen=('layer_0/*',)),
     'two_layers_frozen': _start(frozen=('layer_0/*', 'layer_1/*')),
 }
-"""Name -> start. ``normalised_first_1.73_bias_15`` is the study's fastest, ``*_phase_pi`` what ended lowest there."""
+"""Name -> variant. In the study ``normalised_first_1.73_bias_15`` was fastest; ``*_phase_pi`` had the lowest error."""
 
 
 def siren_variant(*, name: str) -> schemes.Initialisation:
-    """Return the initialisation of one of `SIREN_VARIANTS`, for gin; its omega and what it freezes are set elsewhere.
+    """Return the initialisation of a variant in `SIREN_VARIANTS`, for gin.
+
+    The variant's omega and frozen weights are set elsewhere.
 
     Raises:
       ValueError: no such variant.

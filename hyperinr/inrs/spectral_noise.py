@@ -1,7 +1,7 @@
 """SIREN weights with noise that grows with the frequencies of the signal.
 
-Chandravamsi et al., "Spectral bottleneck in sinusoidal representation networks: noise is all you need" (2025), where
-the scheme is called WINNER and the network SIREN^2.
+Chandravamsi et al., "Spectral bottleneck in sinusoidal representation networks: noise is all you need" (2025). They
+call the scheme WINNER and the network SIREN^2.
 """
 
 import math
@@ -17,17 +17,17 @@ __all__ = ['spectral_centroid', 'spectral_noise_weights']
 
 
 def spectral_centroid(values: Array, grid_shape: Sequence[int]) -> float:
-    """Compute the mean frequency of a signal on a grid, weighted by its amplitudes, over its Nyquist frequency.
+    """Compute the amplitude-weighted mean frequency of a signal on a grid, divided by its Nyquist frequency.
 
-    Of the radius in all D dimensions, and over all channels together. The authors' code transforms along the last axis
-    alone, keeps the mean, and averages the centroids of rows and channels.
+    A frequency is the radius in all D dimensions, and the mean is over all channels. The authors' code transforms along
+    the last axis alone, keeps the signal's mean, and averages the centroids of rows and channels.
 
     Args:
-      values: ``[prod(grid_shape), C]``, row-major; each channel's mean is left out.
+      values: ``[prod(grid_shape), C]``, row-major; each channel's mean is removed.
       grid_shape: samples along each of the D axes.
 
     Returns:
-      In [0, 1]; 0 for a constant. Frequencies beyond Nyquist along one axis (on diagonals) count as Nyquist.
+      A number in [0, 1]; 0 for a constant. Frequencies above Nyquist's (on diagonals) count as Nyquist's.
     """
     signal = np.asarray(values, np.float64).reshape(*grid_shape, -1)
     axes = tuple(range(len(grid_shape)))
@@ -41,17 +41,17 @@ def spectral_centroid(values: Array, grid_shape: Sequence[int]) -> float:
 def spectral_noise_weights(
     *, centroid: float, first_noise: float = 50.0, second_noise: float = 0.4, saturation: float = 5.0
 ) -> Rule:
-    """Make `sine_weights` with noise from normal distributions on the first two layers.
+    """Make the rule `sine_weights` with normally distributed noise on the first two layers.
 
-    Its deviations are ``s_0 / omega`` and ``s_1 / omega``, with ``s_0 = first_noise (1 - exp(-saturation c))`` and
-    ``s_1 = second_noise c``. The defaults are the authors' for images; for audio they take 3500, 3 and 7. In their code
-    c is also divided by a power of the number of channels.
+    The noise has standard deviations ``s_0 / omega`` and ``s_1 / omega``, with ``s_0 = first_noise (1 -
+    exp(-saturation c))`` and ``s_1 = second_noise c``. The defaults are the authors' values for images; for audio they
+    use 3500, 3 and 7. Their code also divides c by a power of the number of channels.
 
     Args:
       centroid: c in [0, 1], see `spectral_centroid`.
       first_noise: the limit of s_0, >= 0.
-      second_noise: s_1 where c is 1, >= 0.
-      saturation: how fast s_0 reaches its limit, > 0.
+      second_noise: s_1 at c = 1, >= 0.
+      saturation: how fast s_0 approaches its limit, > 0.
 
     Raises:
       ValueError: a value outside its range.

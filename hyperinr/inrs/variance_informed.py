@@ -1,7 +1,7 @@
-"""Weights that keep the variance of pre-activations from layer to layer, whatever the activation.
+"""Initial weights that keep the variance of pre-activations from layer to layer, for any activation.
 
 Hewa Koneputugodage, Ben-Shabat, Ramasinghe and Gould, "VI3NR: variance informed initialization for implicit neural
-representations" (2025). The expectations are Monte Carlo estimates, as there: no activation needs a derivation.
+representations" (2025). As in the paper, expectations are Monte Carlo estimates: no activation needs a derivation.
 """
 
 import functools
@@ -19,18 +19,18 @@ from hyperinr.types import Array, Key
 __all__ = ['activation_moments', 'balanced_deviation', 'variance_informed', 'variance_informed_weights']
 
 NUM_SAMPLES = 2**16
-"""Standard normal samples of the estimates, with their negatives: 0.6 % of noise in the moments of a Gaussian."""
+"""Number of standard normal samples, negatives included: the noise in the moments of a Gaussian is 0.6 %."""
 
 
 @functools.cache
 def _samples() -> np.ndarray:
-    """Draw them with NumPy's legacy generator, whose numbers never change between versions."""
+    """Draw the samples with NumPy's legacy generator, which gives the same numbers in all versions."""
     half = np.random.RandomState(0).standard_normal(NUM_SAMPLES // 2)
     return np.concatenate([half, -half]).astype(np.float32)
 
 
 def activation_moments(activation: Callable[[Array], Array], deviation: float) -> tuple[float, float]:
-    """Estimate ``E[a(z)^2]`` and ``E[a'(z)^2]``, z from ``N(0, deviation^2)``; concrete under ``jax.jit``."""
+    """Estimate ``E[a(z)^2]`` and ``E[a'(z)^2]``, z from ``N(0, deviation^2)``; two floats, also under ``jax.jit``."""
     with jax.ensure_compile_time_eval():
         z = jnp.asarray(deviation * _samples())
         value, slope = jax.jvp(activation, (z,), (jnp.ones_like(z),))
@@ -38,13 +38,13 @@ def activation_moments(activation: Callable[[Array], Array], deviation: float) -
 
 
 def balanced_deviation(activation: Callable[[Array], Array]) -> float:
-    """Find the deviation of pre-activations at which gradients, too, keep their variance: ``s^2 E[a'^2] = E[a^2]``.
+    """Find the deviation of pre-activations at which gradients keep their variance too: ``s^2 E[a'^2] = E[a^2]``.
 
-    The paper's condition on the backward pass, which its authors solve on a grid; here by bisection between neighbours
-    of a grid from 1e-3 to 1e2, from below.
+    This is the paper's condition on the backward pass. Its authors solve it on a grid. Here the first crossing between
+    neighbours of a grid from 1e-3 to 1e2 is refined by bisection.
 
     Raises:
-      ValueError: there is none, as for a sine, whose gradients grow at any deviation.
+      ValueError: there is no such deviation. A sine has none: its gradients grow at any deviation.
     """
 
     def excess(deviation: float) -> float:
@@ -55,7 +55,7 @@ def balanced_deviation(activation: Callable[[Array], Array]) -> float:
     grid = np.geomspace(1e-3, 1e2, 51)
     values = [excess(float(deviation)) for deviation in grid]
     for low, high, below, above in zip(grid[:-1], grid[1:], values[:-1], values[1:], strict=True):
-        # Where the activation is linear the excess is 0 up to rounding, which is no crossing.
+        # An excess of 0 up to rounding is no crossing: the activation is linear there.
         if below < -1e-3 and above > 1e-3:
             for _ in range(20):
                 middle = math.sqrt(low * high)
@@ -74,19 +74,20 @@ def variance_informed_weights(
     input_square: float = 1 / 3,
     distribution: Distribution = 'uniform',
 ) -> Rule:
-    """Make the rule ``Var(w) = s^2 / (in E[a(z)^2])``, z from ``N(0, s^2)``: the next ``z`` has variance s^2 as well.
+    """Make the rule ``Var(w) = s^2 / (in E[a(z)^2])``, z from ``N(0, s^2)``: the next ``z`` has variance s^2 again.
 
     Args:
       preactivation_deviation: s > 0; ``None``: `balanced_deviation`.
-      output_deviation: of the outputs, > 0; ``None``: s.
-      input_square: mean square of what the first layer sees, > 0: 1/3 for coordinates U(-1, 1), 1/2 for sines.
+      output_deviation: standard deviation of the outputs, > 0; ``None``: s.
+      input_square: mean square of the first layer's inputs, > 0: 1/3 for coordinates U(-1, 1), 1/2 for sines.
       distribution: 'uniform' or 'normal'.
 
     Returns:
       A rule for any INR whose hidden activation is a real function.
 
     Raises:
-      ValueError: a value that is not positive; from the rule, an activation without such a deviation, or none at all.
+      ValueError: a value is not positive. The rule raises it for an activation without a balanced deviation, and for an
+        INR without a real activation.
     """
     check_positive(
         'variance_informed_weights',
@@ -121,13 +122,13 @@ def variance_informed(
     input_square: float = 1 / 3,
     distribution: Distribution = 'uniform',
 ) -> Initialisation:
-    """Make the scheme of `variance_informed_weights` without biases, as in the paper's pre-activations.
+    """Make the scheme of `variance_informed_weights` with zero biases, as in the paper's pre-activations.
 
     Args:
-      preactivation_deviation, output_deviation, input_square, distribution: of `variance_informed_weights`.
+      preactivation_deviation, output_deviation, input_square, distribution: see `variance_informed_weights`.
 
     Raises:
-      ValueError: see there.
+      ValueError: see `variance_informed_weights`.
     """
     weights = variance_informed_weights(
         preactivation_deviation=preactivation_deviation,

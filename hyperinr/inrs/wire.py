@@ -34,24 +34,25 @@ def wire(
     output_bias: float = OUTPUT_BIAS,
     initialisation: Initialisation | None = None,
 ) -> Inr:
-    """Make a WIRE: layers ``exp(i omega z - |s z|^2)``, ``z = w h + b``, whose output is the real part.
+    """Make a WIRE: layers ``exp(i omega z - |s z|^2)``, ``z = w h + b``.
 
-    The first w and b are real, the others complex. Initialisation, as in the authors' code: PyTorch's default, real and
-    imaginary parts U(-1/sqrt(fan_in), +).
+    The first w and b are real, the others complex. The output is the real part of the last layer.
+
+    Initialisation, as in the authors' code: PyTorch's default, real and imaginary parts U(-1/sqrt(fan_in), +).
 
     Args:
       channels: C.
-      width: complex units of each hidden layer; 64/sqrt(2) = 45 has as many parameters as 64 real ones.
+      width: complex units of each hidden layer; 64/sqrt(2) = 45 of them have as many parameters as 64 real units.
       depth: hidden layers, >= 1.
       omega: frequency of the wavelet, > 0.
       scale: s > 0, the inverse width of its window.
       output_bias: middle of the data range.
-      initialisation: another scheme, for real and imaginary parts alike; ``None``: the one above.
+      initialisation: another scheme, for both real and imaginary parts; ``None``: the one above.
 
     Returns:
-      An `Inr` with weights ``layer_0`` ... ``layer_{depth}``: ``w: [in, out]`` and ``b: [out]`` are real parts,
-      ``w_imaginary`` and ``b_imaginary`` of the same shapes imaginary ones. The first layer has none, the
-      last none of b.
+      An `Inr` with weights ``layer_0`` ... ``layer_{depth}``: ``w: [in, out]`` and ``b: [out]`` are the real
+      parts, ``w_imaginary`` and ``b_imaginary`` of the same shapes the imaginary parts. The first layer has no
+      imaginary parts, and the last layer has no ``b_imaginary``.
 
     Raises:
       ValueError: a value that is not positive.
@@ -93,8 +94,8 @@ def real_wire(*, omega: float = 10.0, scale: float = 10.0) -> Mlp:
     """Make a WIRE of real wavelets: layers ``cos(omega x) exp(-(s x)^2)``, ``x = w h + b``.
 
     Saragadam, LeJeune, Tan, Balakrishnan, Veeraraghavan and Baraniuk, "WIRE: wavelet implicit neural representations"
-    (2023): the real part of its Gabor wavelet. Cosine and window see the same x, as in the complex wavelet; in the
-    authors' code of the real one each has a linear map of its own.
+    (2023): the real part of its Gabor wavelet. Cosine and window have the same input x, as in the complex wavelet. In
+    the authors' code of the real wavelet, each has its own linear map.
 
     Initialisation, as in the authors' code: PyTorch's default, weights and biases U(-1/sqrt(fan_in), +).
 
@@ -106,7 +107,7 @@ def real_wire(*, omega: float = 10.0, scale: float = 10.0) -> Mlp:
 
 
 def _complex_affine(layer: Mapping[str, Array], real: Array, imaginary: Array) -> tuple[Array, Array]:
-    """Return ``w^T h + b`` in real arithmetic; without ``b_imaginary`` only its real part is wanted."""
+    """Compute ``w^T h + b`` in real arithmetic; in the last layer (without ``b_imaginary``) only the real part."""
     w_imaginary = jnp.asarray(layer['w_imaginary'])
     new_real = affine(layer, real) - w_imaginary.T @ imaginary
     if 'b_imaginary' not in layer:

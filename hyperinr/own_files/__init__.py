@@ -1,7 +1,7 @@
-"""A model, or a plain INR, applied to a user's own files: ``generate``, ``finetune`` and ``fit-one``.
+"""A model or a plain INR applied to the user's own files: ``generate``, ``finetune`` and ``fit-one``.
 
-`generate_files` and `finetune_files` go from files to weights with a trained model, `fit_image` without one, from a
-start of `single_starts` if wanted. How files are read and weights are written is in `hyperinr.files`.
+`generate_files` and `finetune_files` turn files into weights with a trained model. `fit_image` fits one file without a
+model; `single_starts` has its optional starts. Readers and writers of files are in `hyperinr.files`.
 """
 
 from hyperinr.own_files.generation import FileResult, finetune_files, generate_files, print_results

@@ -1,4 +1,4 @@
-"""From the user's own images to files of INR weights, by a trained model: generated, or generated and fine-tuned."""
+"""Weights for the user's own images by a trained model, generated or also fine-tuned, and written to files."""
 
 import math
 import os
@@ -33,22 +33,22 @@ __all__ = [
 ]
 
 COORDINATES = 'pixel centres (2 i + 1) / n - 1 in [-1, 1], rows before columns, row-major'
-"""What a file of weights says of an image's coordinates."""
+"""Description of an image's coordinates in the metadata of its weights."""
 CHUNK = 64
-"""Tiles that run together: bounds the memory of a large image, and the shapes that are compiled."""
+"""Tiles that are fitted together. It bounds the memory of a large image and the number of compiled shapes."""
 
 
 class FileResult(NamedTuple):
-    """What became of one image.
+    """The outcome for one image.
 
     Attributes:
       source: the image file.
-      weights: the file written.
-      reconstruction: a PNG of what the weights hold, at the image's own size if tiled, else at the model's.
+      weights: the file of weights.
+      reconstruction: a PNG of the reconstruction, at the image's own size if it is tiled, else at the model's.
       num_inrs: 1, or the number of tiles.
       steps: step counts of ``psnr_db``, from the hypernetwork's raw output on.
-      psnr_db: PSNR over all points of the image (against the resampled image where it was not tiled) at ``steps``.
-      notes: what was converted on reading.
+      psnr_db: PSNR over all points of the image at ``steps``; over the resampled image if it is not tiled.
+      notes: conversions of the image when it was read.
     """
 
     source: Path
@@ -69,24 +69,26 @@ def generate_files(
     tile: bool = False,
     fold_omega: bool = False,
 ) -> list[FileResult]:
-    """Write ``out/NAME.FORMAT`` and ``out/NAME.png`` for each image: the weights that the model generates for it.
+    """Generate weights for each image; write them as ``out/NAME.FORMAT`` and their reconstruction as ``out/NAME.png``.
 
-    All files are read once before anything is written, and each output is written aside and then renamed.
+    All files are read once before anything is written. Each output is written under a temporary name and then renamed.
 
     Args:
-      model: of images on a two-dimensional grid, or of scattered points (then the grid is as square as their number).
-      files: PNG, JPEG or ``.npy``, of any size.
-      out: folder, made if need be.
+      model: a model of images on a two-dimensional grid, or of scattered points in two dimensions. With scattered
+        points, images are square with about the model's number of points.
+      files: PNG, JPEG or ``.npy`` files of any size.
+      out: folder; made if it does not exist.
       format: one of `FORMATS`.
-      tile: cut the image into patches of the model's size, one INR each; otherwise it is resampled to the model's grid,
-        anti-aliased, its aspect given up (the INR can be evaluated at the original one).
+      tile: cut the image into patches of the model's size, with one INR for each. Otherwise the image is resampled to
+        the model's grid with an anti-aliasing filter. This changes its aspect ratio; the INR can be evaluated at the
+        original one.
       fold_omega: fold omega_0 into the weights.
 
     Returns:
       A `FileResult` for each file.
 
     Raises:
-      InputError: a file that is missing, no image, or would overwrite another's output; wrong format; no permission.
+      InputError: a file is missing, is no image, or has the same output as another; a wrong format; no permission.
       RunError: the disk is full.
     """
     steps = (model.learner.num_steps,)
@@ -103,17 +105,17 @@ def finetune_files(
     tile: bool = False,
     fold_omega: bool = False,
 ) -> list[FileResult]:
-    """Write what `generate_files` writes after ``num_steps`` steps of fine-tuning; ``psnr_db`` is the curve.
+    """Generate weights for each image, fine-tune them, and write the files of `generate_files`.
 
     Args:
       model, files, out, format, tile, fold_omega: as for `generate_files`.
-      num_steps: of fine-tuning, the learner's own adaptation steps included, >= 0.
+      num_steps: steps of fine-tuning, the learner's adaptation steps included, >= 0.
 
     Returns:
       A `FileResult` for each file, with the PSNR after 0, 1, ... ``num_steps`` steps.
 
     Raises:
-      InputError, RunError: as for `generate_files`; ``num_steps`` below 0.
+      InputError, RunError: see `generate_files`; or ``num_steps`` is below 0.
     """
     if num_steps < 0:
         raise InputError(f'num_steps is {num_steps}; it must be 0 or more.')
@@ -122,7 +124,7 @@ def finetune_files(
 
 
 def print_results(results: Sequence[FileResult]) -> None:
-    """Print the PSNR at some steps, where the files are, and what was converted."""
+    """Print the PSNR at some steps, the paths of the files, and the conversions."""
     from rich.console import Console
     from rich.table import Table
 
@@ -200,7 +202,7 @@ def _process(
 
 
 def model_grid(model: Model) -> tuple[int, int]:
-    """Return height and width of the images that a model takes; `InputError` if it takes none."""
+    """Return height and width of the images that a model takes; raise `InputError` if it takes no images."""
     spec = model.spec
     if spec.grid_shape is not None and len(spec.grid_shape) == 2:
         return spec.grid_shape[0], spec.grid_shape[1]
@@ -219,12 +221,12 @@ def image_datapoint(image: np.ndarray, data_range: tuple[float, float]) -> Datap
 
 
 def psnr_of(mse: np.ndarray, data_range: tuple[float, float]) -> list[float]:
-    """Return the PSNR in dB of errors ``[n]``, finite also for an error of 0."""
+    """Convert mean squared errors ``[n]`` to PSNR in dB, finite for an error of 0 too."""
     return np.asarray(metrics.psnr_from_mse(np.maximum(mse, 1e-12), data_range)).tolist()
 
 
 def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tuple[FitResult, np.ndarray]:
-    """Weights and errors with leaves ``[T, ...]``, and reconstructions ``[T, h, w, C]``; in chunks of bounded size."""
+    """Fit tiles in chunks; return weights and errors with leaves ``[T, ...]``, and reconstructions ``[T, h, w, C]``."""
     total, *shape = tiles.values.shape[:3]
     low, high = model.spec.data_range
     size = min(CHUNK, 2 ** math.ceil(math.log2(total)))
@@ -246,7 +248,7 @@ def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tup
 
 
 def write_png(path: Path, image: np.ndarray, data_range: tuple[float, float]) -> None:
-    """Write an image ``[H, W, C]``, clipped to the data range, as 8-bit grey or RGB."""
+    """Write an image ``[H, W, C]`` as 8-bit grey or RGB, clipped to the data range."""
     from PIL import Image
 
     low, high = data_range

@@ -1,4 +1,4 @@
-"""One signal of the user's, fitted by itself: weights, curve and reconstruction."""
+"""Fit of one image of the user's by itself: weights, curve and reconstruction."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -23,19 +23,19 @@ __all__ = ['SingleFit', 'fit_image']
 
 DATA_RANGE = (0.0, 1.0)
 SEARCH_STEPS = 100
-"""Of a trial of the search for a rate, at most: there are eight or more trials."""
+"""Most steps of one trial in the search for a learning rate; there are eight or more trials."""
 
 
 class SingleFit(NamedTuple):
-    """What became of one image.
+    """The outcome for one image.
 
     Attributes:
-      weights: the file written.
-      reconstruction: a PNG of what the weights hold.
-      curve: a JSON file with ``mse`` and ``psnr_db`` after 0, 1, ... steps, and how they were measured.
+      weights: the file of weights.
+      reconstruction: a PNG of the reconstruction.
+      curve: a JSON file with ``mse`` and ``psnr_db`` after 0, 1, ... steps, and the settings of the fit.
       psnr_db: ``[num_steps + 1]``.
       rate: learning rate.
-      notes: what was converted on reading.
+      notes: conversions of the image when it was read.
     """
 
     weights: Path
@@ -64,22 +64,22 @@ def fit_image(
     """Fit one image and write ``NAME.FORMAT``, ``NAME.png`` and ``NAME.curve.json`` into a folder.
 
     Args:
-      inr: of as many channels as the image is read with.
+      inr: the INR; the image is read with its number of channels.
       file: PNG, JPEG or ``.npy``.
-      out: folder, made if need be.
-      start: ``(inr, image [H, W, C]) ->`` weights, unbatched; ``None``: ``inr.init`` by ``seed``.
-      optimizer: of `fitting.optimizers.OPTIMIZERS`.
-      rate: a number; ``'search'``: `fitting.best_rate` with short fits of this image; ``'range'``: a range test, its
-        curve saved as ``NAME.rates.json``.
+      out: folder; made if it does not exist.
+      start: ``(inr, image [H, W, C]) ->`` weights, unbatched; ``None``: ``inr.init`` with ``seed``.
+      optimizer: one of `fitting.optimizers.OPTIMIZERS`.
+      rate: learning rate. ``'search'``: `fitting.best_rate` with short fits of this image. ``'range'``: a range test;
+        its curve is saved as ``NAME.rates.json``.
       num_steps: >= 1.
-      freeze: path patterns of what stays as the start has it, see `fitting.freezing`.
-      longest_side: pixels that the image is resampled to; ``None``: as it is.
-      seed: >= 0, of the start.
-      format: of `FORMATS`.
+      freeze: path patterns of the weights that keep the values of the start, see `fitting.freezing`.
+      longest_side: resample the image so that its longest side has this many pixels; ``None``: do not resample.
+      seed: seed of the start, >= 0.
+      format: one of `FORMATS`.
       about: further metadata of the weights.
 
     Raises:
-      InputError: a value outside its range, a file that cannot be read, an output that would overwrite the image.
+      InputError: a value outside its range, a file that cannot be read, or an output that would overwrite the image.
       RunError: the fit diverged, or the disk is full.
     """
     check_format(format)
@@ -116,7 +116,7 @@ def fit_image(
     fitted = fitting.fit(inr, starts, batch, optimizer=family.make(float(rate)), num_steps=num_steps)
     mse = np.asarray(fitted.mse[0], np.float64)
     if not np.isfinite(mse[-1]):
-        raise RunError(f'the fit of {file} diverged at rate {rate:.3g}; give a lower --rate.')
+        raise RunError(f'the fit of {file} diverged at a learning rate of {rate:.3g}; give a lower --rate.')
     fitted_weights = jax.tree.map(lambda leaf: np.asarray(leaf[0]), fitted.weights)
     psnr = psnr_of(mse, DATA_RANGE)
     details = {

@@ -1,6 +1,6 @@
-"""Where a fit may begin other than at random: weights of a file, or those that a model generates.
+"""Starts of a fit that are not random: weights from a file, or weights that a model generates.
 
-A meta-learned start is that of a model with a constant encoder, at whatever signal.
+A model with a constant encoder gives the same meta-learned start for every signal.
 """
 
 import os
@@ -20,33 +20,33 @@ __all__ = ['datapoint_of', 'start_from_file', 'start_from_model']
 
 
 def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> InrWeights:
-    """Read weights that `write_weights` wrote, of the same INR.
+    """Read weights of the same INR from a file that `write_weights` wrote.
 
     Args:
-      inr: that goes on from them.
-      path: ``.npz`` or ``.safetensors``.
+      inr: the INR to fit from them.
+      path: a ``.npz`` or ``.safetensors`` file.
       coord_dims: D.
 
     Raises:
-      InputError: no such file, other metadata or shapes than those of ``inr``, or several INRs in one file.
+      InputError: no such file, metadata or shapes that differ from those of ``inr``, or several INRs in one file.
     """
     weights, metadata = read_weights(path)
     check_same_inr(metadata, inr, str(path))
     if weights_lib.spec_of(weights) != weights_lib.spec_of_inr(inr, coord_dims):
         raise InputError(
-            f'{path} holds weights of other shapes than those of one INR of {coord_dims} coordinates; a file of '
-            'several INRs (--tile) is no start.'
+            f'{path} holds weights of other shapes than one INR of {coord_dims} coordinates has; a file of several '
+            'INRs (--tile) is no start.'
         )
     return weights
 
 
 def start_from_model(inr: Inr, model: Model, image: np.ndarray) -> InrWeights:
-    """Generate weights for one image with a trained model, its own adaptation steps included.
+    """Generate weights for one image with a trained model, its adaptation steps included.
 
     Args:
-      inr: that goes on from it.
-      model: of the same INR.
-      image: ``[H, W, C]`` in [0, 1], resampled to the model's own size.
+      inr: the INR to fit from them.
+      model: a model that generates weights of this INR.
+      image: ``[H, W, C]`` in [0, 1]; resampled to the model's size here.
 
     Raises:
       InputError: the model emits another INR, or takes no images.
@@ -56,7 +56,7 @@ def start_from_model(inr: Inr, model: Model, image: np.ndarray) -> InrWeights:
 
 
 def datapoint_of(model: Model, image: np.ndarray) -> Datapoint:
-    """Return an image ``[H, W, C]`` in [0, 1] as the model reads it: resampled to its own size, in its own range.
+    """Turn an image ``[H, W, C]`` in [0, 1] into a datapoint of the model, in its size and data range.
 
     Raises:
       InputError: the model takes no images.

@@ -1,4 +1,4 @@
-"""Large images as patches of one size, and back.
+"""Cutting of large images into tiles of one size, and the way back.
 
 Letters: ``H``, ``W`` pixels of the image, ``h``, ``w`` of a tile, ``T = rows * columns`` tiles in row-major order.
 """
@@ -11,11 +11,11 @@ __all__ = ['Tiles', 'cut', 'stitch']
 
 
 class Tiles(NamedTuple):
-    """A covered image.
+    """An image cut into tiles.
 
     Attributes:
-      values: ``[T, h, w, C]``; beyond the image's edge its last row and column repeat.
-      weight: ``[T, h, w]`` float32, 0 beyond the edge.
+      values: ``[T, h, w, C]``; beyond the image's edge, its last row and column are repeated.
+      weight: ``[T, h, w]`` float32, 1 in the image and 0 beyond its edge.
       grid: (rows, columns) of tiles.
     """
 
@@ -25,7 +25,7 @@ class Tiles(NamedTuple):
 
 
 def cut(image: np.ndarray, shape: tuple[int, int]) -> Tiles:
-    """Cover ``[H, W, C]`` with tiles of ``shape`` from the top left corner on."""
+    """Cut an image ``[H, W, C]`` into tiles of ``shape``, from the top left corner on."""
     rows, columns = (-(-size // tile) for size, tile in zip(image.shape[:2], shape, strict=True))
     height, width = rows * shape[0], columns * shape[1]
     beyond = ((0, height - image.shape[0]), (0, width - image.shape[1]))
@@ -40,7 +40,7 @@ def cut(image: np.ndarray, shape: tuple[int, int]) -> Tiles:
 
 
 def stitch(tiles: np.ndarray, grid: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """Join tiles ``[T, h, w, C]`` to ``[H, W, C]``, the inverse of `cut`: what lies beyond ``shape`` is dropped."""
+    """Join tiles ``[T, h, w, C]`` to an image ``[H, W, C]`` of ``shape``: the inverse of `cut`."""
     rows, columns = grid
     height, width = tiles.shape[1:3]
     joined = tiles.reshape(rows, columns, height, width, -1).swapaxes(1, 2)

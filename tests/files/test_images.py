@@ -64,7 +64,7 @@ def test_a_palette_is_looked_up(tmp_path):
     picture.putpalette([10, 20, 30, 40, 50, 60])
     picture.save(tmp_path / 'a.png')
     image, notes = read_image(tmp_path / 'a.png')
-    assert notes == ['palette looked up']
+    assert notes == ['palette resolved to colours']
     np.testing.assert_array_equal(quantise(image), [[[10, 20, 30], [40, 50, 60]]])
 
 
@@ -73,7 +73,7 @@ def test_a_palette_with_a_transparent_colour_is_looked_up_and_composited(tmp_pat
     picture.putpalette([10, 20, 30, 40, 50, 60])
     picture.save(tmp_path / 'a.png', transparency=0)
     image, notes = read_image(tmp_path / 'a.png')
-    assert notes == ['palette looked up', 'alpha channel composited over white']
+    assert notes == ['palette resolved to colours', 'alpha channel composited over white']
     np.testing.assert_array_equal(quantise(image), [[[255, 255, 255], [40, 50, 60]]])
 
 

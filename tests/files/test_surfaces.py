@@ -43,7 +43,7 @@ def test_a_solid_that_touches_the_side_is_closed():
 
 
 def test_an_empty_inr_is_said():
-    with pytest.raises(InputError, match='nowhere inside 5'):
+    with pytest.raises(InputError, match='no value inside 5'):
         surfaces.extract_surface(ball(1), WEIGHTS, resolution=8, level=5.0)
 
 

@@ -87,7 +87,7 @@ def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
     assert cli.main(['fit-one', str(photo), *words, '--debug']) == 0
     weights, _ = read_weights(tmp_path / 'out' / '0.npz')
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), weights, start)
-    with pytest.raises(InputError, match='the model is of INRs with'):
+    with pytest.raises(InputError, match='the model has INRs with'):
         own_files.start_from_model(TINY, model, values)
 
 
