@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hyperinr.errors import InputError
 
-__all__ = ['Moment', 'Span', 'span']
+__all__ = ['Progress', 'Span', 'span']
 
 UNITS = {
     'step': ('step', 1),
@@ -18,7 +18,7 @@ UNITS = {
 }
 
 
-class Moment(NamedTuple):
+class Progress(NamedTuple):
     """How far a run has come.
 
     Attributes:
@@ -37,21 +37,21 @@ class Span(NamedTuple):
 
     Attributes:
       amount: > 0.
-      unit: a field of `Moment`.
+      unit: a field of `Progress`.
     """
 
     amount: Fraction
     unit: str
 
-    def _of(self, moment: Moment) -> float | Fraction:
+    def _of(self, moment: Progress) -> float | Fraction:
         quantity: float | Fraction = getattr(moment, self.unit)
         return quantity / self.amount
 
-    def passes(self, before: Moment, now: Moment) -> bool:
+    def passes(self, before: Progress, now: Progress) -> bool:
         """Tell whether a whole number of spans, counted from the run's start, ends after ``before`` and by ``now``."""
         return math.floor(self._of(now)) > math.floor(self._of(before))
 
-    def reached(self, now: Moment) -> bool:
+    def reached(self, now: Progress) -> bool:
         """Tell whether the run is as long as the span."""
         return self._of(now) >= 1
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from hyperinr.errors import InputError
-from hyperinr.training.watching.spans import Moment, span
+from hyperinr.training.watching.spans import Progress, span
 
 __all__ = ['StopRule', 'StopRules', 'after', 'better', 'check_mode', 'early_stopping']
 
-Ask = Callable[[Moment, Mapping[str, float]], str | None]
+Ask = Callable[[Progress, Mapping[str, float]], str | None]
 
 
 class StopRule(NamedTuple):
@@ -40,7 +40,7 @@ class StopRules:
     def __init__(self, rules: Sequence[StopRule]):
         self._asks = [rule.begin() for rule in rules]
 
-    def ends(self, now: Moment, figures: Mapping[str, float]) -> str | None:
+    def ends(self, now: Progress, figures: Mapping[str, float]) -> str | None:
         """Why the run ends here, if it does: the first reason; every rule hears of the figures."""
         return next(filter(None, [ask(now, figures) for ask in self._asks]), None)
 
@@ -82,7 +82,7 @@ def early_stopping(
         best: float | None = None
         waited = 0
 
-        def ask(now: Moment, figures: Mapping[str, float]) -> str | None:
+        def ask(now: Progress, figures: Mapping[str, float]) -> str | None:
             nonlocal best, waited
             if figure not in figures:
                 return None

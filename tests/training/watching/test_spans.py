@@ -3,11 +3,11 @@ from fractions import Fraction
 import pytest
 
 from hyperinr.errors import InputError
-from hyperinr.training.watching.spans import Moment, span
+from hyperinr.training.watching.spans import Progress, span
 
 
 def at(step, *, seconds=0.0, epochs=0):
-    return Moment(step, seconds, Fraction(epochs))
+    return Progress(step, seconds, Fraction(epochs))
 
 
 def due(text, moments):
@@ -35,7 +35,7 @@ def test_seconds_of_training():
 
 def test_epochs_are_exact_where_floats_are_not():
     per_step = Fraction(7, 70)
-    moments = [Moment(step, 0.0, step * per_step) for step in range(31)]
+    moments = [Progress(step, 0.0, step * per_step) for step in range(31)]
     assert due('1 epoch', moments) == [10, 20, 30]
     assert due('0.3 epochs', moments) == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
 
