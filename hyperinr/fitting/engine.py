@@ -63,7 +63,7 @@ def fit(
         points.
       precision: ``'float32'``, or ``'bfloat16'`` for bfloat16 products with float32 weights (docs/decisions.md has the
         cost in PSNR).
-      seed: of sub-sampling.
+      seed: seed of sub-sampling.
       step_scale: factor of the optimiser's update of each weight, leaves ``[B, ...]``; ``None``: 1. For
         example, a learned metric; a factor of 0 holds a weight fixed.
       batching: how to run the fit; ``None``: `automatic_batching`.

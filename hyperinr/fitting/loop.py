@@ -118,7 +118,7 @@ def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int
 def check_rules(rules: FitRules) -> FitRules:
     """Return the rules with ``record_steps`` as a tuple; raise `InputError` if a rule is invalid."""
     if rules.goal is not None and rules.goal.every < 1:
-        raise InputError(f'a goal is checked every so many steps, at least 1, not {rules.goal.every}.')
+        raise InputError(f'goal.every must be >= 1 step, not {rules.goal.every}.')
     if rules.precision not in PRECISIONS:
         raise InputError(f'unknown precision {rules.precision!r}; choose one of {", ".join(PRECISIONS)}.')
     return rules._replace(record_steps=check_record_steps(rules.record_steps, rules.num_steps))

@@ -63,7 +63,7 @@ class FitNumbers(NamedTuple):
     Attributes:
       rate: argument of ``FitProgram.make``.
       threshold: mean squared error at which an INR stops.
-      seed: of sub-sampling.
+      seed: seed of sub-sampling.
     """
 
     rate: float | Array

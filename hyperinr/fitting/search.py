@@ -134,7 +134,7 @@ def best_rate(
       score_steps: step counts in [1, num_steps] that the score averages over; ``None``: the last step only.
       families: name -> `Family`.
       max_extensions: maximum number of rates tried beyond the ends of a family's ``rates``.
-      step_scale: of every trial, as for `fit`.
+      step_scale: step scale of every trial, as for `fit`.
 
     Returns:
       A `SearchResult`. The score of a diverged trial is minus infinity, so it is never chosen.

@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 
 Poll = Callable[[], Ended | None]
-"""``() -> `Ended` `` of a started command; ``None`` while it runs."""
+"""``() -> Ended`` of a started command; ``None`` while it runs."""
 
 
 def watch(
@@ -110,7 +110,7 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> Ended
 def last_line(errors: bytes) -> str:
     """Return the last line of a command's standard error."""
     lines = errors.decode(errors='replace').strip().splitlines()
-    return lines[-1] if lines else 'it said nothing'
+    return lines[-1] if lines else 'no error message'
 
 
 def worker_environment(num_devices: int = 1) -> dict[str, str]:

@@ -52,7 +52,7 @@ def adapt_batch(
 
     Args:
       learner: trained.
-      params: of its hypernetwork.
+      params: parameters of its hypernetwork.
       datapoints: leaves ``[B, ...]``.
       num_steps: >= 0; steps beyond the K of training use the last learned rates.
       record_steps: S step counts in [0, num_steps] whose weights are returned.
@@ -81,9 +81,9 @@ def learned_metric(
 
     Args:
       learner: trained.
-      params: of its hypernetwork.
+      params: parameters of its hypernetwork.
       datapoints: leaves ``[B, ...]``.
-      power: of the relative rates; 1/2 was the best of 1/2, 3/4 and 1 (docs/decisions.md).
+      power: exponent of the relative rates; 1/2 was the best of 1/2, 3/4 and 1 (docs/decisions.md).
 
     Returns:
       The factors; ``None`` if the learner's codes are not the weights themselves, e.g. if they are latents.

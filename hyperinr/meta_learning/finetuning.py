@@ -36,7 +36,7 @@ def finetune(
 
     Args:
       learner: trained.
-      params: of its hypernetwork.
+      params: parameters of its hypernetwork.
       datapoints: leaves ``[B, ...]``.
       num_steps: in all, >= 0.
       record_steps: increasing step counts in [0, num_steps] whose weights are returned.

@@ -76,7 +76,7 @@ def shard(batch: Tree, devices: Sequence[jax.Device]) -> Tree:
 
 
 def map_on_devices(function: Callable[..., Any], devices: Sequence[jax.Device], *, donate: Sequence[int] = ()) -> Any:
-    """Return ``function(*shards)``, mapped over devices and compiled once for each shape; all leaves ``[devices, ...]``.
+    """Map ``function(*shards)`` over devices, compiled once for each shape; all leaves are ``[devices, ...]``.
 
     In a run of several processes `jax.pmap` refers to the devices of all processes. There `jax.shard_map` is used
     instead, over the devices of this process.

@@ -86,8 +86,8 @@ class CompiledUpdate(NamedTuple):
 
     Attributes:
       call: ``(state, sharded batch, stop=False) -> (state, metrics [])``. States are `put_on_first`. The given state
-        stays valid. ``stop`` says whether this process wants to end the run early; in a run of several processes its mean over
-        them is the metric `STOP`.
+        stays valid. ``stop`` says whether this process wants to end the run early. In a run of several processes the
+        metric `STOP` is its mean over them.
       bytes_needed: bytes of arguments, results and workspace on all devices together; ``None`` if the compiler does not
         report them.
     """

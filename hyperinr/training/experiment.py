@@ -20,7 +20,7 @@ class Experiment(NamedTuple):
         data.
       num_steps: number of outer updates.
       batch_size: datapoints of an update, over all devices.
-      seed: of initialisation, batches and all other random draws.
+      seed: seed of initialisation, batches and all other random draws.
       inr: ``(channels=) -> Inr``, which evaluates the weights that the run generates.
     """
 

@@ -30,7 +30,7 @@ class Positions:
     Args:
       length: datapoints of the source, >= 1.
       batch_size: B. If it exceeds ``length``, a batch spans epochs.
-      seed: of the orders.
+      seed: seed of the orders.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int):

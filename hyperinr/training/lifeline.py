@@ -128,7 +128,7 @@ class Lifeline:
                 try:
                     message = json.loads(peer.recv_bytes())
                 except (EOFError, OSError):
-                    self._lose(Ending(f'{self._peers[peer]} was lost: its connection closed without a word', None))
+                    self._lose(Ending(f'{self._peers[peer]} was lost: its connection closed without a message', None))
                     message = {'done': True}
                 if 'failed' in message:
                     self._lose(Ending(message['failed'], message['status']))
