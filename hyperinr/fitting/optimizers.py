@@ -289,7 +289,9 @@ def conjugate_gradient(
     """
     rate = _rate(learning_rate, schedule)
     if parts < 1 or not 0 <= decay < 1 or not damping > 0 or not 0 <= retreat < 1:
-        raise ValueError(f'a value outside its range: {parts=}, {decay=}, {retreat=}, {damping=}.')
+        raise ValueError(
+            f'conjugate_gradient: a value is outside its range: {parts=}, {decay=}, {retreat=}, {damping=}.'
+        )
     return lambda spec: conjugate_gradient_steps(rate, decay=decay, parts=parts, damping=damping, retreat=retreat)
 
 

@@ -85,7 +85,7 @@ def _steepest(rates: np.ndarray, logs: np.ndarray) -> float:
     lowest = int(np.argmin(logs))
     width = max(len(rates) // 10, 2)
     if lowest == 0:
-        raise InputError('no rate of the range lowers the error; give a lower lowest rate, or check the data.')
+        raise InputError('no rate of the range lowers the error; choose a smaller `lowest`, or check the data.')
     begins = np.arange(max(lowest - width, 0) + 1)
     ends = np.minimum(begins + width, lowest)
     slopes = (logs[ends] - logs[begins]) / (ends - begins)

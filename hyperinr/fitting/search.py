@@ -178,5 +178,5 @@ def best_rate(
 
     chosen = max(trials, key=score)
     if score(chosen) == -math.inf:
-        raise InputError('every optimiser and rate diverged; offer lower rates, or check the data for NaN.')
+        raise InputError('every optimiser and rate diverged; try lower rates, or check the data for NaN.')
     return SearchResult(chosen.name, chosen.rate, families[chosen.name].make(chosen.rate), tuple(trials))

@@ -66,8 +66,8 @@ def watch(
                 continue
             if restarts[number] == max_restarts:
                 raise RunError(
-                    f'a worker died {max_restarts + 1} times (exit status {ended.status}): {ended.message}; what is '
-                    'finished is kept, run the command again to go on.'
+                    f'a worker died {max_restarts + 1} times (exit status {ended.status}): {ended.message}; finished '
+                    'work is kept; run the command again to go on.'
                 )
             restarts[number] += 1
             running[number] = start(commands[number])

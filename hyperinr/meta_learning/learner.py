@@ -102,7 +102,7 @@ def meta_learner(
     if second_order_steps is not None and second_order_steps < 0:
         raise ValueError(f'second_order_steps must be >= 0 or None, not {second_order_steps}.')
     if not meta_gradient.through_steps and num_steps < 1:
-        raise ValueError('meta_gradient reptile() needs num_steps >= 1: without steps the code goes nowhere.')
+        raise ValueError('meta_gradient reptile() needs num_steps >= 1: without steps the code does not change.')
     if not 0 < observed_fraction <= 1:
         raise ValueError(f'observed_fraction must be in (0, 1], not {observed_fraction}.')
     if average_decay is not None and not 0 <= average_decay < 1:

@@ -56,7 +56,7 @@ def siren_shape(metadata: Mapping[str, Any], spec: WeightSpec) -> SirenShape:
     plain = metadata.get('kind') == 'siren' and metadata.get('input_deviation', 1.0) == 1
     if not plain or metadata['width'] not in WIDTHS:
         raise ValueError(
-            f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))} on coordinates as they are, not '
+            f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))} with unscaled coordinates, not '
             f'{dict(metadata)}; '
             "choose kernel='xla'."
         )
