@@ -10,7 +10,7 @@ import pytest
 
 from hyperinr import weights as weights_lib
 from hyperinr.files import read_weights, write_weights
-from hyperinr.training import devices as seam
+from hyperinr.training import devices as devices_lib
 from hyperinr.training.checkpoints import Checkpoints, restore_newest
 from hyperinr.types import Datapoint
 from tests import parts
@@ -375,11 +375,11 @@ def test_an_update_of_a_learner_keeps_the_form_of_its_state(name):
 @rows(parts.LEARNERS)
 def test_a_state_of_a_learner_is_stored_exactly(name, tmp_path):
     learner, state, _ = learner_of(name)
-    packed = jax.tree.map(np.array, seam.pack(state))
+    packed = jax.tree.map(np.array, devices_lib.pack(state))
     checkpoints = Checkpoints(tmp_path / 'checkpoints')
     checkpoints.save(packed, seconds=1.0)
     checkpoints.wait()
     checkpoints.close()
     found = restore_newest(tmp_path / 'checkpoints', jax.eval_shape(learner.init, KEY, take(parts.datapoints(), 0)))
     assert found.state.key == state.key
-    assert_equal(seam.pack(found.state), packed)
+    assert_equal(devices_lib.pack(found.state), packed)

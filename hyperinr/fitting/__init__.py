@@ -1,13 +1,15 @@
-"""Fitting INRs: many independent ones, from any start, with any optax optimiser.
+"""Fit many independent INRs from given weights, with any optax optimiser.
 
-`fit` takes a batch of weights and datapoints and returns the fitted batch with its error at every step; `fit_one` is
-the same for a single INR, for use inside ``jax.jit``, ``jax.vmap`` and ``jax.lax.map``. `best_rate` finds the optimiser
-and rate that suit a start best. The way there: `loss`, `quadratic_model` and `loop` (one INR), `subsampling`,
-`precision`, `stopping`, `optimizers` and `conjugate_gradient` (what a loop may be told), `programs` (compiled over INRs
-and devices), `schedule` (a batch of any size as calls of one shape), `batching` (which of these, and why), `engine`
-(all together), `kernels` (hand-written steps for GPUs). What a start is, and rules of fine-tuning that were learned
-with it, are `hyperinr.meta_learning`'s business. A further way of drawing points is one function that returns a
-`Subsampling`; a further kernel one file in `kernels`.
+`fit` takes a batch of weights and datapoints and returns the fitted batch with its error at every step. `fit_one` does
+the same for one INR, for use inside ``jax.jit``, ``jax.vmap`` and ``jax.lax.map``. `best_rate` finds the optimiser and
+the learning rate that fit best from given starting weights.
+
+The modules: `loss`, `quadratic_model` and `loop` fit one INR. `subsampling`, `precision`, `stopping`, `optimizers` and
+`conjugate_gradient` are options of the loop. `programs` compiles it over INRs and devices. `schedule` cuts a batch of
+any size into calls of one shape. `batching` chooses how INRs run together. `engine` combines all of these. `kernels`
+has hand-written steps for GPUs. Generated starting weights and learned rules of fine-tuning belong to
+`hyperinr.meta_learning`. To add a way of drawing points, write a function that returns a `Subsampling`; to add a
+kernel, write one file in `kernels`.
 """
 
 from hyperinr.fitting.batching import Batching, FitShape, choose_batching

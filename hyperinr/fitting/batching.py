@@ -1,26 +1,26 @@
-"""How many INRs run together, and how: a choice that changes speed and memory, never results beyond rounding."""
+"""Choose how many INRs run together, and how. The choice changes speed and memory, and results by rounding only."""
 
 from typing import NamedTuple
 
 __all__ = ['Batching', 'FitShape', 'bytes_per_inr', 'check_batching', 'choose_batching']
 
 CPU_GROUP = 64
-"""INRs of one call and device on a CPU: long enough to hide the call, short enough to bound the memory and the wait."""
+"""INRs of one call and CPU device: enough to hide the cost of the call, few enough to bound memory and waiting time."""
 
 DEFAULT_MEMORY = 2 * 2**30
-"""Bytes for one call where the free memory is not known."""
+"""Bytes for one call if the free memory is unknown."""
 
 
 class FitShape(NamedTuple):
-    """The numbers that the choice depends on.
+    """The sizes that the choice depends on.
 
     Attributes:
       num_inrs: B.
-      num_weights: P of one INR.
-      num_points: N of one datapoint.
-      num_values: numbers of a point: D coordinates, C channels and a weight.
-      num_steps: of a fit.
-      width: features of a point that a step keeps for its backward pass, all hidden layers together.
+      num_weights: P, weights of one INR.
+      num_points: N, points of one datapoint.
+      num_values: numbers stored for each point: D coordinates, C channels and a weight.
+      num_steps: steps of the fit.
+      width: features of a point that a step keeps for its backward pass, summed over the hidden layers.
       num_recorded: S snapshots.
       has_target: whether INRs may stop early.
     """
@@ -36,17 +36,18 @@ class FitShape(NamedTuple):
 
 
 class Batching(NamedTuple):
-    """How a fit is cut into calls of compiled functions.
+    """The way a fit is cut into calls of compiled functions.
 
     Attributes:
-      kind: ``'mapped'``: a device runs its INRs one after the other, and one that is finished costs nothing more.
-        ``'vmapped'``: all at once in one batched program.
+      kind: ``'mapped'``: a device runs its INRs one after the other, and a finished INR costs no more time.
+        ``'vmapped'``: a device runs all its INRs at once in one batched program.
       group_size: INRs of one call on each device.
-      num_devices: the first so many local ones; INRs are dealt out to them in turn, and they never communicate.
-      steps_per_round: only ``'vmapped'``: after so many steps finished INRs make room for waiting ones; ``None``: all
-        steps in one call.
+      num_devices: number of local devices to use, the first ones. INRs are dealt out to them in turn. The devices do
+        not communicate.
+      steps_per_round: only for ``'vmapped'``: number of steps after which waiting INRs replace finished ones;
+        ``None``: all steps run in one call.
       kernel: ``'xla'``, or ``'pallas'`` for the fused SIREN step of `hyperinr.fitting.kernels`.
-      reason: why, for the user.
+      reason: why this choice was made, for the user.
     """
 
     kind: str
@@ -58,10 +59,10 @@ class Batching(NamedTuple):
 
 
 def check_batching(batching: Batching, num_devices: int) -> None:
-    """Refuses what cannot run.
+    """Refuse a batching that cannot run.
 
     Raises:
-      ValueError: names the field.
+      ValueError: a field is invalid; the message names it.
     """
     if batching.kind not in ('mapped', 'vmapped') or batching.kernel not in ('xla', 'pallas'):
         raise ValueError(f'kind is mapped or vmapped and kernel xla or pallas, not {batching.kind}, {batching.kernel}.')
@@ -75,10 +76,11 @@ def check_batching(batching: Batching, num_devices: int) -> None:
 
 
 def bytes_per_inr(shape: FitShape) -> int:
-    """Of one INR in a batched program: weights, gradient, moments (all twice), points, trace, snapshots, activations.
+    """Return the bytes that one INR needs in a batched program.
 
-    The activations are the sine and its derivative at every point and hidden unit; a mapped program holds them once
-    for the device, not for each INR.
+    They hold weights, gradient and optimiser moments (all twice), points, errors, snapshots and activations. The
+    activations are the sine and its derivative at every point and hidden unit. A mapped program holds them once for
+    each device, not for each INR.
     """
     kept = 8 * shape.num_weights + shape.num_points * shape.num_values + shape.num_steps + 1
     return 4 * (kept + (shape.num_recorded + 1) * shape.num_weights + 2 * shape.width * shape.num_points)
@@ -87,18 +89,18 @@ def bytes_per_inr(shape: FitShape) -> int:
 def choose_batching(
     platform: str, num_devices: int, shape: FitShape, *, memory: int | None = None, fused: bool = False
 ) -> Batching:
-    """The automatic choice.
+    """Choose a batching for this platform and this fit.
 
     Args:
       platform: ``'cpu'``, ``'gpu'``, ...
-      num_devices: local ones.
-      shape: of the fit.
-      memory: free bytes of one device; ``None``: not known.
+      num_devices: number of local devices.
+      shape: sizes of the fit.
+      memory: free bytes of one device; ``None``: unknown.
       fused: whether `hyperinr.fitting.kernels` has a kernel for this INR that compiles here.
 
     Returns:
-      A `Batching`. On a CPU the size of a group is a power of two, so that few shapes are compiled: unused rows of a
-      mapped program cost nothing.
+      A `Batching`. On a CPU the group size is a power of two, so that few shapes are compiled. Unused rows of a mapped
+      program cost no time.
 
     Example:
       >>> shape = FitShape(200, 1153, 784, 4, 500, 64)

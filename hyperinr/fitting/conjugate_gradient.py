@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradients whose lengths are measured: no learning rate, and no step that undoes a start."""
+"""Preconditioned conjugate gradients with measured step lengths: no learning rate, and no step that spoils a start."""
 
 from typing import Any, NamedTuple
 
@@ -11,11 +11,11 @@ from hyperinr.types import Array
 __all__ = ['conjugate_gradient_steps']
 
 ROUNDING = 1e-5
-"""Share by which a loss may rise unnoticed, so that a fit does not stand still where steps are as small as rounding."""
+"""Relative rise of a loss that is tolerated. Without it a fit would stall once its steps are as small as rounding."""
 
 
 class _State(NamedTuple):
-    """Steps done ``[]``; mean squared gradient ``[P]``; last update ``[P]``; the loss before it ``[]``."""
+    """Steps done ``[]``; mean squared gradient ``[P]``; last update ``[P]``; loss before the last update ``[]``."""
 
     steps: Array
     square: Array
@@ -26,8 +26,9 @@ class _State(NamedTuple):
 def conjugate_gradient_steps(
     rate: optax.ScalarOrSchedule, *, decay: float, parts: int, damping: float, retreat: float
 ) -> optax.GradientTransformationExtraArgs:
-    """See `hyperinr.fitting.optimizers.conjugate_gradient`; ``update`` needs a ``model``, and retreats if it gets a
-    ``value``.
+    """Return the optimiser that `hyperinr.fitting.optimizers.conjugate_gradient` describes.
+
+    Its ``update`` needs a ``model``. If it gets a ``value``, it takes back steps after which the loss has risen.
     """
 
     def init(flat: Array) -> _State:
@@ -63,7 +64,7 @@ def conjugate_gradient_steps(
 
 
 def _lowest(slopes: Array, curvatures: Array, damping: float) -> Array:
-    """Where the damped model is lowest, ``[2]``; 0 along a direction that changes nothing."""
+    """Return the lengths ``[2]`` that minimise the damped model; 0 along a direction that changes no value."""
     diagonal = jnp.diag(curvatures)
     unit = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     first, second = unit * slopes

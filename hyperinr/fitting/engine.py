@@ -1,6 +1,6 @@
-"""Fitting a batch of INRs: what is asked for, how it is best run here, and the results put together.
+"""Fit a batch of INRs: check the request, choose how to run it, run it, and join the results.
 
-Letters: ``B`` INRs, each with its own datapoint of ``N`` points; ``P`` weights of one; ``S`` recorded steps.
+Letters: ``B`` INRs, each with its own datapoint of ``N`` points; ``P`` weights of one INR; ``S`` recorded steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,36 +44,37 @@ def fit(
 ) -> FitResult:
     """Fit ``B`` independent INRs to ``B`` datapoints, on all local devices.
 
-    Compiled once for each shape of a chunk, `inr`, `optimizer` and step count, whatever B is, and reused: pass the same
-    objects again, not equal ones. An INR that reached its target, or whose error is no longer finite, takes no further
-    step and touches no other. Not for use inside ``jax.jit``: see `fit_one`.
+    The program is compiled once for each `inr`, `optimizer`, step count and shape of a chunk, for any B. To reuse it,
+    pass the same objects again, not equal ones. An INR that reaches its target, or whose error is no longer finite,
+    takes no further step. No INR affects another. Do not call this inside ``jax.jit``; use `fit_one` there.
 
     Args:
       inr: evaluates the weights.
-      weights: where to start, leaves ``[B, ...]``.
-      datapoints: what to fit, leaves ``[B, ...]``.
+      weights: the start, leaves ``[B, ...]``.
+      datapoints: the signals to fit, leaves ``[B, ...]``.
       optimizer: any optax transformation of a flat vector ``[P]``; each INR has its own state.
-      num_steps: gradient steps at most, >= 0.
-      record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
-      target_psnr: dB at which an INR stops, before the step that it would take next; ``None``: all steps.
+      num_steps: maximum number of gradient steps, >= 0.
+      record_steps: increasing step counts in [0, num_steps] whose weights are returned.
+      target_psnr: PSNR in dB at which an INR stops; it is checked before each step; ``None``: take all steps.
       data_range: ``(low, high)`` of the values, for the target.
-      goal: a target beyond the error, at which an INR stops as well.
-      probes: the points that it is checked on, leaves ``[B, M, ...]``.
-      subsampling: `uniform` or `by_error`, drawn by ``seed`` and the datapoint's index; ``None``: every step sees all
+      goal: a second kind of target, not a function of the error; an INR that reaches it stops as well.
+      probes: the evaluation points that ``goal`` is checked on, leaves ``[B, M, ...]``.
+      subsampling: `uniform` or `by_error`, drawn from ``seed`` and the datapoint's index; ``None``: every step sees all
         points.
-      precision: ``'float32'``, or ``'bfloat16'`` products with float32 weights (docs/decisions.md has its cost).
-      seed: of sub-sampling.
-      step_scale: leaves ``[B, ...]``, factor of the optimiser's update of each weight, so that a learned metric can
-        shape any rule, and 0 holds a weight fixed; ``None``: 1.
-      batching: how to run; ``None``: `automatic_batching`.
+      precision: ``'float32'``, or ``'bfloat16'`` for bfloat16 products with float32 weights (docs/decisions.md has the
+        cost in PSNR).
+      seed: seed of sub-sampling.
+      step_scale: factor of the optimiser's update of each weight, leaves ``[B, ...]``; ``None``: 1. For
+        example, a learned metric; a factor of 0 holds a weight fixed.
+      batching: how to run the fit; ``None``: `automatic_batching`.
 
     Returns:
       A `FitResult` with arrays on the host.
 
     Raises:
-      InputError: batch sizes differ or are 0, ``record_steps`` not increasing or outside [0, num_steps], a target
-        without a range, a goal without probes or probes without one, an unknown precision.
-      ValueError: a ``batching`` that cannot run here.
+      InputError: batch sizes differ or are 0; ``record_steps`` are not increasing or outside [0, num_steps]; a target
+        has no range; ``goal`` or ``probes`` is given without the other; the precision is unknown.
+      ValueError: ``batching`` cannot run here.
 
     Example:
       >>> from hyperinr import inrs
@@ -84,7 +85,7 @@ def fit(
       (64, 101)
     """
     if (goal is None) != (probes is None):
-        raise InputError('a goal needs the probes that it is checked on, and probes need a goal.')
+        raise InputError('goal needs the evaluation points that it is checked on (probes), and probes need a goal.')
     rules = FitRules(num_steps, tuple(record_steps), subsampling, precision, goal)
     numbers = FitNumbers(0.0, check_target(target_psnr, data_range), seed)
     return fit_by(
@@ -105,19 +106,19 @@ def fit_by(
     step_scale: InrWeights | None = None,
     batching: Batching | None = None,
 ) -> FitResult:
-    """Fit as `fit` does, by the optimiser ``make(numbers.rate)``, so that a new rate compiles nothing.
+    """Fit with the optimiser ``make(numbers.rate)``, in the same way as `fit`; a new rate compiles nothing.
 
     Args:
       inr, weights, datapoints, probes, step_scale, batching: as for `fit`.
       make: ``rate -> optimiser``.
       rules: options that are compiled into the loop.
-      numbers: options that are not.
+      numbers: options that are not compiled into it.
 
     Returns:
       A `FitResult`.
 
     Raises:
-      InputError, ValueError: as `fit`.
+      InputError, ValueError: as for `fit`.
     """
     rules = check_rules(rules)
     weights, datapoints, probes = jax.tree.map(np.asarray, (dict(weights), datapoints, probes))
@@ -165,11 +166,11 @@ def fit_by(
 def automatic_batching(
     inr: Inr, weights: InrWeights, datapoints: Datapoint, *, rules: FitRules, has_target: bool = False
 ) -> Batching:
-    """Return the `choose_batching` of this machine and this fit; its ``reason`` says why.
+    """Choose a `Batching` for this machine and this fit; its ``reason`` explains the choice.
 
     Args:
       inr, weights, datapoints: as for `fit`; only shapes are read.
-      rules: of the fit.
+      rules: rules of the fit.
       has_target: whether INRs may stop early.
     """
     spec = weights_lib.spec_of(jax.tree.map(lambda leaf: np.empty(leaf.shape[1:], leaf.dtype), dict(weights)))

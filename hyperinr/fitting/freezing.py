@@ -1,4 +1,4 @@
-"""Holding some weights fixed while the others are fitted."""
+"""Hold some weights fixed while the others are fitted."""
 
 import fnmatch
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ __all__ = ['frozen', 'frozen_mask']
 
 
 def frozen_mask(patterns: Sequence[str], spec: WeightSpec) -> np.ndarray:
-    """``[P]`` bool, True where a weight is held fixed.
+    """Return a mask ``[P]`` bool, True where a weight is held fixed.
 
     Args:
-      patterns: of paths as in ``spec``, with the wildcards of a shell: ``'layer_0/*'``, ``'*/b'``, ``'filter_*'``. One
-        without a slash means all tensors of the layers it matches.
-      spec: of the INR.
+      patterns: patterns of the paths in ``spec``, with shell wildcards: ``'layer_0/*'``, ``'*/b'``, ``'filter_*'``. A
+        pattern without a slash means all tensors of the layers that it matches.
+      spec: layout of the INR's weights.
 
     Raises:
-      InputError: a pattern that matches nothing, or all weights together.
+      InputError: a pattern matches nothing, or the patterns together match all weights.
 
     Example:
       >>> frozen_mask(['*/b'], WeightSpec(('layer_0/b', 'layer_0/w'), ((1,), (2, 1)))).tolist()
@@ -45,14 +45,14 @@ def frozen_mask(patterns: Sequence[str], spec: WeightSpec) -> np.ndarray:
 def frozen(
     optimizer: optax.GradientTransformation, patterns: Sequence[str], spec: WeightSpec
 ) -> optax.GradientTransformation:
-    """``optimizer`` of flat vectors ``[P]``, except that what matches does not move, by weight decay neither.
+    """Return an optimiser of flat vectors ``[P]`` that holds the matching weights fixed, weight decay included.
 
-    The optimiser sees a gradient of zero there, so a norm taken over all weights is one over the free ones.
+    ``optimizer`` sees a gradient of 0 for fixed weights. A norm over all weights is then the norm over the free ones.
 
     Args:
-      optimizer: to restrict.
-      patterns: see `frozen_mask`; none: ``optimizer`` itself.
-      spec: of the INR.
+      optimizer: the optimiser to restrict.
+      patterns: see `frozen_mask`; if empty, ``optimizer`` itself is returned.
+      spec: layout of the INR's weights.
 
     Raises:
       InputError: see `frozen_mask`.

@@ -1,7 +1,7 @@
 """The fitting loop of one INR: ``begin``, ``advance`` by some steps, ``finish``.
 
-Weights and optimiser state travel through the loop as flat vectors, since one that carries many small arrays is slow.
-Everything here is pure and written for one INR; `hyperinr.fitting.engine` maps it over many. Letters: ``N`` points of a
+The loop carries weights and optimiser state as flat vectors, because a loop that carries many small arrays is slow. All
+functions are pure and written for one INR; `hyperinr.fitting.engine` maps them over many. Letters: ``N`` points of a
 datapoint, ``P`` weights, ``S`` recorded steps.
 """
 
@@ -25,14 +25,15 @@ __all__ = ['FitLoop', 'FitResult', 'FitRules', 'FitState', 'check_record_steps',
 
 
 class FitResult(NamedTuple):
-    """Fitted weights and how they came to be. `fit_one` returns the same without the axis ``B``.
+    """Fitted weights and the history of their errors. `fit_one` returns the same without the axis ``B``.
 
     Attributes:
       weights: after the last step taken, leaves ``[B, ...]``.
-      mse: ``[B, num_steps + 1]``, the weighted mean squared error over all points after 0, 1, ... steps. An INR that
-        stopped keeps its last one; between the full passes of a sub-sampled fit the last one measured stands.
-      snapshots: the weights after each of ``record_steps``, leaves ``[B, S, ...]``; of an INR that stopped before, the
-        last ones.
+      mse: ``[B, num_steps + 1]``, the weighted mean squared error over all points after 0, 1, ... steps. After an INR
+        has stopped, its last error is repeated. Between two full passes of a sub-sampled fit, the error of the last
+        full pass is repeated.
+      snapshots: the weights after each of ``record_steps``, leaves ``[B, S, ...]``. If an INR stopped before such a
+        step, its last weights.
       num_steps: ``[B]`` int32, steps taken.
       status: ``[B]`` int32, a `Status`.
     """
@@ -45,14 +46,14 @@ class FitResult(NamedTuple):
 
 
 class FitRules(NamedTuple):
-    """What is compiled into a loop.
+    """Options that are compiled into a loop.
 
     Attributes:
-      num_steps: at most, >= 0.
+      num_steps: maximum number of steps, >= 0.
       record_steps: S increasing step counts in [0, num_steps].
-      subsampling: ``None``: every step sees all points.
+      subsampling: how the points of a step are drawn; ``None``: every step sees all points.
       precision: ``'float32'`` or ``'bfloat16'``, see `value_and_gradient`.
-      goal: a target beyond the error; ``None``: none.
+      goal: a target that is not a function of the error; ``None``: no such target.
     """
 
     num_steps: int
@@ -63,17 +64,17 @@ class FitRules(NamedTuple):
 
 
 class FitState(NamedTuple):
-    """What a loop carries.
+    """The values that a loop carries from step to step.
 
     Attributes:
-      flat: ``[P]`` weights.
+      flat: ``[P]``, weights.
       step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
-      optimizer_state: of a flat vector.
-      num_steps: ``[]`` int32, taken.
+      optimizer_state: state of the optimiser of a flat vector.
+      num_steps: ``[]`` int32, steps taken.
       status: ``[]`` int32, a `Status`.
       mse: ``[num_steps + 1]``.
       recorded: ``[S + 1, P]``; the last row is spare.
-      table: ``[N]`` of `Subsampling.table`, or ``[0]``.
+      table: ``[N]``, result of `Subsampling.table`; ``[0]`` without sub-sampling.
     """
 
     flat: Array
@@ -90,10 +91,11 @@ class FitLoop(NamedTuple):
     """Three pure functions of one INR.
 
     Attributes:
-      begin: ``(flat [P], points, active [], step_scale [P] or [1]) -> FitState``; without ``active`` no step will be
-        taken; ``step_scale`` multiplies every update.
-      advance: ``(state, points, key, threshold [], limit []) -> FitState``: steps while the INR is running and has
-        taken fewer than ``limit``, which may be exceeded up to the next full pass. Consumes the key.
+      begin: ``(flat [P], points, active [], step_scale [P] or [1]) -> FitState``. If ``active`` is False, no step will
+        be taken. ``step_scale`` multiplies every update.
+      advance: ``(state, points, key, threshold [], limit []) -> FitState``. It takes steps while the INR is running and
+        has taken fewer than ``limit`` steps. A sub-sampled fit may exceed ``limit`` up to its next full pass. Consumes
+        the key.
       finish: ``(state, points, threshold []) -> (flat [P], mse [num_steps + 1], recorded [S, P], num_steps [],
         status [])``.
     """
@@ -104,7 +106,7 @@ class FitLoop(NamedTuple):
 
 
 def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int, ...]:
-    """The steps as a tuple; `InputError` unless they increase within [0, num_steps]."""
+    """Return the steps as a tuple; raise `InputError` unless they are increasing and within [0, num_steps]."""
     steps = tuple(int(step) for step in record_steps)
     if num_steps < 0:
         raise InputError(f'num_steps is {num_steps}; it must be 0 or more.')
@@ -114,9 +116,9 @@ def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int
 
 
 def check_rules(rules: FitRules) -> FitRules:
-    """The rules with their steps as a tuple; `InputError` where they cannot be."""
+    """Return the rules with ``record_steps`` as a tuple; raise `InputError` if a rule is invalid."""
     if rules.goal is not None and rules.goal.every < 1:
-        raise InputError(f'a goal is checked every so many steps, at least 1, not {rules.goal.every}.')
+        raise InputError(f'goal.every must be >= 1 step, not {rules.goal.every}.')
     if rules.precision not in PRECISIONS:
         raise InputError(f'unknown precision {rules.precision!r}; choose one of {", ".join(PRECISIONS)}.')
     return rules._replace(record_steps=check_record_steps(rules.record_steps, rules.num_steps))
@@ -128,20 +130,21 @@ def fit_loop(
     rules: FitRules,
     evaluate: Callable[[Array, Array], Array],
 ) -> FitLoop:
-    """The loop for one loss, optimiser and set of rules.
+    """Return the loop for one loss, optimiser and set of rules.
 
     Args:
       error: the loss and its gradient.
-      optimizer: of a flat vector; its hyperparameters may be traced. One with extra arguments is told the ``value`` of
-        the loss (``None`` under sub-sampling, where two values do not compare) and its ``model``, a `QuadraticModel`.
+      optimizer: an optimiser of a flat vector; its hyperparameters may be traced. An optimiser with extra arguments
+        gets the ``value`` of the loss and its ``model``, a `QuadraticModel`. The value is ``None`` under sub-sampling,
+        because losses on different points cannot be compared.
       rules: checked by `check_rules`.
-      evaluate: ``(flat [P], coords [M, D]) -> values [M, C]``, for a goal and for that model.
+      evaluate: ``(flat [P], coords [M, D]) -> values [M, C]``, for a goal and for the model.
     """
     optimizer = optax.with_extra_args_support(optimizer)
     num_steps, record, subsampling = rules.num_steps, np.asarray(rules.record_steps, np.int32), rules.subsampling
     goal = rules.goal
-    # Every step writes to the row of the next recorded step, so that the last write to a row is the right one; steps
-    # beyond the last recorded one write to the spare row.
+    # Every step writes to the row of the next recorded step, so the last write to a row is the right one. Steps after
+    # the last recorded step write to the spare row.
     positions = np.searchsorted(record, np.arange(num_steps + 1)).astype(np.int32)
 
     def begin(flat: Array, points: Points, active: Array, step_scale: Array) -> FitState:
@@ -253,17 +256,18 @@ def fit_one(
     record_steps: Sequence[int] = (),
     step_scale: InrWeights | None = None,
 ) -> FitResult:
-    """Fits one INR to one datapoint with full-batch steps. Pure and traceable: jit and map it, or call `fit`.
+    """Fit one INR to one datapoint with full-batch steps. Pure and traceable: jit and map it, or call `fit`.
 
-    The loss is `metrics.mean_squared_error` with the datapoint's weight. An INR whose error is no longer finite stops.
+    The loss is `metrics.mean_squared_error` with the datapoint's weight. The fit stops when its error is no longer
+    finite.
 
     Args:
       inr: evaluates the weights.
-      weights: where to start, unbatched leaves.
-      datapoint: what to fit, ``N`` points.
+      weights: the start, unbatched leaves.
+      datapoint: the signal to fit, ``N`` points.
       optimizer: any optax transformation of a flat vector. Its hyperparameters may be traced values.
       num_steps: gradient steps, >= 0.
-      record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
+      record_steps: increasing step counts in [0, num_steps] whose weights are returned.
       step_scale: factor of the optimiser's update of each weight, unbatched leaves; ``None``: 1.
 
     Returns:

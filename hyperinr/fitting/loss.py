@@ -1,7 +1,7 @@
 """The weighted squared error of one INR as a function of its flat weights, in the form that a CPU computes fastest.
 
-Values are kept channels first and the weights of the points already normalised, so that nothing in a step transposes
-or divides. Letters: ``N`` points, ``D`` coordinate dimensions, ``C`` channels, ``P`` weights.
+Values are stored channels first, and the weights of the points are normalised in advance. A step then neither
+transposes nor divides. Letters: ``N`` points, ``D`` coordinate dimensions, ``C`` channels, ``P`` weights.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ class Points(NamedTuple):
     Attributes:
       coords: ``[N, D]``.
       values: ``[C, N]``.
-      scale: ``[N]``: the loss is ``sum_n scale_n sum_c (predicted - values)^2``.
-      goal_points: points that a `Goal` is checked on; no part of the loss.
+      scale: ``[N]``; the loss is ``sum_n scale_n sum_c (predicted - values)^2``.
+      goal_points: points that a `Goal` is checked on; they are not part of the loss.
     """
 
     coords: Array
@@ -41,12 +41,12 @@ ValueAndGradient = Callable[[Array, Points], tuple[tuple[Array, Array], Array]]
 
 
 def normalised(weight: Array, channels: int) -> Array:
-    """``[N]`` such that the loss is `metrics.mean_squared_error` with these weights; 0 where all of them are."""
+    """Return the scales ``[N]`` with which the loss is `metrics.mean_squared_error`; all 0 if all weights are 0."""
     return weight / (channels * jnp.maximum(jnp.sum(weight), jnp.finfo(jnp.float32).tiny))
 
 
 def points_of(datapoint: Datapoint, goal_points: Datapoint | None = None) -> Points:
-    """Return all points of a datapoint, and those of its goal."""
+    """Return all points of a datapoint, with the points of its goal."""
     values = jnp.asarray(datapoint.values)
     return Points(datapoint.coords, values.T, normalised(jnp.asarray(datapoint.weight), values.shape[-1]), goal_points)
 
@@ -54,13 +54,13 @@ def points_of(datapoint: Datapoint, goal_points: Datapoint | None = None) -> Poi
 def value_and_gradient(
     apply: Callable[[InrWeights, Array], Array], spec: WeightSpec, *, precision: str = 'float32'
 ) -> ValueAndGradient:
-    """The loss of an INR and its gradient, by automatic differentiation.
+    """Return a function of the loss of an INR and its gradient, by automatic differentiation.
 
     Args:
-      apply: of an `Inr`.
-      spec: of its weights.
-      precision: ``'float32'``, or ``'bfloat16'`` for products of factors rounded to bfloat16, summed in float32;
-        weights, optimiser and everything else stay float32.
+      apply: ``apply`` of an `Inr`.
+      spec: layout of its weights.
+      precision: ``'float32'`` or ``'bfloat16'``. With ``'bfloat16'`` the factors of products are rounded to bfloat16
+        and summed in float32; weights, optimiser and all other operations stay float32.
     """
 
     def loss(flat: Array, points: Points) -> tuple[Array, Array]:

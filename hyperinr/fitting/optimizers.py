@@ -1,10 +1,11 @@
-"""Optimisers for a fit, all as optax transformations of the flat weight vector ``[P]`` that the engine carries.
+"""Optimisers for a fit: optax transformations of the flat weight vector ``[P]`` that the engine carries.
 
-Each is a factory of keyword-only hyperparameters that returns ``(spec) -> optax.GradientTransformation``: the
-specification lets an optimiser see the layers again. All take a ``learning_rate``, which may be traced, and a
-``schedule``, a factor of it for each step (`hyperinr.fitting.rate_schedules`). One more is one factory here and an
-entry of `OPTIMIZERS` and `RATES`; `family` makes of it what `hyperinr.fitting.best_rate` searches, and a gin file in
-``fit_optimizer/`` what ``hyperinr fit`` takes.
+Each is a factory of keyword-only hyperparameters that returns ``(spec) -> optax.GradientTransformation``. The
+specification tells the optimiser where the layers are in the flat vector. All factories take a ``learning_rate``, which
+may be traced, and a ``schedule``, the factor of the rate at each step (`hyperinr.fitting.rate_schedules`).
+
+To add an optimiser, write one factory here and add it to `OPTIMIZERS` and `RATES`. `family` then makes it available to
+`hyperinr.fitting.best_rate`. A gin file in ``fit_optimizer/`` makes it available to ``hyperinr fit``.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 FlatOptimizer = Callable[[WeightSpec], optax.GradientTransformation]
-"""``spec -> `` optimiser of vectors ``[P]`` that are laid out as it says."""
+"""``spec -> optimiser`` of vectors ``[P]`` with the layout ``spec``."""
 
 
 def _rate(learning_rate: float | Array, schedule: optax.Schedule | None) -> optax.ScalarOrSchedule:
@@ -54,16 +55,16 @@ def adam(
     b1: float = 0.9,
     b2: float = 0.999,
 ) -> FlatOptimizer:
-    """Adam. Kingma and Ba, "Adam: a method for stochastic optimization" (2015).
+    """Return Adam. Kingma and Ba, "Adam: a method for stochastic optimization" (2015).
 
     Args:
       learning_rate: > 0.
-      schedule: factor of it; ``None``: 1 throughout.
+      schedule: factor of the learning rate at each step; ``None``: always 1.
       b1: decay of the first moment, in [0, 1).
       b2: decay of the second moment, in [0, 1).
 
     Raises:
-      ValueError: a rate that is not positive.
+      ValueError: the learning rate is not positive.
     """
     rate = _rate(learning_rate, schedule)
     return lambda spec: optax.adam(rate, b1=b1, b2=b2)
@@ -72,14 +73,14 @@ def adam(
 def adamw(
     *, learning_rate: float | Array = 2e-3, schedule: optax.Schedule | None = None, weight_decay: float = 1e-4
 ) -> FlatOptimizer:
-    """Adam with decoupled weight decay. Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+    """Return AdamW. Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
 
     Args:
       learning_rate, schedule: as for `adam`.
-      weight_decay: by which each step shrinks the weights, times the rate.
+      weight_decay: each step shrinks the weights by this fraction times the rate.
 
     Raises:
-      ValueError: as `adam`.
+      ValueError: as for `adam`.
     """
     rate = _rate(learning_rate, schedule)
     return lambda spec: optax.adamw(rate, weight_decay=weight_decay)
@@ -92,7 +93,7 @@ def amsgrad(
     b1: float = 0.9,
     b2: float = 0.99,
 ) -> FlatOptimizer:
-    """AMSGrad, which never forgets a large gradient.
+    """Return AMSGrad, which divides by the largest second moment so far.
 
     Reddi, Kale and Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2.
 
@@ -100,7 +101,7 @@ def amsgrad(
       learning_rate, schedule, b1, b2: as for `adam`.
 
     Raises:
-      ValueError: as `adam`.
+      ValueError: as for `adam`.
     """
     rate = _rate(learning_rate, schedule)
     return lambda spec: optax.amsgrad(rate, b1=b1, b2=b2)
@@ -109,21 +110,21 @@ def amsgrad(
 def sgd(
     *, learning_rate: float | Array = 1e-2, schedule: optax.Schedule | None = None, momentum: float = 0.9
 ) -> FlatOptimizer:
-    """Gradient descent with momentum.
+    """Return gradient descent with momentum.
 
     Args:
       learning_rate, schedule: as for `adam`.
       momentum: in [0, 1).
 
     Raises:
-      ValueError: as `adam`.
+      ValueError: as for `adam`.
     """
     rate = _rate(learning_rate, schedule)
     return lambda spec: optax.sgd(rate, momentum=momentum)
 
 
 def by_layers(optimizer: optax.GradientTransformation, spec: WeightSpec) -> optax.GradientTransformation:
-    """An optimiser of weight pytrees as one of flat vectors ``[P]`` in the order of ``spec``."""
+    """Turn an optimiser of weight pytrees into one of flat vectors ``[P]`` in the order of ``spec``."""
 
     def init(flat: Array) -> optax.OptState:
         return optimizer.init(weights_lib.unflatten(flat, spec))
@@ -137,16 +138,16 @@ def by_layers(optimizer: optax.GradientTransformation, spec: WeightSpec) -> opta
 
 
 def muon(*, learning_rate: float | Array = 3e-3, schedule: optax.Schedule | None = None) -> FlatOptimizer:
-    """Muon on hidden matrices; Adam with Nesterov momentum, at the same rate, on first and last layers and biases.
+    """Return Muon for hidden matrices, with Adam and Nesterov momentum at the same rate for all other tensors.
 
-    Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Hidden are the tensors of two axes
-    in all layers but the first and the last; they are square here, so that its scale by their shape is 1.
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). The hidden matrices are the tensors
+    of two axes in all layers but the first and the last. They are square here, so Muon's scale by their shape is 1.
 
     Args:
       learning_rate, schedule: as for `adam`.
 
     Raises:
-      ValueError: as `adam`.
+      ValueError: as for `adam`.
     """
     rate = _rate(learning_rate, schedule)
 
@@ -169,20 +170,20 @@ def lbfgs(
     memory_size: int = 10,
     largest_step: float = 1.0,
 ) -> FlatOptimizer:
-    """L-BFGS without a line search: the quasi-Newton direction, cut to a length, times the rate.
+    """Return L-BFGS without a line search: the quasi-Newton direction, clipped to a length, times the rate.
 
     Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (1989). A step costs one gradient,
-    as with every other optimiser here, so that steps compare; what a line search guards against is left to the rate and
-    the cut.
+    as for the other optimisers, so that step counts can be compared. The rate and the clipping replace the line search
+    as the guard against steps that are too long.
 
     Args:
       learning_rate: factor of the direction, at most 1.
       schedule: as for `adam`.
-      memory_size: pairs of steps and gradient changes that are kept, >= 1.
-      largest_step: longest direction, in the norm of all weights, > 0.
+      memory_size: number of stored pairs of steps and gradient changes, >= 1.
+      largest_step: maximum length of the direction, in the norm of all weights, > 0.
 
     Raises:
-      ValueError: as `adam`.
+      ValueError: as for `adam`.
     """
     rate = _rate(learning_rate, schedule)
     return lambda spec: optax.chain(
@@ -193,7 +194,7 @@ def lbfgs(
 
 
 class _CurvatureState(NamedTuple):
-    """Of `diagonal_curvature`: steps done ``[]``; mean gradient, diagonal and last step, each ``[P]``."""
+    """State of `diagonal_curvature`: steps done ``[]``; mean gradient, diagonal and last step, each ``[P]``."""
 
     steps: Array
     mean: Array
@@ -210,24 +211,26 @@ def diagonal_curvature(
     epsilon: float = 1e-4,
     largest_step: float = 1.0,
 ) -> FlatOptimizer:
-    """A damped diagonal quasi-Newton method: the curvature of each weight from successive gradients.
+    """Return a damped diagonal quasi-Newton method that estimates curvatures from successive gradients.
 
     The diagonal B is that of Ma, "Apollo: an adaptive parameter-wise diagonal quasi-Newton method for nonconvex
-    stochastic optimization" (2020): changed as little as the weak secant condition (eq. 6) ``s^T B s = s^T y`` allows,
-    for the last step s and the change y of the mean gradient. The step is ``rate * mean / max(|B|, floor)``, its length
-    at most ``largest_step``. Unlike there, s is the step taken, so that the rate only damps, and one condition holds
-    for the whole weight vector instead of one for each tensor.
+    stochastic optimization" (2020). Each update changes B as little as the weak secant condition (eq. 6)
+    ``s^T B s = s^T y`` allows, for the last step s and the change y of the mean gradient. The step is
+    ``rate * mean / max(|B|, floor)``, clipped to the length ``largest_step``. Two things differ from the paper: s is
+    the step that was taken, so the rate only damps; and one condition holds for the whole weight vector instead of one
+    for each tensor.
 
     Args:
       learning_rate: at most 1.
       schedule: as for `adam`.
-      decay: of the mean gradient, in [0, 1).
-      floor: of the absolute curvature, > 0: no weight moves faster than by gradient descent at ``rate / floor``.
+      decay: decay of the mean gradient, in [0, 1).
+      floor: lower bound of the absolute curvature, > 0. No weight moves faster than by gradient descent at
+        ``rate / floor``.
       epsilon: guards the division by the fourth power of a short step, > 0.
-      largest_step: in the norm of all weights, > 0.
+      largest_step: maximum length of a step, in the norm of all weights, > 0.
 
     Raises:
-      ValueError: as `adam`.
+      ValueError: as for `adam`.
     """
     rate = _rate(learning_rate, schedule)
 
@@ -260,31 +263,35 @@ def conjugate_gradient(
     damping: float = 1e-3,
     retreat: float = 0.25,
 ) -> FlatOptimizer:
-    """Conjugate gradients, preconditioned as in Adam, of lengths that a quadratic model of the loss gives.
+    """Return conjugate gradients, preconditioned as in Adam, with step lengths from a quadratic model of the loss.
 
-    A step is ``a d + b s``: d the gradient over the root of its mean square (``-g / sqrt(v)``, as RMSProp), s the last
-    step, a and b the minimum of the Gauss-Newton model in their plane. Of a linear INR, if v stayed, these would be
-    preconditioned conjugate gradients. The plane: Yuan and Stoer, "A subspace study on conjugate gradient algorithms"
-    (1995); lengths: Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature"
-    (2015), section 7. A step after which the loss has risen is taken back to a fraction, at the cost of one gradient.
+    A step is ``a d + b s``. The direction d is the negative gradient over the root of its mean square
+    (``-g / sqrt(v)``, as in RMSProp), and s is the last step. The lengths a and b minimise the Gauss-Newton model in
+    the plane of d and s. For a linear INR and a constant v, these are preconditioned conjugate gradients. The plane:
+    Yuan and Stoer, "A subspace study on conjugate gradient algorithms" (1995). The lengths: Martens and Grosse,
+    "Optimizing neural networks with Kronecker-factored approximate curvature" (2015), section 7. If the loss rises
+    after a step, the next step takes it back to a fraction, at the cost of one gradient.
 
-    Two tangents at a third of the points make a step cost 1.6 times one of Adam (docs/decisions.md). Only for
-    `hyperinr.fitting`, which tells it the model; under sub-sampling no step is taken back.
+    A step costs 1.6 times a step of Adam, because of two tangents at a third of the points (docs/decisions.md). Only
+    `hyperinr.fitting` can run this optimiser, because it provides the model. Under sub-sampling no step is taken back.
 
     Args:
-      learning_rate: factor of the lengths, < 2: 1 is the minimum of the model, 2 as high as before the step.
+      learning_rate: factor of the lengths, < 2. At 1 a step ends at the minimum of the model; at 2 the model is as high
+        as before the step.
       schedule: as for `adam`.
-      decay: of the mean square, in [0, 1).
-      parts: into which the points are divided, >= 1; the curvature is that of the next part at each step.
+      decay: decay of the mean square, in [0, 1).
+      parts: number of parts that the points are divided into, >= 1. Each step takes the curvature from the next part.
       damping: added to the curvature along each direction, relative to it, > 0.
-      retreat: fraction of a step that is left where the loss has risen, in [0, 1).
+      retreat: fraction of a step that is kept if the loss has risen, in [0, 1).
 
     Raises:
-      ValueError: a value outside these ranges.
+      ValueError: a value is outside its range.
     """
     rate = _rate(learning_rate, schedule)
     if parts < 1 or not 0 <= decay < 1 or not damping > 0 or not 0 <= retreat < 1:
-        raise ValueError(f'a value outside its range: {parts=}, {decay=}, {retreat=}, {damping=}.')
+        raise ValueError(
+            f'conjugate_gradient: a value is outside its range: {parts=}, {decay=}, {retreat=}, {damping=}.'
+        )
     return lambda spec: conjugate_gradient_steps(rate, decay=decay, parts=parts, damping=damping, retreat=retreat)
 
 
@@ -300,14 +307,14 @@ RATES: Mapping[str, tuple[float, ...]] = {
     **dict.fromkeys(('lbfgs', 'diagonal_curvature'), (0.1, 0.3, 1.0)),
     'conjugate_gradient': (0.7, 1.0),
 }
-"""Name -> learning rates that a search begins with."""
+"""Name -> learning rates that a search tries first."""
 
 
 def make(name: str, rate: float | Array, spec: WeightSpec) -> optax.GradientTransformation:
-    """One of `OPTIMIZERS`.
+    """Return the optimiser ``name`` of `OPTIMIZERS` at a learning rate.
 
     Raises:
-      InputError: no such optimiser.
+      InputError: there is no such optimiser.
     """
     if name not in OPTIMIZERS:
         raise InputError(f'no optimiser {name!r}; choose one of {", ".join(OPTIMIZERS)}.')
@@ -320,15 +327,15 @@ def family(
     *,
     wrap: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda optimizer: optimizer,
 ) -> Family:
-    """An optimiser up to its rate, for `hyperinr.fitting.best_rate`.
+    """Return an optimiser with a free learning rate, for `hyperinr.fitting.best_rate`.
 
     Args:
-      name: of `OPTIMIZERS`.
-      spec: of the INR.
+      name: a key of `OPTIMIZERS`.
+      spec: layout of the INR's weights.
       wrap: applied to the optimiser, e.g. to freeze layers.
 
     Raises:
-      InputError: no such optimiser.
+      InputError: there is no such optimiser.
 
     Example:
       >>> spec = WeightSpec(('layer_0/b', 'layer_0/w'), ((3,), (2, 3)))

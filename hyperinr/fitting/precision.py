@@ -1,7 +1,7 @@
-"""Matrix products in bfloat16 for a function that knows nothing of it.
+"""Compute the matrix products of any function in bfloat16.
 
-JAX's own switch is not enough: under ``jax.default_matmul_precision('BF16_BF16_F32')`` XLA still multiplies in float32
-on a CPU (jax 0.11), so that what bfloat16 costs in PSNR could not be seen there.
+JAX's own option is not enough: under ``jax.default_matmul_precision('BF16_BF16_F32')`` XLA still multiplies in float32
+on a CPU (jax 0.11). The cost of bfloat16 in PSNR could then not be measured on a CPU.
 """
 
 from collections.abc import Callable
@@ -20,14 +20,14 @@ _INLINED = {
     'custom_jvp_call': 'call_jaxpr',
     'custom_vjp_call': 'call_jaxpr',
 }
-"""Primitives that only wrap other operations, and the parameter that holds these."""
+"""Primitives that only wrap other operations, and the parameter that holds those operations."""
 
 
 def bfloat16_products(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function with every float32 ``dot_general`` taken of factors rounded to bfloat16, summed in float32.
+    """Return the same function with factors of every float32 ``dot_general`` rounded to bfloat16, summed in float32.
 
-    It works on the traced operations, so that it also reaches the products of a gradient: apply it last, around
-    ``jax.value_and_grad``. Products inside a loop of the function's own stay as they are.
+    It works on the traced operations. Apply it last, around ``jax.value_and_grad``, so that it also covers the products
+    of the gradient. Products inside a loop of ``function`` are not changed.
     """
 
     def rounded(*arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The compiled functions of a fit: the loop of one INR, mapped over the INRs of a device, and over devices.
+"""The compiled functions of a fit: the loop of one INR, mapped over the INRs of a device and over devices.
 
 Letters: ``G`` devices, ``b`` INRs of a device in one call, ``P`` weights, ``S`` recorded steps.
 """
@@ -26,7 +26,7 @@ __all__ = ['Constant', 'FitBatch', 'FitNumbers', 'FitProgram', 'Fitted', 'map_da
 
 @dataclasses.dataclass(frozen=True)
 class Constant:
-    """An optimiser as a function of a rate that it does not need; equal for the same optimiser object."""
+    """An optimiser as a function that ignores its rate. Two of the same optimiser object are equal."""
 
     optimizer: optax.GradientTransformation
 
@@ -36,16 +36,16 @@ class Constant:
 
 
 class FitProgram(NamedTuple):
-    """Everything that tells one compiled function from another, shapes apart.
+    """The cache key of a compiled function, apart from shapes.
 
     Attributes:
-      apply: of the INR.
+      apply: ``apply`` of the INR.
       make: ``rate -> optimiser``.
-      spec: of the weights.
-      rules: compiled into the loop.
-      kind: of `Batching`.
-      kernel: the SIREN that the fused kernel is for; ``None``: automatic differentiation.
-      devices: to run on.
+      spec: layout of the weights.
+      rules: options compiled into the loop.
+      kind: ``kind`` of `Batching`.
+      kernel: shape of the SIREN that the fused kernel computes; ``None``: automatic differentiation.
+      devices: devices to run on.
     """
 
     apply: Callable[[InrWeights, Array], Array]
@@ -58,12 +58,12 @@ class FitProgram(NamedTuple):
 
 
 class FitNumbers(NamedTuple):
-    """Numbers that may change without compiling again.
+    """Numbers that can change without compiling again.
 
     Attributes:
-      rate: for ``FitProgram.make``.
-      threshold: mean squared error to stop at.
-      seed: of sub-sampling.
+      rate: argument of ``FitProgram.make``.
+      threshold: mean squared error at which an INR stops.
+      seed: seed of sub-sampling.
     """
 
     rate: float | Array
@@ -71,7 +71,7 @@ class FitNumbers(NamedTuple):
     seed: int
 
     def on(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One copy for each device."""
+        """Return the three numbers as arrays ``[count]``, one copy for each device."""
         full = lambda value, dtype: np.full(count, np.asarray(value), dtype)
         return full(self.rate, np.float32), full(self.threshold, np.float32), full(self.seed, np.int32)
 
@@ -80,10 +80,10 @@ class FitBatch(NamedTuple):
     """The INRs of one call; leaves ``[G b, ...]``, the first ``b`` for the first device.
 
     Attributes:
-      flat: ``[P]``, where to start.
-      datapoint: what to fit.
-      stream: ``[]`` int32, the index of the datapoint: its randomness comes from it, and so depends on no other.
-      active: ``[]`` bool; a row that is not active is padding and takes no step.
+      flat: ``[P]``, weights at the start.
+      datapoint: the signal to fit.
+      stream: ``[]`` int32, the index of the datapoint. The fit's random draws depend on it and on no other datapoint.
+      active: ``[]`` bool; an inactive row is padding and takes no step.
       step_scale: ``[P]`` or ``[1]``, factor of the optimiser's updates.
       goal_points: points that a goal is checked on; ``None`` without one.
     """
@@ -103,8 +103,8 @@ class Fitted(NamedTuple):
       flat: ``[P]``.
       mse: ``[num_steps + 1]``.
       recorded: ``[S, P]``.
-      num_steps: ``[]``, taken.
-      status: ``[]``.
+      num_steps: ``[]``, steps taken.
+      status: ``[]``, a `Status`.
     """
 
     flat: Array
@@ -115,13 +115,13 @@ class Fitted(NamedTuple):
 
 
 def map_datapoints(function: Callable[..., Any], *batches: Any) -> Any:
-    """Apply a function of one datapoint to each of a batch: ``jax.vmap`` on an accelerator, ``jax.lax.map`` on a CPU.
+    """Apply a function of one datapoint to a batch, by ``jax.vmap`` on an accelerator and ``jax.lax.map`` on a CPU.
 
-    A CPU is bound by its caches: 64 SIRENs with weights of their own ran 3.6 times as fast one after the other as
-    batched (61 against 17 GFLOP/s, of which a part is the sine's; two cores).
+    The caches limit the speed of a CPU. 64 SIRENs with different weights ran 3.6 times as fast one after the other as
+    batched: 61 against 17 GFLOP/s on two cores, the sine's operations included.
 
     Args:
-      function: of as many arguments as there are ``batches``; any pytrees.
+      function: takes one pytree for each of the ``batches``.
       *batches: pytrees with leaves ``[B, ...]``.
 
     Returns:
@@ -166,7 +166,7 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
 
 
 def run_whole(program: FitProgram, batch: FitBatch, numbers: FitNumbers) -> Fitted:
-    """Take all steps of the INRs in ``batch``, in one call that returns before they are done."""
+    """Take all steps of the INRs in ``batch`` in one call, which returns before they are done."""
     placed = shard(batch, program.devices)
     return _whole(program)(placed.flat, placed[1:], *numbers.on(len(program.devices)))
 
@@ -200,15 +200,15 @@ def run_round(
     """Take at most ``steps`` further steps of the INRs in ``batch``.
 
     Args:
-      program: what to run.
-      steps: of the round, rounded up to the next full pass.
-      state: that the last round returned, leaves ``[G, b, ...]``; gone afterwards. ``None``: all rows are fresh.
+      program: the program to run.
+      steps: number of steps of the round; rounded up to the next full pass.
+      state: state after the last round, leaves ``[G, b, ...]``; its memory is donated. ``None``: all rows are fresh.
       batch: the INR of each row.
-      fresh: ``[G b]`` bool, whether the INR of a row begins here.
+      fresh: ``[G b]`` bool, True if the INR of a row begins in this round.
       numbers: see `FitNumbers`.
 
     Returns:
-      The state, and what the INRs would be if they ended here.
+      The new state, and the results of the INRs if they ended here.
     """
     placed = shard((batch, fresh), program.devices)
     return _round(program, steps)(state, *placed, *numbers.on(len(program.devices)))

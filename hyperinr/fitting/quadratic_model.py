@@ -1,8 +1,8 @@
-"""What a step along some directions would do to the loss: the quadratic model of an optimiser that measures lengths.
+"""A quadratic model of the loss along a few directions, for optimisers that measure their step lengths.
 
-The predicted values change linearly for a small step, and the loss is quadratic in them: its second derivative along
-the directions is the Gauss-Newton one, which is never negative. Letters: ``k`` directions, ``M`` of the ``N`` points,
-``C`` channels, ``P`` weights.
+For a small step the predicted values change linearly, and the loss is quadratic in the predicted values. The model's
+second derivative along the directions is the Gauss-Newton matrix, which has no negative eigenvalue. Letters: ``k``
+directions, ``M`` of the ``N`` points, ``C`` channels, ``P`` weights.
 """
 
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from hyperinr.types import Array
 __all__ = ['QuadraticModel', 'quadratic_model']
 
 LEAST_POINTS = 64
-"""Fewer say too little of a curvature."""
+"""Fewer points estimate the curvature too poorly."""
 
 
 class QuadraticModel(Protocol):
     """``loss(weights + sum_i a_i direction_i) ~ loss + slopes . a + a . curvatures . a / 2``."""
 
     def __call__(self, directions: Array, *, part: Array | int = 0, parts: int = 1) -> tuple[Array, Array]:
-        """The first and second derivatives of the loss.
+        """Return the first and second derivatives of the loss along the directions.
 
         Args:
-          directions: ``[k, P]``, as an optimiser returns its updates.
-          part: which of the parts the curvatures are taken from, modulo ``parts``.
-          parts: a fixed random partition of the points into so many; less than asked for where a part would have
-            fewer than 64 points. The slopes are always those of all points.
+          directions: ``[k, P]``, in the form of an optimiser's updates.
+          part: index, modulo ``parts``, of the part that the curvatures are computed on.
+          parts: number of parts of a fixed random partition of the points. It is reduced so that each part has at least
+            64 points. The slopes are always computed on all points.
 
         Returns:
           Slopes ``[k]`` and curvatures ``[k, k]``.
@@ -42,14 +42,14 @@ class QuadraticModel(Protocol):
 def quadratic_model(
     evaluate: Callable[[Array, Array], Array], points: Points, flat: Array, gradient: Array, step_scale: Array
 ) -> QuadraticModel:
-    """The model around some weights. Nothing is computed before it is asked.
+    """Return the model around some weights. Nothing is computed before the model is called.
 
     Args:
       evaluate: ``(flat [P], coords [M, D]) -> values [M, C]``.
-      points: of the loss.
-      flat: ``[P]``, where to.
-      gradient: ``[P]`` of the loss there.
-      step_scale: ``[P]`` or ``[1]``, by which an update will be multiplied.
+      points: points of the loss.
+      flat: ``[P]``, the weights.
+      gradient: ``[P]``, gradient of the loss at ``flat``.
+      step_scale: ``[P]`` or ``[1]``, factor by which an update will be multiplied.
     """
 
     def model(directions: Array, *, part: Array | int = 0, parts: int = 1) -> tuple[Array, Array]:
@@ -64,7 +64,7 @@ def quadratic_model(
 
 
 def _part(points: Points, part: Array | int, parts: int) -> tuple[Array, Array]:
-    """Coordinates ``[M, D]`` and scales ``[M]`` that stand for all points."""
+    """Return coordinates ``[M, D]`` and scales ``[M]`` of a part, scaled up to represent all points."""
     num_points = points.scale.size
     parts = max(1, min(parts, num_points // LEAST_POINTS))
     if parts == 1:

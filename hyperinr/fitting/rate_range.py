@@ -1,4 +1,4 @@
-"""The learning-rate range test: one short fit whose rate grows, and the curve of its error.
+"""The learning-rate range test: run one short fit with a growing rate and record its error at each rate.
 
 Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3, with a rate that grows geometrically.
 """
@@ -21,12 +21,13 @@ __all__ = ['RateRange', 'rate_range', 'write_rate_range']
 
 
 class RateRange(NamedTuple):
-    """What a range test found.
+    """The result of a range test.
 
     Attributes:
-      rates: ``[num_steps]``, increasing: of each step.
-      mse: ``[num_steps]``, the error *after* it, a geometric mean over the datapoints; infinite once one diverged.
-      rate: suggested: that of the steepest descent of the smoothed logarithm of the error, before its minimum.
+      rates: ``[num_steps]``, the increasing rate of each step.
+      mse: ``[num_steps]``, the error *after* each step, a geometric mean over the datapoints; infinite after a
+        datapoint has diverged.
+      rate: the suggested rate, at the steepest descent of the smoothed logarithm of the error before its minimum.
     """
 
     rates: np.ndarray
@@ -44,16 +45,16 @@ def rate_range(
     highest: float = 1.0,
     num_steps: int = 100,
 ) -> RateRange:
-    """Fits with a rate that grows from ``lowest`` to ``highest``, and says where the error falls fastest.
+    """Fit with a rate that grows from ``lowest`` to ``highest``, and find the rate at which the error falls fastest.
 
-    The optimiser keeps its state while the rate grows: ``make(rate)`` must be a transformation whose updates are
-    proportional to its rate and whose state does not depend on it, as those of `hyperinr.fitting.optimizers`.
+    The optimiser keeps its state while the rate grows. So the updates of ``make(rate)`` must be proportional to the
+    rate, and its state must not depend on the rate. The optimisers of `hyperinr.fitting.optimizers` satisfy this.
 
     Args:
       inr: evaluates the weights.
-      weights: starts, leaves ``[B, ...]``.
+      weights: the starts, leaves ``[B, ...]``.
       datapoints: leaves ``[B, ...]``.
-      make: ``rate ->`` optimiser of flat vectors.
+      make: ``rate -> optimiser`` of flat vectors.
       lowest: first rate, > 0.
       highest: last rate, > ``lowest``.
       num_steps: >= 10.
@@ -62,7 +63,7 @@ def rate_range(
       A `RateRange`.
 
     Raises:
-      InputError: rates or steps outside these ranges; no rate lowers the error.
+      InputError: rates or steps are outside these ranges, or no rate lowers the error.
     """
     if not 0 < lowest < highest or num_steps < 10:
         raise InputError(
@@ -80,11 +81,11 @@ def rate_range(
 
 
 def _steepest(rates: np.ndarray, logs: np.ndarray) -> float:
-    """By the slope over windows of a tenth of the steps that lie before the minimum."""
+    """Return the rate with the steepest slope, over windows of a tenth of the steps that end before the minimum."""
     lowest = int(np.argmin(logs))
     width = max(len(rates) // 10, 2)
     if lowest == 0:
-        raise InputError('no rate of the range lowers the error; give a lower lowest rate, or check the data.')
+        raise InputError('no rate of the range lowers the error; choose a smaller `lowest`, or check the data.')
     begins = np.arange(max(lowest - width, 0) + 1)
     ends = np.minimum(begins + width, lowest)
     slopes = (logs[ends] - logs[begins]) / (ends - begins)
@@ -93,10 +94,10 @@ def _steepest(rates: np.ndarray, logs: np.ndarray) -> float:
 
 
 def write_rate_range(path: str | os.PathLike, found: RateRange) -> None:
-    """Saves the curve as JSON: ``{'rate': ..., 'rates': [...], 'mse': [...]}``, ``null`` where it diverged.
+    """Save the curve as JSON: ``{'rate': ..., 'rates': [...], 'mse': [...]}``, with ``null`` for a diverged step.
 
     Raises:
-      InputError, RunError: as `hyperinr.runtime.files.write_json`.
+      InputError, RunError: as for `hyperinr.runtime.files.write_json`.
     """
     mse = [float(value) if np.isfinite(value) else None for value in found.mse]
     write_json(path, {'rate': found.rate, 'rates': found.rates.tolist(), 'mse': mse})

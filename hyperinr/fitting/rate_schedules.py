@@ -1,4 +1,4 @@
-"""How the learning rate of a fit changes: factories ``(num_steps=) -> (step -> factor in [0, 1])``."""
+"""Learning-rate schedules of a fit: factories ``(num_steps=) -> (step -> factor in [0, 1])``."""
 
 import optax
 
@@ -6,10 +6,10 @@ __all__ = ['constant', 'cosine']
 
 
 def constant(*, num_steps: int, warmup_steps: int = 0) -> optax.Schedule:
-    """1 throughout, after a linear warm-up from 0.
+    """Return a schedule that is 1 after a linear warm-up from 0.
 
     Args:
-      num_steps: of the fit; no part of this schedule.
+      num_steps: steps of the fit; this schedule does not use it.
       warmup_steps: >= 0.
     """
     del num_steps
@@ -19,12 +19,12 @@ def constant(*, num_steps: int, warmup_steps: int = 0) -> optax.Schedule:
 
 
 def cosine(*, num_steps: int, warmup_steps: int = 0, final_factor: float = 0.01) -> optax.Schedule:
-    """A linear warm-up and a half cosine to ``final_factor`` at the last step.
+    """Return a linear warm-up followed by a half cosine that reaches ``final_factor`` at the last step.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017), eq. 5.
 
     Args:
-      num_steps: of the fit, warm-up included.
+      num_steps: steps of the fit, warm-up included.
       warmup_steps: at most half of ``num_steps`` is used.
       final_factor: in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""Cuts a batch of any size into calls of one shape: chunks with a padded tail, or rows that are refilled.
+"""Cut a batch of any size into calls of one shape: chunks with a padded tail, or rows that are refilled.
 
 Letters: ``B`` INRs, ``G`` devices, ``b`` rows of a call on each device.
 """
@@ -17,19 +17,19 @@ from hyperinr.types import Array
 __all__ = ['in_chunks', 'in_rounds']
 
 Take = Callable[[np.ndarray, np.ndarray], FitBatch]
-"""``(rows [n], active [n]) -> FitBatch`` of these rows of the batch."""
+"""``(rows [n], active [n]) -> FitBatch`` with these rows of the batch."""
 
 
 def in_chunks(
     program: FitProgram, take: Take, num_inrs: int, group_size: int, numbers: FitNumbers
 ) -> Iterator[tuple[np.ndarray, Fitted]]:
-    """Take all steps of one chunk after the other; the next runs while the results of the last are fetched.
+    """Take all steps of one chunk after the other; a chunk runs while the results of the last one are fetched.
 
-    Chunks are equally long within one, and dealt out to the devices in turn, so that none has more than one INR above
-    another. The tail is padded with rows that take no step.
+    The lengths of two chunks differ by at most one INR. A chunk is dealt out to the devices in turn, so the loads of
+    two devices differ by at most one INR as well. The tail is padded with rows that take no step.
 
     Yields:
-      Rows ``[n]`` of the batch and what became of them, leaves ``[n, ...]``.
+      Rows ``[n]`` of the batch and their results, leaves ``[n, ...]``.
     """
     devices = len(program.devices)
     size = devices * group_size
@@ -57,7 +57,7 @@ def _select(tree: Any, chosen: np.ndarray) -> Any:
 
 
 def _joined(leaf: Array) -> np.ndarray:
-    """``[G, b, ...]`` -> ``[G b, ...]`` on the host."""
+    """Reshape ``[G, b, ...]`` to ``[G b, ...]`` on the host."""
     return np.asarray(leaf).reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
 
 
@@ -66,10 +66,10 @@ def in_rounds(
 ) -> Iterator[tuple[np.ndarray, Fitted]]:
     """Take some steps of all rows at a time; a waiting INR takes the row of a finished one.
 
-    When none waits any more and half of the rows are idle, the running ones move together into half as many rows.
+    When no INR waits and half of the rows are idle, the running INRs move together into half as many rows.
 
     Yields:
-      As `in_chunks`, in the order in which they finish.
+      As for `in_chunks`, in the order in which the INRs finish.
     """
     devices = len(program.devices)
     size = devices * group_size

@@ -1,4 +1,4 @@
-"""Which optimiser, at which rate, serves a start best: the fair opponent of a learned start."""
+"""Search the best optimiser and learning rate for given starting weights: a fair baseline for learned starts."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +19,11 @@ __all__ = ['FAMILIES', 'Family', 'SearchResult', 'Trial', 'best_rate', 'fit_at_r
 
 
 class Family(NamedTuple):
-    """An optimiser up to its rate.
+    """An optimiser with a free learning rate.
 
     Attributes:
       make: ``rate -> optax.GradientTransformation``; the rate may be traced.
-      rates: where the search begins, increasing; it goes on beyond either end while that end is the best.
+      rates: increasing rates that the search tries first. It goes on beyond either end while that end is the best.
     """
 
     make: Callable[[float | Array], optax.GradientTransformation]
@@ -34,18 +34,18 @@ FAMILIES: Mapping[str, Family] = {
     'adam': Family(lambda rate: optax.adam(rate), (5e-4, 1e-3, 2e-3, 4e-3)),
     'momentum': Family(lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True), (1e-2, 3e-2, 1e-1)),
 }
-"""What a random start is offered: Adam, and gradient descent with Nesterov momentum 0.9."""
+"""The optimisers for a random start: Adam, and gradient descent with Nesterov momentum 0.9."""
 
 
 class Trial(NamedTuple):
     """One optimiser and rate that was tried.
 
     Attributes:
-      name: of the family.
+      name: name of the family.
       rate: learning rate.
       psnr_db: ``[num_steps + 1]``, mean over the datapoints of the PSNR after 0, 1, ... steps.
-      deepest_fall_db: how far the one datapoint that falls furthest is below its start at its worst step,
-        >= 0; not-a-number where it diverged.
+      deepest_fall_db: largest fall of a datapoint's PSNR below its PSNR at the start, over all datapoints and steps,
+        >= 0; NaN if a datapoint diverged.
     """
 
     name: str
@@ -54,19 +54,19 @@ class Trial(NamedTuple):
     deepest_fall_db: float
 
     def steps_to_reach(self, psnr_db: float) -> int | None:
-        """The fewest steps after which the mean PSNR is at least ``psnr_db``; ``None`` if it never is."""
+        """Return the fewest steps after which the mean PSNR is at least ``psnr_db``; ``None`` if it never is."""
         reached = np.flatnonzero(self.psnr_db >= psnr_db)
         return int(reached[0]) if reached.size else None
 
 
 class SearchResult(NamedTuple):
-    """The chosen optimiser, and all that was tried.
+    """The chosen optimiser, and all trials.
 
     Attributes:
-      name: of its family.
-      rate: its learning rate.
-      optimizer: ready to use.
-      trials: in the order they ran.
+      name: name of the chosen family.
+      rate: the chosen learning rate.
+      optimizer: the optimiser at this rate.
+      trials: all trials, in the order in which they ran.
     """
 
     name: str
@@ -75,7 +75,7 @@ class SearchResult(NamedTuple):
     trials: tuple[Trial, ...]
 
     def fastest_to(self, psnr_db: float) -> Trial | None:
-        """The trial that reached ``psnr_db`` in the fewest steps; ``None`` if none did."""
+        """Return the trial that reached ``psnr_db`` in the fewest steps; ``None`` if no trial did."""
         steps = [trial.steps_to_reach(psnr_db) for trial in self.trials]
         reached = [(count, position) for position, count in enumerate(steps) if count is not None]
         return self.trials[min(reached)[1]] if reached else None
@@ -92,11 +92,11 @@ def fit_at_rate(
     record_steps: Sequence[int] = (),
     step_scale: InrWeights | None = None,
 ) -> FitResult:
-    """`fit` by one optimiser of a family; compiled once for all its rates.
+    """Fit with one optimiser of a family, in the same way as `fit`; compiled once for all rates.
 
     Args:
       inr, weights, datapoints, num_steps, record_steps, step_scale: as for `fit`.
-      make: of a `Family`.
+      make: ``make`` of a `Family`.
       rate: learning rate.
 
     Returns:
@@ -119,28 +119,28 @@ def best_rate(
     max_extensions: int = 6,
     step_scale: InrWeights | None = None,
 ) -> SearchResult:
-    """The optimiser and rate with the highest mean PSNR over ``score_steps``.
+    """Find the optimiser and rate with the highest mean PSNR over ``score_steps``.
 
-    Each family's rates are tried in turn, then twice or half as much as the best while that is at the end of those
-    tried, then a factor of the square root of 2 to either side of the best. Use datapoints other than those that the
-    choice is judged on.
+    For each family the search first tries ``rates``. While the best rate is at an end of the tried range, it tries
+    twice or half that rate. Finally it multiplies and divides the best rate by the square root of 2. Search and
+    evaluate on different datapoints.
 
     Args:
       inr: evaluates the weights.
-      weights: starts, leaves ``[B, ...]``.
+      weights: the starts, leaves ``[B, ...]``.
       datapoints: leaves ``[B, ...]``.
-      num_steps: of every trial, >= 1.
+      num_steps: steps of every trial, >= 1.
       data_range: ``(low, high)`` of the values, for the PSNR.
-      score_steps: step counts in [1, num_steps] that the score averages over; ``None``: the last only.
+      score_steps: step counts in [1, num_steps] that the score averages over; ``None``: the last step only.
       families: name -> `Family`.
-      max_extensions: how many times the range of rates of a family may grow.
-      step_scale: of every trial, as for `fit`.
+      max_extensions: maximum number of rates tried beyond the ends of a family's ``rates``.
+      step_scale: step scale of every trial, as for `fit`.
 
     Returns:
-      A `SearchResult`. A trial that diverged counts as minus infinity; the choice is one that did not.
+      A `SearchResult`. The score of a diverged trial is minus infinity, so it is never chosen.
 
     Raises:
-      InputError: no family, a score step outside [1, num_steps], or every trial diverged.
+      InputError: there is no family, a score step is outside [1, num_steps], or every trial diverged.
     """
     scored = np.asarray([num_steps] if score_steps is None else list(score_steps), int)
     if not families or scored.size == 0 or scored.min() < 1 or scored.max() > num_steps:
@@ -178,5 +178,5 @@ def best_rate(
 
     chosen = max(trials, key=score)
     if score(chosen) == -math.inf:
-        raise InputError('every optimiser and rate diverged; offer lower rates, or check the data for NaN.')
+        raise InputError('every optimiser and rate diverged; try lower rates, or check the data for NaN.')
     return SearchResult(chosen.name, chosen.rate, families[chosen.name].make(chosen.rate), tuple(trials))

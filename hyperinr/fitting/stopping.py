@@ -1,4 +1,4 @@
-"""When an INR is finished, and how it ended."""
+"""Stopping criteria of a fit, and the status it ends with."""
 
 import enum
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from hyperinr.types import Array, Datapoint
 __all__ = ['NEVER', 'Goal', 'Status', 'check_target']
 
 NEVER = -1.0
-"""A mean squared error that no INR gets down to: the threshold of a fit without a target."""
+"""The threshold of a fit without a target: a mean squared error that no INR reaches."""
 
 
 class Status(enum.IntEnum):
-    """How the fit of one INR ended.
+    """The status of the fit of one INR.
 
     Attributes:
-      RUNNING: not yet; never in a finished result.
-      OK: its target was reached, or there was none, and its error is finite.
-      MISSED_TARGET: all steps were taken and its target was not reached.
-      DIVERGED: its error became NaN or infinite; it took no further step.
+      RUNNING: the fit has not ended; never in a finished result.
+      OK: the fit reached its target, or had none, and its error is finite.
+      MISSED_TARGET: all steps were taken and the target was not reached.
+      DIVERGED: the error became NaN or infinite; no further step was taken.
     """
 
     RUNNING = 0
@@ -30,13 +30,14 @@ class Status(enum.IntEnum):
 
 
 class Goal(NamedTuple):
-    """A target beyond the error, checked now and then on points of its own.
+    """A target that is not a function of the error, checked at intervals on separate evaluation points.
 
-    Compiled into the fit: pass the same function again, not an equal one.
+    It is compiled into the fit. To reuse the program, pass the same function again, not an equal one.
 
     Attributes:
-      reached: ``(predicted [M, C], points) -> []`` bool, from one INR's values at the M points that it is checked on.
-      every: most steps between two checks, >= 1; there is one before the first step and one after the last.
+      reached: ``(predicted [M, C], points) -> []`` bool; ``predicted`` are one INR's values at the M evaluation points.
+      every: maximum number of steps between two checks, >= 1. The goal is also checked before the first step and after
+        the last.
     """
 
     reached: Callable[[Array, Datapoint], Array]
@@ -44,14 +45,14 @@ class Goal(NamedTuple):
 
 
 def check_target(target_psnr: float | None, data_range: tuple[float, float] | None) -> float:
-    """The mean squared error at which an INR stops, ``(high - low)^2 10^(-PSNR / 10)``; `NEVER` without a target.
+    """Return the mean squared error at which an INR stops, ``(high - low)^2 10^(-PSNR / 10)``.
 
     Args:
-      target_psnr: dB, or ``None``.
-      data_range: ``(low, high)`` of the values; needed with a target.
+      target_psnr: PSNR in dB; ``None``: no target, the result is `NEVER`.
+      data_range: ``(low, high)`` of the values; required with a target.
 
     Raises:
-      InputError: a target without a data range, or a range that is empty.
+      InputError: a target has no data range, or the range is empty.
 
     Example:
       >>> round(check_target(20.0, (0.0, 2.0)), 6)

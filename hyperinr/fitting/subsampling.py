@@ -1,8 +1,9 @@
-"""Steps that see some of the points, with a full pass now and then.
+"""Sub-sample the points of a step, with a full pass over all points at intervals.
 
-Every full pass makes a table of probabilities; the steps until the next one draw from it. A draw is systematic: one
-random number for each of ``n`` equal parts of the cumulative distribution, which spreads the points more evenly than
-independent draws and costs one search in the table. Letters: ``N`` points of a datapoint, ``n`` drawn ones.
+Every full pass computes a table of probabilities. The steps until the next full pass draw from this table. A draw is
+systematic: it takes one random number in each of ``n`` equal parts of the cumulative distribution. The points are then
+spread more evenly than independent draws, and a draw costs one search in the table. Letters: ``N`` points of a
+datapoint, ``n`` drawn points.
 """
 
 from collections.abc import Callable
@@ -18,13 +19,13 @@ __all__ = ['Subsampling', 'by_error', 'uniform']
 
 
 class Subsampling(NamedTuple):
-    """How the points of a step are drawn.
+    """A rule that draws the points of each step.
 
     Attributes:
       num_points: n.
-      full_pass_every: steps from one full pass to the next, >= 2. Targets are checked, and errors reported, there.
+      full_pass_every: steps from one full pass to the next, >= 2. Only full passes check targets and report errors.
       probabilities: ``(errors [N], points) -> [N]``, unnormalised, >= 0.
-      importance: ``(scale [n]) -> [n]``, what the drawn points weigh in the loss of a step, before normalisation.
+      importance: ``(scale [n]) -> [n]``, weights of the drawn points in the loss of a step, before normalisation.
     """
 
     num_points: int
@@ -33,14 +34,14 @@ class Subsampling(NamedTuple):
     importance: Callable[[Array], Array]
 
     def table(self, errors: Array, points: Points) -> Array:
-        """``[N]``, increasing to 1: the cumulative distribution."""
+        """Return the cumulative distribution ``[N]``, which increases to 1."""
         cumulative = jnp.cumsum(self.probabilities(errors, points))
         return cumulative / jnp.maximum(cumulative[-1], jnp.finfo(jnp.float32).tiny)
 
     def draw(self, key: Key, table: Array, points: Points) -> Points:
-        """``n`` points; consumes the key."""
-        places = (jnp.arange(self.num_points) + jax.random.uniform(key, (self.num_points,))) / self.num_points
-        chosen = jnp.minimum(jnp.searchsorted(table, places, side='right'), table.size - 1)
+        """Draw ``n`` points from the table; consumes the key."""
+        quantiles = (jnp.arange(self.num_points) + jax.random.uniform(key, (self.num_points,))) / self.num_points
+        chosen = jnp.minimum(jnp.searchsorted(table, quantiles, side='right'), table.size - 1)
         scale = normalised(self.importance(points.scale[chosen]), points.values.shape[0])
         return Points(points.coords[chosen], points.values[:, chosen], scale)
 
@@ -51,14 +52,14 @@ def _check(num_points: int, full_pass_every: int) -> None:
 
 
 def uniform(*, num_points: int, full_pass_every: int = 50) -> Subsampling:
-    """All points of positive weight with the same probability.
+    """Draw all points of positive weight with the same probability.
 
     Args:
-      num_points: of a step.
-      full_pass_every: steps.
+      num_points: number of points of a step.
+      full_pass_every: steps from one full pass to the next.
 
     Raises:
-      ValueError: ``num_points`` below 1 or ``full_pass_every`` below 2.
+      ValueError: ``num_points`` is below 1 or ``full_pass_every`` below 2.
     """
     _check(num_points, full_pass_every)
     return Subsampling(
@@ -67,20 +68,20 @@ def uniform(*, num_points: int, full_pass_every: int = 50) -> Subsampling:
 
 
 def by_error(*, num_points: int, full_pass_every: int = 20, uniform_fraction: float = 0.5) -> Subsampling:
-    """Points in proportion to their error at the last full pass, mixed with uniform ones.
+    """Draw points in proportion to their error at the last full pass, mixed with uniform draws.
 
-    After Zhang et al., "EVOS: Efficient implicit neural training via evolutionary selector" (2024): the errors of rare
-    full passes select the points of the steps between, and random others keep the selection from going stale. Here the
-    selection is drawn anew in every step instead of kept, and it is not weighted back, as there: a step follows the
-    error where it is large, not the mean squared error.
+    After Zhang et al., "EVOS: Efficient implicit neural training via evolutionary selector" (2024). The errors of rare
+    full passes select the points of the steps between them. Uniform draws add points whose error has grown since. EVOS
+    keeps a selection for several steps; here it is drawn anew in every step. As in EVOS, the loss is not corrected for
+    the probabilities: a step follows the large errors, not the mean squared error.
 
     Args:
-      num_points: of a step.
-      full_pass_every: steps.
-      uniform_fraction: of the probability that all points share alike, in (0, 1].
+      num_points: number of points of a step.
+      full_pass_every: steps from one full pass to the next.
+      uniform_fraction: part of the probability that is uniform over the points, in (0, 1].
 
     Raises:
-      ValueError: a number outside its range.
+      ValueError: a number is outside its range.
     """
     _check(num_points, full_pass_every)
     if not 0 < uniform_fraction <= 1:

@@ -1,4 +1,4 @@
-"""What all launchers share: how a command has ended, what that means, and when it is started again."""
+"""The code that all launchers share: run a command, interpret its exit status, and restart it after a kill."""
 
 import os
 import subprocess
@@ -11,17 +11,17 @@ from hyperinr.errors import InputError, RunError
 __all__ = ['MAX_RESTARTS', 'Ended', 'Poll', 'check', 'last_line', 'run_command', 'watch', 'worker_environment']
 
 MAX_RESTARTS = 5
-"""Of each command; a machine that kills it more often has another problem."""
+"""Maximum restarts of each command; a machine that kills a command more often has another problem."""
 POLL_SECONDS = 0.2
 INTERRUPTED = 130
 
 
 class Ended(NamedTuple):
-    """How a command ended.
+    """The end of a command.
 
     Attributes:
-      status: its exit status; 0 is success.
-      message: the last line of its errors.
+      status: exit status; 0 is success.
+      message: last line of the standard error.
     """
 
     status: int
@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 
 Poll = Callable[[], Ended | None]
-"""Of a command that was started; ``None`` while it runs."""
+"""``() -> Ended`` of a started command; ``None`` while it runs."""
 
 
 def watch(
@@ -39,18 +39,18 @@ def watch(
     on_poll: Callable[[], None],
     max_restarts: int,
 ) -> None:
-    """Start commands and return when all have succeeded.
+    """Start commands and wait until all have succeeded.
 
-    A command that was killed is started again. One that reports an error ends the watch.
+    A killed command is restarted. An error that a command reports is raised at once.
 
     Args:
-      start: starts a command where the launcher runs it.
-      commands: with their arguments.
+      start: starts a command on the launcher's machines.
+      commands: command lines.
       on_poll: called a few times a second.
-      max_restarts: of each command.
+      max_restarts: maximum restarts of each command.
 
     Raises:
-      InputError, RunError: what a command reported, or that it was killed too often.
+      InputError, RunError: a command reported this error, or was killed too often.
       KeyboardInterrupt: a command was interrupted.
     """
     restarts = [0] * len(commands)
@@ -66,8 +66,8 @@ def watch(
                 continue
             if restarts[number] == max_restarts:
                 raise RunError(
-                    f'a worker died {max_restarts + 1} times (exit status {ended.status}): {ended.message}; what is '
-                    'finished is kept, run the command again to go on.'
+                    f'a worker died {max_restarts + 1} times (exit status {ended.status}): {ended.message}; finished '
+                    'work is kept; run the command again to go on.'
                 )
             restarts[number] += 1
             running[number] = start(commands[number])
@@ -77,12 +77,12 @@ def watch(
 
 
 def check(ended: Ended) -> None:
-    """Raise the error that a command reported; return if it succeeded, was killed or crashed.
+    """Raise the error that a command reported; return if the command succeeded, was killed or crashed.
 
     Raises:
-      InputError: status 2.
-      RunError: status 1.
-      KeyboardInterrupt: it was interrupted.
+      InputError: the status is 2.
+      RunError: the status is 1.
+      KeyboardInterrupt: the command was interrupted.
     """
     errors = {2: InputError, 1: RunError, INTERRUPTED: KeyboardInterrupt}
     if ended.status in errors:
@@ -90,10 +90,10 @@ def check(ended: Ended) -> None:
 
 
 def run_command(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
-    """Run a command to its end, on whatever machine this function is called.
+    """Run a command to its end, on the machine where this function is called.
 
     Args:
-      command: with its arguments.
+      command: the command line.
       environment: variables added to those of this process.
     """
     done = subprocess.run(
@@ -108,13 +108,16 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> Ended
 
 
 def last_line(errors: bytes) -> str:
-    """Return the last line of what a command wrote to its standard error."""
+    """Return the last line of a command's standard error."""
     lines = errors.decode(errors='replace').strip().splitlines()
-    return lines[-1] if lines else 'it said nothing'
+    return lines[-1] if lines else 'no error message'
 
 
 def worker_environment(num_devices: int = 1) -> dict[str, str]:
-    """Return variables that give a worker CPU devices of one thread each, at least one: INRs are small."""
+    """Return variables that give a worker ``num_devices`` CPU devices, at least one, of one thread each.
+
+    INRs are small, so more threads would not help.
+    """
     flags = [flag for flag in os.environ.get('XLA_FLAGS', '').split() if 'device_count' not in flag]
     return {
         'NPROC': os.environ.get('NPROC', '1'),

@@ -1,4 +1,4 @@
-"""Commands in processes on this machine."""
+"""Run commands in processes on this machine."""
 
 import contextlib
 import os
@@ -18,16 +18,16 @@ def launch_local(
     on_poll: Callable[[], None] = lambda: None,
     max_restarts: int = MAX_RESTARTS,
 ) -> None:
-    """Run each command in a process of its own; return when all have succeeded, and leave none running.
+    """Run each command in its own process and wait until all have succeeded; leave no process running.
 
     Args:
-      commands: with their arguments.
+      commands: command lines.
       environment: variables added to those of this process; ``None``: `base.worker_environment`.
       on_poll: called a few times a second.
-      max_restarts: of each command.
+      max_restarts: maximum restarts of each command.
 
     Raises:
-      InputError, RunError, KeyboardInterrupt: as `base.watch`.
+      InputError, RunError, KeyboardInterrupt: as for `base.watch`.
     """
     variables = {**os.environ, **(worker_environment() if environment is None else environment)}
     with contextlib.ExitStack() as stack:

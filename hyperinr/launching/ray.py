@@ -1,4 +1,4 @@
-"""Commands on a Ray cluster, which chooses the node of each and starts one again whose node was lost."""
+"""Run commands on a Ray cluster. Ray chooses the node of each command and restarts a command whose node was lost."""
 
 import os
 import sys
@@ -18,20 +18,20 @@ def launch_ray(
     Every node must see the same files under the same paths and have hyperinr installed.
 
     Args:
-      commands: with their arguments.
+      commands: command lines.
       on_poll: called a few times a second.
-      max_restarts: of each command.
+      max_restarts: maximum restarts of each command.
 
     Raises:
       InputError: Ray is not installed.
-      InputError, RunError, KeyboardInterrupt: as `base.watch`.
+      InputError, RunError, KeyboardInterrupt: as for `base.watch`.
     """
     ray = import_extra('ray', needed_by="the launcher 'ray'", package='Ray', extra='ray')
     mine = not ray.is_initialized()
     if mine:
         ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
     try:
-        # Ray itself runs a task again whose node or process was lost; `watch` looks at the exit status of the command.
+        # Ray itself restarts a task whose node or process was lost; `watch` checks the exit status of the command.
         task = ray.remote(num_cpus=1, max_retries=max_restarts)(run_command)
         environment = {**worker_environment(), 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
 

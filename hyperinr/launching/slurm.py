@@ -1,4 +1,4 @@
-"""Commands as a Slurm job array, submitted through submitit."""
+"""Submit commands as a Slurm job array, through submitit."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from hyperinr.runtime.extras import import_extra
 __all__ = ['SlurmTask', 'launch_slurm']
 
 DEFAULTS: Mapping[str, Any] = {'time': 60, 'cpus_per_task': 1, 'mem': '4GB'}
-"""Of ``#SBATCH``; time in minutes."""
+"""Default options of ``#SBATCH``; time in minutes."""
 
 
 class SlurmTask:
-    """One task of the array: runs a command, and is submitted again by submitit when its time is up."""
+    """One task of the array. It runs a command, and submitit submits it again when its time is up."""
 
     def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Run the command; what it reports becomes the error of the job."""
+        """Run the command; an error that it reports becomes the error of the job."""
         ended = run_command(command, environment)
         check(ended)
         if ended.status != 0:
@@ -27,7 +27,7 @@ class SlurmTask:
         return ended.status
 
     def checkpoint(self, command: Sequence[str], environment: Mapping[str, str]) -> Any:
-        """Return the same task again: a worker finds out itself what is still missing."""
+        """Return the same task again: a worker itself finds the work that is still missing."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, command, environment)
@@ -36,21 +36,21 @@ class SlurmTask:
 def launch_slurm(
     commands: Sequence[Sequence[str]], *, folder: str | os.PathLike, options: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Submit an array with one task for each command, and return at once: the jobs outlive this process.
+    """Submit an array with one task for each command, and return at once. The jobs outlive this process.
 
-    Slurm starts a task again whose node failed (``--requeue``), submitit one whose time ran out. Workers complete
-    whatever is missing, so the same command may submit more of them at any time.
+    Slurm restarts a task whose node failed (``--requeue``), and submitit restarts a task whose time ran out. Workers
+    complete the missing work, so the same command can submit more workers at any time.
 
     Args:
-      commands: with their arguments.
-      folder: for scripts and logs.
-      options: of ``#SBATCH``, in submitit's names: ``{'time': 60, 'partition': 'cpu'}``.
+      commands: command lines.
+      folder: folder for scripts and logs.
+      options: options of ``#SBATCH`` by their names in submitit: ``{'time': 60, 'partition': 'cpu'}``.
 
     Returns:
-      Names of the jobs.
+      The IDs of the jobs.
 
     Raises:
-      InputError: submitit or Slurm is missing, or an option that Slurm does not have.
+      InputError: submitit or Slurm is missing, or Slurm does not have one of the options.
     """
     submitit = import_extra('submitit', needed_by="the launcher 'slurm'", package='submitit', extra='slurm')
     chosen = {**DEFAULTS, **(options or {})}

@@ -1,9 +1,9 @@
-"""Hypernetwork x adaptation x meta-gradient -> `hyperinr.types.MetaLearner`; its outer optimisers, and fine-tuning.
+"""Build a `hyperinr.types.MetaLearner` from a hypernetwork, an adaptation and a meta-gradient; fine-tune its output.
 
-What a datapoint is, how it is encoded and which INR it becomes is decided elsewhere and passed in. A learner is varied
-by the functions that it is given: a loss (`losses`), a choice of points (`points`), an inner step (`adaptation`), a
-meta-gradient (`meta_gradients`). Each has factories here. To add one: one factory beside the others, a row in
-`tests/parts.py`; or any function of the same arguments, from anywhere.
+Datasets, encoders and INRs are defined elsewhere and passed in. A learner is built from functions: a loss (`losses`), a
+choice of points (`points`), an inner step (`adaptation`) and a meta-gradient (`meta_gradients`). Each of these modules
+has factories, and `optimizers` has the outer optimisers. To add a variant, write one factory beside the others and add
+a row to `tests/parts.py`. Any other function with the same arguments works as well.
 """
 
 from hyperinr.meta_learning.adaptation import gradient_descent

@@ -1,4 +1,4 @@
-"""How a code moves: K steps of gradient descent with learned step sizes."""
+"""Adapt a code to a datapoint by K steps of gradient descent with learned step sizes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ['InnerStep', 'adapt', 'follow', 'gradient_descent', 'rates_at', 'reco
 
 Decode = Callable[[Code], InrWeights]
 InnerStep = Callable[[Code, Code, Code], Code]
-"""``(code, rates, gradient of the error) -> code`` after one step; ``rates`` are those of the step, and broadcast."""
+"""``(code, rates, gradient of the error) -> code`` after one step; ``rates`` broadcast and belong to this step."""
 
 
 def gradient_descent() -> InnerStep:
@@ -29,7 +29,7 @@ def reconstruction_error(inr: Inr, weights: InrWeights, datapoint: Datapoint) ->
 
 
 def rates_at(rates: Code, step: Array | int) -> Code:
-    """Return the step sizes of step 0, 1, ...; a step beyond the last ones uses the last ones."""
+    """Return the step sizes of step 0, 1, ...; a step beyond the trained ones uses the last step sizes."""
     return jax.tree.map(lambda leaf: leaf[jnp.minimum(step, leaf.shape[0] - 1)], rates)
 
 
@@ -52,19 +52,20 @@ def adapt(
     with the step sizes of ``start.rates``.
 
     Args:
-      inr: evaluator.
+      inr: evaluates the weights.
       decode: code -> weights.
       start: code and rates.
-      context: what is observed, N points.
+      context: the observed datapoint, N points.
       num_steps: K >= 0.
       inner_step: moves the code along a gradient.
-      choice: of the points that each step sees.
-      drawn: what ``choice.draw`` returned, leaves ``[K, ...]``.
-      second_order_steps: the last so many steps have second derivatives; ``None``: all. In the steps before, gradients
-        are constants in the outer derivative, so that a step passes on the derivative by its code unchanged. 0 is
+      choice: the points that each step sees.
+      drawn: the result of ``choice.draw``, leaves ``[K, ...]``.
+      second_order_steps: number of last steps with second derivatives; ``None``: all steps. The gradients of the
+        earlier steps are constants in the outer derivative, so these steps pass the derivative on unchanged. 0 is
         first-order MAML (FOMAML, section 5.2 of the same paper). Shaban, Cheng, Hatch and Boots, "Truncated
-        back-propagation for bilevel optimization" (2019), stop the derivative there; here it reaches the start.
-      rematerialize: recompute each step in the outer derivative, for memory of one step instead of K.
+        back-propagation for bilevel optimization" (2019), stop the derivative at the earlier steps; here it reaches the
+        start.
+      rematerialize: recompute each step in the outer derivative. The memory is then that of one step instead of K.
     """
 
     def stepper(*, constant_gradient: bool) -> Callable[[Code, Array | int], Code]:
@@ -99,22 +100,23 @@ def follow(
     inner_step: InnerStep = gradient_descent(),  # noqa: B008
     choice: PointChoice = all_points(),  # noqa: B008
 ) -> tuple[InrWeights, Array]:
-    """Take the steps of `adapt` in a compiled loop and return the weights and errors on the way.
+    """Take the steps of `adapt` in a compiled loop; return the weights and the error after each step.
 
-    For use where nothing is differentiated. A gradient on all points comes with the error at no further cost.
+    Use it where the result is not differentiated. A step that sees all points computes the error with its gradient, at
+    no extra cost.
 
     Args:
-      inr: evaluator.
+      inr: evaluates the weights.
       decode: code -> weights.
       start: code and rates.
-      datapoint: what the steps see.
+      datapoint: the points that the steps see.
       num_steps: >= 0.
       inner_step: moves the code along a gradient.
-      choice: of the points that each step sees; it draws none.
+      choice: the points that each step sees; its ``draw`` is not called.
 
     Returns:
-      The weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their errors on the whole datapoint
-      ``[num_steps + 1]``.
+      The weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their mean squared errors on the whole
+      datapoint ``[num_steps + 1]``.
     """
 
     def step(code: Code, index: Array) -> tuple[Code, tuple[InrWeights, Array]]:
@@ -133,7 +135,7 @@ def follow(
 def _seen(
     inr: Inr, decode: Decode, choice: PointChoice, code: Code, points: Datapoint, step: Array | int, drawn: Any
 ) -> Datapoint:
-    """The points that ``step`` sees from ``code``; ``points`` itself where it sees all."""
+    """Return the points that ``step`` sees at ``code``; the object ``points`` itself if the step sees all points."""
 
     def errors() -> Array:
         return jnp.sum((inr.apply(decode(code), jnp.asarray(points.coords)) - points.values) ** 2, axis=-1)
@@ -144,7 +146,10 @@ def _seen(
 def _error_and_gradient(
     inr: Inr, decode: Decode, code: Code, points: Datapoint, seen: Datapoint
 ) -> tuple[tuple[Array, InrWeights], Code]:
-    """``((error, weights), gradient)`` on the points seen; both are 0 where a choice of them has no weight at all."""
+    """Return ``((error, weights), gradient)`` on the points seen.
+
+    Error and gradient are 0 if a choice of points has no positive weight.
+    """
 
     def error(code: Code) -> tuple[Array, InrWeights]:
         weights = decode(code)
@@ -158,10 +163,10 @@ def _error_and_gradient(
 
 
 def _recomputed(step: Callable[[Code, Array | int], Code], code: Code, indices: range) -> list[Code]:
-    """The codes after each step; the outer derivative keeps nothing else of a step and computes it again.
+    """Return the code after each step; the outer derivative stores only these codes and recomputes the steps.
 
-    The steps are a loop of the compiled program. In unrolled steps XLA on a CPU merges the second computation with the
-    first, and keeps everything.
+    The steps are a loop of the compiled program. If they were unrolled, XLA on a CPU would merge the second computation
+    of a step with the first and keep all intermediate values.
     """
 
     def body(code: Code, index: Array) -> tuple[Code, Code]:

@@ -1,6 +1,6 @@
-"""What a trained learner does with a batch: encode it, adapt it, and say what its rates tell later optimisers.
+"""Apply a trained learner to a batch: encode it, adapt it, and turn the learned rates into a metric for optimisers.
 
-Nothing is differentiated by the learner's parameters here, and all devices share the batch.
+Nothing here is differentiated with respect to the learner's parameters. All local devices share the batch.
 """
 
 import functools
@@ -18,19 +18,19 @@ from hyperinr.types import Array, Code, Datapoint, InrWeights, MetaLearner, Para
 __all__ = ['AdaptedBatch', 'adapt_batch', 'generate_batch', 'learned_metric']
 
 ENCODED_TOGETHER = 16
-"""Datapoints in a product of the encoder on a CPU: its parameters are read once for all of them."""
+"""Datapoints that a CPU encodes together: the encoder's parameters are read once for all of them."""
 
 _place = Placed()
 
 
 class AdaptedBatch(NamedTuple):
-    """Where the adaptation took a batch, on the host.
+    """An adapted batch; all arrays are on the host.
 
     Attributes:
       weights: after the last step, leaves ``[B, ...]``.
       mse: ``[B, num_steps + 1]``, mean squared errors after 0, 1, ... steps.
       snapshots: weights at the recorded steps, leaves ``[B, S, ...]``.
-      metric: see `learned_metric`; ``None`` where it was not asked for, or is none.
+      metric: see `learned_metric`; ``None`` if it was not requested or does not exist.
     """
 
     weights: InrWeights
@@ -52,11 +52,11 @@ def adapt_batch(
 
     Args:
       learner: trained.
-      params: of its hypernetwork.
+      params: parameters of its hypernetwork.
       datapoints: leaves ``[B, ...]``.
       num_steps: >= 0; steps beyond the K of training use the last learned rates.
-      record_steps: S step counts in [0, num_steps] whose weights are wanted.
-      metric_power: of `learned_metric`; ``None``: it is not wanted.
+      record_steps: S step counts in [0, num_steps] whose weights are returned.
+      metric_power: ``power`` of `learned_metric`; ``None``: do not compute the metric.
     """
     options = learner.hypernetwork.decode, learner.follow, num_steps, tuple(record_steps), metric_power
     found: AdaptedBatch = _on_devices(learner, _adapted, options, params, datapoints)
@@ -64,8 +64,8 @@ def adapt_batch(
 
 
 def generate_batch(learner: MetaLearner, params: Params, datapoints: Datapoint, *, num_steps: int) -> InrWeights:
-    """Return the last weights of `adapt_batch`, leaves ``[B, ...]`` on the host; nothing else is measured."""
-    # One array comes back sooner than one of each tensor.
+    """Return the last weights of `adapt_batch`, leaves ``[B, ...]`` on the host; compute nothing else."""
+    # One array is fetched faster than one array for each tensor.
     flat = _on_devices(learner, _generated, (learner.follow, num_steps), params, datapoints)
     return weights_lib.unflatten(flat, weights_lib.spec_of_inr(learner.inr, datapoints.coords.shape[-1]))
 
@@ -75,19 +75,18 @@ def learned_metric(
 ) -> InrWeights | None:
     """Return a factor for each weight's updates, ``(rate / geometric mean of the rates)^power``, leaves ``[B, ...]``.
 
-    A learned rate is small where a small change of the weight changes the INR much. Adam moves all weights alike until
-    its second moments have learned which are sensitive. Multiplied by this metric, its first steps change the sensitive
-    weights of a generated start little. Weights without a rate have a factor of 1: those of rate 0, and all weights of
-    a learner whose code is a latent.
+    A learned rate is small if a small change of its weight changes the INR much. Adam's first steps have the same size
+    for all weights, because its second moments do not yet know the sensitive ones. Multiplied by this metric, they
+    change the sensitive weights of a generated start little. A weight with rate 0 has a factor of 1.
 
     Args:
       learner: trained.
-      params: of its hypernetwork.
+      params: parameters of its hypernetwork.
       datapoints: leaves ``[B, ...]``.
-      power: of the relative rates; 1/2 was the best of 1/2, 3/4 and 1 (docs/decisions.md).
+      power: exponent of the relative rates; 1/2 was the best of 1/2, 3/4 and 1 (docs/decisions.md).
 
     Returns:
-      The factors, or ``None`` where the learner's codes are not the weights themselves.
+      The factors; ``None`` if the learner's codes are not the weights themselves, e.g. if they are latents.
     """
     return adapt_batch(learner, params, datapoints, num_steps=0, metric_power=power).metric
 
@@ -106,7 +105,7 @@ def _adapted(
     start: Start,
     datapoint: Datapoint,
 ) -> AdaptedBatch:
-    """`AdaptedBatch` of one datapoint."""
+    """Return the `AdaptedBatch` of one datapoint, without the axis ``B``."""
     weights, mse = follow(params, start, datapoint, num_steps)
     snapshots = jax.tree.map(lambda leaf: leaf[jnp.array(record, int)], weights)
     metric = None if power is None else _metric(start, decode(params, start.code), power)
@@ -114,7 +113,7 @@ def _adapted(
 
 
 def _generated(follow: Follow, num_steps: int, params: Params, start: Start, datapoint: Datapoint) -> Array:
-    """The last weights of one datapoint, ``[P]``."""
+    """Return the last weights of one datapoint, ``[P]``."""
     weights = _last(follow(params, start, datapoint, num_steps)[0])
     return weights_lib.flatten(weights, weights_lib.spec_of(weights))
 
@@ -122,7 +121,7 @@ def _generated(follow: Follow, num_steps: int, params: Params, start: Start, dat
 def _on_devices(
     learner: MetaLearner, after: Callable[..., Any], options: tuple, params: Params, datapoints: Datapoint
 ) -> Any:
-    """``after(*options, params, start, datapoint)`` of each datapoint, ``[B, ...]`` on the host."""
+    """Return ``after(*options, params, start, datapoint)`` of each datapoint, leaves ``[B, ...]`` on the host."""
     size = len(datapoints.index)
     devices = tuple(jax.local_devices()[:size])
     rows = _even_rows(size, len(devices))
@@ -155,8 +154,8 @@ def _map_encoded(
 ) -> Any:
     """Map ``after(encode(datapoint), datapoint)`` over a batch.
 
-    An accelerator takes all datapoints at once. A CPU encodes a few at once and adapts one by one, since INRs share no
-    weights (`hyperinr.fitting.map_datapoints`).
+    An accelerator runs all datapoints at once. A CPU encodes a few datapoints at once and adapts them one by one,
+    because INRs share no weights (`hyperinr.fitting.map_datapoints`).
     """
     if jax.default_backend() != 'cpu':
         return jax.vmap(lambda datapoint: after(encode(datapoint), datapoint))(datapoints)
@@ -173,7 +172,7 @@ def _map_encoded(
 
 
 def _even_rows(size: int, parts: int) -> np.ndarray:
-    """All rows, and the first ones again until they divide into ``parts`` of one size."""
+    """Return all rows, followed by the first rows again until ``parts`` divides their number."""
     return np.arange(-(-size // parts) * parts) % size
 
 

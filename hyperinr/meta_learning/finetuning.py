@@ -1,4 +1,4 @@
-"""Fine-tuning from a generated start, by a rule that does not undo the start."""
+"""Fine-tune generated weights with an optimiser that does not make a good start worse."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from hyperinr.weights import WeightSpec
 __all__ = ['finetune']
 
 DEFAULT_OPTIMIZER = optimizers.conjugate_gradient()(WeightSpec((), ()))
-"""It measures the length of every step, so that no step makes a good start worse (docs/decisions.md)."""
+"""It measures the length of every step, so no step makes a good start worse (docs/decisions.md)."""
 
 
 def finetune(
@@ -29,22 +29,22 @@ def finetune(
     data_range: tuple[float, float] | None = None,
     metric_power: float = 0.5,
 ) -> FitResult:
-    """Generate weights and fine-tune them: K adaptation steps at their learned rates, then ``optimizer``.
+    """Generate weights and fine-tune them: K adaptation steps at the learned rates, then steps of ``optimizer``.
 
-    The learned rates also shape the later steps, see `hyperinr.meta_learning.learned_metric`. Steps count from the
-    hypernetwork's raw output: ``mse[:, 0]`` is its error, ``mse[:, K]`` that of `generate`.
+    The learned rates also scale the later steps, see `hyperinr.meta_learning.learned_metric`. Steps count from the
+    hypernetwork's raw output: ``mse[:, 0]`` is the error of that output, ``mse[:, K]`` the error of `generate`.
 
     Args:
       learner: trained.
-      params: of its hypernetwork.
+      params: parameters of its hypernetwork.
       datapoints: leaves ``[B, ...]``.
       num_steps: in all, >= 0.
-      record_steps: increasing step counts in [0, num_steps] whose weights are wanted.
-      optimizer: of the steps after the K-th, any that `hyperinr.fitting.fit` takes; by default
+      record_steps: increasing step counts in [0, num_steps] whose weights are returned.
+      optimizer: takes the steps after the K-th; any optimiser that `hyperinr.fitting.fit` takes, by default
         `hyperinr.fitting.optimizers.conjugate_gradient`. The same object in every call reuses the compiled function.
-      target_psnr: dB at which an INR stops, from the K-th step on; ``None``: all steps.
+      target_psnr: PSNR in dB at which an INR stops, from the K-th step on; ``None``: take all steps.
       data_range: ``(low, high)`` of the values, for the target.
-      metric_power: of that metric; 0 leaves ``optimizer`` as it is.
+      metric_power: power of the learned metric; 0 leaves ``optimizer`` unchanged.
 
     Returns:
       A `FitResult`.

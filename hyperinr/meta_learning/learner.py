@@ -1,4 +1,4 @@
-"""The meta-learner: encode -> adapt K steps -> decode, and the outer gradient through all of it."""
+"""The meta-learner: encode, adapt for K steps, decode, and differentiate the outer loss through these three."""
 
 import inspect
 from collections.abc import Callable
@@ -53,38 +53,41 @@ def meta_learner(
     average_decay: float | None = 0.99,
     group_size: int | None = None,
 ) -> MetaLearner:
-    """Train a hypernetwork through K steps of the fine-tuning that its weights will get.
+    """Return a learner that trains a hypernetwork through K steps of fine-tuning of the weights that it generates.
 
-    K = 0 is the plain hypernetwork; with a constant encoder it is MAML, with learned rates Meta-SGD.
+    K = 0 trains a plain hypernetwork. A constant encoder gives MAML; with learned rates it is Meta-SGD.
 
     Args:
-      hypernetwork: encode and decode.
-      inr: evaluator of the weights.
-      optimizer: of the outer loss.
-      data_range: ``(low, high)`` of the values, for PSNR.
+      hypernetwork: encodes datapoints and decodes codes.
+      inr: evaluates the weights.
+      optimizer: minimises the outer loss.
+      data_range: ``(low, high)`` of the values, for the PSNR.
       num_steps: K >= 0.
-      inner_step: how a step moves the code, `gradient_descent` or any function of the same arguments.
+      inner_step: moves the code in one step: `gradient_descent`, or any function with the same arguments.
       context_points: the points that each inner step sees: `all_points`, `uniform_points`, `largest_error_points`
         (GradNCP) or `every_kth`.
-      num_target_points: points that the outer loss is measured on in training, drawn uniformly; ``None`` for all.
+      num_target_points: number of points that the outer loss is measured on in training, drawn uniformly; ``None``:
+        all points.
       meta_gradient: `unrolled`, the derivative of the outer loss through the steps, or `reptile`.
-      first_order: no second derivatives in the outer gradient (FOMAML).
-      second_order_steps: second derivatives in the last so many steps only (truncated unrolling); ``None``: in all.
-      rematerialize: recompute inner steps in the outer backward pass: memory of one step, more arithmetic.
-      observed_fraction: in (0, 1]: how much of each datapoint the encoder and the adaptation see in training, drawn
-        anew in every update; the loss is measured on all of it. In-painting and few observed pixels.
-      loss: the outer loss of a datapoint: `log_mse`, `mse`, or any function of the same arguments.
-      loss_steps: the steps after which it is measured: `last_step` or `every_step`. PSNR is that of the last of them.
-      average_decay: of the exponential moving average of the parameters that generation uses, warmed up as
-        ``min(decay, (1 + t) / (10 + t))``; ``None`` uses the parameters themselves.
-      group_size: datapoints that run together on one device; ``None`` chooses by platform. No effect on results beyond
-        rounding.
+      first_order: omit second derivatives from the outer gradient (FOMAML).
+      second_order_steps: number of last steps with second derivatives (truncated unrolling); ``None``: all steps.
+      rematerialize: recompute inner steps in the outer backward pass. It needs the memory of one step, and more
+        arithmetic.
+      observed_fraction: in (0, 1], the fraction of each datapoint's points that the encoder and the adaptation see in
+        training, drawn anew in every update. The loss is measured on all points. For in-painting and sparse pixels.
+      loss: the outer loss of a datapoint: `log_mse`, `mse`, or any function with the same arguments.
+      loss_steps: the steps after which the loss is measured: `last_step` or `every_step`. The reported PSNR is measured
+        after the last of these steps.
+      average_decay: decay of the exponential moving average of the parameters, warmed up as
+        ``min(decay, (1 + t) / (10 + t))``. Generation uses the average; with ``None`` it uses the parameters.
+      group_size: datapoints that run together on one device; ``None``: chosen by platform. It changes results by
+        rounding only.
 
     Returns:
       A `MetaLearner`.
 
     Raises:
-      ValueError: a value outside the ranges above, or a part that is not what its factories return.
+      ValueError: a value is outside its range, or a function is not what the factories of its module return.
     """
     _check_part('context_points', isinstance(context_points, PointChoice), context_points,
                 'all_points(), uniform_points(), largest_error_points() or every_kth()')  # fmt: skip
@@ -99,7 +102,7 @@ def meta_learner(
     if second_order_steps is not None and second_order_steps < 0:
         raise ValueError(f'second_order_steps must be >= 0 or None, not {second_order_steps}.')
     if not meta_gradient.through_steps and num_steps < 1:
-        raise ValueError('meta_gradient reptile() needs num_steps >= 1: without steps the code goes nowhere.')
+        raise ValueError('meta_gradient reptile() needs num_steps >= 1: without steps the code does not change.')
     if not 0 < observed_fraction <= 1:
         raise ValueError(f'observed_fraction must be in (0, 1], not {observed_fraction}.')
     if average_decay is not None and not 0 <= average_decay < 1:
@@ -128,7 +131,7 @@ def meta_learner(
     def batch_loss(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Array, Metrics]:
         context_key, target_key = jax.random.split(key)
         if observed_fraction < 1:
-            # By datapoint, not by its place in the batch, which depends on the number of devices.
+            # The key depends on the datapoint, not on its row in the batch: rows depend on the number of devices.
             observe_keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, 1), context.index)
             context = jax.vmap(observe)(observe_keys, context)
         starts = jax.vmap(hypernetwork.encode, (None, 0))(params, context)
@@ -179,10 +182,10 @@ def meta_learner(
         return follow(inr, decode, start, datapoint, num_steps=num_steps, inner_step=inner_step, choice=choice)
 
     def evaluations(num_points: int) -> int:
-        """Evaluations of the INR at a point that an update of one datapoint costs, in units of a forward pass."""
+        """Return the cost of an update of one datapoint, in forward passes of the INR at one point."""
         seen, ranked = context_points.cost(num_points)
         exact = exact_steps if meta_gradient.through_steps else 0
-        # A gradient is 3 forward passes, the derivative of a gradient step 9 with itself.
+        # A gradient costs 3 forward passes. A gradient step and its derivative together cost 9.
         inner = (3 * (num_steps - exact) + 9 * exact) * seen + num_steps * ranked
         return inner + 3 * min(num_target_points or num_points, num_points) * len(measured_steps)
 
@@ -206,16 +209,16 @@ def _averaged(state: TrainState, params: Params, average_decay: float) -> Params
 
 
 def _flops(inr: Inr, batch: Datapoint, evaluations: Callable[[int], int]) -> float:
-    """Operations of the INRs' matrix products in one update, see `MetaLearner.flops`."""
+    """Return the operations of the INRs' matrix products in one update, see `MetaLearner.flops`."""
     num_datapoints, num_points, coord_dims = batch.coords.shape
     shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
-    # A product of [out, in] and [in, 1] is 2 in out operations; its derivative by either factor as many.
+    # A product of [out, in] and [in, 1] takes 2 * in * out operations; so does its derivative by either factor.
     forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
     return float(num_datapoints * forward * evaluations(num_points))
 
 
 def _takes(function: Any, num_arguments: int) -> bool:
-    """Whether ``function`` can be called with so many arguments; a factory takes none."""
+    """Tell whether ``function`` can be called with ``num_arguments`` arguments; a factory takes none."""
     try:
         inspect.signature(function).bind(*range(num_arguments))
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The outer loss of a datapoint, and after which adaptation steps it is measured."""
+"""Outer losses of a datapoint, and choices of the adaptation steps after which they are measured."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,9 +10,9 @@ from hyperinr.types import Array, Datapoint
 __all__ = ['Loss', 'LossSteps', 'every_step', 'last_step', 'log_mse', 'mse']
 
 Loss = Callable[[Array, Datapoint], Array]
-"""``(predicted [N, C], target) -> []``: how far one INR's values are from the N points of its target."""
+"""``(predicted [N, C], target) -> []``: the distance of one INR's values from the N points of its target."""
 LossSteps = Callable[[int], Sequence[int]]
-"""``(K) -> `` increasing step counts in [0, K] after which the loss is measured; it is their mean."""
+"""``(K) -> steps``: increasing step counts in [0, K]. The outer loss is the mean of the losses after these steps."""
 
 
 def mse() -> Loss:
@@ -21,7 +21,9 @@ def mse() -> Loss:
 
 
 def log_mse(*, floor: float = 1e-8) -> Loss:
-    """Return the logarithm of `mse`: mean PSNR up to a constant, so that easy signals count as much as hard ones.
+    """Return the logarithm of `mse`, which is minus the PSNR up to a factor and a constant.
+
+    Easy signals count as much as hard ones in it.
 
     Args:
       floor: added to the error, > 0.
@@ -36,7 +38,7 @@ def log_mse(*, floor: float = 1e-8) -> Loss:
 
 
 def last_step() -> LossSteps:
-    """Measure the loss after the last step alone."""
+    """Measure the loss after the last step only."""
     return lambda num_steps: (num_steps,)
 
 

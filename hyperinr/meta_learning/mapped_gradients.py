@@ -1,8 +1,8 @@
-"""The mean of a loss over a batch, differentiated one small group of datapoints after the other.
+"""Compute the mean of a loss over a batch and its gradient, one small group of datapoints after the other.
 
 Differentiating a mapped loss keeps the residuals of every datapoint until the backward pass reads them. Here each group
-runs forward and backward before the next begins, so that its activations never leave the cache and the memory is that
-of one group. `benchmarks/meta_training.py` compares it with ``vmap``.
+runs forward and backward before the next group begins. Its activations stay in the cache, and only one group needs
+memory. `benchmarks/meta_training.py` compares this with ``vmap``.
 """
 
 import functools
@@ -18,7 +18,7 @@ __all__ = ['automatic_group_size', 'mean_over_batch']
 
 
 def automatic_group_size(batch_size: int) -> int:
-    """Return 1 on a CPU, where the cache limits the speed, and the whole batch on an accelerator."""
+    """Return 1 on a CPU, where the cache limits the speed, and ``batch_size`` on an accelerator."""
     return 1 if jax.default_backend() == 'cpu' else batch_size
 
 
@@ -28,15 +28,16 @@ def mean_over_batch(
     """Return the mean over the batch of ``loss(shared, private_b, data_b) -> (loss [], aux)``.
 
     Args:
-      loss: of one datapoint; pure, and closed over nothing that is differentiated (see `jax.closure_convert`).
+      loss: the loss of one datapoint. It is pure and closes over nothing that is differentiated (see
+        `jax.closure_convert`).
       shared: a pytree of arrays that all datapoints use.
       private: a pytree with leaves ``[B, ...]``.
-      data: a pytree with leaves ``[B, ...]``; not differentiated.
-      group_size: datapoints that are vmapped together; divides B.
+      data: a pytree with leaves ``[B, ...]``; it is not differentiated.
+      group_size: number of datapoints that are vmapped together; it divides B.
 
     Returns:
-      The mean loss ``[]``, differentiable (in reverse mode, once) with respect to ``shared`` and ``private``, and the
-      aux of every datapoint with leaves ``[B, ...]``, which carries no gradient.
+      The mean loss ``[]`` and the aux of every datapoint, leaves ``[B, ...]``. The loss can be differentiated once, in
+      reverse mode, with respect to ``shared`` and ``private``. The aux carries no gradient.
     """
     mean, aux = _mean(loss, group_size, shared, private, data)
     return mean, jax.lax.stop_gradient(aux)

@@ -1,4 +1,4 @@
-"""Partial observations: what of a datapoint the encoder and the adaptation get to see."""
+"""Partial observations: the points of a datapoint that the encoder and the adaptation see."""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,12 @@ __all__ = ['observe_fraction', 'observed']
 
 
 def observe_fraction(key: Key, datapoint: Datapoint, fraction: float) -> Datapoint:
-    """The datapoint with weight 0 on all but a random ``fraction`` of its points; at least one keeps its weight.
+    """Set the weight of all points to 0 except for a random ``fraction`` of them; at least one keeps its weight.
 
     Args:
       key: consumed.
-      datapoint: N points; those of weight 0 are not counted and never observed.
-      fraction: in (0, 1]; 1 is the datapoint itself.
+      datapoint: N points. Points of weight 0 are not counted and never observed.
+      fraction: in (0, 1]; 1 returns the datapoint itself.
     """
     if fraction == 1:
         return datapoint
@@ -27,5 +27,5 @@ def observe_fraction(key: Key, datapoint: Datapoint, fraction: float) -> Datapoi
 
 
 def observed(learner: MetaLearner, datapoint: Datapoint) -> Datapoint:
-    """Return what the learner is shown of a datapoint outside training, a function of its ``index`` alone."""
+    """Return the part of a datapoint that the learner sees outside training; the draw depends on ``index`` alone."""
     return learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)

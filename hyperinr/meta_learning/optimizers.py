@@ -16,23 +16,23 @@ def adam_cosine(
     b2: float = 0.99,
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
-    """AdamW after clipping by the global norm, with a linear warm-up and a cosine decay.
+    """Return AdamW after clipping by the global norm, with a linear warm-up and a cosine decay.
 
     Kingma and Ba, "Adam" (2015); Loshchilov and Hutter, "Decoupled weight decay regularization" (2019) and "SGDR"
     (2017), eq. 5, for the cosine.
 
     Args:
-      num_steps: of the whole schedule, warm-up included.
-      learning_rate: at its peak.
-      warmup_steps: from zero to the peak; at most half of ``num_steps`` is used.
-      final_fraction: of the peak, reached at the end.
-      clip_norm: global norm of the gradient above which it is scaled down; ``None`` never.
+      num_steps: steps of the whole schedule, warm-up included.
+      learning_rate: the peak of the schedule.
+      warmup_steps: steps from zero to the peak; at most half of ``num_steps`` is used.
+      final_fraction: learning rate at the end, as a fraction of the peak.
+      clip_norm: global norm above which the gradient is scaled down; ``None``: no clipping.
       b1: decay of the first moment.
       b2: decay of the second moment.
       weight_decay: decoupled, per unit of learning rate.
     """
     warmup = min(warmup_steps, num_steps // 2)
-    # A fraction of the peak: optax branches on the peak itself, which may be an array of a search.
+    # The schedule is a fraction of the peak, because optax branches on the peak and a search may pass a traced array.
     fraction = optax.warmup_cosine_decay_schedule(
         0.0 if warmup else 1.0, 1.0, warmup, max(num_steps, 1), final_fraction
     )

@@ -1,4 +1,4 @@
-"""Choices of the observed points that an adaptation step sees.
+"""Choose the observed points that each adaptation step sees.
 
 Letters: ``N`` observed points, ``M`` points that a step sees, ``K`` steps.
 """
@@ -23,16 +23,16 @@ __all__ = [
 
 
 class PointChoice(NamedTuple):
-    """The points that each adaptation step sees.
+    """A rule that chooses the points of each adaptation step.
 
     Attributes:
-      select: ``(points [N], step [], drawn, errors) -> points [M]``: what step 0, 1, ... sees. ``drawn`` is the step's
-        row of what ``draw`` returned. ``errors()`` computes ``[N]``, the squared errors of the code that the step
-        starts from; the choice is a constant in the outer derivative.
-      cost: ``(N) -> (M, number of points at which the INR is evaluated to choose)``, for counting operations.
-      draw: ``(key, N, K) -> pytree`` with leaves ``[K, ...]``: drawn once an update and shared by the batch. Consumes
-        the key.
-      when_generating: whether generation and evaluation choose points as well; if not, they see all.
+      select: ``(points [N], step [], drawn, errors) -> points [M]``, the points of step 0, 1, ... ``drawn`` is the
+        step's row of the result of ``draw``. ``errors()`` computes the squared errors ``[N]`` of the code before the
+        step. The choice is a constant in the outer derivative.
+      cost: ``(N) -> (M, number of INR evaluations that the choice needs)``, for counting operations.
+      draw: ``(key, N, K) -> pytree`` with leaves ``[K, ...]``, drawn once for each update and shared by the batch.
+        Consumes the key.
+      when_generating: whether generation and evaluation choose points as well. If not, they see all points.
     """
 
     select: Callable[[Datapoint, Array | int, Any, Callable[[], Array]], Datapoint]
@@ -42,18 +42,18 @@ class PointChoice(NamedTuple):
 
 
 def all_points() -> PointChoice:
-    """Return the choice of all points, in every step."""
+    """Take all points in every step."""
     return PointChoice(lambda points, step, drawn, errors: points, lambda total: (total, 0), when_generating=True)
 
 
 def uniform_points(*, num_points: int) -> PointChoice:
-    """Draw points uniformly, anew in every step and shared by the batch. Generation sees all.
+    """Draw points uniformly in every step, the same for all datapoints of the batch. Generation sees all points.
 
     Args:
-      num_points: M >= 1; with M >= N all points are taken.
+      num_points: M >= 1; if M >= N, all points are taken.
 
     Raises:
-      ValueError: a number below 1.
+      ValueError: ``num_points`` is below 1.
     """
     _check_positive('num_points', num_points)
 
@@ -69,19 +69,19 @@ def uniform_points(*, num_points: int) -> PointChoice:
 
 
 def largest_error_points(*, num_points: int) -> PointChoice:
-    """Take the points that the code gets most wrong, anew in every step. Generation sees all.
+    """Take the points with the largest errors of the current code in every step. Generation sees all points.
 
     Tack, Kim, Yu, Lee, Shin and Schwarz, "Learning large-scale neural fields via context pruned meta-learning"
-    (GradNCP, 2023): points are ranked by the norm of the last layer's gradient of their own error. That norm is
-    ``|error| sqrt(1 + |h|^2)`` with ``h`` the last features; for a SIREN ``|h|^2`` is nearly the same at all points
-    (half the width), so here the weighted error alone ranks them, which takes any family of INRs. The bootstrapped
-    target of that paper is left out.
+    (GradNCP, 2023), rank a point by the norm of the last layer's gradient of the point's own error. That norm is
+    ``|error| sqrt(1 + |h|^2)`` with the last features ``h``. For a SIREN, ``|h|^2`` is nearly the same at all points
+    (half the width). So here the weighted error alone ranks the points, which works for any family of INRs. The
+    bootstrapped target of that paper is not implemented.
 
     Args:
-      num_points: M >= 1; with M >= N all points are taken.
+      num_points: M >= 1; if M >= N, all points are taken.
 
     Raises:
-      ValueError: a number below 1.
+      ValueError: ``num_points`` is below 1.
     """
     _check_positive('num_points', num_points)
 
@@ -96,19 +96,20 @@ def largest_error_points(*, num_points: int) -> PointChoice:
 
 
 def every_kth(*, stride: int) -> PointChoice:
-    """Take every ``stride``-th point, the next step the next ones; in generation too.
+    """Take every ``stride``-th point, shifted by one point from step to step, in training and in generation.
 
-    Neighbours say nearly the same, so a step on evenly spread points goes nearly where one on all points goes. Steps on
-    disjoint sets see all points between them, as those of an incremental gradient method do (Bertsekas, "Incremental
-    gradient, subgradient, and proximal methods for convex optimization" (2011), section 1). ``stride`` steps cost as
-    much as one on all points. On a grid whose width is a multiple of ``stride`` a step sees some of the columns.
+    Neighbouring points carry nearly the same information. So a step on evenly spread points is close to a step on all
+    points. ``stride`` consecutive steps see disjoint sets, and together all points, as in an incremental gradient
+    method (Bertsekas, "Incremental gradient, subgradient, and proximal methods for convex optimization" (2011),
+    section 1). They cost as much as one step on all points. If ``stride`` divides the width of a grid, a step sees some
+    of its columns.
 
     Args:
-      stride: in [1, N]; step ``k`` sees the points ``k % stride, k % stride + stride, ...``, ``N // stride`` of them.
-        The last ``N % stride`` points are never seen.
+      stride: in [1, N]. Step ``k`` sees the ``N // stride`` points ``k % stride, k % stride + stride, ...``. The last
+        ``N % stride`` points are never seen.
 
     Raises:
-      ValueError: a stride below 1; at the first step, one above N.
+      ValueError: ``stride`` is below 1, or, at the first step, above N.
     """
     _check_positive('stride', stride)
 
@@ -126,7 +127,7 @@ def every_kth(*, stride: int) -> PointChoice:
 
 
 def uniform_rows(key: Key, total: int, number: int) -> Array:
-    """Draw ``number`` different rows of ``total``; consumes the key."""
+    """Draw ``number`` different rows out of ``total``; consumes the key."""
     return jax.random.choice(key, total, (number,), replace=False)
 
 

@@ -1,4 +1,4 @@
-"""What a command needs of the machine it runs on: files and locks, devices and environment, caches, progress.
+"""Access to the machine that a command runs on: files and locks, devices and environment, caches, progress.
 
-Nothing here knows of signals, INRs or training. A helper about the machine that two packages need goes here.
+Nothing here depends on signals, INRs or training. A helper about the machine that two packages need belongs here.
 """

@@ -1,4 +1,4 @@
-"""Compiled functions kept on disk, so that the second start of a command does not compile them again."""
+"""Keep compiled functions on disk, so that the second start of a command does not compile them again."""
 
 import hashlib
 import platform
@@ -11,20 +11,20 @@ from hyperinr.runtime.files import check_writable_folder
 __all__ = ['machine_folder', 'use_compilation_cache']
 
 MIN_COMPILE_SECONDS = 0.5
-"""What compiles faster is not worth a file."""
+"""Functions that compile faster are not worth a file."""
 
 
 def use_compilation_cache(root: Path) -> Path:
-    """Makes jax read and write compiled functions below ``root``, from the next compilation on.
+    """Let jax read and write compiled functions below ``root``, from the next compilation on.
 
     Args:
-      root: of the cache; made if need be.
+      root: root folder of the cache; created if it does not exist.
 
     Returns:
-      The folder.
+      The folder of the compiled functions.
 
     Raises:
-      InputError: it cannot be written to.
+      InputError: the folder is not writable.
     """
     folder = check_writable_folder(machine_folder(root / 'compiled'))
     jax.config.update('jax_compilation_cache_dir', str(folder))
@@ -33,16 +33,16 @@ def use_compilation_cache(root: Path) -> Path:
 
 
 def machine_folder(root: Path) -> Path:
-    """Return the folder below ``root`` for this kind of machine and this jax.
+    """Return the folder below ``root`` for this kind of machine and this version of jax.
 
-    Compiled code holds instructions of the processor that it was compiled on. With a folder for each, machines can
-    share a cache in a home folder.
+    Compiled code holds instructions of the processor that it was compiled on. With one folder for each kind of
+    processor, several machines can share a cache in a home folder.
     """
     return root / f'jax-{jax.__version__}-{_machine()}'
 
 
 def _machine() -> str:
-    """The architecture and a digest of the processor's features."""
+    """Return the architecture and a digest of the processor's features."""
     try:
         lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What must be in the environment before jax starts."""
+"""Set the environment variables that jax needs before it starts."""
 
 import os
 
@@ -6,19 +6,19 @@ __all__ = ['num_cores', 'set_environment']
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def set_environment(devices: int | None = None) -> None:
-    """CPU devices with one thread each; what is set already stays.
+    """Configure CPU devices with one thread each; variables that are already set stay.
 
-    With more threads (``NPROC``) XLA cuts every small loop of an INR's step into pieces for its pool, which doubles the
-    time of the step; that several devices deadlock in collectives does not matter, since training has none
-    (docs/decisions.md).
+    With more threads (``NPROC``) XLA splits every small loop of an INR's step over its thread pool, which doubles the
+    time of the step. With one thread several devices can deadlock in collectives. This does not matter here, because
+    training has no collectives among the devices of a process (docs/decisions.md).
 
     Args:
-      devices: how many; ``None``: one for each core.
+      devices: number of devices; ``None``: one for each core.
     """
     os.environ.setdefault('NPROC', '1')
     flags = os.environ.get('XLA_FLAGS', '')

@@ -1,4 +1,4 @@
-"""Packages that are installed on demand only, each by an extra of hyperinr."""
+"""Import optional packages, each of which is installed by an extra of hyperinr."""
 
 import importlib
 from typing import Any
@@ -15,7 +15,7 @@ def import_extra(module: str, *, needed_by: str, package: str, extra: str) -> An
       module: dotted name.
       needed_by: subject of the message, like ``"the format 'pt'"``.
       package: name of the package, for the message.
-      extra: of ``pip install hyperinr[extra]``.
+      extra: the extra in ``pip install hyperinr[extra]``.
 
     Raises:
       InputError: the package is not installed.

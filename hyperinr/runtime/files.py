@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, read JSON, and say errors of the disk in one line."""
+"""Write a file completely or not at all, read JSON, and report disk errors in one line."""
 
 import contextlib
 import errno
@@ -18,10 +18,10 @@ __all__ = ['check_writable_folder', 'disk_errors', 'plain', 'read_json', 'read_j
 
 @contextlib.contextmanager
 def disk_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Turn an ``OSError`` while ``path`` is written into one line that names it.
+    """Turn an ``OSError`` while ``path`` is written into a one-line error that names the path.
 
     Raises:
-      InputError: no permission, or the path cannot be (a file where a folder should be, a read-only disk).
+      InputError: permission is missing, or the path is impossible (a file in place of a folder, a read-only disk).
       RunError: the disk is full or failed.
     """
     try:
@@ -37,10 +37,10 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
 
 
 def check_writable_folder(folder: str | os.PathLike) -> Path:
-    """Make the folder if need be and try to write into it, so that long work fails before it starts.
+    """Create the folder if it does not exist and test that it is writable, so that long work fails before it starts.
 
     Raises:
-      InputError: it cannot be made or written to.
+      InputError: the folder cannot be created or is not writable.
     """
     folder = Path(folder)
     with disk_errors(folder):
@@ -52,9 +52,9 @@ def check_writable_folder(folder: str | os.PathLike) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; it is renamed to ``path`` on success, deleted on any error.
+    """Yield a temporary path beside ``path`` to write to; rename it to ``path`` on success, delete it on any error.
 
-    The temporary name keeps the suffix of ``path``, which some writers go by.
+    The temporary name keeps the suffix of ``path``, because some writers choose the format by the suffix.
 
     Example:
       >>> with replacing('report.txt') as temporary:  # doctest: +SKIP
@@ -75,11 +75,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write JSON that every reader takes: a number that is not finite is refused, so pass ``None`` for it.
+    """Write standard JSON. Pass ``None`` for a number that is not finite.
 
     Raises:
-      ValueError: NaN or an infinity in ``content``.
-      InputError, RunError: as `disk_errors`.
+      ValueError: ``content`` has NaN or an infinity, which standard JSON cannot represent.
+      InputError, RunError: as for `disk_errors`.
     """
     text = json.dumps(content, indent=2, allow_nan=False) + '\n'
     with replacing(path) as temporary:
@@ -90,7 +90,7 @@ def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> A
     """Read a JSON file.
 
     Raises:
-      InputError: the file is missing or damaged; ends with the remedy.
+      InputError: the file is missing or damaged; the message ends with the remedy.
     """
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
@@ -99,9 +99,9 @@ def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> A
 
 
 def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Read a file of one JSON object a line; empty if there is no file.
+    """Read a file with one JSON object in each line; return an empty list if there is no file.
 
-    A line that is no object is left out: a process that is killed leaves its last line cut short.
+    Lines that hold no object are skipped: a killed process leaves an incomplete last line.
     """
     path, records = Path(path), []
     for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
@@ -111,7 +111,7 @@ def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` for JSON: mappings, lists, arrays and numbers; ``None`` for a number that is not finite."""
+    """Convert mappings, lists, arrays and numbers for JSON; a number that is not finite becomes ``None``."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

@@ -1,7 +1,7 @@
-"""Locks between processes: a lock is a file, and the operating system releases it when its holder ends in any way.
+"""Locks between processes. A lock is a file, and the operating system releases it when its holder ends in any way.
 
-A lock file is never deleted. If it were, a process that waits for the deleted file and one that creates the file again
-would both hold "the" lock.
+A lock file is never deleted. Otherwise a process that waits for the deleted file and a process that creates the file
+again could both hold the lock.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class NoLocksError(InputError):
-    """The file system has no locks, which is another thing than a lock that somebody holds."""
+    """The file system does not support locks. This is not the error for a lock that another process holds."""
 
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike, *, wait: bool = True) -> Iterator[bool]:
-    """Hold an exclusive lock; the context gets whether it is held.
+    """Hold an exclusive lock within the context; yield whether the lock is held.
 
     Args:
-      path: of the lock file, made with its folder if need be.
-      wait: for a holder to release it; without, the context gets False at once.
+      path: path of the lock file; the file and its folder are created if they do not exist.
+      wait: wait until another holder releases the lock. If False, yield False at once when another process holds it.
 
     Raises:
-      NoLocksError: the file system has no locks.
-      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
+      NoLocksError: the file system does not support locks.
+      InputError, RunError: as for `hyperinr.runtime.files.disk_errors`.
 
     Example:
       >>> with locked('study/.lock', wait=False) as held:  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Facts of the machine that a command runs on, apart from what it runs: ``gin_configs/device/NAME.gin``."""
+"""Settings of the machine that a command runs on, independent of the experiment: ``gin_configs/device/NAME.gin``."""
 
 import os
 from pathlib import Path
@@ -10,13 +10,13 @@ __all__ = ['Machine', 'machine']
 
 
 class Machine(NamedTuple):
-    """Where things are and how much there is.
+    """Folders, threads and devices of a machine.
 
     Attributes:
-      data_root: of prepared data; ``None``: the environment's ``DATA_PATH``, else ``~/.cache/hyperinr``.
-      run_root: of run directories that are not named.
-      workers: threads that prepare batches.
-      devices: local devices to use; ``None``: all, on a CPU one for each core.
+      data_root: root folder of prepared data; ``None``: the environment's ``DATA_PATH``, else ``~/.cache/hyperinr``.
+      run_root: root folder of run directories that are not named.
+      workers: number of threads that prepare batches.
+      devices: number of local devices to use; ``None``: all of them; on a CPU there is one for each core.
     """
 
     data_root: Path | None = None
@@ -28,7 +28,7 @@ class Machine(NamedTuple):
 def machine(
     *, data_root: str | None = None, run_root: str = 'runs', workers: int = 1, devices: int | None = None
 ) -> Machine:
-    """A `Machine`; in paths ``~`` and ``$NAME`` stand for what they do in a shell.
+    """Return a `Machine`; ``~`` and ``$NAME`` in paths are expanded as in a shell.
 
     Args:
       data_root: see `Machine`.
@@ -37,7 +37,7 @@ def machine(
       devices: >= 1 or ``None``.
 
     Raises:
-      InputError: a number below 1.
+      InputError: a number is below 1.
     """
     if workers < 1 or (devices is not None and devices < 1):
         raise InputError(f'a machine needs workers >= 1 and devices >= 1 (or None), not {workers=}, {devices=}.')

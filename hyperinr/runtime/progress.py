@@ -1,4 +1,4 @@
-"""What long work says in the terminal: a progress bar or plain lines, and the closing table."""
+"""Terminal output of long work: a progress bar or plain lines, and the closing table."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -12,7 +12,7 @@ __all__ = ['ProgressReport', 'duration', 'print_table']
 
 
 def duration(seconds: float) -> str:
-    """Seconds -> ``'1:02:03'`` or ``'2:03'``; ``'unknown time'`` if infinite."""
+    """Format seconds as ``'1:02:03'`` or ``'2:03'``; ``'unknown time'`` if infinite."""
     if seconds == float('inf'):
         return 'unknown time'
     minutes, rest = divmod(max(round(seconds), 0), 60)
@@ -26,10 +26,10 @@ class ProgressReport:
     Args:
       start: steps done before.
       total: steps of the run.
-      console: where to; ``None``: standard output.
-      quiet: say nothing at all, as all processes of a run but one.
-      task: what is done, one word.
-      unit: what is counted, in the singular.
+      console: console to print to; ``None``: standard output.
+      quiet: print nothing, for all processes of a run except process 0.
+      task: name of the task, one word.
+      unit: name of the counted unit, in the singular.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ProgressReport:
 
     @property
     def has_bar(self) -> bool:
-        """Whether this is a terminal."""
+        """Whether a bar is shown, as on a terminal."""
         return self._bar is not None
 
     def __enter__(self) -> Self:
@@ -69,11 +69,11 @@ class ProgressReport:
             self._bar.stop()
 
     def say(self, line: str) -> None:
-        """One line for the user, in either form, never wrapped."""
+        """Print one line for the user, above the bar if there is one, never wrapped."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, step: int) -> None:
-        """Moves the bar; nothing elsewhere."""
+        """Move the bar; without a bar do nothing."""
         if self._bar is not None:
             self._bar.update(self._task, completed=step)
 
@@ -82,7 +82,7 @@ class ProgressReport:
 
         Args:
           step: steps done.
-          step_seconds: mean of the interval; infinite if nothing was done.
+          step_seconds: mean seconds of a step in the interval; infinite if no step was done.
           metrics: scalars by name.
         """
         left = duration((self._total - step) * step_seconds if step < self._total else 0)
@@ -95,7 +95,7 @@ class ProgressReport:
 
 
 def print_table(title: str, rows: Sequence[tuple[str, str]], console: Console | None = None) -> None:
-    """A short table of names and values."""
+    """Print a short table of names and values."""
     table = Table(title=title, show_header=False)
     table.add_column()
     table.add_column(justify='right')

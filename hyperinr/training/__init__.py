@@ -1,5 +1,5 @@
-"""The meta-training loop and what surrounds it: devices, input, checkpoints, watching, evaluation.
+"""The meta-training loop, with its devices, input pipeline, checkpoints, evaluators, loggers and stop rules.
 
-What is trained is a `hyperinr.types.MetaLearner` and belongs to `meta_learning`; what it is trained on belongs to
-`datasets`. Modules are imported by name, so that using a trained model does not load what only training needs.
+The loop trains a `hyperinr.types.MetaLearner` from `meta_learning` on data from `datasets`. Modules are imported by
+name, so using a trained model does not load packages that only training needs.
 """

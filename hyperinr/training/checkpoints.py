@@ -1,4 +1,4 @@
-"""Checkpoints of a training state: written in the background, whole or not at all, and checked when read.
+"""Checkpoints of a training state: written in the background, complete or not at all, and checked when read.
 
 ``checkpoints/STEP/state`` is an ordinary orbax PyTree with the fields of a `TrainState`, its key as raw key data; orbax
 alone restores it (docs/scaling.md). ``checkpoints/STEP/metadata`` describes its leaves. ``checkpoints/STEP/SHA256SUMS``
@@ -6,8 +6,8 @@ lists the digests of both (``sha256sum --check`` reads it): orbax itself restore
 Orbax writes into a temporary folder and renames it, so a process killed during a save leaves the earlier checkpoints as
 they were.
 
-In a run of several processes process 0 alone reads and writes, since the state is the same in all of them. Any number
-of processes and devices can go on from it, and only process 0 needs to see the run directory.
+In a run of several processes only process 0 reads and writes checkpoints, because the state is the same in all of them.
+A run can resume with any number of processes and devices. Only process 0 needs to see the run directory.
 """
 
 import contextlib
@@ -35,20 +35,20 @@ from hyperinr.types import TrainState
 __all__ = ['Checkpoints', 'Restored', 'restore_newest', 'shared', 'steps_in']
 
 SCHEMA = 2
-"""Of the layout described above; a reader refuses any other."""
+"""Version of the layout described above; a reader refuses any other."""
 SUMS = 'SHA256SUMS'
 BYTES_BESIDE = 2**16
-"""That a checkpoint may need beside the values of its leaves."""
+"""Bytes that a checkpoint may need in addition to the values of its leaves."""
 
 
 class Restored(NamedTuple):
-    """A state read back.
+    """A state read from a checkpoint.
 
     Attributes:
-      state: NumPy leaves and a typed key, on no particular device.
+      state: NumPy leaves and a typed key, not placed on a device.
       step: updates done.
-      seconds: of training so far, without compilation, validation and saving.
-      notes: lines for the user, such as which damaged checkpoint was passed over.
+      seconds: seconds of training so far, without compilation, validation and saving.
+      notes: lines for the user, e.g. which damaged checkpoint was skipped.
     """
 
     state: TrainState
@@ -73,13 +73,13 @@ def _sums(folder: Path) -> str:
 
 
 def _without_empty_leaves(state: TrainState) -> TrainState:
-    """Put ``None`` for each array of size 0, which orbax cannot store."""
+    """Replace each array of size 0 by ``None``, because orbax cannot store empty arrays."""
     return jax.tree.map(lambda leaf: leaf if leaf.size else None, state)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep orbax's log, which repeats each failure as several tracebacks, out of the user's terminal."""
+    """Suppress orbax's log, which repeats each failure as several tracebacks in the user's terminal."""
     logger = logging.getLogger('absl')
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -103,18 +103,18 @@ def _write_errors(directory: Path) -> Iterator[None]:
 
 
 def _only_this_process() -> Any:
-    """Keep orbax from waiting for the other processes of a run."""
+    """Return options that keep orbax from waiting for the other processes of a run."""
     from orbax.checkpoint.options import MultiprocessingOptions
 
     return MultiprocessingOptions(primary_host=0, active_processes={0})
 
 
 class Checkpoints:
-    """Writes checkpoints of one run into ``directory/<step>``, the newest ``keep`` of them.
+    """Write the checkpoints of one run to ``directory/<step>`` and keep the newest ``keep`` of them.
 
     Args:
-      directory: made if need be.
-      keep: >= 2, so that there is one to fall back to.
+      directory: created if it does not exist.
+      keep: >= 2 for a run that resumes, so that there is one to fall back to.
     """
 
     def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
@@ -132,15 +132,15 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, state: TrainState, *, seconds: float) -> None:
-        """Write the state in the background, after the save before has ended.
+        """Write the state in the background, after the previous save has ended.
 
         Args:
-          state: `pack`ed, with NumPy leaves that nobody changes later.
+          state: `pack`ed, with NumPy leaves that are not changed later.
           seconds: see `Restored`.
 
         Raises:
-          RunError: a value that is not finite, which would make the checkpoint useless; or this save or the one before
-            could not be written.
+          RunError: a value is not finite, so the checkpoint would be useless; or this save or the previous one could
+            not be written.
         """
         import orbax.checkpoint as ocp
 
@@ -153,7 +153,7 @@ class Checkpoints:
         metadata = {'schema': SCHEMA, 'step': step, 'seconds': seconds, 'leaves': _describe(state)}
         with _write_errors(self._directory):
             self._manager.wait_until_finished()
-            # Orbax on a full disk leaves a traceback for each leaf, so the space is tried first.
+            # On a full disk orbax prints a traceback for each leaf, so the space is tested first.
             with tempfile.TemporaryFile(dir=self._directory) as file:
                 os.posix_fallocate(file.fileno(), 0, sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + BYTES_BESIDE)
             self._manager.save(
@@ -164,43 +164,43 @@ class Checkpoints:
             )
 
     def _write_sums(self) -> None:
-        """Write the digests into the temporary folder of the one save in progress, just before it is renamed."""
+        """Write the digests into the temporary folder of the save in progress, just before orbax renames it."""
         (folder,) = self._directory.glob('*.orbax-checkpoint-tmp')
         (folder / SUMS).write_text(_sums(folder), encoding='utf-8')
 
     def wait(self) -> None:
-        """Return when everything is on the disk.
+        """Wait until all checkpoints are on the disk.
 
         Raises:
-          RunError: it could not be written.
+          RunError: a checkpoint could not be written.
         """
         with _write_errors(self._directory):
             self._manager.wait_until_finished()
 
     def discard_after(self, step: int) -> None:
-        """Delete checkpoints newer than ``step``: damaged ones, passed over on resuming, that would be in the way."""
+        """Delete checkpoints newer than ``step``: damaged ones that were skipped on resuming and block later saves."""
         for newer in steps_in(self._directory):
             if newer > step:
                 shutil.rmtree(self._directory / str(newer), ignore_errors=True)
         self._manager.reload()
 
     def close(self) -> None:
-        """End the background threads; errors of an unfinished save are not raised any more (`wait` raises them)."""
+        """End the background threads. Errors of an unfinished save are ignored here; `wait` raises them."""
         with _quiet(), contextlib.suppress(Exception):
             self._manager.close()
 
 
 def steps_in(directory: str | os.PathLike) -> list[int]:
-    """Return the steps of the finished checkpoints in a folder, increasing; none where there is no folder."""
+    """Return the increasing steps of the finished checkpoints in a folder; an empty list if there is no folder."""
     return sorted(int(path.name) for path in Path(directory).glob('*') if path.name.isdigit())
 
 
 def _read(folder: Path, like: TrainState) -> Restored:
-    """Read one checkpoint; any exception but InputError means that it is damaged."""
+    """Read one checkpoint; any exception other than InputError means that it is damaged."""
     import orbax.checkpoint as ocp
 
     metadata = json.loads((folder / 'metadata' / 'metadata').read_text(encoding='utf-8'))
-    # Schema 1 had no sums.
+    # Schema 1 had no digests.
     if metadata['schema'] == SCHEMA or (folder / SUMS).exists():
         damaged = set(_sums(folder).splitlines()) ^ set((folder / SUMS).read_text(encoding='utf-8').splitlines())
         if damaged:
@@ -229,11 +229,11 @@ def _read(folder: Path, like: TrainState) -> Restored:
 
 
 def shared(restored: Restored | None, like: TrainState, group: Group) -> Restored | None:
-    """Return in every process of a run what process 0 has restored; all of them call it.
+    """Send the checkpoint that process 0 has restored to all processes of a run. Every process calls it.
 
     Args:
-      restored: of process 0; the others may give anything.
-      like: as `restore_newest`.
+      restored: the checkpoint in process 0; ignored in the other processes.
+      like: as for `restore_newest`.
       group: the processes.
     """
     if group.count == 1:
@@ -247,17 +247,17 @@ def shared(restored: Restored | None, like: TrainState, group: Group) -> Restore
 
 
 def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored | None:
-    """Read the newest sound checkpoint. Writes nothing, so a run in progress may be read.
+    """Read the newest undamaged checkpoint. It writes nothing, so it can read a run in progress.
 
     Args:
-      directory: of the checkpoints.
+      directory: folder of the checkpoints.
       like: a state of the same structure, shapes and dtypes, e.g. ``jax.eval_shape(learner.init, key, datapoint)``.
 
     Returns:
-      What was read, with a note for each damaged checkpoint that was passed over; ``None`` if there is no checkpoint.
+      The state, with a note for each damaged checkpoint that was skipped; ``None`` if there is no checkpoint.
 
     Raises:
-      InputError: there are checkpoints and none is sound, or they belong to another model or version.
+      InputError: all checkpoints are damaged, or they belong to another model or version.
     """
     directory = Path(directory).absolute()
     steps = steps_in(directory)

@@ -1,4 +1,4 @@
-"""Tell what a finished run did: ``summary.json`` and the closing table."""
+"""Summarise a finished run in ``summary.json`` and in the closing table."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,11 +21,11 @@ def summarise(
     """Write ``summary.json`` and print the table.
 
     Args:
-      run_dir: of the run.
-      session: that has ended.
-      num_steps: updates of it, >= 1.
-      records: of ``metrics.jsonl``, of the sessions before.
-      flops: of one update.
+      run_dir: the run directory.
+      session: the session that has ended.
+      num_steps: updates of this session, >= 1.
+      records: records of the earlier sessions in ``metrics.jsonl``.
+      flops: floating-point operations of one update.
     """
     spent, seconds, ended_by = session.clock.spent(), session.clock.trained, session.ended_by
     step_seconds = sum(spent[part] for part in TRAINING) / num_steps
@@ -61,7 +61,7 @@ def summarise(
 
 
 def _time_of_all_sessions(spent: Mapping[str, float], records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the seconds of each part; a session that was killed has left none behind."""
+    """Return the seconds of each part over all sessions; a killed session has recorded none."""
     earlier = [record for record in records if record['kind'] == 'time']
     return {part: spent[part] + sum(record.get(f'{part}_seconds', 0.0) for record in earlier) for part in PARTS}
 

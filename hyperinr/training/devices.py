@@ -49,14 +49,14 @@ STOP = 'stop'
 
 
 def choose(batch_size: int, devices: Sequence[jax.Device] | None = None) -> tuple[list[jax.Device], str | None]:
-    """Choose as many devices as divide the batch.
+    """Choose the largest number of devices that divides the batch.
 
     Args:
       batch_size: B >= 1.
-      devices: to choose from; ``None``: all local ones.
+      devices: devices to choose from; ``None``: all local devices.
 
     Returns:
-      The devices, and a line for the user where some stay idle.
+      The devices, and a line for the user if some devices stay idle.
     """
     devices = list(jax.local_devices() if devices is None else devices)
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
@@ -72,24 +72,24 @@ def pack(state: TrainState) -> TrainState:
 
 
 def unpack(state: TrainState) -> TrainState:
-    """Undo `pack`."""
+    """Replace the ``uint32`` key data by the typed key: the inverse of `pack`."""
     return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
 
 def put_on_first(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
-    """Put a packed state where `CompiledUpdate` takes it."""
+    """Put a packed state on the first device, where `CompiledUpdate` expects it."""
     return jax.device_put(state, devices[0])
 
 
 class CompiledUpdate(NamedTuple):
-    """A step, compiled for one shape of batch; it cannot be traced again.
+    """A training step, compiled for one shape of batch; it cannot be traced again.
 
     Attributes:
-      call: ``(state, sharded batch, stop=False) -> (state, metrics [])``; states are `put_on_first`, and the one
-        given stays valid.
-        ``stop``, whether this process wants to end the run early, comes back as the metric `STOP` of several processes.
-      bytes_needed: on all devices together, its arguments, results and workspace; ``None`` where the compiler does not
-        say.
+      call: ``(state, sharded batch, stop=False) -> (state, metrics [])``. States are `put_on_first`. The given state
+        stays valid. ``stop`` says whether this process wants to end the run early. In a run of several processes the
+        metric `STOP` is its mean over them.
+      bytes_needed: bytes of arguments, results and workspace on all devices together; ``None`` if the compiler does not
+        report them.
     """
 
     call: Callable[..., tuple[TrainState, Metrics]]
@@ -99,15 +99,15 @@ class CompiledUpdate(NamedTuple):
 def compile_update(
     learner: MetaLearner, state: TrainState, batch: Datapoint, devices: Sequence[jax.Device], group: Group = ALONE
 ) -> CompiledUpdate:
-    """Compile the learner's update for ``devices``, without any data.
+    """Compile the learner's update for ``devices``. No data are needed.
 
     Args:
       learner: its ``gradient`` and ``apply_gradient`` are traced once.
-      state: unpacked; arrays or only shapes.
-      batch: leaves ``[B, ...]``, both context and target, this process's share; arrays or only shapes. B is a multiple
-        of the devices.
-      devices: of this process to run on.
-      group: the processes of the run, each with a share of the same size.
+      state: an unpacked state; arrays or shapes only.
+      batch: this process's share of a batch, leaves ``[B, ...]``, used as context and as target; arrays or shapes only.
+        B is a multiple of the number of devices.
+      devices: devices of this process to run on.
+      group: the processes of the run; their shares have the same size.
 
     Returns:
       The compiled step.
@@ -115,7 +115,7 @@ def compile_update(
     count, sharding = len(devices), sharding_over(devices)
     lead = jax.sharding.SingleDeviceSharding(devices[0])
     packed = jax.eval_shape(pack, state)
-    # Parameters and gradients travel as one vector: hundreds of small transfers took longer than the optimiser's step.
+    # Parameters and gradients are sent as one vector: hundreds of small transfers took longer than the optimiser step.
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), packed.params))
 
     def travelling(state: TrainState) -> tuple[jax.Array, Array, jax.Array]:
@@ -183,7 +183,7 @@ def compile_update(
 
 
 def _to_lead(tree: Tree, index: int, lead: jax.Device) -> Tree:
-    """Return the copy of one device, moved to the first one."""
+    """Move the copy on device ``index`` to the first device."""
     return jax.tree.map(lambda leaf: jax.device_put(leaf.addressable_data(index)[0], lead), tree)
 
 
@@ -197,9 +197,9 @@ def _bytes_needed(compiled: Any, count: int) -> int | None:
 
 
 def available_memory(devices: Sequence[jax.Device]) -> int | None:
-    """Return the free bytes of all ``devices`` together; ``None`` where the platform does not say.
+    """Return the free bytes of all ``devices`` together; ``None`` if the platform does not report them.
 
-    CPU devices share the memory of the machine, or of the control group that the process runs in.
+    CPU devices share the memory of the machine, or of the control group of the process.
     """
     if devices[0].platform != 'cpu':
         stats = [device.memory_stats() or {} for device in devices]
@@ -230,10 +230,10 @@ def _group_free(folder: str | os.PathLike = '/sys/fs/cgroup') -> int | None:
 
 
 def check_memory(compiled: CompiledUpdate, devices: Sequence[jax.Device], batch_size: int) -> None:
-    """Refuse a step that cannot fit, before anything is allocated.
+    """Refuse a step that does not fit into memory, before anything is allocated.
 
     Raises:
-      InputError: it needs more than is free.
+      InputError: the step needs more memory than is free.
     """
     available = available_memory(devices)
     if available is None or compiled.bytes_needed is None or compiled.bytes_needed <= available:

@@ -1,8 +1,8 @@
-"""The processes of one run: who they are, what they share of each batch, and the little that they say to each other.
+"""The processes of one run: their ranks, their shares of each batch, and their communication.
 
-In a step each process averages the gradient of its share of the batch on its first device; one all-reduce among these
-first devices, one of each process, averages the vectors (docs/decisions.md). Process 0 alone reads and writes the run
-directory; the others get the state from it.
+In a step each process averages the gradient of its share of the batch on its first device. One all-reduce among the
+first devices of all processes then averages these vectors (docs/decisions.md). Only process 0 reads and writes the run
+directory; the other processes get the state from it.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ from hyperinr.training.lifeline import Ending, Lifeline, listen
 __all__ = ['ALONE', 'Group', 'Rank', 'find_rank', 'joined']
 
 JOIN_SECONDS = 300
-"""For all processes to start: a queue may start them minutes apart."""
+"""Time for all processes to start: a queue may start them minutes apart."""
 NEWS_SECONDS = 15.0
-"""After a failed collective, for the news of who is lost to arrive."""
+"""Time to wait after a failed collective for the message that names the lost process."""
 
 
 class Rank(NamedTuple):
-    """Where this process stands among those of a run, and where they meet.
+    """The rank of this process in a run, and the address where the processes meet.
 
     Attributes:
       coordinator: ``'host:port'`` that process 0 listens on.
-      num_processes: of the run.
-      process: number of this one, in [0, num_processes).
+      num_processes: number of processes of the run.
+      process: number of this process, in [0, num_processes).
     """
 
     coordinator: str
@@ -47,20 +47,23 @@ def find_rank(
     process: int | None,
     environment: Mapping[str, str],
 ) -> Rank | None:
-    """Return what the command line says, else the environment, else Slurm; each of the three values by itself.
+    """Find the rank of this process.
+
+    Each of the three values of `Rank` is taken from the command line, else from the environment, else from Slurm.
 
     Args:
-      distributed: whether there are several processes at all.
-      coordinator: of the command line, as the next two.
+      distributed: whether the run has several processes.
+      coordinator: value of the command line, as are the next two; see `Rank`.
       num_processes: see `Rank`.
       process: see `Rank`.
-      environment: ``JAX_COORDINATOR_ADDRESS``, ``JAX_NUM_PROCESSES``, ``JAX_PROCESS_ID``; within ``srun`` Slurm's own.
+      environment: ``JAX_COORDINATOR_ADDRESS``, ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; within ``srun`` also
+        Slurm's variables.
 
     Returns:
-      ``None`` for a run of one process.
+      The rank; ``None`` for a run of one process.
 
     Raises:
-      InputError: a value is missing or impossible.
+      InputError: a value is missing or invalid.
     """
     flags = {'--coordinator': coordinator, '--num-processes': num_processes, '--process': process}
     given = [name for name, value in flags.items() if value is not None]
@@ -80,7 +83,7 @@ def find_rank(
 
 
 def _of_slurm(environment: Mapping[str, str]) -> tuple[str | None, str | None, str | None]:
-    """Return the step's first node with a port made of the job's number, its tasks, and the number of this task."""
+    """Return the step's first node with a port derived from the job number, the number of tasks, and this task."""
     job, nodes = environment.get('SLURM_JOB_ID'), environment.get('SLURM_STEP_NODELIST')
     coordinator = None
     if job and nodes:
@@ -105,8 +108,8 @@ class Group:
     """The processes of a run, seen from one of them. Every process calls each method at the same point.
 
     Attributes:
-      index: of this process.
-      count: of processes.
+      index: number of this process.
+      count: number of processes.
     """
 
     def __init__(self, index: int = 0, count: int = 1):
@@ -121,14 +124,14 @@ class Group:
 
     @property
     def leads(self) -> bool:
-        """Whether this is process 0, which reads, writes and talks to the user."""
+        """Whether this is process 0, which reads, writes and prints messages."""
         return self.index == 0
 
     def share(self, batch_size: int) -> slice:
-        """Return the datapoints of a batch that are this process's: equal shares in the order of the batch.
+        """Return this process's share of a batch; the shares are equal and in the order of the batch.
 
         Raises:
-          InputError: the processes do not divide the batch.
+          InputError: the number of processes does not divide the batch.
         """
         if batch_size % self.count:
             raise InputError(
@@ -138,14 +141,14 @@ class Group:
         return slice(self.index * size, (self.index + 1) * size)
 
     def total(self, row: jax.Array) -> jax.Array:
-        """``[1, P]`` on this process's first device -> ``[P]`` there, the sum over processes, the same bits on each."""
+        """Sum ``[1, P]`` on each process's first device over processes; return ``[P]`` there, bit-equal on all."""
         if self.count == 1:
             return row[0]
         rows = jax.make_array_from_single_device_arrays((self.count, *row.shape[1:]), self._rows, [row])
         return self._sum(rows).addressable_data(0)
 
     def broadcast(self, content: bytes) -> bytes:
-        """Return what process 0 gives; the others may give anything."""
+        """Return the ``content`` of process 0; that of the other processes is ignored."""
         if self.count == 1:
             return content
         size = int(self._of_lead(np.array([len(content)], np.uint32))[0])
@@ -155,7 +158,7 @@ class Group:
         return self._of_lead(padded.view(np.uint32)).tobytes()[:size]
 
     def wait_for_all(self) -> None:
-        """Return when every process has come here."""
+        """Wait until every process has called this method."""
         self.broadcast(b'here')
 
     def _of_lead(self, words: np.ndarray) -> np.ndarray:
@@ -169,14 +172,15 @@ ALONE = Group()
 
 @contextlib.contextmanager
 def joined(rank: Rank | None) -> Iterator[Group]:
-    """Join the processes of a run for as long as the context lasts. jax must not have computed anything before.
+    """Join the processes of a run while the context lasts. Call it before jax computes anything.
 
     Args:
-      rank: ``None`` for a run of one process, where nothing is joined.
+      rank: rank of this process; ``None`` for a run of one process, which joins nothing.
 
     Raises:
-      RunError: the others did not come; or inside the context, in place of what a lost process causes, one line that
-        names it: `InterruptedRunError` if it vanished, else what it said.
+      RunError: the other processes did not start. If a process is lost inside the context, the errors that follow from
+        it are replaced by one line that names the process: `InterruptedRunError` if it gave no reason, else its own
+        error.
     """
     if rank is None or rank.num_processes == 1:
         yield ALONE
@@ -199,7 +203,7 @@ def joined(rank: Rank | None) -> Iterator[Group]:
 
 def _join(rank: Rank) -> tuple[Group, Lifeline]:
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-    # A process that has left jax's service is not aborted when process 0 dies. Process 0 stays in it: orbax asks it.
+    # A process that has left jax's service is not aborted when process 0 dies. Process 0 stays: orbax uses the service.
     jax.config.update('jax_enable_recoverability', True)
     try:
         jax.distributed.initialize(
@@ -226,7 +230,7 @@ def _join(rank: Rank) -> tuple[Group, Lifeline]:
 
 
 def _ending_of(error: BaseException) -> Ending:
-    """Return what the others are told. Those that have agreed to stop do not listen any more."""
+    """Return the message for the other processes. Processes that have agreed to stop no longer listen."""
     interrupted = isinstance(error, InterruptedRunError | KeyboardInterrupt)
     return Ending(_first_line(error), None if interrupted else getattr(error, 'exit_status', 1))
 

@@ -1,4 +1,4 @@
-"""What one run is made of, and the one place where its parts meet."""
+"""The parts of one run, and the function that combines them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,12 +16,12 @@ class Experiment(NamedTuple):
 
     Attributes:
       dataset: opens the dataset; prepares it on first use.
-      build: ``(spec) -> MetaLearner``; needs the specification alone, so that a trained model can be used where its
-        data is not.
-      num_steps: outer updates.
+      build: ``(spec) -> MetaLearner``. It needs the specification only, so a trained model can be used without its
+        data.
+      num_steps: number of outer updates.
       batch_size: datapoints of an update, over all devices.
-      seed: of initialisation, batches and all other randomness.
-      inr: ``(channels=) -> Inr``, what the run's weights are evaluated by.
+      seed: seed of initialisation, batches and all other random draws.
+      inr: ``(channels=) -> Inr``, which evaluates the weights that the run generates.
     """
 
     dataset: Callable[[], Dataset]
@@ -44,7 +44,7 @@ def experiment(
     batch_size: int,
     seed: int,
 ) -> Experiment:
-    """Composes a run from factories whose hyperparameters are already bound (by gin, or by `functools.partial`).
+    """Compose a run from factories whose hyperparameters are already bound (by gin, or by `functools.partial`).
 
     Args:
       dataset: ``() -> Dataset``.
@@ -53,12 +53,12 @@ def experiment(
       hypernetwork: ``(inr=, encoder=) -> Hypernetwork``.
       learner: ``(hypernetwork=, inr=, optimizer=, data_range=) -> MetaLearner``.
       optimizer: ``(num_steps=) -> optax.GradientTransformation``.
-      num_steps: outer updates, >= 1.
+      num_steps: number of outer updates, >= 1.
       batch_size: datapoints of an update, >= 1.
       seed: >= 0.
 
     Raises:
-      ValueError: a number outside its range.
+      ValueError: a number is outside its range.
     """
     if num_steps < 1 or batch_size < 1 or seed < 0:
         raise ValueError(

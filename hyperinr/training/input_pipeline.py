@@ -1,7 +1,7 @@
-"""Which datapoints a step sees, and having them on the devices before the step asks for them.
+"""Choose the datapoints of each step, and load them onto the devices before the step needs them.
 
-A batch is a function of the seed and the number of the step alone, so a resumed run needs no state of its data: it asks
-for the next number. Background threads keep a few batches ready; they work while the main thread waits for a step.
+A batch depends on the seed and the number of the step alone, so a resumed run needs no state of its data. Background
+threads keep a few batches ready; they work while the main thread waits for a step.
 """
 
 import collections
@@ -21,16 +21,16 @@ from hyperinr.types import Datapoint, DatasetSpec
 __all__ = ['Batches', 'Positions', 'check_batch', 'prefetched']
 
 RANGE_TOLERANCE = 1e-4
-"""Of the width of the data range: rounding in a resize may leave it by that much."""
+"""Tolerance, as a fraction of the width of the data range: rounding in a resize may exceed the range."""
 
 
 class Positions:
-    """Epochs of a source, each in its own order, cut into batches without leaving out a remainder.
+    """Cut the epochs of a source into batches. Each epoch has its own order, and no datapoint is left out.
 
     Args:
       length: datapoints of the source, >= 1.
-      batch_size: B; may exceed ``length``, then a batch spans epochs.
-      seed: of the orders.
+      batch_size: B. If it exceeds ``length``, a batch spans epochs.
+      seed: seed of the orders.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int):
@@ -39,11 +39,11 @@ class Positions:
 
     @property
     def epochs_per_step(self) -> Fraction:
-        """How much of the source an update sees."""
+        """The fraction of the source that an update sees."""
         return Fraction(self._batch_size, self._length)
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions in the source and their epochs, both ``[B]`` int64, of the batch of update ``step`` (from 0)."""
+        """Return positions in the source and their epochs, both ``[B]`` int64, for update ``step`` (from 0)."""
         first = step * self._batch_size
         epochs, offsets = np.divmod(np.arange(first, first + self._batch_size, dtype=np.int64), self._length)
         wanted = range(int(epochs[0]), int(epochs[-1]) + 1)
@@ -57,16 +57,16 @@ class Positions:
 
 
 def check_batch(batch: Datapoint, spec: DatasetSpec, name_of: Callable[[int], str]) -> None:
-    """Refuses values that would spoil a run; points of weight 0 may hold anything finite.
+    """Refuse a batch with invalid values; points of weight 0 may have any finite value.
 
     Args:
       batch: leaves ``[B, ...]``.
-      spec: states the data range.
-      name_of: index of a datapoint -> where it comes from.
+      spec: has the data range.
+      name_of: maps the index of a datapoint to its name, e.g. its file.
 
     Raises:
-      InputError: a value that is not finite or outside the data range, or a datapoint without a point of positive
-        weight; names the datapoint.
+      InputError: a value is not finite or is outside the data range, or a datapoint has no point of positive weight;
+        the message names the datapoint.
     """
     low, high = spec.data_range
     slack = RANGE_TOLERANCE * (high - low)
@@ -93,10 +93,10 @@ class Batches(NamedTuple):
     """The batches of a run.
 
     Attributes:
-      source: read at random.
-      spec: of its datapoints.
+      source: datapoints that are read in random order.
+      spec: specification of the datapoints.
       positions: step -> positions and epochs.
-      share: of each batch, what is read here: that of one process among several.
+      share: the part of each batch that this process reads.
     """
 
     source: Source
@@ -105,7 +105,7 @@ class Batches(NamedTuple):
     share: slice = slice(None)
 
     def __call__(self, step: int) -> Datapoint:
-        """The share of the batch of update ``step`` (from 0), leaves ``[B, ...]``, checked.
+        """Read and check the share of the batch of update ``step`` (from 0), leaves ``[B, ...]``.
 
         Raises:
           InputError: see `check_batch`.
@@ -120,17 +120,17 @@ class Batches(NamedTuple):
 def prefetched(
     make: Callable[[int], Any], first: int, last: int, *, depth: int = 2, workers: int = 1
 ) -> Iterator[Iterator[Any]]:
-    """``make(first) ... make(last - 1)`` in order, made by threads that stay ahead.
+    """Compute ``make(first) ... make(last - 1)`` ahead of time in threads, and yield them in order.
 
     Args:
-      make: called in the threads, by more than one of them at a time where there are more.
+      make: called in the threads; with several threads, by several of them at a time.
       first: number of the first item.
-      last: one after the last.
-      depth: items that wait to be taken, beside those that are being made.
-      workers: threads.
+      last: number after that of the last item.
+      depth: finished items that wait, in addition to the items that the threads are making.
+      workers: number of threads.
 
     Yields:
-      The items; an exception of ``make`` is raised where its item would come. The threads end with the context.
+      The items. An exception of ``make`` is raised in place of its item. The threads end with the context.
     """
     numbers = iter(range(first, last))
     ahead: collections.deque[Future[Any]] = collections.deque()

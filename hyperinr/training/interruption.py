@@ -1,6 +1,6 @@
-"""Ctrl-C and the notices of a scheduler, as a wish that a loop looks up between two steps.
+"""Record Ctrl-C and the signals of a scheduler, so that a loop can check for them between two steps.
 
-A scheduler announces with SIGTERM, or with SIGUSR1 where it is asked to, that it will take the machine away.
+A scheduler sends SIGTERM, or SIGUSR1 if it is configured so, before it takes the machine away.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ from hyperinr.errors import InterruptedRunError
 __all__ = ['Interruption', 'ending_at_once', 'interruptible']
 
 NOTICES = (signal.SIGTERM, signal.SIGUSR1)
-"""Of a scheduler."""
+"""Signals of a scheduler."""
 
 
 class Interruption:
-    """The signal that has arrived, if any."""
+    """The signal that has arrived; ``None`` before one has."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def raise_if_any(self, message: str) -> None:
-        """Ends the run the way the signal would have.
+        """End the run as the signal would have.
 
         Raises:
           KeyboardInterrupt: with ``message``, after SIGINT.
-          InterruptedRunError: with ``message``, after any other.
+          InterruptedRunError: with ``message``, after any other signal.
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt(message)
@@ -40,9 +40,9 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Within the context the first SIGINT, SIGTERM or SIGUSR1 is only noted; the second acts as it did before.
+    """Record the first SIGINT, SIGTERM or SIGUSR1 within the context; a second signal has its usual effect.
 
-    Outside the main thread, where Python lets nobody handle signals, nothing is ever noted.
+    Outside the main thread Python cannot handle signals, so nothing is recorded there.
     """
     found = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -69,13 +69,13 @@ def interruptible() -> Iterator[Interruption]:
 
 @contextlib.contextmanager
 def ending_at_once(message: str) -> Iterator[None]:
-    """Within the context a scheduler's notice ends the process with status 75, even in mid-compilation.
+    """End the process with status 75 when a scheduler's signal arrives within the context, even during compilation.
 
-    For the time before there is anything to save. Python handles a signal only when its main thread comes back from
-    compiled code, which may take minutes; so a second thread hears of it and ends the process.
+    Use it before there is anything to save. Python handles a signal only after its main thread returns from compiled
+    code, which may take minutes. So a second thread receives the signal and ends the process.
 
     Args:
-      message: the line that it leaves.
+      message: the line to print.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

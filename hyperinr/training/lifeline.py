@@ -1,10 +1,10 @@
-"""Noticing within seconds that a process of the run is gone, whatever it was doing and however it ended.
+"""Detect within seconds that a process of the run is lost, at any point of the run and for any cause.
 
-Every process holds one TCP connection to process 0 and says now and then that it is alive. A connection that closes, or
-is silent for too long, means a lost process. A process that fails says why first. Process 0 passes the news on.
+Every process holds one TCP connection to process 0 and sends a heartbeat over it. If a connection closes or is silent
+for too long, its process is lost. A process that fails sends the reason first. Process 0 passes these messages on.
 
-Jax's own service notices a silent process as well. It then aborts the others with a stack trace and without the reason
-(docs/decisions.md).
+Jax's own service detects a silent process as well. But it aborts the other processes with a stack trace and without the
+reason (docs/decisions.md).
 """
 
 import contextlib
@@ -25,19 +25,19 @@ __all__ = ['Ending', 'Lifeline', 'listen']
 
 BEAT_SECONDS = 2.0
 SILENT_BEATS = 15
-"""After so many of its own beats without a word a process takes another for lost. Beats, not seconds: to a process that
-was stopped itself the time counts as one."""
+"""A process considers another one lost after this many of its own beats without a message. It counts beats, not
+seconds, because a process that was itself stopped for a while then counts only one beat."""
 GRACE_SECONDS = 10.0
-"""For the main thread to leave by itself, finishing what it writes, before the process is ended."""
+"""Time for the main thread to finish writing and to exit before the process is ended."""
 CONNECT_SECONDS = 60
 
 
 class Ending(NamedTuple):
-    """Why the run cannot go on.
+    """The reason why the run cannot go on.
 
     Attributes:
       message: one line.
-      status: exit status of the process that failed; ``None`` if it vanished without a word.
+      status: exit status of the process that failed; ``None`` if it was lost without a message.
     """
 
     message: str
@@ -45,25 +45,25 @@ class Ending(NamedTuple):
 
 
 def listen() -> socket.socket:
-    """A socket of process 0 on a free port, on all its addresses."""
+    """Open the socket of process 0 on a free port, on all its addresses."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(('::', 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(('', 0))
 
 
 class Lifeline:
-    """One process's end of it.
+    """The connections of one process.
 
     Args:
-      index: of this process.
-      count: of processes, >= 2.
-      token: that all processes of the run know.
+      index: number of this process.
+      count: number of processes, >= 2.
+      token: a secret that all processes of the run know.
       address: ``(host, port)`` of process 0.
-      server: `listen`, of process 0 only.
-      end: called with the `Ending` when the main thread has not left in time; ends the process.
+      server: result of `listen` in process 0; ``None`` in the others.
+      end: ends the process; called with the `Ending` if the main thread has not exited in time.
 
     Raises:
-      OSError: the others cannot be reached.
+      OSError: the other processes cannot be reached.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class Lifeline:
         self._thread.start()
 
     def ending(self, *, wait_seconds: float = 0.0) -> Ending | None:
-        """What has been found out so far, or within ``wait_seconds``."""
+        """Return the `Ending` known now or within ``wait_seconds``; ``None`` if there is none."""
         self._found.wait(wait_seconds)
         return self._lost
 
     def close(self, ending: Ending | None = None) -> None:
-        """Leave on purpose: the others do not take it for a loss.
+        """Close the connections on purpose; the other processes do not consider this one lost.
 
         Args:
-          ending: if they are to end too, why.
+          ending: the reason why the others must end as well; ``None`` if they go on.
         """
         self._over.set()
         if ending is not None:
@@ -128,7 +128,7 @@ class Lifeline:
                 try:
                     message = json.loads(peer.recv_bytes())
                 except (EOFError, OSError):
-                    self._lose(Ending(f'{self._peers[peer]} was lost: its connection closed without a word', None))
+                    self._lose(Ending(f'{self._peers[peer]} was lost: its connection closed without a message', None))
                     message = {'done': True}
                 if 'failed' in message:
                     self._lose(Ending(message['failed'], message['status']))
@@ -149,14 +149,14 @@ class Lifeline:
 
 
 def _connection(connected: socket.socket) -> Connection:
-    """Return a connection that passes on whole messages, and gives up on one that stays half sent."""
+    """Return a connection that receives whole messages, with a time limit for incomplete ones."""
     connected.settimeout(None)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', CONNECT_SECONDS, 0))
     return Connection(connected.detach())
 
 
 def _accept(server: socket.socket, number: int, token: str) -> dict[Connection, str]:
-    """Wait for the other processes, and turn strangers away."""
+    """Accept the connections of the other processes; refuse connections without the token."""
     peers: dict[Connection, str] = {}
     server.settimeout(CONNECT_SECONDS)
     with server:
@@ -172,7 +172,7 @@ def _accept(server: socket.socket, number: int, token: str) -> dict[Connection, 
 
 
 def end_process(ending: Ending) -> None:
-    """Prints the line and ends the process at once, whatever its main thread waits for."""
+    """Print the line and end the process at once, even if its main thread is waiting."""
     print(f'hyperinr: {ending.message}', file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(InterruptedRunError.exit_status if ending.status is None else ending.status)

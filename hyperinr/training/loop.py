@@ -1,4 +1,4 @@
-"""The meta-training loop: from an experiment to a finished run directory, with any number of interruptions."""
+"""The meta-training loop: turn an experiment into a finished run directory, across any number of interruptions."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ from hyperinr.training.watching.evaluators.base import Evaluator, Subject
 from hyperinr.training.watching.loggers import Logger, LoggerGroup, Record, RunFacts, jsonl
 from hyperinr.training.watching.loggers.jsonl import FILE, read_metrics
 from hyperinr.training.watching.profiling import StepTrace
-from hyperinr.training.watching.spans import Moment
+from hyperinr.training.watching.spans import Progress
 from hyperinr.training.watching.stop_rules import StopRule, StopRules
 from hyperinr.types import TrainState
 
@@ -62,35 +62,37 @@ def train(
     group: Group = ALONE,
     report: Callable[[Record], None] = lambda record: None,
 ) -> TrainState:
-    """Meta-train, or go on with, the run in ``run_dir``.
+    """Start or resume the meta-training of the run in ``run_dir``.
 
-    The same call after any end, a kill included, leads to the same final parameters, bit for bit on one machine.
-    SIGINT, SIGTERM and SIGUSR1 save before they end the process.
+    If the process ends in any way, a kill included, the same call resumes the run. It leads to the same final
+    parameters, bit for bit on one machine. On SIGINT, SIGTERM and SIGUSR1 the state is saved before the process ends.
 
     Args:
-      experiment: what to train, on what, for how long.
-      run_dir: new, empty, or of the same run; gets ``config.gin``, ``run.json``, ``spec.json``, ``versions.json``,
-        ``metrics.jsonl``, ``summary.json``, ``checkpoints/`` and what loggers, ``best`` and ``profile_steps`` add.
+      experiment: the model, the data, and the length of the training.
+      run_dir: a new or empty folder, or the folder of the same run. It gets ``config.gin``, ``run.json``,
+        ``spec.json``, ``versions.json``, ``metrics.jsonl``, ``summary.json``, ``checkpoints/`` and the files of
+        ``loggers``, ``best`` and ``profile_steps``.
       log_every: steps between two reports.
       checkpoint_every: steps between two checkpoints.
-      keep_checkpoints: how many of the newest stay, at least 2.
-      evaluators: each measures on its own cadence, and after the last step; their time counts in no throughput.
-      loggers: are told of every report and evaluation, beside ``metrics.jsonl``.
-      stop_rules: that may end the run before the experiment's last step; the first reason counts.
-      best: which state to keep in ``best/``, if any.
-      profile_steps: steps to trace into ``profile/``, after a few others; 0 traces none.
-      machine: where this process runs.
-      config_text: operative config, stored beside the run and compared on resuming.
-      group: of the processes that train together, each calling this. Process 0 alone touches ``run_dir``, evaluates and
-        logs.
-      report: called with every record, after the loggers; what it raises ends the run.
+      keep_checkpoints: number of newest checkpoints that are kept, at least 2.
+      evaluators: each measures at its own interval, and after the last step. Their time is not part of the throughput.
+      loggers: get every report and evaluation, in addition to ``metrics.jsonl``.
+      stop_rules: rules that may end the run before the experiment's last step; the first reason counts.
+      best: the figure whose best state is kept in ``best/``, if any.
+      profile_steps: number of steps to trace into ``profile/``, after a few others; 0: no trace.
+      machine: the machine that this process runs on.
+      config_text: operative config. It is stored with the run and compared on resuming.
+      group: the processes that train together. Each of them calls this function. Only process 0 uses ``run_dir``,
+        evaluates and logs.
+      report: called with every record, after the loggers; an exception of it ends the run.
 
     Returns:
-      The final state: single arrays, a typed key.
+      The final state: single arrays, and a typed key.
 
     Raises:
-      InputError: a wrong argument, run directory, dataset or too little memory; before anything is written.
-      RunError: training diverged, the disk is full, data or memory failed midway.
+      InputError: an argument, the run directory or the dataset is invalid, or memory is too small. Raised before
+        anything is written.
+      RunError: training diverged, the disk is full, or data or memory failed during training.
       KeyboardInterrupt: after SIGINT, when the state is saved.
       InterruptedRunError: after SIGTERM or SIGUSR1, or a signal to another process, when the state is saved.
     """
@@ -222,17 +224,18 @@ def train(
 
 
 def _ended(restored: Restored, evaluations: Sequence[Evaluation], rules: StopRules, positions: Positions) -> str | None:
-    """Tell the rules of the earlier evaluations, and return why the run has ended, if it has."""
+    """Pass the earlier evaluations to the rules, and return why the run has ended; ``None`` if it has not."""
     past = [*evaluations, Evaluation(restored.step, restored.seconds, {})]
     reasons = [
-        rules.ends(Moment(step, seconds, step * positions.epochs_per_step), figures) for step, seconds, figures in past
+        rules.ends(Progress(step, seconds, step * positions.epochs_per_step), figures)
+        for step, seconds, figures in past
     ]
     return next(filter(None, reasons), None)
 
 
 @contextlib.contextmanager
 def _memory_errors(batch_size: int, kind: type[InputError] | type[RunError]) -> Iterator[None]:
-    """Turn running out of memory into one line that names what to lower."""
+    """Turn an out-of-memory error into one line that names the options to lower."""
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:

@@ -1,4 +1,4 @@
-"""The folder of one run: what it was started with, and the guard against mixing two runs in one folder."""
+"""The folder of one run: its config and versions, and the check that prevents two runs in one folder."""
 
 import ast
 import contextlib
@@ -35,16 +35,16 @@ MAX_CHANGES_SHOWN = 6
 WATCHING = re.compile(
     r'(\w+/)*(evaluators|loggers|stop_rules|best_checkpoint|machine)\d*\.|loop\.train\.|(from|import) '
 )
-"""Names of bindings that no parameter of the run depends on, and imports, which say nothing that bindings do not."""
+"""Names of bindings that no parameter of the run depends on, and imports, which add no information to the bindings."""
 
 
 class RunFiles(NamedTuple):
-    """What a run is started with.
+    """The settings that a run is started with.
 
     Attributes:
-      config_text: the operative config; ``None`` for a run put together in Python.
+      config_text: the operative config; ``None`` for a run that was composed in Python.
       run: ``num_steps``, ``batch_size`` and ``seed``.
-      spec: of the dataset; ``None`` while the dataset has not been opened.
+      spec: specification of the dataset; ``None`` before the dataset is opened.
     """
 
     config_text: str | None
@@ -53,16 +53,16 @@ class RunFiles(NamedTuple):
 
 
 def _bindings(text: str) -> dict[str, str]:
-    """Return the values of a gin text by name, without comments; an import is a name without a value."""
+    """Return the values of a gin text by name, without comments; an import is a name with an empty value."""
     text = re.sub(r'^\s*(#.*)?\n', '', text, flags=re.MULTILINE)
-    # A statement goes on after a backslash, and on a line that is indented or closes a bracket.
+    # A statement continues after a backslash, and on a line that is indented or closes a bracket.
     statements = re.sub(r'\\\n|\n(?=[\s)\]}])', ' ', text).splitlines()
     pairs = [statement.partition('=') for statement in statements]
     return {name.strip(): ' '.join(value.split()) for name, _, value in pairs}
 
 
 def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
-    """Return the bindings of a canonical config by name; whatever is no number stays text.
+    """Return the bindings of a canonical config by name; a value that is not a Python literal stays text.
 
     Example:
       >>> hyperparameters("siren.width = 64\\nexperiment.inr = @siren")
@@ -81,10 +81,10 @@ def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
 
 
 def changed_bindings(before: str, after: str) -> list[str]:
-    """Return what differs between two configs, apart from comments, spacing, order, and what only watches a run.
+    """Return the differences between two configs. Comments, spacing, order and `WATCHING` bindings are ignored.
 
-    A run may go on with other evaluators, loggers, intervals and stop rules, and on another machine: its parameters are
-    the same.
+    A run may resume with other evaluators, loggers, intervals and stop rules, and on another machine. Its parameters do
+    not depend on them.
 
     Returns:
       One entry for each binding: ``'NUM_STEPS was 100, is now 200'``.
@@ -111,7 +111,7 @@ def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
     """Return the specification of the data that a run was trained on.
 
     Raises:
-      InputError: the folder is not that of a run, or damaged.
+      InputError: the folder holds no run, or is damaged.
     """
     path = Path(run_dir) / SPEC
     if not path.is_file():
@@ -135,14 +135,14 @@ def _is_leftover(path: Path) -> bool:
 
 
 def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
-    """Compare a run that is about to start with what its folder holds. Writes nothing.
+    """Compare a run that is about to start with the contents of its folder. It writes nothing.
 
     Returns:
-      Whether the folder holds this run already; False for a new or empty one.
+      Whether the folder already holds this run; False for a new or empty folder.
 
     Raises:
-      InputError: the folder holds another run (says which bindings differ), something that is not a run, or cannot be
-        written to.
+      InputError: the folder holds another run (the message names the differing bindings), holds files but no run, or
+        is not writable.
     """
     run_dir = Path(run_dir)
     if run_dir.exists() and not run_dir.is_dir():
@@ -174,22 +174,22 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
 
 
 def listed(changes: Sequence[str]) -> str:
-    """Join changes, for a message: the first few, and how many more."""
+    """Join changes for a message: the first few, and the number of further ones."""
     more = len(changes) - MAX_CHANGES_SHOWN
     return '; '.join([*changes[:MAX_CHANGES_SHOWN], *([f'and {more} more'] if more > 0 else [])])
 
 
 def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> None:
-    """Refuse a run whose checkpoints are gone, rather than train it from the start again.
+    """Refuse a run whose checkpoints were deleted, instead of training it from the start again.
 
-    The second save waits for the first, so a run that has logged beyond it has written one.
+    The second save waits for the first. So a run that has logged a step after the second save has written a checkpoint.
 
     Args:
-      run_dir: of a run that has no checkpoint.
-      checkpoint_every: steps between two.
+      run_dir: run directory without a checkpoint.
+      checkpoint_every: steps between two checkpoints.
 
     Raises:
-      InputError: its metrics go on beyond the second checkpoint.
+      InputError: the metrics go beyond the second checkpoint.
     """
     steps = [record['step'] for record in read_json_lines(Path(run_dir) / 'metrics.jsonl') if 'step' in record]
     if max(steps, default=0) > 2 * checkpoint_every:
@@ -200,7 +200,7 @@ def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> Non
 
 
 def versions(more: Sequence[str] = ()) -> dict[str, str]:
-    """Return the versions of Python, the machine and the packages that decide the numbers, of ``more`` packages too."""
+    """Return the versions of Python, the machine and the packages that affect results, and of the ``more`` packages."""
     found = {'python': platform.python_version(), 'machine': platform.machine()}
     for name in ('hyperinr', 'jax', 'jaxlib', 'dm-haiku', 'optax', 'numpy', 'orbax-checkpoint', 'gin-config', *more):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -209,12 +209,13 @@ def versions(more: Sequence[str] = ()) -> dict[str, str]:
 
 
 def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
-    """Write what is missing, each file whole or not at all; what makes the folder a run comes first.
+    """Write the missing files, each completely or not at all. ``run.json``, which marks the folder as a run, is first.
 
-    The config is that of the newest session: it may differ from the first one's in what `changed_bindings` passes over.
+    The config is that of the newest session. It may differ from the first session's in bindings that
+    `changed_bindings` ignores.
 
     Raises:
-      InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
+      InputError, RunError: as for `hyperinr.runtime.files.disk_errors`.
     """
     run_dir = check_writable_folder(run_dir)
     spec = files.spec and files.spec._asdict()
@@ -229,7 +230,7 @@ def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
 
 @contextlib.contextmanager
 def locked(run_dir: str | os.PathLike) -> Iterator[None]:
-    """Keep a second process from training in the same folder; the system releases the lock when a process dies.
+    """Prevent a second process from training in the same folder; the system releases the lock when a process dies.
 
     Raises:
       InputError: another process is training there, or the file system has no locks.

@@ -1,4 +1,4 @@
-"""One process's share of a run: update after update, and between two of them whatever is due."""
+"""Run the updates of one process, and the reports, evaluations and checkpoints that are due between them."""
 
 import dataclasses
 import signal
@@ -23,18 +23,18 @@ from hyperinr.training.watching.evaluators.base import Findings
 from hyperinr.training.watching.loggers.base import Record
 from hyperinr.training.watching.loggers.group import LoggerGroup
 from hyperinr.training.watching.profiling import StepTrace
-from hyperinr.training.watching.spans import Moment
+from hyperinr.training.watching.spans import Progress
 from hyperinr.training.watching.stop_rules import StopRules
 from hyperinr.types import MetaLearner, TrainState
 
 __all__ = ['ALL_STEPS', 'Session']
 
 ALL_STEPS = 'all steps'
-"""Why a run ends that no rule ends before."""
+"""The reason for the end of a run that no stop rule ended."""
 
 
 class _Pending(NamedTuple):
-    """An update that was dispatched and not yet looked at: the state before it, its number and its metrics."""
+    """A dispatched update whose metrics were not read yet: the state before it, its number and its metrics."""
 
     state: TrainState
     step: int
@@ -43,28 +43,28 @@ class _Pending(NamedTuple):
 
 @dataclasses.dataclass
 class Session:
-    """What a process does in a run. Of several processes only the first has anything to write to.
+    """The work of one process in a run. ``checkpoints``, ``best`` and ``loggers`` are ``None`` except in process 0.
 
     Attributes:
-      learner: that is trained.
-      batches: that it is trained on.
-      devices: that share the work.
-      workers: threads that prepare batches.
-      update: compiled for them.
-      num_steps: of the run.
+      learner: the learner that is trained.
+      batches: the batches that it is trained on.
+      devices: the devices that share the work.
+      workers: number of threads that prepare batches.
+      update: the update, compiled for these devices.
+      num_steps: number of updates of the run.
       log_every: steps between two reports.
       checkpoint_every: steps between two checkpoints.
-      evaluators: in order.
-      rules: that may end the run.
-      clock: of the process.
-      trace: of some steps.
-      group: of the processes of the run.
-      progress: what the terminal shows.
+      evaluators: run in this order.
+      rules: stop rules, which may end the run.
+      clock: measures the time of the process.
+      trace: traces some steps.
+      group: the processes of the run.
+      progress: prints to the terminal.
       report: called with every record.
-      checkpoints: where to save.
-      best: where to save the best states.
-      loggers: that are told of every record.
-      ended_by: why the run ended; `ALL_STEPS`, or a rule's reason.
+      checkpoints: writes the checkpoints.
+      best: writes the best states.
+      loggers: get every record.
+      ended_by: why the run ended: `ALL_STEPS`, or a rule's reason.
       latest: the newest findings of each evaluator.
     """
 
@@ -98,7 +98,7 @@ class Session:
         self._others_stop = False
 
     def run(self, state: TrainState, start: int) -> TrainState:
-        """Update from step ``start`` to the last; ``state`` is packed and on the first device, and so is the result."""
+        """Update from step ``start`` to the last step; ``state`` and the result are packed and on the first device."""
         num_steps, clock = self.num_steps, self.clock
         with (
             interruptible() as interruption,
@@ -106,7 +106,7 @@ class Session:
                 lambda step: shard(self.batches(step), self.devices), start, num_steps, workers=self.workers
             ) as items,
         ):
-            before = self._moment(start)
+            before = self._progress_at(start)
             for step in range(start, num_steps):
                 with clock.part('input'):
                     try:
@@ -116,7 +116,7 @@ class Session:
                 with clock.part('step'), self.trace.step(step):
                     after, metrics = self.update.call(state, batch, interruption.signal is not None)
                     self._settle()
-                self._pending, state, now = _Pending(state, step, metrics), after, self._moment(step + 1)
+                self._pending, state, now = _Pending(state, step, metrics), after, self._progress_at(step + 1)
                 self.progress.advance(step)
                 if self.trace.ends_with(step):
                     self._settle()
@@ -131,11 +131,11 @@ class Session:
                 self.progress.say(f'ended at step {now.step} of {num_steps}: {self.ended_by}')
         return state
 
-    def _moment(self, step: int) -> Moment:
-        return Moment(step, self.clock.trained, step * self.batches.positions.epochs_per_step)
+    def _progress_at(self, step: int) -> Progress:
+        return Progress(step, self.clock.trained, step * self.batches.positions.epochs_per_step)
 
-    def _attend(self, state: TrainState, before: Moment, now: Moment, interruption: Interruption) -> str | None:
-        """Report, evaluate and save what is due after an update; return why the run ends there, if it does."""
+    def _attend(self, state: TrainState, before: Progress, now: Progress, interruption: Interruption) -> str | None:
+        """Report, evaluate and save if due after an update; return why the run ends, or ``None`` if it goes on."""
         stops = self._stops(interruption)
         ended = ALL_STEPS if now.step == self.num_steps else self.rules.ends(now, {})
         logs = ended is not None or now.step % self.log_every == 0
@@ -145,7 +145,7 @@ class Session:
             return None
         self._settle()
         if stops:
-            # First of all: a scheduler leaves a few seconds.
+            # Save first: a scheduler leaves a few seconds.
             self._save(state, {}, wanted=True)
             self._wait()
         if logs:
@@ -164,7 +164,7 @@ class Session:
         return ended
 
     def _stops(self, interruption: Interruption) -> bool:
-        """Return whether to stop after this step. Several processes stop when all have learnt of it, a step later."""
+        """Return whether to stop after this step. Several processes stop one step later, when all know of it."""
         if self.group.count == 1:
             return interruption.signal is not None
         if self._others_stop and interruption.signal is None:
@@ -172,10 +172,10 @@ class Session:
         return self._others_stop
 
     def _settle(self) -> None:
-        """Wait for the update dispatched last, if nobody has, and look at its metrics.
+        """Wait for the last dispatched update, unless this was done already, and check its metrics.
 
-        This happens one update later than it was dispatched, so that the devices never wait for the host. No update
-        overwrites the state it starts from, hence the state before a bad one is still there to look at.
+        This happens one update after the dispatch, so the devices never wait for the host. An update does not overwrite
+        the state that it starts from, so the state before a diverged update can still be examined.
         """
         pending, self._pending = self._pending, None
         if pending is None:
@@ -192,7 +192,7 @@ class Session:
             )
         self._interval.append(metrics)
 
-    def _report(self, now: Moment) -> None:
+    def _report(self, now: Progress) -> None:
         """Report the means over the updates since the last report."""
         seconds = self.clock.trained
         means = {name: float(np.mean([each[name] for each in self._interval])) for name in self._interval[0]}
@@ -202,8 +202,8 @@ class Session:
         self.progress.report(now.step, step_seconds=step_seconds, metrics=means)
         self._guard.check(now.step, means.get('psnr_db'))
 
-    def _evaluate(self, due: Iterable[Prepared], state: TrainState, now: Moment) -> dict[str, float]:
-        """Return figures by ``'evaluator/figure'``."""
+    def _evaluate(self, due: Iterable[Prepared], state: TrainState, now: Progress) -> dict[str, float]:
+        """Run the evaluators that are due and return their figures by ``'evaluator/figure'``."""
         figures: dict[str, float] = {}
         for each in due:
             began = self.clock.spent()['evaluation']
@@ -219,7 +219,11 @@ class Session:
         return figures
 
     def _save(self, state: TrainState, figures: dict[str, float], *, wanted: bool) -> None:
-        """Save what is wanted or best. A best state is an ordinary checkpoint first: no run goes on from before it."""
+        """Save the state if it is ``wanted`` or the best so far.
+
+        A best state is saved as an ordinary checkpoint first. A killed run then never resumes from before its best
+        state.
+        """
         checkpoints, best = self.checkpoints, self.best
         if checkpoints is None:
             return
@@ -238,15 +242,15 @@ class Session:
                 self.loggers.write(record)
             self.report(record)
 
-    def _finish(self, now: Moment) -> None:
-        """Bring everything to the disk, and record where the time went."""
+    def _finish(self, now: Progress) -> None:
+        """Finish all writing, and record the time spent in each part."""
         self.trace.finish(self.progress.say)
         self._wait()
         spent = {f'{part}_seconds': seconds for part, seconds in self.clock.spent().items()}
         self._log(Record(now.step, self.clock.trained, 'time', Findings(spent)))
 
     def _wait(self) -> None:
-        """Wait until what was saved is safe, in every process."""
+        """Wait, in every process, until all saved states are on the disk."""
         with self.clock.part('checkpoint'):
             for each in (self.checkpoints, self.best):
                 if each is not None:

@@ -2,7 +2,7 @@
 
 import jax
 
-from hyperinr.training import devices as seam
+from hyperinr.training import devices as devices_lib
 from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.training.watching.evaluators import Subject
 
@@ -21,4 +21,6 @@ def make_subject(learner, dataset, *, devices=None, batch_size=8) -> Subject:
 def make_state(subject: Subject, seed: int = 0):
     """A first state, packed and placed."""
     source = subject.batches.source
-    return seam.put_on_first(seam.pack(subject.learner.init(jax.random.key(seed), source[0])), subject.devices)
+    return devices_lib.put_on_first(
+        devices_lib.pack(subject.learner.init(jax.random.key(seed), source[0])), subject.devices
+    )

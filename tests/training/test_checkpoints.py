@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.training import devices as seam
+from hyperinr.training import devices as devices_lib
 from hyperinr.training.checkpoints import Checkpoints, restore_newest, steps_in
 from hyperinr.types import TrainState
 
@@ -33,7 +33,7 @@ def state_at(step, size=6):
 
 
 def packed(state):
-    return jax.tree.map(np.array, seam.pack(state))
+    return jax.tree.map(np.array, devices_lib.pack(state))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hyperinr.training import devices as seam
+from hyperinr.training import devices as devices_lib
 from hyperinr.training.checkpoints import restore_newest, steps_in
 from tests.training.tiny_run import tiny_experiment
 
@@ -37,7 +37,7 @@ def final_bytes(run_dir):
     like = jax.eval_shape(learner.init, jax.random.key(0), dataset.splits['train'][0])
     found = restore_newest(run_dir / 'checkpoints', like)
     assert found.step == NUM_STEPS
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(seam.pack(found.state))]
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(devices_lib.pack(found.state))]
 
 
 def test_killed_runs_end_bit_equal(tmp_path, compilation_cache):

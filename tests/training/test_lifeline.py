@@ -71,7 +71,7 @@ def test_a_process_that_vanishes_ends_the_others_by_name(three, ends):
     three[1].ending = None
     three[1]._over.set()
     cut(three[1])
-    lost = Ending('process 1 was lost: its connection closed without a word', None)
+    lost = Ending('process 1 was lost: its connection closed without a message', None)
     assert ends.wait_for(2) == {0: lost, 2: lost}
     assert three[0].ending() == three[2].ending() == lost
 
@@ -79,7 +79,7 @@ def test_a_process_that_vanishes_ends_the_others_by_name(three, ends):
 def test_process_0_is_missed_by_all(three, ends):
     three[0]._over.set()
     cut(three[0])
-    lost = Ending('process 0 was lost: its connection closed without a word', None)
+    lost = Ending('process 0 was lost: its connection closed without a message', None)
     assert ends.wait_for(2) == {1: lost, 2: lost}
 
 

@@ -1,8 +1,8 @@
-"""A SIREN's squared error and its gradient, fused: one INR's weights stay on the chip while its points stream by.
+"""A fused kernel for a SIREN's squared error and its gradient. The weights of one INR stay on the chip.
 
 Automatic differentiation writes every activation of every point to memory and reads it back. Here each block of points
-runs forward and backward at once; only weights, points and gradients leave the chip. For GPUs by Pallas (Triton).
-Letters: ``N`` points, ``D`` coordinate dimensions, ``C`` channels, ``W`` width, ``P`` weights.
+runs forward and backward at once. Only weights, points and gradients are read or written in memory. For GPUs, in Pallas
+(Triton). Letters: ``N`` points, ``D`` coordinate dimensions, ``C`` channels, ``W`` width, ``P`` weights.
 """
 
 import functools
@@ -24,19 +24,19 @@ BLOCK = 32
 """Points of a block: with 64 features and 3 layers, activations and their derivatives take 48 KiB."""
 
 WIDTHS = (16, 32, 64)
-"""Triton multiplies no less than 16 x 16 and only powers of two; two 128 x 128 gradients would not fit on the chip."""
+"""Triton multiplies matrices of at least 16 x 16 and powers of two. Two 128 x 128 gradients do not fit on the chip."""
 
 
 class SirenShape(NamedTuple):
-    """What tells one SIREN from another.
+    """The shape of a SIREN.
 
     Attributes:
       coord_dims: D.
       width: W.
-      depth: hidden layers.
+      depth: number of hidden layers.
       channels: C.
       omega_0: of the first layer.
-      hidden_omega_0: of the others.
+      hidden_omega_0: of the other hidden layers.
     """
 
     coord_dims: int
@@ -48,15 +48,15 @@ class SirenShape(NamedTuple):
 
 
 def siren_shape(metadata: Mapping[str, Any], spec: WeightSpec) -> SirenShape:
-    """The shape of the SIREN that ``metadata`` of an `Inr` describes.
+    """Return the shape of the SIREN that ``metadata`` of an `Inr` describes.
 
     Raises:
-      ValueError: no SIREN, or one that the kernel cannot take.
+      ValueError: the INR is not a SIREN, or the kernel does not support it.
     """
     plain = metadata.get('kind') == 'siren' and metadata.get('input_deviation', 1.0) == 1
     if not plain or metadata['width'] not in WIDTHS:
         raise ValueError(
-            f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))} on coordinates as they are, not '
+            f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))} with unscaled coordinates, not '
             f'{dict(metadata)}; '
             "choose kernel='xla'."
         )
@@ -70,14 +70,14 @@ def _compiles(shape: SirenShape, spec: WeightSpec) -> bool:
     points = Points(jnp.zeros((BLOCK, shape.coord_dims)), jnp.zeros((shape.channels, BLOCK)), jnp.zeros(BLOCK))
     try:
         jax.jit(siren_value_and_gradient(shape, spec)).lower(jnp.zeros(weights_lib.count(spec)), points).compile()
-    except Exception as error:  # Whatever the compiler says, the other path works.
+    except Exception as error:  # After any compiler error, automatic differentiation still works.
         warnings.warn(f'the fused SIREN kernel does not compile here and is not used: {error}', stacklevel=2)
         return False
     return True
 
 
 def compiles_here(metadata: Mapping[str, Any], spec: WeightSpec) -> bool:
-    """Whether this is a GPU, and the kernel takes this INR and compiles; a warning says where it does not compile."""
+    """Tell whether this is a GPU on which the kernel supports this INR and compiles; warn if it does not compile."""
     if jax.default_backend() != 'gpu':
         return False
     try:
@@ -88,12 +88,12 @@ def compiles_here(metadata: Mapping[str, Any], spec: WeightSpec) -> bool:
 
 
 def siren_value_and_gradient(shape: SirenShape, spec: WeightSpec, *, interpret: bool | None = None) -> ValueAndGradient:
-    """`hyperinr.fitting.loss.value_and_gradient` of a SIREN as one kernel, float32 throughout.
+    """Return `hyperinr.fitting.loss.value_and_gradient` of a SIREN as one float32 kernel.
 
     Args:
-      shape: of the SIREN.
-      spec: of its weights.
-      interpret: run it in Pallas's interpreter; ``None``: where this is no GPU.
+      shape: shape of the SIREN.
+      spec: layout of its weights.
+      interpret: run the kernel in Pallas's interpreter; ``None``: only if the backend is not a GPU.
     """
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton
@@ -126,7 +126,7 @@ def siren_value_and_gradient(shape: SirenShape, spec: WeightSpec, *, interpret: 
 
 
 def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any, *refs: Any) -> None:
-    """One INR. ``refs``: weights ``w, b`` of every layer, then loss ``[1]``, errors ``[N]``, gradients ``w, b``."""
+    """Compute one INR. ``refs``: ``w, b`` of every layer, then loss ``[1]``, errors ``[N]``, gradients ``w, b``."""
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton
 
@@ -136,7 +136,7 @@ def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any,
         refs[num_tensors : num_tensors + 2],
         refs[num_tensors + 2 :],
     )
-    # Rows of the first matrix and columns of the last are vectors: D and C are no powers of two.
+    # The first matrix is kept as rows and the last as columns, because D and C are no powers of two.
     first = [weight_refs[0][row, :] for row in range(shape.coord_dims)]
     biases = [weight_refs[2 * layer + 1][:] for layer in range(shape.depth)]
     hidden = [weight_refs[2 * layer][:, :] for layer in range(1, shape.depth)]
@@ -200,6 +200,6 @@ def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any,
 
 
 def _outer_sum(columns: Sequence[Array], rows: Sequence[Array]) -> Array:
-    """``sum_k columns[k] rows[k]^T``: ``[W], [n] -> [W, n]``."""
+    """Return ``sum_k columns[k] rows[k]^T``: ``[W], [n] -> [W, n]``."""
     outer = [column[:, None] * row[None, :] for column, row in zip(columns, rows, strict=True)]
     return functools.reduce(jnp.add, outer)

@@ -1,5 +1,5 @@
-"""What looks on while a run trains: evaluators, loggers, stop rules, the best state, where the time goes.
+"""Watch a run while it trains: evaluators, loggers, stop rules, best checkpoints, and the time spent in each part.
 
-No parameter of a run depends on anything here, so a run may go on with other evaluators than it began with. To add an
-evaluator or a logger: one file in `evaluators` or `loggers`.
+The parameters of a run do not depend on anything here, so a run may resume with other evaluators. To add an evaluator
+or a logger, write one file in `evaluators` or `loggers`.
 """

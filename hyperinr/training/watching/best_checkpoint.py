@@ -1,4 +1,4 @@
-"""Keep the state with the best figure of an evaluator, beside the newest ones that a run goes on from."""
+"""Keep the state with the best figure of an evaluator, in addition to the newest checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,16 +12,16 @@ from hyperinr.training.watching.stop_rules import better, check_mode
 __all__ = ['BEST', 'Best', 'BestCheckpoint', 'KeptBest', 'best_checkpoint']
 
 BEST = 'best'
-"""Folder of a run."""
+"""Folder of the best states within the run directory."""
 
 
 class BestCheckpoint(NamedTuple):
-    """What is best.
+    """The figure that defines the best state.
 
     Attributes:
       figure: ``'evaluator/figure'``.
       mode: ``'max'`` or ``'min'``.
-      keep: how many of the best so far stay, >= 1.
+      keep: number of best states that are kept, >= 1.
     """
 
     figure: str
@@ -30,22 +30,22 @@ class BestCheckpoint(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The best so far."""
+    """The best state so far: its step, and the value of its figure."""
 
     step: int
     value: float
 
 
 def best_checkpoint(*, figure: str = 'validation/adapted_psnr_db', mode: str = 'max', keep: int = 1) -> BestCheckpoint:
-    """Keep the state with the best figure in the run's ``best/``; ``hyperinr evaluate --best`` and the like use it.
+    """Keep the state with the best figure in the run's ``best/``, for the option ``--best`` of ``hyperinr evaluate``.
 
     Args:
       figure: ``'evaluator/figure'``.
-      mode: ``'max'`` where more is better, else ``'min'``.
-      keep: states that stay, the newest of those that each were the best when they were saved.
+      mode: ``'max'`` if larger is better, else ``'min'``.
+      keep: number of states that are kept. A state is saved when it is the best so far; the newest ones are kept.
 
     Raises:
-      InputError: a value outside its range.
+      InputError: a value is outside its range.
     """
     check_mode(mode)
     if keep < 1:
@@ -54,16 +54,15 @@ def best_checkpoint(*, figure: str = 'validation/adapted_psnr_db', mode: str = '
 
 
 class KeptBest(Checkpoints):
-    """Writes the best states of one run.
+    """Write the best states of one run.
 
-    A best state is saved among the ordinary checkpoints first. A run that is killed then never goes on from before its
-    best state.
+    A best state is saved as an ordinary checkpoint first. A killed run then never resumes from before its best state.
 
     Args:
-      wanted: what is best.
-      run_dir: of the run.
-      after_step: where this session begins; best states of later steps are deleted.
-      earlier: the run's evaluations up to there.
+      wanted: the figure that defines the best state.
+      run_dir: the run directory.
+      after_step: first step of this session; best states of later steps are deleted.
+      earlier: the run's evaluations up to this step.
     """
 
     def __init__(self, wanted: BestCheckpoint, run_dir: Path, *, after_step: int, earlier: Sequence[Evaluation]):
@@ -77,7 +76,7 @@ class KeptBest(Checkpoints):
                 self.consider(step, figures)
 
     def consider(self, step: int, figures: Mapping[str, float]) -> bool:
-        """Return whether the state after ``step`` is the best so far, and so to be saved."""
+        """Return whether the state after ``step`` is the best so far and must be saved."""
         value = figures.get(self._wanted.figure)
         best = None if self.best is None else self.best.value
         if value is None or not better(value, best, mode=self._wanted.mode):

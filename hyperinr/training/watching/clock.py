@@ -1,4 +1,4 @@
-"""Tell where the time of a process goes: every second of it belongs to exactly one part."""
+"""Measure the time of a process. Every second belongs to exactly one part."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ import jax
 __all__ = ['PARTS', 'TRAINING', 'Clock', 'compilation_apart']
 
 TRAINING = ('input', 'step')
-"""What counts as training: waiting for a batch, and working on it."""
+"""The parts that count as training: waiting for a batch, and the update."""
 PARTS = ('input', 'compile', 'step', 'evaluation', 'checkpoint', 'logging', 'other')
 
 COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -18,7 +18,7 @@ COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
 class Clock:
-    """Seconds spent in each of `PARTS` since it was made; what is in no other part is ``'other'``.
+    """The seconds spent in each of `PARTS` since the clock was created; time in no other part is ``'other'``.
 
     Attributes:
       earlier: seconds of training in earlier sessions of the run.
@@ -32,7 +32,7 @@ class Clock:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Inside the block time belongs to ``name``; a block within a block takes its time out of the outer one."""
+        """Count the time of the block for ``name``. The time of a nested block does not count for the outer block."""
         outer = self._current
         self._enter(name)
         try:
@@ -41,7 +41,7 @@ class Clock:
             self._enter(outer)
 
     def move(self, seconds: float, name: str) -> None:
-        """Give seconds of the part that the clock is in to ``name``."""
+        """Move seconds from the current part to ``name``."""
         self._spent[self._current] -= seconds
         self._spent[name] += seconds
 
@@ -64,15 +64,15 @@ class Clock:
 
 @contextlib.contextmanager
 def compilation_apart(clock: Clock) -> Iterator[None]:
-    """Inside the block whatever this thread compiles, wherever it does, is taken out of its part into ``'compile'``."""
+    """Count the time that this thread compiles in the block as ``'compile'``, not for the part in which it compiles."""
     thread = threading.get_ident()
 
-    def heard(event: str, duration_secs: float, **_: str | int) -> None:
+    def on_event(event: str, duration_secs: float, **_: str | int) -> None:
         if event == COMPILED and threading.get_ident() == thread:
             clock.move(duration_secs, 'compile')
 
-    jax.monitoring.register_event_duration_secs_listener(heard)
+    jax.monitoring.register_event_duration_secs_listener(on_event)
     try:
         yield
     finally:
-        jax.monitoring.unregister_event_duration_listener(heard)
+        jax.monitoring.unregister_event_duration_listener(on_event)

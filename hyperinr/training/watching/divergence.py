@@ -1,4 +1,4 @@
-"""Notice cheaply that training has gone wrong, and only then find out where."""
+"""Detect diverged training at low cost, and only then search for the cause."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from hyperinr.types import Datapoint, MetaLearner, TrainState
 __all__ = ['FallGuard', 'first_not_finite', 'locate', 'not_finite']
 
 MAX_FALL_DB = 20.0
-"""A mean over a reporting interval that is so far below the best one is no noise and does not come back by itself."""
+"""Fall in dB below the best mean of a reporting interval. A fall this large is not noise and does not recover."""
 
 
 def not_finite(metrics: Mapping[str, float]) -> list[str]:
@@ -20,7 +20,7 @@ def not_finite(metrics: Mapping[str, float]) -> list[str]:
 
 
 def first_not_finite(tree: object) -> str | None:
-    """Return the path of the first leaf with a value that is not finite, like ``weight_heads/layer_0/w``."""
+    """Return the path of the first leaf with a value that is not finite, e.g. ``weight_heads/layer_0/w``."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not np.isfinite(np.asarray(leaf)).all():
             return jax.tree_util.keystr(path, simple=True, separator='/')
@@ -28,17 +28,17 @@ def first_not_finite(tree: object) -> str | None:
 
 
 def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: Mapping[str, float]) -> str:
-    """Tell why an update went wrong, by repeating its gradient on one device.
+    """Find the cause of a diverged update by repeating its gradient on one device.
 
     Args:
-      learner: that was updated.
-      state: before the update, with a typed key.
-      batch: leaves ``[B, ...]``, of the update.
-      metrics: of the update.
+      learner: the learner.
+      state: the state before the update, with a typed key.
+      batch: the batch of the update, leaves ``[B, ...]``.
+      metrics: metrics of the update.
 
     Returns:
-      A clause that names the first bad quantity: a parameter, else the loss (with the datapoint, if it is one), and the
-      first module whose gradient is bad.
+      A clause that names the first quantity that is not finite: a parameter; else the metrics, and the first module
+      whose gradient is not finite.
     """
     parameter = first_not_finite(state.params)
     if parameter is not None:
@@ -52,7 +52,7 @@ def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: M
 
 
 class FallGuard:
-    """Stop a run whose training PSNR falls far below its best without becoming NaN."""
+    """Stop a run whose training PSNR falls far below its best value without becoming NaN."""
 
     def __init__(self) -> None:
         self._best = -np.inf
@@ -61,7 +61,7 @@ class FallGuard:
         """Check the mean PSNR of a reporting interval, in dB.
 
         Raises:
-          RunError: it is `MAX_FALL_DB` below the best so far.
+          RunError: the PSNR is more than `MAX_FALL_DB` below the best so far.
         """
         if psnr_db is None:
             return

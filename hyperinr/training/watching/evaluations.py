@@ -1,4 +1,4 @@
-"""Evaluators made ready for one run, and what they found in its earlier sessions."""
+"""Prepare evaluators for one run, and read their figures from its earlier sessions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,18 +10,18 @@ from hyperinr.training.watching.spans import Span
 __all__ = ['Evaluation', 'Figures', 'OWN_KINDS', 'Prepared', 'evaluations_of', 'figures_of', 'prepare']
 
 Figures = Mapping[str, float]
-"""By ``'evaluator/figure'``."""
+"""Values by ``'evaluator/figure'``."""
 
 OWN_KINDS = ('train', 'time')
-"""Of records that no evaluator writes."""
+"""Kinds of records that are not from evaluators."""
 
 
 OWN_FIELDS = ('step', 'kind', 'seconds', 'evaluation_seconds')
-"""Of every record."""
+"""Fields of every record that are not figures."""
 
 
 class Prepared(NamedTuple):
-    """An evaluator that knows its run."""
+    """An evaluator that is prepared for one run."""
 
     name: str
     every: Span
@@ -29,12 +29,12 @@ class Prepared(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What the evaluators of one step found.
+    """The figures of all evaluators at one step.
 
     Attributes:
       step: updates done.
-      seconds: of training.
-      figures: of all of them.
+      seconds: seconds of training.
+      figures: figures of all evaluators.
     """
 
     step: int
@@ -43,11 +43,11 @@ class Evaluation(NamedTuple):
 
 
 def prepare(evaluators: Sequence[Evaluator], subject: Subject, *, wanted: Iterable[str | None]) -> list[Prepared]:
-    """Prepare evaluators, and check that the figures that others count on are among theirs. Writes nothing.
+    """Prepare evaluators, and check that they find the ``wanted`` figures. It writes nothing.
 
     Raises:
-      InputError: two evaluators of one name, a figure named like a field of every record, an evaluator with nothing to
-        measure, a ``wanted`` figure that none finds.
+      InputError: two evaluators have the same name, a figure has the name of a field of every record, an evaluator has
+        nothing to measure, or no evaluator finds a ``wanted`` figure.
     """
     names = [each.name for each in evaluators]
     for name in names:
@@ -66,12 +66,12 @@ def prepare(evaluators: Sequence[Evaluator], subject: Subject, *, wanted: Iterab
 
 
 def figures_of(prepared: Iterable[Prepared]) -> tuple[str, ...]:
-    """Return ``'evaluator/figure'`` of all."""
+    """Return the names ``'evaluator/figure'`` of all figures."""
     return tuple(f'{each.name}/{figure}' for each in prepared for figure in each.measurement.figures)
 
 
 def evaluations_of(records: Iterable[Mapping[str, Any]]) -> list[Evaluation]:
-    """Read evaluations from the records of ``metrics.jsonl``, those of one step together."""
+    """Read evaluations from the records of ``metrics.jsonl``; the records of one step are joined."""
     found: dict[int, tuple[float, dict[str, float]]] = {}
     for record in records:
         if record['kind'] in OWN_KINDS:

@@ -1,4 +1,4 @@
-"""A trace of a few steps, for TensorBoard's profiler (xprof) or Perfetto."""
+"""Trace a few steps for TensorBoard's profiler (xprof) or Perfetto."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,18 +12,18 @@ __all__ = ['FOLDER', 'StepTrace']
 
 FOLDER = 'profile'
 WARM_UP = 5
-"""Steps before the first one traced: the first calls still allocate, and the input thread still fills its queue."""
+"""Steps before the first traced one: the first calls still allocate, and the input thread still fills its queue."""
 
 
 class StepTrace:
-    """Traces ``num_steps`` steps of a session, after `WARM_UP` others where there are enough.
+    """Trace ``num_steps`` steps of a session, after `WARM_UP` other steps if there are enough.
 
     Args:
-      run_dir: gets ``profile/``.
-      num_steps: 0 traces nothing.
+      run_dir: run directory; the trace is written to its ``profile/``.
+      num_steps: number of steps to trace; 0: no trace.
       start: first step of the session.
-      end: one after its last.
-      clock: starting and writing a trace is no training.
+      end: step after its last step.
+      clock: the clock of the process; the time to start and write a trace does not count as training.
     """
 
     def __init__(self, run_dir: Path, num_steps: int, *, start: int, end: int, clock: Clock):
@@ -34,7 +34,7 @@ class StepTrace:
 
     @contextlib.contextmanager
     def step(self, step: int) -> Iterator[None]:
-        """Around the update of ``step`` (from 0)."""
+        """Trace the update of ``step`` (from 0) in the block, if this step is to be traced."""
         if step == self._first and self._first < self._last:
             with self._clock.part('other'):
                 jax.profiler.start_trace(str(self._folder))
@@ -46,11 +46,11 @@ class StepTrace:
             yield
 
     def ends_with(self, step: int) -> bool:
-        """Whether ``step`` (from 0) is the last one traced: wait for it, then `finish`."""
+        """Tell whether ``step`` (from 0) is the last traced step. Wait for the step, then call `finish`."""
         return self._running and step + 1 == self._last
 
     def finish(self, say: Callable[[str], None]) -> None:
-        """Writes the trace, if there is one to write."""
+        """Write the trace if one is running."""
         if self._running:
             self._running = False
             with self._clock.part('other'):

@@ -1,4 +1,4 @@
-"""Lengths of training: so many steps, seconds or epochs, for what happens now and then and for where a run ends."""
+"""Lengths of training in steps, seconds or epochs, for intervals between evaluations and for the end of a run."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hyperinr.errors import InputError
 
-__all__ = ['Moment', 'Span', 'span']
+__all__ = ['Progress', 'Span', 'span']
 
 UNITS = {
     'step': ('step', 1),
@@ -18,13 +18,13 @@ UNITS = {
 }
 
 
-class Moment(NamedTuple):
-    """How far a run has come.
+class Progress(NamedTuple):
+    """The progress of a run.
 
     Attributes:
       step: updates done.
-      seconds: of training, over all sessions of the run: no compilation, evaluation, logging or saving.
-      epochs: datapoints seen by the size of the training split.
+      seconds: seconds of training over all sessions of the run, without compilation, evaluation, logging and saving.
+      epochs: number of datapoints seen, divided by the size of the training split.
     """
 
     step: int
@@ -37,30 +37,30 @@ class Span(NamedTuple):
 
     Attributes:
       amount: > 0.
-      unit: a field of `Moment`.
+      unit: a field of `Progress`.
     """
 
     amount: Fraction
     unit: str
 
-    def _of(self, moment: Moment) -> float | Fraction:
-        quantity: float | Fraction = getattr(moment, self.unit)
+    def _spans_in(self, progress: Progress) -> float | Fraction:
+        quantity: float | Fraction = getattr(progress, self.unit)
         return quantity / self.amount
 
-    def passes(self, before: Moment, now: Moment) -> bool:
-        """Tell whether a whole number of spans, counted from the run's start, ends after ``before`` and by ``now``."""
-        return math.floor(self._of(now)) > math.floor(self._of(before))
+    def passes(self, before: Progress, now: Progress) -> bool:
+        """Tell whether one of the spans, laid end to end from the run's start, ends after ``before`` and by ``now``."""
+        return math.floor(self._spans_in(now)) > math.floor(self._spans_in(before))
 
-    def reached(self, now: Moment) -> bool:
-        """Tell whether the run is as long as the span."""
-        return self._of(now) >= 1
+    def reached(self, now: Progress) -> bool:
+        """Tell whether the run is at least as long as the span."""
+        return self._spans_in(now) >= 1
 
 
 def span(text: str) -> Span:
     """Read a `Span` from ``'200 steps'``, ``'30 seconds'``, ``'1.5 hours'`` or ``'2 epochs'``.
 
     Raises:
-      InputError: anything else.
+      InputError: the text has another form.
 
     Example:
       >>> span('2 minutes')

@@ -1,7 +1,7 @@
-"""When a run ends before its last step: after so long, or when a figure of an evaluator gets no better.
+"""Stop rules end a run before its last step: after a given length, or when a figure no longer improves.
 
-A rule is asked after every step and keeps nothing on the disk: on resuming it is asked again about every evaluation in
-``metrics.jsonl``, so an interrupted run ends where an undisturbed one does.
+A rule is asked after every step and stores nothing on the disk. When a run resumes, its rules are asked again about
+every evaluation in ``metrics.jsonl``. So an interrupted run ends at the same step as an uninterrupted one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,20 +10,21 @@ from typing import NamedTuple
 import numpy as np
 
 from hyperinr.errors import InputError
-from hyperinr.training.watching.spans import Moment, span
+from hyperinr.training.watching.spans import Progress, span
 
 __all__ = ['StopRule', 'StopRules', 'after', 'better', 'check_mode', 'early_stopping']
 
-Ask = Callable[[Moment, Mapping[str, float]], str | None]
+Ask = Callable[[Progress, Mapping[str, float]], str | None]
 
 
 class StopRule(NamedTuple):
-    """Why a run may end early.
+    """A rule that may end a run early.
 
     Attributes:
-      begin: ``() -> ask``; ``ask(moment, figures)`` says why the run ends here, or ``None``. ``figures`` are those of
-        the evaluators that just ran, by ``'evaluator/figure'``; empty after most steps.
-      figure: that the rule needs, if any.
+      begin: ``() -> ask``. ``ask(progress, figures)`` returns the reason why the run ends here, or ``None``.
+        ``figures`` are the figures of the evaluators that just ran, by ``'evaluator/figure'``; after most steps there
+        are none.
+      figure: the figure that the rule needs, if any.
     """
 
     begin: Callable[[], Ask]
@@ -40,19 +41,21 @@ class StopRules:
     def __init__(self, rules: Sequence[StopRule]):
         self._asks = [rule.begin() for rule in rules]
 
-    def ends(self, now: Moment, figures: Mapping[str, float]) -> str | None:
-        """Why the run ends here, if it does: the first reason; every rule hears of the figures."""
+    def ends(self, now: Progress, figures: Mapping[str, float]) -> str | None:
+        """Pass the figures to every rule; return the first reason why the run ends here, or ``None``."""
         return next(filter(None, [ask(now, figures) for ask in self._asks]), None)
 
 
 def after(*, limit: str) -> StopRule:
-    """End after ``limit`` of training, if that comes before the experiment's last step, whose schedule stays as it is.
+    """End the run after ``limit`` of training, unless the experiment ends earlier.
+
+    The learning-rate schedule is not shortened; it is that of the experiment's number of steps.
 
     Args:
       limit: ``'1000 steps'``, ``'2 hours'`` or ``'10 epochs'``, counted over all sessions.
 
     Raises:
-      InputError: no such length.
+      InputError: ``limit`` is not a length of training.
     """
     length = span(limit)
     return StopRule(lambda: lambda now, figures: f'{limit} of training' if length.reached(now) else None)
@@ -61,18 +64,18 @@ def after(*, limit: str) -> StopRule:
 def early_stopping(
     *, figure: str = 'validation/adapted_psnr_db', mode: str = 'max', patience: int = 5, min_change: float = 0.0
 ) -> StopRule:
-    """End when a figure was measured ``patience`` times in a row without becoming better than its best.
+    """End the run when a figure has not improved on its best value in ``patience`` evaluations in a row.
 
     Prechelt, "Early stopping - but when?" (1998), third class of criteria (UP).
 
     Args:
       figure: ``'evaluator/figure'``.
-      mode: ``'max'`` where more is better, else ``'min'``.
-      patience: evaluations, >= 1.
-      min_change: >= 0, in the figure's unit; what is not better by more than that is not better.
+      mode: ``'max'`` if larger is better, else ``'min'``.
+      patience: number of evaluations, >= 1.
+      min_change: >= 0, in the figure's unit. Only an improvement by more than this counts.
 
     Raises:
-      InputError: a value outside its range.
+      InputError: a value is outside its range.
     """
     check_mode(mode)
     if patience < 1 or min_change < 0:
@@ -82,7 +85,7 @@ def early_stopping(
         best: float | None = None
         waited = 0
 
-        def ask(now: Moment, figures: Mapping[str, float]) -> str | None:
+        def ask(now: Progress, figures: Mapping[str, float]) -> str | None:
             nonlocal best, waited
             if figure not in figures:
                 return None
@@ -105,7 +108,10 @@ def check_mode(mode: str) -> None:
 
 
 def better(value: float, best: float | None, *, mode: str, min_change: float = 0.0) -> bool:
-    """Tell whether ``value`` beats ``best`` (``None``: nothing yet) by more than ``min_change``; NaN beats nothing."""
+    """Tell whether ``value`` is better than ``best`` (``None``: no value yet) by more than ``min_change``.
+
+    NaN is never better.
+    """
     if np.isnan(value):
         return False
     if best is None:

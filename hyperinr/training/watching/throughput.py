@@ -1,4 +1,4 @@
-"""What the machine can do at best, for the arithmetic of training to be compared with."""
+"""Measure the peak arithmetic rate of the machine, to compare the rate of training with it."""
 
 import time
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ __all__ = ['matrix_product_gflops']
 
 
 def matrix_product_gflops(devices: Sequence[jax.Device], *, size: int = 2048, repetitions: int = 5) -> float:
-    """Measure what large float32 matrix products reach on all devices at once, in GFLOP/s: a ceiling for any network.
+    """Measure large float32 matrix products on all devices at once, in GFLOP/s: an upper bound for any network.
 
     Args:
-      devices: each multiplies its own pair.
-      size: rows and columns.
-      repetitions: the fastest counts.
+      devices: each device multiplies its own pair of matrices.
+      size: number of rows and of columns.
+      repetitions: number of measurements; the fastest counts.
     """
     multiply = jax.pmap(jnp.dot, devices=devices)
     a = np.ones((len(devices), size, size), np.float32)

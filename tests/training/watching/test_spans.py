@@ -3,19 +3,17 @@ from fractions import Fraction
 import pytest
 
 from hyperinr.errors import InputError
-from hyperinr.training.watching.spans import Moment, span
+from hyperinr.training.watching.spans import Progress, span
 
 
 def at(step, *, seconds=0.0, epochs=0):
-    return Moment(step, seconds, Fraction(epochs))
+    return Progress(step, seconds, Fraction(epochs))
 
 
-def due(text, moments):
-    """Positions of the moments that a span ends by, counted from the one before."""
+def due(text, points):
+    """Positions of the points of progress at which a span has ended since the point before."""
     length = span(text)
-    return [
-        n for n, (before, now) in enumerate(zip(moments, moments[1:], strict=False), 1) if length.passes(before, now)
-    ]
+    return [n for n, (before, now) in enumerate(zip(points, points[1:], strict=False), 1) if length.passes(before, now)]
 
 
 def test_steps():
@@ -35,9 +33,9 @@ def test_seconds_of_training():
 
 def test_epochs_are_exact_where_floats_are_not():
     per_step = Fraction(7, 70)
-    moments = [Moment(step, 0.0, step * per_step) for step in range(31)]
-    assert due('1 epoch', moments) == [10, 20, 30]
-    assert due('0.3 epochs', moments) == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+    points = [Progress(step, 0.0, step * per_step) for step in range(31)]
+    assert due('1 epoch', points) == [10, 20, 30]
+    assert due('0.3 epochs', points) == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
 
 
 @pytest.mark.parametrize(

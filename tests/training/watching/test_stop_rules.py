@@ -5,7 +5,7 @@ import pytest
 
 from hyperinr.errors import InputError
 from hyperinr.training.loop import train
-from hyperinr.training.watching.spans import Moment
+from hyperinr.training.watching.spans import Progress
 from hyperinr.training.watching.stop_rules import StopRules, after, early_stopping
 from tests.training.toy import toy_experiment
 
@@ -16,8 +16,8 @@ def stops_at(rule, values):
     """Position of the value that the rule ends at, from 1; ``None`` if it goes through all."""
     rules = StopRules([rule])
     for number, value in enumerate(values, 1):
-        assert rules.ends(Moment(number, 0.0, Fraction(0)), {}) is None
-        if rules.ends(Moment(number, 0.0, Fraction(0)), {'a/b': value, 'a/c': -number}):
+        assert rules.ends(Progress(number, 0.0, Fraction(0)), {}) is None
+        if rules.ends(Progress(number, 0.0, Fraction(0)), {'a/b': value, 'a/c': -number}):
             return number
     return None
 
@@ -41,7 +41,7 @@ def test_early_stopping_waits_for_so_many_evaluations_without_a_better_one(optio
 
 def test_early_stopping_says_why():
     rules = StopRules([early_stopping(figure='a/b', patience=1)])
-    now = Moment(1, 0.0, Fraction(0))
+    now = Progress(1, 0.0, Fraction(0))
     assert rules.ends(now, {'a/b': 31.25}) is None
     assert rules.ends(now, {'a/b': 31.0}) == 'a/b not better than 31.25 in 1 evaluations'
 
@@ -49,9 +49,9 @@ def test_early_stopping_says_why():
 @pytest.mark.parametrize(
     ('limit', 'before', 'there'),
     [
-        ('3 steps', Moment(2, 99.0, Fraction(9)), Moment(3, 0.0, Fraction(0))),
-        ('2 minutes', Moment(9, 119.0, Fraction(9)), Moment(9, 120.5, Fraction(0))),
-        ('1 epoch', Moment(9, 99.0, Fraction(7, 8)), Moment(9, 99.0, Fraction(8, 8))),
+        ('3 steps', Progress(2, 99.0, Fraction(9)), Progress(3, 0.0, Fraction(0))),
+        ('2 minutes', Progress(9, 119.0, Fraction(9)), Progress(9, 120.5, Fraction(0))),
+        ('1 epoch', Progress(9, 99.0, Fraction(7, 8)), Progress(9, 99.0, Fraction(8, 8))),
     ],
 )
 def test_a_limit_ends_the_run_when_it_is_reached(limit, before, there):
@@ -62,11 +62,11 @@ def test_a_limit_ends_the_run_when_it_is_reached(limit, before, there):
 
 def test_every_rule_hears_of_every_figure_even_when_another_one_ends_the_run():
     rules = StopRules([after(limit='1 step'), early_stopping(figure='a/b', patience=1)])
-    now = Moment(1, 0.0, Fraction(0))
+    now = Progress(1, 0.0, Fraction(0))
     assert rules.ends(now, {'a/b': 2.0}) == '1 step of training'
     later = StopRules([early_stopping(figure='a/b', patience=1), after(limit='2 steps')])
     assert later.ends(now, {'a/b': 2.0}) is None
-    assert later.ends(Moment(2, 0.0, Fraction(0)), {'a/b': 1.0}).startswith('a/b')
+    assert later.ends(Progress(2, 0.0, Fraction(0)), {'a/b': 1.0}).startswith('a/b')
 
 
 @pytest.mark.parametrize('options', [{'mode': 'best'}, {'patience': 0}, {'min_change': -1.0}])

@@ -1,10 +1,10 @@
-"""What is measured during training, each on its own cadence: factories -> `base.Evaluator`, several of them in a run.
+"""Evaluators measure a run during training, each at its own interval. Each file has a factory of `base.Evaluator`.
 
-Here is what an evaluator finds. `hyperinr.training.watching.loggers` writes it down, `stop_rules` and `best_checkpoint`
-act on it. Evaluating a finished run is `hyperinr.evaluation`.
+A run can have several evaluators. `hyperinr.training.watching.loggers` writes their findings; `stop_rules` and
+`best_checkpoint` act on them. `hyperinr.evaluation` evaluates finished runs.
 
-An evaluator that computes numbers from the state alone is one function, see `base.traced`. A new evaluator is one file
-with one factory, a line in ``gin_configs/evaluator/everything.gin`` and a test beside those of the others.
+If an evaluator computes numbers from arrays alone, it is one function, see `base.traced`. To add an evaluator, write
+one file with one factory, a line in ``gin_configs/evaluator/everything.gin`` and a test.
 """
 
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject

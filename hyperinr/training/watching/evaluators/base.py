@@ -1,6 +1,6 @@
-"""What an evaluator is: something measured now and then, on a state of training, for the loggers and stop rules.
+"""The contract of an evaluator: it measures a training state at intervals, for the loggers and the stop rules.
 
-Letters as in `hyperinr.types`; ``M`` datapoints that are measured.
+Letters as in `hyperinr.types`; ``M`` measured datapoints.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,18 +21,18 @@ __all__ = ['Evaluator', 'Findings', 'Measurement', 'Subject', 'Summary', 'Summar
 Summary = tuple[Mapping[str, Array], Mapping[str, Array]]
 """Figures ``[]`` and histograms ``[...]``, each by name."""
 Summarise = Callable[[TrainState, Any], Summary]
-"""``(state, batch) -> figures and histograms``, a function that is compiled."""
+"""``(state, batch) -> (figures, histograms)``; this function is compiled."""
 
 
 class Findings(NamedTuple):
-    """What was found at one step. All NumPy, nothing on a device.
+    """The findings of an evaluator at one step. All arrays are NumPy arrays on the host.
 
     Attributes:
-      figures: numbers by name: what can be plotted, stopped at and kept the best of.
-      curves: ``[n]`` each; where a list says more than its numbers alone.
+      figures: numbers by name. Plots, stop rules and best checkpoints use them.
+      curves: ``[n]`` each, for numbers that belong together, e.g. the PSNR after each adaptation step.
       images: ``[H, W, 3]`` each, in [0, 1].
       histograms: ``[n]`` values each, in any order.
-      line: for the terminal.
+      line: a line for the terminal.
     """
 
     figures: Mapping[str, float]
@@ -43,14 +43,14 @@ class Findings(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What there is to measure in a run.
+    """The parts of a run that an evaluator can use.
 
     Attributes:
-      learner: that is trained.
-      dataset: that it is trained on.
-      batches: of training.
-      devices: of training.
-      like: a state of training, its shapes alone.
+      learner: the learner that is trained.
+      dataset: the dataset that it is trained on.
+      batches: the batches of training.
+      devices: the devices of training.
+      like: a training state; only its shapes are defined.
     """
 
     learner: MetaLearner
@@ -61,11 +61,11 @@ class Subject(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """An evaluator of one run.
+    """An evaluator that is prepared for one run.
 
     Attributes:
-      figures: names of all that it will find, so that a rule about another one is refused before training.
-      measure: ``(state) -> Findings``; the state is packed and placed (`hyperinr.training.devices`).
+      figures: names of all figures that it finds. A stop rule with another figure is refused before training.
+      measure: ``(state) -> Findings``; the state is packed and on the first device (`hyperinr.training.devices`).
     """
 
     figures: tuple[str, ...]
@@ -73,13 +73,13 @@ class Measurement(NamedTuple):
 
 
 class Evaluator(NamedTuple):
-    """What to measure, and how often.
+    """A measurement, and the interval between two of them.
 
     Attributes:
-      name: heads its figures: ``'validation/psnr_db'``; another for each evaluator of a run.
-      every: its cadence.
-      prepare: ``(subject) -> Measurement``; reads what it needs of the data, compiles nothing yet; an InputError where
-        the run has nothing to measure.
+      name: prefix of its figures, as in ``'validation/psnr_db'``; unique in a run.
+      every: interval between two evaluations.
+      prepare: ``(subject) -> Measurement``. It reads the data that it needs and compiles nothing yet. It raises an
+        InputError if the run has nothing to measure.
     """
 
     name: str
@@ -91,13 +91,14 @@ def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Summarise, 
     """Return an evaluator that is one function on arrays; the names of its figures are found by tracing it.
 
     Args:
-      name: of the evaluator.
-      every: its cadence.
-      prepare: ``(subject) -> (summarise, batch)``: what to compute, and the datapoints that it is computed on, if any.
-        Values of a histogram that are not finite are left out.
+      name: name of the evaluator.
+      every: interval between two evaluations.
+      prepare: ``(subject) -> (summarise, batch)``: the function, and the datapoints that it is computed on, if any.
+        Histograms omit values that are not finite.
 
     Raises:
-      InputError: no such cadence; when the run starts: a number of datapoints that the learner cannot take.
+      InputError: ``every`` is not a length of training; when the run starts: the learner does not support this number
+        of datapoints.
     """
     cadence = span(every)
 

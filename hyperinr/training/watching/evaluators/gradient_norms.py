@@ -1,4 +1,4 @@
-"""Which modules the outer gradient reaches, and how strongly."""
+"""Measure the norm of the outer gradient in each module."""
 
 import jax
 import optax
@@ -19,18 +19,20 @@ __all__ = ['gradient_norms']
 
 
 def gradient_norms(*, every: str = '1000 steps', num_datapoints: int = 8, name: str = 'gradient_norms') -> Evaluator:
-    """Measure the norm of the outer gradient: of each module, a figure of its name, and of all together, ``all``.
+    """Measure the norm of the outer gradient, of each module and of all modules together.
 
-    The datapoints are the first of the run's first batch each time, so that only the parameters change. The randomness
-    is that of the step at hand. A module at 0 receives no gradient.
+    The figures are named by the modules; the figure of all modules is ``all``. A module whose figure is 0 receives no
+    gradient. The datapoints are always the first ones of the run's first batch, so that only the parameters change. The
+    random draws are those of the current step.
 
     Args:
-      every: cadence.
-      num_datapoints: >= 1; at most the batch size.
-      name: of the evaluator.
+      every: interval between two evaluations.
+      num_datapoints: >= 1; at most the batch size is used.
+      name: name of the evaluator.
 
     Raises:
-      InputError: no such cadence, no datapoint; when the run starts: a number that the learner cannot take.
+      InputError: ``every`` is not a length of training, or there is no datapoint; when the run starts: the learner does
+        not support this number of datapoints.
     """
     if num_datapoints < 1:
         raise InputError(f'{name} needs a datapoint: its num_datapoints is {num_datapoints}.')

@@ -1,4 +1,4 @@
-"""How well held-out datapoints are reconstructed, along the learner's own adaptation steps."""
+"""Measure the PSNR of held-out datapoints after each of the learner's adaptation steps."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from hyperinr.errors import InputError, RunError
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
 from hyperinr.training.watching.evaluators.reconstruction import (
     has_pictures,
+    mosaic,
     pictures,
     reconstructor,
-    sheet,
 )
 from hyperinr.training.watching.spans import span
 from hyperinr.types import TrainState
@@ -26,19 +26,21 @@ def held_out_psnr(
 ) -> Evaluator:
     """Measure the mean PSNR in dB of the moving average's reconstructions after 0, 1, ... K adaptation steps.
 
-    Figures ``psnr_db_after_0_steps`` and so on, and ``adapted_psnr_db``, the last of them by a name that every K has;
-    curve ``psnr_db``; image ``original_0_K``: originals beside the first and last reconstruction.
+    The figures are ``psnr_db_after_0_steps`` and so on. ``adapted_psnr_db`` is the last of them, under a name that does
+    not depend on K. The curve is ``psnr_db``. The image ``original_0_K`` shows originals beside the first and the last
+    reconstruction.
 
     Args:
-      every: cadence, ``'200 steps'``, ``'30 seconds'`` of training or ``'1 epoch'``.
-      num_datapoints: at most, the same each time, spread evenly over the split.
-      split: of the dataset; ``'train'`` shows how far the two are apart.
-      num_pictures: datapoints in the image, which costs nothing extra; 0 for none.
-      name: of the evaluator.
+      every: interval between two evaluations: ``'200 steps'``, ``'30 seconds'`` of training or ``'1 epoch'``.
+      num_datapoints: maximum number of datapoints, the same each time, spread evenly over the split.
+      split: split of the dataset; ``'train'`` for a comparison with the training data.
+      num_pictures: number of datapoints in the image, at no extra cost; 0: no image.
+      name: name of the evaluator.
 
     Raises:
-      InputError: no such cadence, a negative number; when the run starts: no such split, no datapoint.
-      RunError: while measuring: a PSNR that is not a number.
+      InputError: ``every`` is not a length of training, or a number is negative; when the run starts: the split does
+        not exist or has no datapoint.
+      RunError: a measured PSNR is NaN.
     """
     cadence = span(every)
     if num_pictures < 0:
@@ -65,7 +67,7 @@ def held_out_psnr(
             return Findings(
                 figures={**dict(zip(names, map(float, psnr), strict=True)), 'adapted_psnr_db': float(psnr[-1])},
                 curves={'psnr_db': psnr},
-                images={'original_0_K': sheet(pictures(found, spec, number))} if number else {},
+                images={'original_0_K': mosaic(pictures(found, spec, number))} if number else {},
                 line=f'{name} PSNR after 0..{num_steps} steps: {shown} dB',
             )
 

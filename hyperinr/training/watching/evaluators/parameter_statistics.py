@@ -1,4 +1,4 @@
-"""How large the hypernetwork's parameters are, module by module."""
+"""Measure the size of the hypernetwork's parameters in each module."""
 
 import jax.numpy as jnp
 
@@ -9,17 +9,18 @@ __all__ = ['parameter_statistics']
 
 
 def parameter_statistics(*, every: str = '1000 steps', histograms: bool = True, name: str = 'parameters') -> Evaluator:
-    """Describe the parameters of each module.
+    """Measure the parameters of each module.
 
-    Figures ``module/norm``, ``module/deviation``, ``module/largest``; a histogram of the values.
+    The figures are ``module/norm``, ``module/deviation`` (the standard deviation) and ``module/largest`` (the largest
+    absolute value). The histogram has the values.
 
     Args:
-      every: cadence.
-      histograms: whether the values themselves are handed to the loggers.
-      name: of the evaluator.
+      every: interval between two evaluations.
+      histograms: whether the loggers get the values.
+      name: name of the evaluator.
 
     Raises:
-      InputError: no such cadence.
+      InputError: ``every`` is not a length of training.
     """
 
     def summarise(state: TrainState, batch: None) -> Summary:

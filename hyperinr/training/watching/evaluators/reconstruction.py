@@ -1,4 +1,4 @@
-"""Adapting held-out datapoints along the learner's own steps, on all devices, and the pictures of it."""
+"""Reconstruct held-out datapoints after each of the learner's adaptation steps, on all devices, and draw them."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,16 +15,16 @@ from hyperinr.training.devices import broadcast, map_on_devices, shard
 from hyperinr.training.watching.evaluators.base import Subject
 from hyperinr.types import Array, Datapoint, DatasetSpec, Params
 
-__all__ = ['Reconstructed', 'has_pictures', 'pictures', 'reconstructor', 'sheet']
+__all__ = ['Reconstructed', 'has_pictures', 'pictures', 'reconstructor', 'mosaic']
 
 
 class Reconstructed(NamedTuple):
-    """Datapoints and what the learner makes of them.
+    """Datapoints and their reconstructions.
 
     Attributes:
-      batch: leaves ``[M, ...]``.
-      psnr_db: ``[M, num_steps + 1]`` after 0, 1, ... adaptation steps.
-      values: ``[M, len(keep_steps), N, C]``.
+      batch: the datapoints, leaves ``[M, ...]``.
+      psnr_db: ``[M, num_steps + 1]``, after 0, 1, ... adaptation steps.
+      values: ``[M, len(keep_steps), N, C]``, reconstructed values after each of ``keep_steps``.
     """
 
     batch: Datapoint
@@ -35,16 +35,17 @@ class Reconstructed(NamedTuple):
 def reconstructor(
     subject: Subject, *, split: str, num_datapoints: int, num_steps: int, keep_steps: Sequence[int]
 ) -> Callable[[Params], Reconstructed]:
-    """Prepare ``(params) -> Reconstructed``, compiled at its first call: always the same datapoints.
+    """Prepare ``(params) -> Reconstructed`` for a fixed set of datapoints; it is compiled at its first call.
 
-    Where training shows only part of a datapoint, the same part of it is shown here each time, and all of it judged.
+    If the learner observes only part of a datapoint in training, it sees a fixed part here. The PSNR is measured on all
+    points.
 
     Args:
-      subject: of the run; its devices share the work.
-      split: of the dataset.
-      num_datapoints: at most, spread evenly over the split.
-      num_steps: adaptation steps, may exceed K.
-      keep_steps: after which the values are wanted, each at most ``num_steps``.
+      subject: the run; its devices share the work.
+      split: split of the dataset.
+      num_datapoints: maximum number of datapoints, spread evenly over the split.
+      num_steps: number of adaptation steps; may exceed K.
+      keep_steps: steps after which the values are returned, each at most ``num_steps``.
 
     Raises:
       InputError: see `select`.
@@ -52,7 +53,7 @@ def reconstructor(
     learner, spec, devices = subject.learner, subject.dataset.spec, subject.devices
     batch, positions = select(subject.dataset, split, num_datapoints)
     count = len(positions)
-    # Filled up with the first ones again, so that every device gets as many.
+    # The first rows are repeated so that every device gets the same number.
     rows = np.resize(np.arange(count), -(-count // len(devices)) * len(devices))
     sharded = shard(jax.tree.map(lambda leaf: leaf[rows], batch), devices)
 
@@ -82,19 +83,19 @@ def has_pictures(spec: DatasetSpec) -> bool:
 
 
 def pictures(found: Reconstructed, spec: DatasetSpec, number: int) -> np.ndarray:
-    """Return ``[number, 1 + len(keep_steps), H, W, C]`` in [0, 1], clipped: original, then each reconstruction."""
+    """Return the original and each reconstruction, ``[number, 1 + len(keep_steps), H, W, C]``, clipped to [0, 1]."""
     low, high = spec.data_range
     assert spec.grid_shape is not None
     panels = np.concatenate([np.asarray(found.batch.values)[:number, None], found.values[:number]], axis=1)
     return np.clip((panels - low) / (high - low), 0, 1).reshape(*panels.shape[:2], *spec.grid_shape, spec.channels)
 
 
-def sheet(panels: np.ndarray, *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
+def mosaic(panels: np.ndarray, *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
     """Lay out panels ``[rows, columns, H, W, C]`` in [0, 1] as one picture ``[height, width, 3]``.
 
     Args:
-      panels: C is 1 (shown grey) or 3.
-      enlarge: pixels of the picture for one of a panel, each way.
+      panels: C is 1 (shown in grey) or 3.
+      enlarge: side in pixels of the square that shows one pixel of a panel.
       gap: white pixels between two panels.
     """
     large = panels.repeat(enlarge, axis=2).repeat(enlarge, axis=3)

@@ -1,4 +1,4 @@
-"""Reconstructions as pictures: a row for each datapoint, a column for each number of steps, and what is still wrong."""
+"""Draw reconstructions: a row for each datapoint, a column for each number of steps, and a column for the error."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from hyperinr.errors import InputError
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
 from hyperinr.training.watching.evaluators.reconstruction import (
     has_pictures,
+    mosaic,
     pictures,
     reconstructor,
-    sheet,
 )
 from hyperinr.training.watching.spans import span
 from hyperinr.types import TrainState
@@ -18,7 +18,7 @@ from hyperinr.types import TrainState
 __all__ = ['reconstruction_grids']
 
 SMALLEST_SIDE = 96
-"""Pixels of the shorter side of a panel at least: a 32 x 32 patch is shown three times as large."""
+"""Minimum of a panel's shorter side in pixels: a 32 x 32 patch is shown three times as large."""
 
 
 def reconstruction_grids(
@@ -30,18 +30,20 @@ def reconstruction_grids(
     error_gain: float = 5.0,
     name: str = 'reconstructions',
 ) -> Evaluator:
-    """Draw the image ``grid``: original, the moving average's reconstruction after each of ``steps``, its last error.
+    """Draw the image ``grid``: the original, the moving average's reconstruction after each of ``steps``, and an error.
 
     Args:
-      every: cadence.
-      num_datapoints: rows at most, the same each time, spread evenly over the split.
-      split: of the dataset.
+      every: interval between two evaluations.
+      num_datapoints: maximum number of rows. The datapoints are the same each time, spread evenly over the split.
+      split: split of the dataset.
       steps: adaptation steps of the columns, may exceed K; ``None``: 0, 1, ... K.
-      error_gain: of the last column, the absolute error of the last reconstruction, in the width of the data range.
-      name: of the evaluator.
+      error_gain: factor of the last column. That column shows the absolute error of the last reconstruction, as a
+        fraction of the width of the data range.
+      name: name of the evaluator.
 
     Raises:
-      InputError: a value outside its range; when the run starts: no such split, no datapoint, data that are no images.
+      InputError: a value is outside its range; when the run starts: the split does not exist or has no datapoint, or
+        the data are not images.
     """
     cadence = span(every)
     if steps is not None and (len(steps) == 0 or min(steps) < 0):
@@ -64,7 +66,7 @@ def reconstruction_grids(
             found = reconstruct(state.average)
             panels = pictures(found, spec, len(found.psnr_db))
             error = np.clip(error_gain * np.abs(panels[:, -1:] - panels[:, :1]), 0, 1)
-            grid = sheet(np.concatenate([panels, error], axis=1), enlarge=enlarge, gap=2)
+            grid = mosaic(np.concatenate([panels, error], axis=1), enlarge=enlarge, gap=2)
             return Findings(figures={}, images={'grid': grid})
 
         return Measurement((), measure)

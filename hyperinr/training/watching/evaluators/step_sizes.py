@@ -1,4 +1,4 @@
-"""How far the learned step sizes go, step by step."""
+"""Measure the learned step sizes of each adaptation step."""
 
 import jax
 import jax.numpy as jnp
@@ -21,19 +21,20 @@ __all__ = ['step_sizes']
 def step_sizes(
     *, every: str = '1000 steps', num_datapoints: int = 4, split: str = 'validation', name: str = 'step_sizes'
 ) -> Evaluator:
-    """Describe the learned or predicted rates of each adaptation step of the moving average.
+    """Measure the learned or predicted rates of each adaptation step, with the moving average of the parameters.
 
-    Figures ``step_1/median``, ``step_1/smallest``, ``step_1/largest`` and so on; histogram ``step_1`` of their decimal
-    logarithms. Each number of a code has a rate. A weight that shares its rate with others counts as itself.
+    The figures are ``step_1/median``, ``step_1/smallest``, ``step_1/largest`` and so on. The histogram ``step_1`` has
+    the decimal logarithms of the rates. Each number of a code counts once, even if several numbers share a rate.
 
     Args:
-      every: cadence.
-      num_datapoints: that rates are predicted from, the same each time.
-      split: of the dataset.
-      name: of the evaluator.
+      every: interval between two evaluations.
+      num_datapoints: number of datapoints that rates are predicted from, the same each time.
+      split: split of the dataset.
+      name: name of the evaluator.
 
     Raises:
-      InputError: no such cadence; when the run starts: no such split, no datapoint, a learner without steps.
+      InputError: ``every`` is not a length of training; when the run starts: the split does not exist or has no
+        datapoint, or the learner has no steps.
     """
 
     def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:
@@ -43,7 +44,7 @@ def step_sizes(
         batch, _ = select(subject.dataset, split, num_datapoints)
 
         def rates_of_steps(params: Params, datapoint: Datapoint) -> Array:
-            """``[K, P]``."""
+            """Return the rates ``[K, P]`` of one datapoint."""
             start = learner.hypernetwork.encode(params, observed(learner, datapoint))
 
             def of_leaf(rates: Array, code: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What weights the hypernetwork emits, and how much they differ between datapoints."""
+"""Measure the weights that the hypernetwork generates, and their differences between datapoints."""
 
 import jax
 import jax.numpy as jnp
@@ -20,20 +20,22 @@ __all__ = ['weight_statistics']
 def weight_statistics(
     *, every: str = '1000 steps', num_datapoints: int = 8, split: str = 'validation', name: str = 'weights'
 ) -> Evaluator:
-    """Describe each tensor of the INRs' weights, as the moving average emits them before any adaptation step.
+    """Measure each tensor of the INRs' weights, as the moving average generates it before the first adaptation step.
 
-    Figures, for ``layer_0/w`` and so on: ``layer_0/w/deviation``, the standard deviation over all entries of all
-    datapoints' tensors, and ``layer_0/w/spread``, the root mean square over entries of the standard deviation *between*
-    datapoints. A spread that stays at 0 says that the hypernetwork ignores its input. Histogram ``layer_0/w``.
+    The figures of a tensor ``layer_0/w`` are ``layer_0/w/deviation`` and ``layer_0/w/spread``. The deviation is the
+    standard deviation over all entries of all datapoints' tensors. The spread is the root mean square over entries of
+    the standard deviation *between* datapoints. If the spread stays at 0, the hypernetwork ignores its input. The
+    histogram is ``layer_0/w``.
 
     Args:
-      every: cadence.
-      num_datapoints: at least 2 for a spread, the same each time.
-      split: of the dataset.
-      name: of the evaluator.
+      every: interval between two evaluations.
+      num_datapoints: number of datapoints, the same each time; at least 2 for a spread.
+      split: split of the dataset.
+      name: name of the evaluator.
 
     Raises:
-      InputError: no such cadence; when the run starts: no such split, no datapoint.
+      InputError: ``every`` is not a length of training; when the run starts: the split does not exist or has no
+        datapoint.
     """
 
     def prepare(subject: Subject) -> tuple[Summarise, Datapoint]:

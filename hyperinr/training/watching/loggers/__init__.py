@@ -1,7 +1,8 @@
-"""Who is told what happens in a run: factories -> `base.Logger`, several of them in a run, ``metrics.jsonl`` always.
+"""Loggers write the reports and evaluations of a run. Each file has a factory of `base.Logger`.
 
-What there is to tell is found in `hyperinr.training.loop` and in the evaluators. A new logger is one file with one
-factory and a test beside those of the others. The packages that loggers write with are imported when they open.
+A run can have several loggers, and always writes ``metrics.jsonl``. The session (`hyperinr.training.session`) and the
+evaluators produce the records. A logger imports its package when it opens. To add a logger, write one file with one
+factory, and a test.
 """
 
 from hyperinr.training.watching.loggers.base import Logger, OpenLogger, Record, RunFacts

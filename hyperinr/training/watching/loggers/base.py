@@ -1,4 +1,4 @@
-"""What a logger is: something that is told of every report and evaluation of a run."""
+"""The contract of a logger, which gets every report and evaluation of a run."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,10 +18,10 @@ class Record(NamedTuple):
 
     Attributes:
       step: updates done.
-      seconds: of training so far.
-      kind: ``'train'`` for the means of an interval of training, ``'time'`` for where a session's time went, else the
-        evaluator's name.
-      findings: what there is to say; nobody may change it.
+      seconds: seconds of training so far.
+      kind: ``'train'`` for the means of an interval of training, ``'time'`` for the time that a session spent in each
+        part, else the evaluator's name.
+      findings: the contents of the report; loggers must not change it.
     """
 
     step: int
@@ -31,14 +31,14 @@ class Record(NamedTuple):
 
 
 class RunFacts(NamedTuple):
-    """What a logger is told when it opens.
+    """The facts that a logger gets when it opens.
 
     Attributes:
-      run_dir: folder of the run, there already.
-      start: step that this session begins at; what was logged beyond it, by a session that was killed, is void.
+      run_dir: the run directory, which exists.
+      start: first step of this session. Records of a killed session beyond this step are void.
       hyperparameters: bindings of the config by name.
-      figures: ``'evaluator/figure'`` that evaluators will find.
-      console: of the terminal.
+      figures: names ``'evaluator/figure'`` of all figures.
+      console: console of the terminal.
     """
 
     run_dir: Path
@@ -49,7 +49,7 @@ class RunFacts(NamedTuple):
 
 
 class OpenLogger(NamedTuple):
-    """A logger in use. Any exception of it is reported and ends the logger, but the run only if it is essential.
+    """An open logger. An exception of it is reported and ends the logger; it ends the run if the logger is essential.
 
     Attributes:
       write: ``(record) -> None``.
@@ -61,12 +61,12 @@ class OpenLogger(NamedTuple):
 
 
 class Logger(NamedTuple):
-    """Where reports go.
+    """A destination of reports.
 
     Attributes:
-      name: for messages about it.
+      name: name of the logger in messages.
       open: ``(facts) -> OpenLogger``.
-      essential: whether a run could not be resumed without what it writes: what it raises ends the run.
+      essential: whether resuming the run needs the logger's output. If so, an exception of the logger ends the run.
     """
 
     name: str

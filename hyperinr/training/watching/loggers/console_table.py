@@ -1,4 +1,4 @@
-"""Every figure of an evaluation as a table in the terminal, beside the one before."""
+"""Print the figures of an evaluation as a table in the terminal, beside those of the previous one."""
 
 from collections.abc import Mapping
 
@@ -11,13 +11,13 @@ __all__ = ['console_table']
 
 
 def console_table(*, max_rows: int = 20) -> Logger:
-    """Print a table after each evaluation that finds figures: its figures, now and the time before.
+    """Print a table after each evaluation with figures: their values now and in the previous evaluation.
 
     Args:
-      max_rows: figures shown, >= 1; the others are counted.
+      max_rows: maximum number of figures, >= 1; the last row counts the others.
 
     Raises:
-      InputError: no row.
+      InputError: ``max_rows`` is below 1.
     """
     if max_rows < 1:
         raise InputError(f'console_table.max_rows is {max_rows}; it must be at least 1.')

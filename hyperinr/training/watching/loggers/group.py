@@ -1,4 +1,4 @@
-"""All loggers of a session as one, of which only an essential one can stop the run."""
+"""Run all loggers of a session; only a failure of an essential logger ends the run."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,13 +9,13 @@ __all__ = ['LoggerGroup']
 
 
 class LoggerGroup:
-    """Hands every record to every logger; one that fails is reported once and left out from then on.
+    """Pass every record to every logger. A logger that fails is reported once and gets no further record.
 
-    What an essential one raises ends the run.
+    An exception of an essential logger ends the run.
 
     Args:
-      loggers: in order.
-      facts: that they open with.
+      loggers: called in this order.
+      facts: passed to each logger when it opens.
       report: takes one line for the user.
     """
 
@@ -28,13 +28,13 @@ class LoggerGroup:
                 self._open.append((each, each.open(facts)))
 
     def write(self, record: Record) -> None:
-        """Write to all that have not failed."""
+        """Write a record to all loggers that have not failed."""
         for each in list(self._open):
             with self._guarded(*each):
                 each[1].write(record)
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all loggers."""
         for kind, logger in self._open:
             with self._guarded(kind):
                 logger.close()

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one JSON object a line, on the disk at once. Every run has it, and resuming reads it."""
+"""Write ``metrics.jsonl``: one JSON object a line, flushed after each line. Every run has it; resuming reads it."""
 
 import contextlib
 import json
@@ -31,17 +31,17 @@ def jsonl() -> Logger:
 
 
 def read_metrics(path: str | os.PathLike, *, until_step: float) -> list[dict[str, Any]]:
-    """Read the records up to a step, in order; empty where there is no file."""
+    """Read the records up to a step, in order; return an empty list if there is no file."""
     return [record for record in read_json_lines(path) if record.get('step', float('inf')) <= until_step]
 
 
 class MetricsFile:
-    """Appends records to a file.
+    """Append records to a file.
 
     Args:
-      path: continued if it exists.
-      after_step: records beyond it, written by a process that was killed before its next checkpoint, are dropped, as
-        is a last line that was cut short.
+      path: the file; continued if it exists.
+      after_step: records of later steps are deleted: a process wrote them and was killed before its next checkpoint. An
+        incomplete last line is deleted as well.
     """
 
     def __init__(self, path: str | os.PathLike, *, after_step: int):
@@ -54,7 +54,7 @@ class MetricsFile:
             self._file = self._path.open('a', encoding='utf-8')
 
     def write(self, step: int, record: Mapping[str, Any]) -> None:
-        """Appends ``{'step': step, **record}``; numbers that are not finite become null.
+        """Append ``{'step': step, **record}``; numbers that are not finite become null.
 
         Raises:
           RunError: the disk is full.

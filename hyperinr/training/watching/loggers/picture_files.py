@@ -1,4 +1,4 @@
-"""Pictures of evaluators as PNG files."""
+"""Write the pictures of evaluators as PNG files."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Event files that TensorBoard reads: scalars, pictures, histograms and hyperparameters."""
+"""Write event files for TensorBoard: scalars, pictures, histograms and hyperparameters."""
 
 import contextlib
 
@@ -14,8 +14,8 @@ def tensorboard(*, images: bool = True, histograms: bool = True, hyperparameters
     Args:
       images: whether to write pictures.
       histograms: whether to write histograms.
-      hyperparameters: whether to write the config's values, for the page HPARAMS, which compares runs by the figures of
-        the evaluators.
+      hyperparameters: whether to write the config's values. The page HPARAMS then compares runs by the figures of the
+        evaluators.
     """
 
     def open_events(facts: RunFacts) -> OpenLogger:
@@ -27,7 +27,7 @@ def tensorboard(*, images: bool = True, histograms: bool = True, hyperparameters
             writer = SummaryWriter(str(folder), purge_step=facts.start + 1 if facts.start else None)
         end = None
         if hyperparameters and facts.hyperparameters:
-            # What `SummaryWriter.add_hparams` writes to a folder of its own, here into the run's own file.
+            # `SummaryWriter.add_hparams` would write these to a separate folder; here they go into the run's file.
             columns, values, end = hparams(dict(facts.hyperparameters), dict.fromkeys(facts.figures, 0.0))
             writer.file_writer.add_summary(columns)
             writer.file_writer.add_summary(values)

@@ -1,4 +1,4 @@
-"""Weights & Biases: the same scalars, pictures, histograms and hyperparameters, online or into a folder."""
+"""Log scalars, pictures, histograms and hyperparameters to Weights & Biases, online or into a folder."""
 
 import importlib.util
 from typing import Any
@@ -19,18 +19,18 @@ def wandb(
     images: bool = True,
     histograms: bool = True,
 ) -> Logger:
-    """Log a run of the run directory's name; a resumed run goes on in the same one.
+    """Log to a wandb run with the name of the run directory; a resumed run continues the same wandb run.
 
     Args:
-      project: of wandb.
-      entity: user or team; ``None``: the account's own.
-      mode: ``'online'``, or ``'offline'``, which needs no network and no account: ``wandb sync`` uploads the folder
-        ``wandb/`` of the run later.
+      project: project of wandb.
+      entity: user or team; ``None``: the account's default.
+      mode: ``'online'`` or ``'offline'``. ``'offline'`` needs no network and no account; ``wandb sync`` uploads the
+        run's folder ``wandb/`` later.
       images: whether to log pictures.
       histograms: whether to log histograms.
 
     Raises:
-      InputError: another mode; wandb is not installed.
+      InputError: the mode is unknown, or wandb is not installed.
     """
     if mode not in ('online', 'offline'):
         raise InputError(f"loggers.wandb.mode must be 'online' or 'offline', not {mode!r}.")
@@ -53,7 +53,7 @@ def wandb(
             settings=wandb.Settings(silent=True),
         )
         known.write_text(f'{run.id}\n', encoding='utf-8')
-        # Steps of the run, not wandb's own count, which cannot go back after a kill.
+        # The x axis is the step of the run. wandb's own step counter cannot go back after a kill.
         run.define_metric('step')
         run.define_metric('*', step_metric='step')
 

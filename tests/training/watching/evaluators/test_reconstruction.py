@@ -7,7 +7,7 @@ from hyperinr import metrics
 from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError, RunError
 from hyperinr.training.watching.evaluators import held_out_psnr, reconstruction_grids
-from hyperinr.training.watching.evaluators.reconstruction import sheet
+from hyperinr.training.watching.evaluators.reconstruction import mosaic
 from tests.training.subjects import make_state, make_subject
 from tests.training.tiny_run import SHAPE, tiny_dataset
 from tests.training.toy import toy_learner
@@ -102,10 +102,10 @@ def test_a_grid_shows_the_original_each_step_and_the_error():
     np.testing.assert_array_equal(grid[height : height + gap], 1)
 
 
-def test_a_sheet_of_one_channel_is_grey():
+def test_a_mosaic_of_one_channel_is_grey():
     panels = np.arange(2 * 2 * 2 * 1, dtype=np.float32).reshape(2, 2, 2, 1, 1) / 8
-    np.testing.assert_array_equal(sheet(panels)[..., 0] * 8, [[0, 2], [1, 3], [4, 6], [5, 7]])
-    assert sheet(panels).shape == (4, 2, 3)
+    np.testing.assert_array_equal(mosaic(panels)[..., 0] * 8, [[0, 2], [1, 3], [4, 6], [5, 7]])
+    assert mosaic(panels).shape == (4, 2, 3)
 
 
 @pytest.mark.parametrize(

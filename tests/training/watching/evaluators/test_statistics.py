@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hyperinr.errors import InputError
-from hyperinr.training import devices as seam
+from hyperinr.training import devices as devices_lib
 from hyperinr.training.watching.evaluators import (
     gradient_norms,
     parameter_statistics,
@@ -79,7 +79,7 @@ def test_gradient_norms_are_those_of_finite_differences(subject, state):
 
     @jax.jit
     def loss(values):
-        moved = seam.unpack(state._replace(params=unravel(values)))
+        moved = devices_lib.unpack(state._replace(params=unravel(values)))
         return subject.learner.gradient(moved, batch, batch)[1]['loss']
 
     width = 1e-2
