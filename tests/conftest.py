@@ -77,6 +77,14 @@ def forget_compiled() -> Iterator[None]:
 
 
 @pytest.fixture
+def several_devices() -> list[jax.Device]:
+    """All devices: two, or eight where `test_eight_devices` runs the tests again."""
+    devices = jax.devices()
+    assert len(devices) > 1, 'tests/conftest.py asks for several CPU devices before jax starts'
+    return devices
+
+
+@pytest.fixture
 def run(capfd):
     """A command in this process: ``run(*arguments) -> (status, stdout, stderr)``."""
 

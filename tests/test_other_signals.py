@@ -15,7 +15,7 @@ SOUND = DatasetSpec('sound', (24,), 24, 1, 2, (-1.0, 1.0), num_datapoints=4, num
 VOLUME = DatasetSpec('volume', (3, 4, 4), 48, 3, 4, (-5.0, 20.0), num_datapoints=4, num_labels=3)
 SIGNALS = {'sound': SOUND, 'volume': VOLUME}
 
-GRIDS_ONLY = {'convolutional', 'residual', 'patch_transformer'}
+GRIDS_ONLY = {'convolutional', 'residual'}
 """Encoders of two-dimensional grids, which refuse all else."""
 
 

@@ -15,7 +15,7 @@ ADAM = optax.adam(2e-3)
 WAYS = {
     'automatic': None,
     'one device, padded tail': Batching('mapped', 2, 1),
-    'three devices': Batching('mapped', 1, 3),
+    'two devices': Batching('mapped', 1, 2),
     'all at once': Batching('vmapped', 5, 1),
     'all at once, in chunks': Batching('vmapped', 2, 2),
     'rows that are refilled': Batching('vmapped', 2, 1, steps_per_round=7),

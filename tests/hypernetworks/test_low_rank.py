@@ -88,7 +88,7 @@ def test_a_step_of_the_factors_moves_weights_as_far_as_one_of_the_weights_would(
         decode = lambda code: hypernetwork.decode(params, code)
         before = decode(start.code)
         gradient = jax.grad(lambda weights: adaptation.reconstruction_error(inr, weights, datapoint))(before)
-        moved = adaptation.adapt(inr, decode, start, datapoint, num_steps=1)
+        moved = adaptation.adapt(inr, decode, start, datapoint, num_steps=1)[-1]
         return before, decode(moved), gradient
 
     before, after, gradient = stepped(jax.jit(hypernetwork.init)(KEY, datapoint))

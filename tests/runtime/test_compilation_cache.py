@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 
-from hyperinr import compilation_cache
+from hyperinr.runtime import compilation_cache
 
 hits = []
 jax.monitoring.register_event_listener(lambda event, **_: hits.append(event) if event.endswith('cache_hits') else None)

@@ -2,7 +2,6 @@ import contextlib
 import resource
 from collections.abc import Callable, Iterator
 
-import jax
 import pytest
 
 from hyperinr.training import closing
@@ -31,14 +30,6 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('compiled')),
         'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     }
-
-
-@pytest.fixture
-def several_devices() -> list[jax.Device]:
-    """All devices: two, or eight where `test_eight_devices` runs the tests again."""
-    devices = jax.devices()
-    assert len(devices) > 1, 'tests/conftest.py asks for several CPU devices before jax starts'
-    return devices
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -6,11 +6,15 @@ import sys
 
 from tests.conftest import ROOT
 
-FILES = ('test_devices.py', 'test_sharding.py', 'evaluators/test_reconstruction.py')
+FILES = (
+    'training/test_devices.py',
+    'runtime/test_sharding.py',
+    'training/watching/evaluators/test_reconstruction.py',
+)
 
 
 def test_what_holds_on_two_devices_holds_on_eight():
-    files = [f'tests/training/{name}' for name in FILES]
+    files = [f'tests/{name}' for name in FILES]
     done = subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', *files],
         cwd=ROOT,

@@ -79,11 +79,12 @@ def test_a_grid_shows_the_original_each_step_and_the_error():
     dataset = tiny_dataset()
     learner = toy_learner(dataset.spec)
 
-    def adapt(params, datapoint, num_steps):
-        weights = learner.generate(params, datapoint)
-        return jax.tree.map(lambda leaf: jnp.stack([leaf * 0.5**n for n in range(num_steps + 1)]), weights)
+    def follow(params, start, datapoint, num_steps):
+        weights, errors = learner.follow(params, start, datapoint, 0)
+        halved = lambda leaf: jnp.stack([leaf[0] * 0.5**n for n in range(num_steps + 1)])
+        return jax.tree.map(halved, weights), errors
 
-    subject = make_subject(learner._replace(adapt=adapt), dataset)
+    subject = make_subject(learner._replace(follow=follow), dataset)
     state = make_state(subject)
     evaluator = reconstruction_grids(num_datapoints=2, steps=(0, 3), error_gain=2.0)
     grid = evaluator.prepare(subject).measure(state).images['grid']
