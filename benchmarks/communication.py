@@ -44,7 +44,7 @@ def ring_ms(num_floats: float, num_processes: int, bandwidth: float, latency: fl
 
 
 def computed() -> None:
-    """Prints the three tables."""
+    """Print the three tables."""
     for name, network in NETWORKS.items():
         for size in PARAMETERS:
             costs = [ring_ms(size, gpus, *network) for gpus in GPUS]
@@ -59,7 +59,7 @@ def computed() -> None:
 
 
 def measure(repetitions: int, group) -> list[dict[str, float]]:
-    """Times `Group.total` for each size; every process calls it."""
+    """Time `Group.total` for each size; every process calls it."""
     import jax
     import numpy as np
 

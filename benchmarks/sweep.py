@@ -33,7 +33,7 @@ SIZES = {
 
 
 def learner_of(spec: DatasetSpec, size: dict) -> MetaLearner:
-    """Returns the learner of all trials, whose optimiser keeps its learning rate in the state."""
+    """Return the learner of all trials, whose optimiser keeps its learning rate in the state."""
     inr = inrs.siren(channels=3, width=size['width'], depth=size['depth'])
     encoder = encoders.convolutional(
         spec=spec, embedding_dims=size['embedding_dims'], base_channels=size['base_channels'], num_stages=2

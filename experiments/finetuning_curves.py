@@ -193,7 +193,7 @@ def measure(
     num_steps: int,
     record_steps: Sequence[int],
 ) -> Curve:
-    """Fits ``datapoints``, and halves of them, by ``rule``.
+    """Fit ``datapoints``, and halves of them, by ``rule``.
 
     Args:
       beginning: to go on from.

@@ -105,7 +105,7 @@ LEARNED_WARMUP = 20
 
 
 def run(scale: Scale, out: Path, *, runs: Sequence[str] = (), variants: Sequence[str] | None = None) -> Path:
-    """Computes what is missing and writes ``out/initialisation_lab.json``.
+    """Compute what is missing and write ``out/initialisation_lab.json``.
 
     Args:
       scale: of `SCALES`, or another.

@@ -101,7 +101,7 @@ def _number(value: float | None, spec: str = '.0f') -> str:
 
 
 def draw(path: Path) -> None:
-    """Writes the markdown table and the picture beside the JSON."""
+    """Write the markdown table and the picture beside the JSON."""
     content = json.loads(path.read_text(encoding='utf-8'))
     rows, protocol, machine = content['rows'], content['protocol'], content['machine']
     best, common = (summary(rows, kind) for kind in ('best', 'common'))

@@ -114,7 +114,7 @@ def signals(scale: Scale) -> dict[str, Datapoint]:
 
 
 def run(scale: Scale, out: Path, *, kinds: Sequence[str] | None = None) -> Path:
-    """Computes what is missing and writes ``out/inr_families.json``.
+    """Compute what is missing and write ``out/inr_families.json``.
 
     Args:
       scale: of `SCALES`, or another.
@@ -170,7 +170,7 @@ def _fits(scale: Scale, kind: str, datapoint: Datapoint, dims: int, channels: in
 
 
 def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
-    """Writes the table and the picture beside the JSON; returns signal -> kind -> dB at equal (steps, seconds)."""
+    """Write the table and the picture beside the JSON; return signal -> kind -> dB at equal (steps, seconds)."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

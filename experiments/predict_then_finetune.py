@@ -162,7 +162,7 @@ COMPILE_SECONDS, NUM_TRIALS = 20.0, 28
 
 
 def run(scale: Scale, out: Path, cells: Sequence[Cell], *, parameters: int = 1_500_000) -> Path:
-    """Computes what is missing and writes ``out/predict_then_finetune.json``.
+    """Compute what is missing and write ``out/predict_then_finetune.json``.
 
     Args:
       scale: of `SCALES`, or another.
@@ -213,7 +213,7 @@ class _Bench:
         self._pixel_steps = [step for step in (*named, scale.num_steps) if step != 2]
 
     def row(self, cell: Cell) -> dict[str, Any]:
-        """Trains, searches and measures; a training that diverged is a row that says so."""
+        """Train, searches and measure; a training that diverged is a row that says so."""
         spec, scale = self._spec, self._scale
         about = {
             'dataset': cell.data, 'resolution': list(spec.grid_shape or (spec.num_points,)), 'start': cell.start,

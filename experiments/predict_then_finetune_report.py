@@ -85,7 +85,7 @@ HEADER = [
 
 
 def draw(path: Path) -> list[Path]:
-    """Writes the markdown and a picture for each table beside the JSON; returns their paths."""
+    """Write the markdown and a picture for each table beside the JSON; return their paths."""
     content = json.loads(path.read_text(encoding='utf-8'))
     protocol, about = content['protocol'], content['machine']
     text = [
@@ -149,7 +149,7 @@ def _picture(path: Path, found: Mapping[str, Summary], ranked: Sequence[str]) ->
 
 
 def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
-    """Fills, or adds, the last column of the table that has a column ``config``: the best start of each row.
+    """Fill, or add, the last column of the table that has a column ``config``: the best start of each row.
 
     A row's starts are those with its config and with the ``-p`` bindings that it names, in the widest table; where it
     has none, in one of another dataset after as many seconds, which is then named.
@@ -198,7 +198,7 @@ def _measured(config: str, tables: Sequence[tuple[Group, Mapping[str, Summary]]]
 
 
 def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
-    """Puts the leading starts of the leading tables between the marks of a file, where there is more than one to lead.
+    """Put the leading starts of the leading tables between the marks of a file, where there is more than one to lead.
 
     Raises:
       InputError: the file has not both marks.

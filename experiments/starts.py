@@ -172,7 +172,7 @@ class Data(NamedTuple):
         return needed is None or (self.images if needed == 'images' else self.labels)
 
     def open(self) -> Dataset:
-        """Opens it; prepares it on first use."""
+        """Open it; prepare it on first use."""
         opened: Dataset = getattr(datasets, self.factory)(**self.options)
         return opened
 

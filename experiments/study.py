@@ -43,7 +43,7 @@ class Rows:
         return iter(self.rows.values())
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
-        """Appends one row."""
+        """Append one row."""
         self.rows[key] = {'key': key, **row}
         with self.path.open('a', encoding='utf-8') as file:
             file.write(json.dumps(self.rows[key], allow_nan=False) + '\n')
@@ -53,7 +53,7 @@ class Rows:
 
 
 def write_study(path: Path, about: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes ``{**about, 'rows': rows}`` as JSON, one row a line."""
+    """Write ``{**about, 'rows': rows}`` as JSON, one row a line."""
     from hyperinr.runtime.files import replacing
 
     dump = lambda value: json.dumps(value, allow_nan=False)

@@ -73,7 +73,7 @@ def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
 
 
 def train_for(name: str, bindings: Sequence[str], run_dir: Path, *, seconds: float, updates: int, seed: int) -> Trained:
-    """Trains, or goes on with, a run.
+    """Train, or goes on with, a run.
 
     Args:
       name: of the config.

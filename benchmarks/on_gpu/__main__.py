@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def run_all(names: list[str], out: Path, options: Options, seconds: float) -> int:
-    """Runs the parts and writes the summary, also where SIGTERM ends it early; returns the exit status."""
+    """Run the parts and write the summary, also where SIGTERM ends it early; return the exit status."""
     # Children are in sessions of their own, so whoever ends this process does not reach them.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
@@ -69,7 +69,7 @@ def run_all(names: list[str], out: Path, options: Options, seconds: float) -> in
 
 
 def run_parts(names: list[str], out: Path, options: Options, seconds: float) -> None:
-    """Shares the seconds out by `Part.minutes` among the parts that are not done; what one leaves goes to the next."""
+    """Share the seconds out by `Part.minutes` among the parts that are not done; what one leaves goes to the next."""
     end, records = time.monotonic() + seconds, {name: Record(out / f'{name}.json') for name in names}
     missing = [name for name in names if records[name].content['status'] != DONE]
     for name in [name for name in names if name not in missing]:
@@ -80,7 +80,7 @@ def run_parts(names: list[str], out: Path, options: Options, seconds: float) -> 
 
 
 def run_part(name: str, record: Record, options: Options, seconds: float) -> None:
-    """Runs one part to its end or its limit; its file then holds its status."""
+    """Run one part to its end or its limit; its file then holds its status."""
     print(f'{name}: at most {seconds:.0f} s', flush=True)
     record.forget_unfinished()
     began, log, status = time.monotonic(), options.work / f'{name}.log', 0
@@ -142,7 +142,7 @@ def environment(name: str, options: Options) -> dict[str, str]:
 
 @contextlib.contextmanager
 def preparing(out: Path, options: Options) -> Iterator[None]:
-    """Prepares the data sets on the CPU while the first parts keep the GPU busy.
+    """Prepare the data sets on the CPU while the first parts keep the GPU busy.
 
     A part that opens a data set before it is prepared waits for it: the data set's lock sees to that.
     """

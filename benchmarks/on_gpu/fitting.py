@@ -104,7 +104,7 @@ def torch_version() -> str | None:
 
 
 def timed(row: Row, ceilings: dict[str, float], *, compiled: bool) -> Mapping[str, Any]:
-    """Runs a system twice."""
+    """Run a system twice."""
     with products(row.precision):
         run, mse = system_of(row, compiled=compiled)
         began = time.perf_counter()

@@ -105,5 +105,5 @@ def data(options: Options) -> tuple[str, ...]:
 
 
 def prepare(options: Options) -> None:
-    """Prepares the images on the CPU."""
+    """Prepare the images on the CPU."""
     prepare_by(data(options))

@@ -48,7 +48,7 @@ class Record:
         return Path(tempfile.mkdtemp(prefix=f'{self.path.stem}-', dir=work)) / 'run'
 
     def save(self, **facts: Any) -> None:
-        """Writes the file in one piece, so that a killed process leaves the last complete one."""
+        """Write the file in one piece, so that a killed process leaves the last complete one."""
         self.content |= facts
         text = json.dumps(_plain(self.content), indent=2, allow_nan=False)
         aside = self.path.with_suffix('.part')
@@ -56,7 +56,7 @@ class Record:
         os.replace(aside, self.path)
 
     def row(self, name: str, measure: Callable[[], Mapping[str, Any]], *, needs: float = 5.0, **facts: Any) -> None:
-        """Measures one row, unless the file has it already.
+        """Measure one row, unless the file has it already.
 
         Args:
           name: of the row.
@@ -85,14 +85,14 @@ class Record:
         print(f'{self.path.stem}: {name}: {found["status"]}{_reason(found)}', flush=True)
 
     def forget_unfinished(self) -> None:
-        """Drops the rows that have no result, so that they are measured again."""
+        """Drop the rows that have no result, so that they are measured again."""
         for name in [name for name, row in self.rows.items() if row['status'] not in (DONE, SKIPPED)]:
             del self.rows[name]
         self.content.pop('error', None)
         self.save(status=RUNNING)
 
     def end_running(self, status: str, error: str) -> bool:
-        """Gives the row that a process died in a status; returns whether there was one."""
+        """Give the row that a process died in a status; return whether there was one."""
         running = [row for row in self.rows.values() if row['status'] == RUNNING]
         for row in running:
             row |= {'status': status, 'error': error}

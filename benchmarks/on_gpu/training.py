@@ -44,7 +44,7 @@ class Run:
 
 
 def device_facts(record: Record, options: Options) -> float:
-    """Stores the facts, and returns the peak of the default precision in TFLOP/s.
+    """Store the facts, and return the peak of the default precision in TFLOP/s.
 
     `hyperinr train` states a share of a smaller product, which is too short for a GPU. The little memory that this
     process then holds on the device is not missed.
@@ -56,12 +56,12 @@ def device_facts(record: Record, options: Options) -> float:
 
 
 def prepare(options: Options) -> None:
-    """Prepares the demo's patches."""
+    """Prepare the demo's patches."""
     prepare_by(TINY_PHOTOGRAPHS if options.tiny else ())
 
 
 def prepare_by(bindings: Sequence[str], config: str = 'experiment/photo_patches_siren.gin') -> None:
-    """Opens the data set of a config, which prepares it."""
+    """Open the data set of a config, which prepares it."""
     from hyperinr.config import applied, load_config
     from hyperinr.library import compose
 
@@ -70,7 +70,7 @@ def prepare_by(bindings: Sequence[str], config: str = 'experiment/photo_patches_
 
 
 def train(run: Run, *, num_steps: int, seconds: float | None, timeout: float) -> float:
-    """Trains, measuring held-out PSNR on the way.
+    """Train, measuring held-out PSNR on the way.
 
     Args:
       run: to train; its folder must not hold another run.
@@ -142,7 +142,7 @@ def figures_of(run: Run) -> dict[str, Any]:
 
 
 def timed_run(run: Run, *, probe_steps: int, seconds: float, timeout: float) -> Mapping[str, Any]:
-    """Trains for about ``seconds``, under a schedule that ends then: a short run says how many updates that is.
+    """Train for about ``seconds``, under a schedule that ends then: a short run says how many updates that is.
 
     Args:
       run: to train.
