@@ -1,4 +1,4 @@
-"""The table, the verdicts and the picture of `experiments.initialisation_lab`, from its JSON alone."""
+"""Draw table, verdicts and picture of `experiments.initialisation_lab` from its JSON alone."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ REPORTED = 'normalised_first_1.73_bias_15'
 
 
 def summary(rows: Sequence[Mapping[str, Any]], protocol: str) -> dict[str, dict[str, Any]]:
-    """Start -> means over photographs and seeds at ``'best'`` or ``'common'`` rates.
+    """Return start -> means over photographs and seeds at ``'best'`` or ``'common'`` rates.
 
-    A mean of steps is ``None`` unless all fits reached the mark; ``reached`` counts those that reached the last one.
+    A mean of steps is ``None`` unless all fits reached the mark. ``reached`` counts fits that reached the last mark.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(row['variant'] for row in rows):
@@ -41,7 +41,10 @@ def summary(rows: Sequence[Mapping[str, Any]], protocol: str) -> dict[str, dict[
 
 
 def verdicts(best: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """(claim, ``'reproduced'``, ``'not reproduced'`` or ``'not measured'``, the numbers) at best rates."""
+    """Return ``(claim, verdict, numbers)`` at best rates.
+
+    A verdict is ``'reproduced'``, ``'not reproduced'`` or ``'not measured'``.
+    """
 
     def steps(name: str) -> float | None:
         return best[name]['steps'][LAST] if name in best else None
