@@ -116,7 +116,7 @@ def cells_of(options: argparse.Namespace) -> list[tuple[Cell, tuple[str, ...]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--json', type=Path, help='also write the rows here, after each cell; cells it holds are kept')
+    parser.add_argument('--json', type=Path, help='also write the rows here, after each cell; its cells are kept')
     parser.add_argument('--small', action='store_true', help='one tiny cell: does it run?')
     parser.add_argument('--widths', type=int, nargs='+')
     parser.add_argument('--depths', type=int, nargs='+', help='hidden layers')

@@ -114,12 +114,12 @@ def _usual(run: str) -> dict:
             hidden = jnp.sin(omega * (hidden @ layer['w'] + layer['b']))
         return jnp.mean((hidden @ layers[-1]['w'] + layers[-1]['b'] - values) ** 2)
 
-    def fit(step, optimizer, num_steps, look):
+    def fit(step, optimizer, num_steps, check):
         layers = jax.tree.map(lambda leaf: jnp.tile(leaf, (len(values), *[1] * leaf.ndim)), start)
         state = jax.vmap(optimizer.init)(layers)
         for number in range(1, num_steps + 1):
             layers, state, error = step(layers, state, values)
-            if look and number % CHECK_EVERY == 0 and float(jnp.median(error)) <= threshold:
+            if check and number % CHECK_EVERY == 0 and float(jnp.median(error)) <= threshold:
                 return number
         jax.block_until_ready(layers)
         return num_steps
@@ -136,10 +136,10 @@ def _usual(run: str) -> dict:
     for rate in RATES:
         optimizer = optax.adam(rate)
         step = step_of(optimizer)
-        tried[rate] = fit(step, optimizer, MAX_STEPS, look=True), step, optimizer
+        tried[rate] = fit(step, optimizer, MAX_STEPS, check=True), step, optimizer
     rate = min(tried, key=lambda rate: tried[rate][0])
     steps, step, optimizer = tried[rate]
-    seconds = _median_seconds(lambda: fit(step, optimizer, steps, look=False))
+    seconds = _median_seconds(lambda: fit(step, optimizer, steps, check=False))
     return {
         'system': 'usual JAX, random start',
         'inrs': len(values),

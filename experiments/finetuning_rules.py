@@ -119,12 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--run', type=Path, nargs='+', default=[], metavar='DIR', help='trained runs')
     parser.add_argument('--random', nargs='+', default=[], choices=table.RANDOM, help='fresh weights of 3 x 64')
     parser.add_argument('--datapoints', type=int, default=12, metavar='N', help='of the validation split (12)')
-    parser.add_argument('--steps', type=int, default=200, metavar='N', help='after the own ones (200)')
+    parser.add_argument('--steps', type=int, default=200, metavar='N', help="after the learner's steps (200)")
     parser.add_argument('--out', type=Path, default=Path('runs') / NAME, help='tables and JSON')
     options = parser.parse_args(arguments)
     try:
         if not options.run and not options.random:
-            raise InputError('nothing to go on from; give --run DIR or --random NAME.')
+            raise InputError('there is no start; give --run DIR or --random NAME.')
         if options.steps < 1 or options.datapoints < 1:
             raise InputError(f'steps and datapoints are {options.steps} and {options.datapoints}; give at least 1.')
         out = check_writable_folder(options.out)

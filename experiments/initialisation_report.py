@@ -145,7 +145,7 @@ def draw(path: Path) -> None:
 
 
 def _picture(path: Path, content: Mapping[str, Any], best: Mapping[str, Mapping[str, Any]]) -> None:
-    """Error against steps: the best, the published and the learned starts in colour, all others grey."""
+    """Draw error against steps; the best, the published and the learned starts in colour, all others grey."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

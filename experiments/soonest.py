@@ -62,7 +62,7 @@ def the_learned_way(
     psnr = _mean_psnr(curves.path_errors(beginning.inr, path, datapoints), spec)
     steps = _first(psnr, target)
     if steps is None:
-        raise InputError(f'{name} is at {psnr.max():.1f} dB at most after its own steps; give a lower --target.')
+        raise InputError(f"{name} is at {psnr.max():.1f} dB at most after the learner's steps; give a lower --target.")
     return Way(name, 'own steps', steps, lambda: beginning.generate(datapoints, steps))
 
 

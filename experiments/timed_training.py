@@ -15,7 +15,7 @@ import jax
 import hyperinr
 from hyperinr import config, library
 from hyperinr.model import Model
-from hyperinr.training import devices as seam
+from hyperinr.training import devices as devices_lib
 from hyperinr.training import loop
 from hyperinr.training.input_pipeline import Batches, Positions
 
@@ -59,10 +59,10 @@ def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
         learner = experiment.build(dataset.spec)
     source = dataset.splits['train']
     batch = Batches(source, dataset.spec, Positions(len(source), experiment.batch_size, experiment.seed))(0)
-    devices, _ = seam.choose(experiment.batch_size)
+    devices, _ = devices_lib.choose(experiment.batch_size)
     state = jax.jit(learner.init)(jax.random.key(experiment.seed), jax.tree.map(lambda leaf: leaf[0], batch))
-    update = seam.compile_update(learner, state, batch, devices)
-    placed, shards = seam.put_on_first(seam.pack(state), devices), seam.shard(batch, devices)
+    update = devices_lib.compile_update(learner, state, batch, devices)
+    placed, shards = devices_lib.put_on_first(devices_lib.pack(state), devices), devices_lib.shard(batch, devices)
     for _ in range(WARM_UPDATES):
         placed, _ = jax.block_until_ready(update.call(placed, shards))
     began, count = time.perf_counter(), 0

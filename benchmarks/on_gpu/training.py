@@ -151,9 +151,9 @@ def timed_run(run: Run, *, probe_steps: int, seconds: float, timeout: float) -> 
       timeout: seconds of both processes together.
     """
     began = time.monotonic()
-    probe = dataclasses.replace(run, folder=run.folder.with_name(f'{run.folder.name}-probe'))
-    train(probe, num_steps=probe_steps, seconds=None, timeout=timeout)
-    measured = figures_of(probe)
+    short = dataclasses.replace(run, folder=run.folder.with_name(f'{run.folder.name}-short'))
+    train(short, num_steps=probe_steps, seconds=None, timeout=timeout)
+    measured = figures_of(short)
     left = timeout - (time.monotonic() - began)
     # The second run needs at most as much time beside its updates as the short run.
     overhead = (time.monotonic() - began) - measured['figures']['training_s']

@@ -161,11 +161,11 @@ class _Reader:
         except (SyntaxError, tokenize.TokenError) as error:
             details = error.args[1] if len(error.args) > 1 else None
             at = getattr(details, 'line_num', None) or (details[0] if isinstance(details, tuple) else None)
-            place = name if hint or not isinstance(at, int) else f'{name}:{at}'
+            position = name if hint or not isinstance(at, int) else f'{name}:{at}'
             reason = ' '.join(str(error.args[0]).split()).rstrip('.')
             token = re.search(r"Failed to parse token ('.*')", reason)
             reason = f'cannot read the value {token[1]}' if token else reason
-            raise InputError(f'{place}: {reason}{hint}.') from None
+            raise InputError(f'{position}: {reason}{hint}.') from None
         except InputError as error:
             raise InputError(str(error).partition('\n')[0]) from None  # Without the lines that gin's parser adds.
 

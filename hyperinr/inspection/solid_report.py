@@ -35,11 +35,11 @@ def volumetric_ious(store: NeuralDataset, signals: Signals, *, most: int = 100, 
     sources, level = store.column('source_index')[rows], level_of(store.description.spec)
     found = []
     for row, source in zip(rows, sources, strict=True):
-        probe = signals.probes([source], draw=ANOTHER_DRAW)
-        if probe is None:
+        points = signals.probes([source], draw=ANOTHER_DRAW)
+        if points is None:
             return None
         first = lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)
-        found.append(volumetric_iou(store.inr, first(store.pytrees([row])), first(probe), level))
+        found.append(volumetric_iou(store.inr, first(store.pytrees([row])), first(points), level))
     return np.asarray(found)
 
 

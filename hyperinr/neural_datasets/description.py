@@ -85,7 +85,7 @@ class Description(NamedTuple):
         """Return ``(start, end)`` of every shard that overlaps [start, end); by default of the whole space.
 
         Raises:
-          InputError: an empty range, or one outside the index space.
+          InputError: the range is empty or lies outside the index space.
         """
         first, last = start or 0, self.size if end is None else end
         if not 0 <= first < last <= self.size:

@@ -64,7 +64,7 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
     on_cpu = jax.default_backend() == 'cpu'
     kept = slice(count if on_cpu else None)
     starts, step_scale, datapoints = jax.tree.map(lambda *leaves: np.concatenate(leaves)[kept], *parts)
-    probes = job.signals.probes(datapoints.index)
+    iou_points = job.signals.probes(datapoints.index)
     has_target = plan.target_psnr_db is not None or job.goal is not None
     result = fitting.fit(
         job.inr,
@@ -75,7 +75,7 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
         target_psnr=plan.target_psnr_db,
         data_range=job.signals.spec.data_range,
         goal=job.goal,
-        probes=None if job.goal is None else probes,
+        probes=None if job.goal is None else iou_points,
         step_scale=step_scale,
         subsampling=plan.subsampling,
         batching=chunk_batching(
@@ -87,11 +87,11 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
     codes = np.vectorize(_CODES.get)(result.status)
     status = np.where(np.isfinite(weights).all(axis=1), codes, _CODES[Status.DIVERGED])
     iou = np.full(count, np.nan, np.float32)
-    if probes is not None:
+    if iou_points is not None:
         level = level_of(job.signals.spec)
         for row in range(count):
-            tree, probe = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, probes))
-            iou[row] = volumetric_iou(job.inr, tree, probe, level)
+            tree, points = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, iou_points))
+            iou[row] = volumetric_iou(job.inr, tree, points, level)
     return FittedChunk(weights, np.asarray(result.num_steps), np.asarray(result.mse)[:, -1], iou, status)
 
 
