@@ -1,9 +1,9 @@
-"""What one averaging of the gradient costs between processes, against the rest of a step.
+"""Measure the cost of averaging the gradient between processes, against the rest of a step.
 
-``python -m benchmarks.communication --processes 2``: milliseconds for vectors of several sizes, summed by `Group.total`
-among processes on the loopback interface, and the bandwidth that the ring all-reduce of docs/scaling.md would need for
-the same time. Process 0 prints a table and one line of JSON. ``--compute`` prints the tables of docs/scaling.md,
-from the formula and the assumptions stated there, instead.
+``python -m benchmarks.communication --processes 2`` measures the milliseconds for vectors of several sizes, summed by
+`Group.total` among processes on the loopback interface. It also gives the bandwidth that the ring all-reduce of
+docs/scaling.md would need for the same time. Process 0 prints a table and one line of JSON. ``--compute`` prints
+instead the tables of docs/scaling.md, from the formula and the assumptions stated there.
 """
 
 import argparse
@@ -19,24 +19,24 @@ from hyperinr.runtime.environment import set_environment
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 4_000_000)
 
 NETWORKS = {'100 Gbit/s Ethernet': (12.5e9, 20e-6), '400 Gbit/s InfiniBand': (50e9, 5e-6)}
-"""Assumed: bytes a second of each process, seconds of each hop."""
+"""Assumptions: bytes per second of each process, seconds of each hop."""
 GPUS = (8, 16, 32, 64, 128, 256, 512)
 PARAMETERS = (1_000_000, 10_000_000, 100_000_000)
 STEP_MS = (20.0, 100.0)
-"""Assumed: of one GPU with its own share of a batch that grows with the GPUs."""
+"""Assumed step times of one GPU whose batch has a fixed size for each GPU."""
 FIXED_STEP_MS = (1_000.0, 10_000.0)
-"""Assumed: of one GPU with all of a batch that stays as it is."""
+"""Assumed step times of one GPU with the whole batch, whose total size is fixed."""
 
 
 def ring_ms(num_floats: float, num_processes: int, bandwidth: float, latency: float) -> float:
-    """Milliseconds of a ring all-reduce: 2 (n - 1) messages one after the other, each of a n-th of the vector.
+    """Return the milliseconds of a ring all-reduce: 2 (n - 1) consecutive messages, each of 1 / n of the vector.
 
     Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations" (2009), section 4.
 
     Args:
-      num_floats: P, of 4 bytes.
+      num_floats: P floats of 4 bytes.
       num_processes: n.
-      bandwidth: bytes a second of each process.
+      bandwidth: bytes per second of each process.
       latency: seconds of each message.
     """
     steps = 2 * (num_processes - 1)
@@ -44,7 +44,7 @@ def ring_ms(num_floats: float, num_processes: int, bandwidth: float, latency: fl
 
 
 def computed() -> None:
-    """Prints the three tables."""
+    """Print the three tables."""
     for name, network in NETWORKS.items():
         for size in PARAMETERS:
             costs = [ring_ms(size, gpus, *network) for gpus in GPUS]
@@ -59,7 +59,7 @@ def computed() -> None:
 
 
 def measure(repetitions: int, group) -> list[dict[str, float]]:
-    """Times `Group.total` for each size; every process calls it."""
+    """Time `Group.total` for each size; every process calls it."""
     import jax
     import numpy as np
 

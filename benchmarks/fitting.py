@@ -1,11 +1,11 @@
-"""Fitting many SIRENs: this engine against the usual JAX way and PyTorch, on the same machine in one run.
+"""Compare fits of many SIRENs by this engine, by usual JAX code and by PyTorch, on the same machine in one run.
 
 ``python -m benchmarks.fitting --json FILE [--small] [--widths 16 32 ...] [--depths 3 ...] [--points 784 ...]
-[--inrs N] [--steps N] [--repetitions N] [--systems ...]``. Every system runs in a process of its own; one repetition of
-each follows the other, and the median counts. Same start, targets and number of Adam steps for all: a row whose PSNR is
-more than 0.3 dB from hyperinr's is an error (exit status 1, after the rest). GFLOP/s count matrix products only, by
-`fitting_problem.Cell.flops`; the ceiling is the median of large products on all cores, in the process where it is
-highest. ``python -m benchmarks.fitting_picture FILE`` draws the JSON.
+[--inrs N] [--steps N] [--repetitions N] [--systems ...]``. Every system runs in its own process. Their repetitions
+alternate, and the median counts. All have the same start, targets and number of Adam steps. A row whose PSNR differs
+from hyperinr's by more than 0.3 dB is an error (exit status 1, after all rows). GFLOP/s count matrix products only, by
+`fitting_problem.Cell.flops`. The ceiling is the median speed of large products on all cores, in the process where it
+is highest. ``python -m benchmarks.fitting_picture FILE`` draws the JSON.
 """
 
 import argparse
@@ -28,7 +28,7 @@ WORK = 5e10
 DEFAULT = ((16, 3, 784), (32, 3, 784), (64, 3, 784), (128, 3, 784), (256, 3, 784), (64, 3, 1024), (64, 3, 4096),
            (64, 4, 784), (64, 5, 784))  # fmt: skip
 FLATNESS = (Cell(32, 3, 784, 200, 50), Cell(32, 3, 784, 2_000, 50), Cell(32, 3, 784, 10_000, 50))
-"""hyperinr alone."""
+"""Cells for hyperinr alone, with growing numbers of INRs."""
 
 STEPS = 100
 TOLERANCE_DB = 0.3
@@ -60,14 +60,14 @@ class Child:
 
 
 def sized(width: int, depth: int, points: int, inrs: int | None, steps: int | None) -> Cell:
-    """With as many INRs, a multiple of 8 and at least 8, as make `WORK`."""
+    """Return a cell with about `WORK` FLOPs; the number of INRs is a multiple of 8 and at least 8."""
     steps = steps or STEPS
     one = Cell(width, depth, points, 1, steps).flops
     return Cell(width, depth, points, inrs or max(8, round(WORK / one / 8) * 8), steps)
 
 
 def measure(cell: Cell, children: dict[str, Child], repetitions: int) -> tuple[list[dict], list[float]]:
-    """The rows of one cell, without their fractions, and ceilings in GFLOP/s."""
+    """Measure the rows of one cell, without their fractions, and the ceilings in GFLOP/s."""
     prepared = {name: child.ask('prepare', cell=dataclasses.asdict(cell)) for name, child in children.items()}
     seconds, ceilings = {name: [] for name in children}, {name: [] for name in children}
     for _ in range(repetitions):
@@ -116,7 +116,7 @@ def cells_of(options: argparse.Namespace) -> list[tuple[Cell, tuple[str, ...]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--json', type=Path, help='also write the rows here, after each cell; cells it holds are kept')
+    parser.add_argument('--json', type=Path, help='also write the rows here, after each cell; its cells are kept')
     parser.add_argument('--small', action='store_true', help='one tiny cell: does it run?')
     parser.add_argument('--widths', type=int, nargs='+')
     parser.add_argument('--depths', type=int, nargs='+', help='hidden layers')
@@ -133,7 +133,7 @@ def main() -> None:
         systems = [name for name in systems if not any(is_of(row, name, cell) for row in rows)]
         if not systems:
             continue
-        # New processes for each cell: nothing compiled or kept by one tells on the next.
+        # New processes for each cell: compiled functions and memory of one cell do not affect the next.
         children = {name: Child(name) for name in systems}
         found, highest = measure(cell, children, options.repetitions)
         for child in children.values():

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.fitting_picture JSON [PNG]``: INRs per second and fraction of the ceiling against width."""
+"""Draw INRs per second and share of the ceiling against width: ``python -m benchmarks.fitting_picture JSON [PNG]``."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
 SHAPE = {'depth': 3, 'points': 784}
-"""The part of the grid that is drawn."""
+"""The cells that are drawn."""
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     for system in dict.fromkeys(row['system'] for row in rows):
         own = sorted((row for row in rows if row['system'] == system), key=lambda row: row['width'])
         widths = [row['width'] for row in own]
-        # As many steps as a fit usually takes: the cells take fewer.
+        # Scaled to the usual number of steps of a fit; the cells take fewer.
         speed.plot(widths, [row['inrs_per_s'] * row['steps'] / 500 for row in own], 'o-', label=system)
         fraction.plot(widths, [100 * row['ceiling_fraction'] for row in own], 'o-', label=system)
     speed.set(xscale='log', yscale='log', xlabel='width', ylabel='INRs / s, 500 steps each')

@@ -1,4 +1,4 @@
-"""What every system of `benchmarks.fitting` fits: the same grid, targets, start and steps. NumPy only.
+"""The problem of every system of `benchmarks.fitting`: the same grid, targets, start and steps. NumPy only.
 
 Letters: ``B`` INRs, ``N`` points, ``D = 2`` coordinate dimensions, ``C = 1`` channel, ``L`` layers of ``W`` units.
 """
@@ -21,9 +21,9 @@ class Cell:
     Attributes:
       width: W.
       depth: L.
-      points: N, a square.
+      points: N, a square number.
       inrs: B.
-      steps: of Adam at `learning_rate`.
+      steps: number of steps of Adam at `learning_rate`.
     """
 
     width: int
@@ -34,15 +34,18 @@ class Cell:
 
     @property
     def learning_rate(self) -> float:
-        """1e-3 up to width 100 and depth 3, less for larger ones: ``min(1e-3, 0.1 / W, 3e-3 / L)``. At 1e-3 a SIREN of
-        width 256 jumps so much at the end of its fit that rounding alone moves its PSNR by 3 dB.
+        """Learning rate ``min(1e-3, 0.1 / W, 3e-3 / L)``: 1e-3 up to width 100 and depth 3, less for larger ones.
+
+        At 1e-3 a SIREN of width 256 jumps so much at the end of its fit that rounding alone changes its PSNR by 3 dB.
         """
         return min(1e-3, 0.1 / self.width, 3e-3 / self.depth)
 
     @property
     def flops(self) -> float:
-        """Of the matrix products of all steps: forward, gradient of the weights, gradient of the activations (not of
-        the coordinates): ``2 N (2 D W + 3 (L - 1) W^2 + 3 W C)`` for one step of one INR.
+        """FLOPs of the matrix products of all steps: ``2 N (2 D W + 3 (L - 1) W^2 + 3 W C)`` for one step of one INR.
+
+        The products are the forward pass, the gradient of the weights and the gradient of the activations (without that
+        of the coordinates).
         """
         width = self.width
         each = 2 * COORD_DIMS * width + 3 * (self.depth - 1) * width**2 + 3 * width * CHANNELS
@@ -50,20 +53,20 @@ class Cell:
 
 
 def grid(points: int) -> np.ndarray:
-    """``[N, 2]`` pixel centres in [-1, 1]."""
+    """Return pixel centres ``[N, 2]`` in [-1, 1]."""
     side = math.isqrt(points)
     centres = ((2 * np.arange(side) + 1) / side - 1).astype(np.float32)
     return np.stack(np.meshgrid(centres, centres, indexing='ij'), axis=-1).reshape(-1, 2)
 
 
 def targets(cell: Cell) -> np.ndarray:
-    """``[B, N, 1]`` in [0, 1]: sums of a few plane waves, another for each INR. Not to be written to."""
+    """Return read-only targets ``[B, N, 1]`` in [0, 1]: a different sum of a few plane waves for each INR."""
     return _targets(cell.points, cell.inrs)
 
 
 @functools.lru_cache(maxsize=1)
 def _targets(points: int, inrs: int) -> np.ndarray:
-    """Kept for the next system: 20,000 INRs take seconds."""
+    """Compute the targets; the result is cached for the next system, since 20,000 INRs take seconds."""
     rng, coords = np.random.default_rng(0), grid(points)
     waves = rng.normal(size=(inrs, 2, 6)).astype(np.float32) * 4
     phases = rng.uniform(0, 2 * np.pi, (inrs, 1, 6)).astype(np.float32)
@@ -71,7 +74,7 @@ def _targets(points: int, inrs: int) -> np.ndarray:
 
 
 def shared_start(cell: Cell) -> list[tuple[np.ndarray, np.ndarray]]:
-    """``(w [in, out], b [out])`` of every layer, the same for all INRs: `hyperinr.inrs.siren`'s distribution."""
+    """Return ``(w [in, out], b [out])`` of every layer for all INRs, distributed as in `hyperinr.inrs.siren`."""
     rng = np.random.default_rng(1)
     sizes = [COORD_DIMS, *[cell.width] * cell.depth, CHANNELS]
     layers = []
@@ -84,5 +87,5 @@ def shared_start(cell: Cell) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def psnr_db(mse: np.ndarray) -> float:
-    """Mean over the INRs of the PSNR of each, data range [0, 1]; ``[B] -> []``."""
+    """Return the mean over INRs of the PSNR for the data range [0, 1]; ``[B] -> []``."""
     return float(np.mean(-10 * np.log10(np.maximum(mse, 1e-12))))

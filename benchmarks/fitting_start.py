@@ -1,9 +1,9 @@
-"""INRs per second to a fixed PSNR from meta-learned starts, against the usual way from a random one.
+"""Measure INRs per second to a fixed PSNR, from meta-learned starts and by usual code from a random start.
 
 ``python -m benchmarks.fitting --run DIR`` with the run directory of ``hyperinr train experiment/mnist_5k_siren.gin``.
-The first system generates weights from the test split's datapoints and fine-tunes each until it reaches the target, all
-in the time; the second runs vmapped Adam with ``jnp.sin`` in a Python loop from one shared random start, without asking
-on the way, for as many steps as the median INR needs at its best rate (found beforehand, outside the time).
+The first system generates weights from datapoints of the test split and fine-tunes each until it reaches the target;
+all of this is timed. The second runs vmapped Adam with ``jnp.sin`` in a Python loop from one shared random start. It
+does not check the PSNR. It takes as many steps as the median INR needs at its best rate, found before the timing.
 """
 
 import json
@@ -19,14 +19,14 @@ __all__ = ['compare']
 
 TARGET_DB, MAX_STEPS = 35.0, 1000
 NUM_INRS, NUM_USUAL = 256, 32
-"""Of the first system, and of the second, for which these are minutes."""
+"""Number of INRs of the first and of the second system; the latter takes minutes for them."""
 RATES = (1e-3, 2e-3, 4e-3)
 CHECK_EVERY = 5
 REPETITIONS = 3
 
 
 def compare(run: str) -> dict:
-    """Rows of both systems, each in a process with its own threads, and their ratio."""
+    """Measure both systems, each in a process with its own threads; return their rows and the ratio."""
     from benchmarks.fitting_systems import ENVIRONMENT
 
     rows = []
@@ -114,12 +114,12 @@ def _usual(run: str) -> dict:
             hidden = jnp.sin(omega * (hidden @ layer['w'] + layer['b']))
         return jnp.mean((hidden @ layers[-1]['w'] + layers[-1]['b'] - values) ** 2)
 
-    def fit(step, optimizer, num_steps, look):
+    def fit(step, optimizer, num_steps, check):
         layers = jax.tree.map(lambda leaf: jnp.tile(leaf, (len(values), *[1] * leaf.ndim)), start)
         state = jax.vmap(optimizer.init)(layers)
         for number in range(1, num_steps + 1):
             layers, state, error = step(layers, state, values)
-            if look and number % CHECK_EVERY == 0 and float(jnp.median(error)) <= threshold:
+            if check and number % CHECK_EVERY == 0 and float(jnp.median(error)) <= threshold:
                 return number
         jax.block_until_ready(layers)
         return num_steps
@@ -136,10 +136,10 @@ def _usual(run: str) -> dict:
     for rate in RATES:
         optimizer = optax.adam(rate)
         step = step_of(optimizer)
-        tried[rate] = fit(step, optimizer, MAX_STEPS, look=True), step, optimizer
+        tried[rate] = fit(step, optimizer, MAX_STEPS, check=True), step, optimizer
     rate = min(tried, key=lambda rate: tried[rate][0])
     steps, step, optimizer = tried[rate]
-    seconds = _median_seconds(lambda: fit(step, optimizer, steps, look=False))
+    seconds = _median_seconds(lambda: fit(step, optimizer, steps, check=False))
     return {
         'system': 'usual JAX, random start',
         'inrs': len(values),

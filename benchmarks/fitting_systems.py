@@ -1,8 +1,8 @@
-"""The systems that `benchmarks.fitting` compares, each in a process of its own with the threads that suit it.
+"""The systems that `benchmarks.fitting` compares. Each runs in its own process with suitable threads.
 
-A system is a function ``Cell -> (run, mse)``: ``run()`` makes all steps for all INRs from the start and returns when
-they are done, ``mse() -> [B]`` is the error of what the last run fitted. ``python -m benchmarks.fitting_systems NAME``
-answers one line of JSON for each on standard input; only `benchmarks.fitting` calls it.
+A system is a function ``Cell -> (run, mse)``. ``run()`` makes all steps for all INRs from the start and returns when
+they are done. ``mse() -> [B]`` returns the errors of the last run. ``python -m benchmarks.fitting_systems NAME`` reads
+lines of JSON from standard input and answers each with one line. Only `benchmarks.fitting` calls it.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ from benchmarks.fitting_problem import CHANNELS, OMEGA, Cell
 System = Callable[[Cell], tuple[Callable[[], object], Callable[[], np.ndarray]]]
 
 MEMORY_FOR_ACTIVATIONS = 2**31
-"""Bytes; how many INRs the systems that batch all of them take at once."""
+"""Bytes for the activations of one batch, in the systems that keep all activations."""
 
 
 def at_once(cell: Cell) -> int:
-    """INRs of one batch of a system that keeps all activations: ``3 L`` arrays ``[B, N, W]``, and the steps' noise."""
+    """Return the INRs in one batch of a system that keeps all activations: ``3 L`` arrays ``[B, N, W]``."""
     return max(1, min(cell.inrs, MEMORY_FOR_ACTIVATIONS // (12 * cell.depth * cell.points * cell.width)))
 
 
 def hyperinr(cell: Cell, *, precision: str = 'float32', kernel: str | None = None):
-    """The engine, batched as it chooses; ``kernel`` of `hyperinr.fitting.Batching` replaces its own choice of one."""
+    """Fit by this engine with its own batching; ``kernel``, if given, replaces that of `hyperinr.fitting.Batching`."""
     import optax
 
     from hyperinr import fitting, inrs
@@ -69,7 +69,7 @@ def hyperinr(cell: Cell, *, precision: str = 'float32', kernel: str | None = Non
 
 
 def usual_jax(cell: Cell, *, precision: str = 'float32', size: int | None = None):
-    """A Python loop over a jitted, vmapped step with ``jnp.sin``, points first; ``size`` INRs at once."""
+    """Fit by a Python loop over a jitted, vmapped step with ``jnp.sin``, points first; ``size`` INRs at once."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -114,14 +114,14 @@ def usual_jax(cell: Cell, *, precision: str = 'float32', size: int | None = None
 def torch_system(
     cell: Cell, *, compiled: bool, device: str = 'cpu', precision: str = 'float32', size: int | None = None
 ):
-    """Batched products; compiled: forward and backward by inductor, Adam as one fused kernel.
+    """Fit by batched products in PyTorch. Compiled: forward and backward by inductor, Adam as one fused kernel.
 
     Args:
-      cell: what is fitted.
-      compiled: by `torch.compile`.
+      cell: the problem.
+      compiled: whether to use `torch.compile`.
       device: ``'cpu'`` or ``'cuda'``.
-      precision: ``'float32'``, ``'tf32'`` or ``'bfloat16'``, the last by PyTorch's own mixed precision.
-      size: INRs at once; ``None``: `at_once`.
+      precision: ``'float32'``, ``'tf32'`` or ``'bfloat16'``, the last by PyTorch's mixed precision.
+      size: number of INRs at once; ``None``: `at_once`.
     """
     import torch
 
@@ -137,7 +137,7 @@ def torch_system(
         w, b = layers[-1]
         return ((torch.baddbmm(b, hidden, w) - values) ** 2).mean(dim=(1, 2))
 
-    # Compiled functions are kept by their source, and after eight kinds of one source PyTorch compiles no more.
+    # PyTorch caches compiled functions by source code, and stops compiling after eight variants of one source.
     torch.compiler.reset()
     evaluate = torch.compile(loss, dynamic=False) if compiled else loss
     mixed = lambda: torch.autocast(device, torch.bfloat16, enabled=precision == 'bfloat16')
@@ -175,16 +175,16 @@ SYSTEMS: dict[str, System] = {
 }
 
 ENVIRONMENT: dict[str, dict[str, str]] = {
-    # One thread for each of the CPU devices, as `hyperinr` sets it; the others as they come, on all cores.
+    # hyperinr gets one thread for each CPU device, as it sets itself. The others use their default, all cores.
     'hyperinr': {'NPROC': '1', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={os.cpu_count()}'},
     'PyTorch eager': {'OMP_WAIT_POLICY': 'PASSIVE'},
     'torch.compile': {'OMP_WAIT_POLICY': 'PASSIVE'},
 }
-"""What a system's process needs before it imports anything."""
+"""System -> environment variables that its process needs before any import."""
 
 
 def ceiling_gflops(system: str) -> float:
-    """A large product on all cores, with this process's library."""
+    """Return the GFLOP/s of a large product on all cores, with the library of this process."""
     if 'orch' not in system:
         import jax
 
@@ -202,7 +202,7 @@ def ceiling_gflops(system: str) -> float:
 
 
 def peak_memory_mb() -> float | None:
-    """Of this process since `reset_peak_memory`; ``None`` where the system does not say."""
+    """Return the peak memory of this process since `reset_peak_memory`; ``None`` if the system does not report it."""
     with contextlib.suppress(OSError):
         for line in Path('/proc/self/status').read_text().splitlines():
             if line.startswith('VmHWM:'):

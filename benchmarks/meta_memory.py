@@ -1,8 +1,8 @@
-"""Memory of one meta-gradient through many steps: exact, truncated, recomputed, and both.
+"""Measure the memory of one meta-gradient through many steps: exact, truncated, recomputed, and both.
 
-``python -m benchmarks.meta_memory [--json FILE]``: compiles ``experiment/photo_patches_long.gin`` at 64 x 64, all
-datapoints of the batch together as on an accelerator, and asks the compiler for its workspace. Nothing is run. What the
-compiler of a CPU says holds for a GPU roughly: the arrays are the same, the order in which they live and die is not.
+``python -m benchmarks.meta_memory [--json FILE]`` compiles ``experiment/photo_patches_long.gin`` at 64 x 64, with all
+datapoints of the batch together as on an accelerator, and reads the workspace from the compiler. Nothing is run. The
+figures of the CPU compiler hold roughly for a GPU: the arrays are the same, their lifetimes differ.
 """
 
 import argparse
@@ -30,11 +30,11 @@ VARIANTS = {
 
 
 def bytes_of_gradient(bindings: tuple[str, ...], *, size: int, num_steps: int, batch_size: int) -> int:
-    """Arguments, results and workspace of the compiled gradient of one batch.
+    """Return the bytes of arguments, results and workspace of the compiled gradient of one batch.
 
     Args:
-      bindings: of the config.
-      size: pixels of a side.
+      bindings: bindings of the config.
+      size: side of an image in pixels.
       num_steps: K.
       batch_size: B.
     """

@@ -1,14 +1,14 @@
-"""One meta-gradient against a large matrix product and against the plain formulation, in one process.
+"""Compare one meta-gradient with a large matrix product and with the plain formulation, in one process.
 
-``python -m benchmarks.meta_training [--json FILE]``: medians of interleaved repetitions. FLOPs are those of the INRs'
-matrix products alone, by `MetaLearner.flops`: 3 forward passes for the outer gradient and 9 for the derivative of an
-inner step.
+``python -m benchmarks.meta_training [--json FILE]`` gives medians of interleaved repetitions. FLOPs count only the
+matrix products of the INRs, by `MetaLearner.flops`: 3 forward passes for the outer gradient and 9 for the derivative of
+an inner step.
 """
 
 import argparse
 import os
 
-# One thread for each of the CPU devices, as `hyperinr train` sets it.
+# One thread for each CPU device, as in `hyperinr train`.
 os.environ.setdefault('NPROC', '1')
 os.environ.setdefault('XLA_FLAGS', f'--xla_force_host_platform_device_count={os.cpu_count()}')
 
@@ -33,7 +33,7 @@ WIDTH, DEPTH, NUM_STEPS = 64, 3, 3
 
 
 def plain_siren() -> Inr:
-    """As usually written: points first, ``jnp.sin``."""
+    """Make a SIREN as usually written: points first, with ``jnp.sin``."""
     reference = inrs.siren(channels=3, width=WIDTH, depth=DEPTH)
 
     def apply(weights, coords):
@@ -47,7 +47,7 @@ def plain_siren() -> Inr:
 
 
 def update_of(inr: Inr, *, batch: Datapoint, group_size: int | None, count: int) -> tuple[Callable[[], object], float]:
-    """A call that runs one update to its end, and its FLOPs."""
+    """Return a function that runs one update to its end, and its FLOPs."""
     hypernetwork = hypernetworks.weight_heads(
         inr=inr, encoder=encoders.constant(spec=SPEC), rates=hypernetworks.learned_rates(num_steps=NUM_STEPS)
     )

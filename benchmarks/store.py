@@ -1,11 +1,11 @@
-"""Writing and reading a neural dataset, in MB/s of weights, beside one HDF5 file.
+"""Compare writing and reading of a neural dataset with one HDF5 file, in MB/s of weights.
 
-``python -m benchmarks.store [--num 100000] [--weights 4000] [--json FILE]``: the fastest of interleaved repetitions in
-one process, by the clock and by the processor's seconds (which do not count waiting for the disk, nor for others). The
-store is written shard by shard, each flushed to the disk before the next (as ``hyperinr fit`` does, which
-loses no more than one), and several shards at once (as ``hyperinr import`` does); checksums are part of both. HDF5 is
-flushed (`os.fsync`) once at the end, after which a crash on the way has lost all, or after every block of as many rows
-as a shard. Reads come from the page cache: of everything in order, and of 1,000 rows at random.
+``python -m benchmarks.store [--num 100000] [--weights 4000] [--json FILE]`` gives the fastest of interleaved
+repetitions in one process, by wall time and by processor time (without waiting for the disk or for other processes).
+The store is written in two ways, both with checksums: shard by shard, each flushed to the disk before the next, as in
+``hyperinr fit``, which loses at most one shard; and several shards at once, as in ``hyperinr import``. HDF5 is flushed
+(`os.fsync`) either once at the end, so that a crash loses everything, or after every block of as many rows as a shard.
+Reads come from the page cache: all rows in order, and 1,000 rows at random.
 """
 
 import argparse

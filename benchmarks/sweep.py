@@ -1,15 +1,15 @@
-"""Trials in one program against one trial and against as many one after the other, in one process.
+"""Compare several trials in one program with one trial, and with as many trials in sequence, in one process.
 
-``python -m benchmarks.sweep [--json FILE]``: what a training step costs when several trials that differ in the outer
-learning rate run as one program, vmapped over their states (`hyperinr.searching.vmapped`). Medians of interleaved
-repetitions on one device; no data are read in between. Compilation is reported apart: it happens once for one program,
-and once for every trial that runs by itself.
+``python -m benchmarks.sweep [--json FILE]`` measures a training step of several trials that differ in the outer
+learning rate and run as one program, vmapped over their states (`hyperinr.searching.vmapped`). Figures are medians of
+interleaved repetitions on one device, without reading of data. Compilation is reported separately: it happens once for
+one program, and once for every trial that runs alone.
 """
 
 import argparse
 import os
 
-# One thread, as each device of `hyperinr train` has, and one device.
+# One device with one thread, as each device of `hyperinr train` has.
 os.environ.setdefault('NPROC', '1')
 os.environ.setdefault('XLA_FLAGS', '--xla_force_host_platform_device_count=1')
 
@@ -33,7 +33,7 @@ SIZES = {
 
 
 def learner_of(spec: DatasetSpec, size: dict) -> MetaLearner:
-    """Returns the learner of all trials, whose optimiser keeps its learning rate in the state."""
+    """Return the learner of all trials, whose optimiser keeps its learning rate in the state."""
     inr = inrs.siren(channels=3, width=size['width'], depth=size['depth'])
     encoder = encoders.convolutional(
         spec=spec, embedding_dims=size['embedding_dims'], base_channels=size['base_channels'], num_stages=2
@@ -45,7 +45,7 @@ def learner_of(spec: DatasetSpec, size: dict) -> MetaLearner:
 
 
 def compiled(function: Callable, *arguments: object) -> tuple[Callable[[], object], float]:
-    """A call that runs to its end, and the seconds that tracing and compiling took."""
+    """Return a function that runs to its end, and the seconds of tracing and compiling."""
     began = time.perf_counter()
     program = jax.jit(function).lower(*arguments).compile()
     return lambda: jax.block_until_ready(program(*arguments)), time.perf_counter() - began

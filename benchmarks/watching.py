@@ -1,10 +1,10 @@
-"""What logging, evaluating and saving cost beside training, at the defaults of a config.
+"""Measure the cost of logging, evaluating and saving beside training, at the defaults of a config.
 
-``python -m benchmarks.watching [--config NAME] [--steps N] [--rounds N] [--json FILE]``: runs with everything on and
-with everything off take turns in one process, each with the same updates. Two figures, both without compilation:
-``throughput_ratio``, how many updates a second a watched run makes, its evaluations, reports and saves included,
-against those of an unwatched one, and ``share_beside_training`` of the watched run's own time. The first also sees what
-slows the updates themselves, the second is steadier on a busy machine.
+``python -m benchmarks.watching [--config NAME] [--steps N] [--rounds N] [--json FILE]`` alternates runs with everything
+on (watched) and everything off (unwatched) in one process, with the same updates. It gives two figures, both without
+compilation. ``throughput_ratio`` is the updates per second of a watched run, including evaluations, reports and saves,
+divided by those of an unwatched run. ``share_beside_training`` is the share of the watched run's time outside training.
+The first includes a slowdown of the updates themselves; the second is more stable on a busy machine.
 """
 
 import argparse
@@ -23,7 +23,7 @@ OFF = ('loop.train.evaluators=[]', 'loop.train.loggers=[]', f'loop.train.log_eve
 
 
 def time_of_run(name: str, bindings: list[str], run_dir: Path) -> dict[str, float]:
-    """Seconds of each part of a run of a config."""
+    """Return the seconds of each part of a run of a config."""
     from hyperinr.config import applied, configured, load_config
     from hyperinr.library import compose
     from hyperinr.training import loop

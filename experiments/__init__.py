@@ -1,1 +1,1 @@
-"""Studies: many fits, one JSON line for each finished row, one table and one picture drawn from the JSON."""
+"""Studies of many fits. Each writes one JSON line for a finished row, and draws a table and a picture from the JSON."""

@@ -1,7 +1,7 @@
-"""How a fit goes on from a start: its best rule, found on validation data, and its curve on test data.
+"""Fine-tune from a start: find the best rule on validation data, and measure its curve on test data.
 
-A `Beginning` is all that tells one start from another here: the weights on the way through the start's own K steps
-(K = 0 for a random one), and the metric that its learned rates make. Letters: ``B`` datapoints, ``S`` recorded steps.
+A `Beginning` describes a start: the weights during the learner's K steps (K = 0 for a random start), and the metric of
+its learned rates. Letters: ``B`` datapoints, ``S`` recorded steps.
 """
 
 import math
@@ -38,22 +38,22 @@ __all__ = [
 ]
 
 LEAST_FALL = 0.1
-"""dB that count as a fall."""
+"""Least drop of PSNR in dB that counts as a fall."""
 REPEATS = 3
-"""Of the timing of a start; of the long fits after it one is enough."""
+"""Repetitions when a start is timed; the long fits after it are timed once."""
 
 
 class Beginning(NamedTuple):
-    """Where fits start.
+    """A start of fits.
 
     Attributes:
       inr: evaluates the weights.
-      num_steps: K, the start's own steps.
-      weights: ``(datapoints [B], num_steps) -> weights [B, num_steps + 1, ...]`` after 0, 1, ... own steps.
-      generate: ``(datapoints [B], num_steps) -> weights [B, ...]`` after the last of them alone: what is timed.
-      metric: ``datapoints [B] -> factors [B, ...]`` of the updates of a later step; ``None``: there are none.
-      families: optimisers that may go on, by name.
-      may_fall: whether a rule is as good as another that at some step is below the start.
+      num_steps: K, the learner's steps.
+      weights: ``(datapoints [B], num_steps) -> weights [B, num_steps + 1, ...]`` after 0, 1, ... learner's steps.
+      generate: ``(datapoints [B], num_steps) -> weights [B, ...]`` after the last of these steps alone, for timing.
+      metric: ``datapoints [B] -> factors [B, ...]`` of the updates of later steps; ``None``: no factors.
+      families: name -> optimiser that may follow.
+      may_fall: whether rules are allowed under which the PSNR falls below that of the start.
     """
 
     inr: Inr
@@ -66,12 +66,12 @@ class Beginning(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How a fit goes on.
+    """A rule of fine-tuning.
 
     Attributes:
       optimizer: a family of the beginning.
-      rate: of it.
-      in_metric: whether the learned rates shape its steps.
+      rate: its rate.
+      in_metric: whether the learned rates scale its steps.
     """
 
     optimizer: str
@@ -80,12 +80,12 @@ class Rule(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What came of it.
+    """The result of a rule.
 
     Attributes:
       psnr_db: ``[B, num_steps + 1]``.
-      unseen_psnr_db: ``[B, S]`` at the recorded steps, of fits to a part of the points on all others.
-      seconds: ``[num_steps + 1]`` of one datapoint since its start, encoding included.
+      unseen_psnr_db: ``[B, S]`` at the recorded steps: fits to a part of the points, measured on all other points.
+      seconds: ``[num_steps + 1]`` seconds of one datapoint since its start, encoding included.
     """
 
     psnr_db: np.ndarray
@@ -94,7 +94,7 @@ class Curve(NamedTuple):
 
 
 def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
-    """Fresh weights for every datapoint, under all optimisers that suit the INR."""
+    """Make a start from fresh weights for every datapoint, with all optimisers that suit the INR."""
 
     @jax.jit
     def fresh(index: Array) -> InrWeights:
@@ -111,7 +111,7 @@ def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
 
 
 def generated(model: Model) -> Beginning:
-    """The learner's own steps, then those of an optimiser, also in the metric of the learned rates."""
+    """Make a start from the learner's steps. An optimiser follows, optionally in the metric of the learned rates."""
     learner, params = model.learner, model.params
     along = lambda datapoints, num_steps: (
         meta_learning.adapt_batch(
@@ -126,31 +126,31 @@ def generated(model: Model) -> Beginning:
 
 
 def warm_amsgrad(rate: float | Array) -> optax.GradientTransformation:
-    """AMSGrad whose rate grows over the first 20 steps."""
+    """Make an AMSGrad optimiser whose rate grows over the first 20 steps."""
     schedule = rate_schedules.constant(num_steps=0, warmup_steps=20)
     return optimizers.amsgrad(learning_rate=rate, schedule=schedule)(ANY_INR)
 
 
 ANY_INR = WeightSpec((), ())
-"""For optimisers that treat all weights alike."""
+"""A spec for optimisers that treat all weights alike."""
 TRAINED_FAMILIES = {
     'conjugate_gradient': optimizers.family('conjugate_gradient', ANY_INR),
     'warm_amsgrad': fitting.Family(warm_amsgrad, (5e-4, 1e-3, 2e-3)),
 }
-"""One object for all starts, so that each is compiled once."""
+"""Name -> optimiser. All starts share these objects, so that each is compiled once."""
 
 
 def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, num_steps: int) -> Rule:
-    """The rule with the highest PSNR, averaged over datapoints and over steps on a logarithmic scale.
+    """Find the rule with the highest PSNR, averaged over datapoints and over steps on a logarithmic scale.
 
-    Where the start may not be lost, of the rules under which no datapoint ever falls more than `LEAST_FALL` below its
-    start, if there are any.
+    If ``may_fall`` is False, only rules count under which no datapoint ever falls more than `LEAST_FALL` below its
+    start, unless there are none.
 
     Args:
-      beginning: to go on from.
-      searched: leaves ``[B, ...]``; not those that the rule is judged on.
-      spec: of the data.
-      num_steps: in all, own ones included.
+      beginning: the start.
+      searched: datapoints with leaves ``[B, ...]``, other than those of the final measurement.
+      spec: spec of the data.
+      num_steps: total number of steps, including the learner's.
 
     Raises:
       InputError: every rule diverged.
@@ -174,9 +174,9 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
 
 
 def shown_part(datapoints: Datapoint) -> tuple[Datapoint, Datapoint]:
-    """A random half of every datapoint's points, and the other half: weight 0 on what is not in it.
+    """Split the points of every datapoint into two random halves. Each half has weight 0 at the other's points.
 
-    The halves depend on the position of a datapoint in the batch alone.
+    The halves depend only on the position of a datapoint in the batch.
     """
     rng = np.random.default_rng(0)
     weight = np.asarray(datapoints.weight)
@@ -193,18 +193,18 @@ def measure(
     num_steps: int,
     record_steps: Sequence[int],
 ) -> Curve:
-    """Fits ``datapoints``, and halves of them, by ``rule``.
+    """Fit ``datapoints``, and half of their points, by ``rule``.
 
     Args:
-      beginning: to go on from.
-      rule: of the steps after the own ones.
-      datapoints: leaves ``[B, ...]``, of the test split.
-      spec: of the data.
-      num_steps: in all, more than the own ones.
-      record_steps: S increasing steps in [0, num_steps] at which halves are judged on the rest of their datapoint.
+      beginning: the start.
+      rule: rule of the steps after the learner's.
+      datapoints: datapoints of the test split, leaves ``[B, ...]``.
+      spec: spec of the data.
+      num_steps: total number of steps, above the number of learner's steps.
+      record_steps: S increasing steps in [0, num_steps] at which fits to half of the points are measured on the others.
 
     Raises:
-      InputError: no step is left after the start's own.
+      InputError: no step is left after the learner's.
     """
     own = beginning.num_steps
     if num_steps <= own:
@@ -239,12 +239,12 @@ def measure(
 
 
 def last(path: InrWeights) -> InrWeights:
-    """The weights at the end of a path, ``[B, S, ...] -> [B, ...]``."""
+    """Return the weights at the end of a path, ``[B, S, ...] -> [B, ...]``."""
     return jax.tree.map(lambda leaf: np.asarray(leaf[:, -1]), path)
 
 
 def path_errors(inr: Inr, path: InrWeights, datapoints: Datapoint) -> np.ndarray:
-    """Mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
+    """Return the mean squared errors ``[B, S]`` of weights ``[B, S, ...]``."""
 
     def one(weights: InrWeights, judged: Datapoint) -> Array:
         values = jax.lax.map(lambda each: inr.apply(each, judged.coords), weights)

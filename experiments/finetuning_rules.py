@@ -1,9 +1,9 @@
-"""The comparison that chose the default rule of fine-tuning: one start, every rule, step by step.
+"""Compare all rules of fine-tuning from one start, step by step. The default rule was chosen by it.
 
-``python -m experiments.finetuning_rules --run DIR ... [--out DIR]``. From the weights that each run has after its own K
-steps (and from fresh ones, ``--random NAME``) every rule goes on for the same number of steps on the same validation
-datapoints. Reported are the mean PSNR, how far the worst of all datapoints falls below its start at the worst step, and
-what a step costs as a multiple of one of Adam in the same process.
+``python -m experiments.finetuning_rules --run DIR ... [--out DIR]``. Every rule starts from the weights of each run
+after its K adaptation steps (and from fresh weights, ``--random NAME``). It takes the same number of steps on the same
+validation datapoints. The table has the mean PSNR, the largest fall of any datapoint below its start at any step, and
+the cost of a step as a multiple of a step of Adam in the same process.
 """
 
 import argparse
@@ -31,15 +31,15 @@ __all__ = ['RULES', 'Tried', 'main', 'measure']
 
 NAME = 'finetuning_rules'
 STEPS = (0, 1, 3, 10, 30, 100, 200, 500)
-"""That are shown."""
+"""Steps in the table."""
 
 
 class Tried(NamedTuple):
-    """A rule.
+    """A rule to compare.
 
     Attributes:
-      optimizer: of every weight alike.
-      in_metric: whether learned rates, where there are any, shape its steps.
+      optimizer: optimiser of all weights.
+      in_metric: whether the learned rates, if there are any, scale its steps.
     """
 
     optimizer: optax.GradientTransformation
@@ -64,19 +64,19 @@ RULES: Mapping[str, Tried] = {
     'L-BFGS 0.3': Tried(_rule(optimizers.lbfgs, learning_rate=0.3), in_metric=False),
     'diagonal curvature 0.3': Tried(_rule(optimizers.diagonal_curvature)),
 }
-"""Name -> rule, the yardstick of cost first."""
+"""Name -> rule. The first is the reference of the cost."""
 
 
 def measure(
     beginning: curves.Beginning, datapoints: Datapoint, *, data_range: tuple[float, float], num_steps: int
 ) -> list[dict[str, Any]]:
-    """One row a rule.
+    """Measure one row for each rule.
 
     Args:
-      beginning: to go on from.
-      datapoints: leaves ``[B, ...]``.
+      beginning: the start.
+      datapoints: datapoints with leaves ``[B, ...]``.
       data_range: ``(low, high)`` of the values.
-      num_steps: after the start's own.
+      num_steps: steps after the learner's.
     """
     start = curves.last(beginning.weights(datapoints, beginning.num_steps))
     metric = beginning.metric(datapoints)
@@ -113,18 +113,18 @@ def _render(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     set_environment()
     parser = argparse.ArgumentParser(prog=f'python -m experiments.{NAME}', description=__doc__)
     parser.add_argument('--run', type=Path, nargs='+', default=[], metavar='DIR', help='trained runs')
     parser.add_argument('--random', nargs='+', default=[], choices=table.RANDOM, help='fresh weights of 3 x 64')
     parser.add_argument('--datapoints', type=int, default=12, metavar='N', help='of the validation split (12)')
-    parser.add_argument('--steps', type=int, default=200, metavar='N', help='after the own ones (200)')
+    parser.add_argument('--steps', type=int, default=200, metavar='N', help="after the learner's steps (200)")
     parser.add_argument('--out', type=Path, default=Path('runs') / NAME, help='tables and JSON')
     options = parser.parse_args(arguments)
     try:
         if not options.run and not options.random:
-            raise InputError('nothing to go on from; give --run DIR or --random NAME.')
+            raise InputError('there is no start; give --run DIR or --random NAME.')
         if options.steps < 1 or options.datapoints < 1:
             raise InputError(f'steps and datapoints are {options.steps} and {options.datapoints}; give at least 1.')
         out = check_writable_folder(options.out)

@@ -1,4 +1,4 @@
-"""What the rows of `experiments.predict_then_finetune` say: means with intervals, and verdicts on what was hoped."""
+"""Summarise the rows of `experiments.predict_then_finetune`: means with intervals, and verdicts on expectations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -22,13 +22,13 @@ __all__ = [
 
 RESAMPLES = 1000
 MARK_DB = 35.0
-"""That a start is meant to reach within three steps."""
+"""PSNR in dB that a start should reach within three steps."""
 
 Row = Mapping[str, Any]
 
 
 class Group(NamedTuple):
-    """What one table compares."""
+    """The key of one table."""
 
     dataset: str
     budget: str
@@ -41,14 +41,14 @@ class Group(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A start over all its seeds and datapoints.
+    """The results of a start over all its seeds and datapoints.
 
     Attributes:
-      rows: of its seeds.
-      steps: recorded.
-      psnr_db: mean at each.
-      low, high: of its 95 % interval.
-      seconds: of one datapoint at each.
+      rows: one row for each seed.
+      steps: recorded steps.
+      psnr_db: mean PSNR at each step.
+      low, high: ends of its 95 % interval.
+      seconds: seconds of one datapoint up to each step.
     """
 
     rows: list[Row]
@@ -60,11 +60,11 @@ class Summary(NamedTuple):
 
     @property
     def own_steps(self) -> int:
-        """K."""
+        """K, the learner's steps."""
         return int(self.rows[0]['adaptation_steps'])
 
     def flattens(self, within_db: float = 0.5) -> float | None:
-        """Seconds of training after which the validation of the first seed stays within ``within_db`` of its best."""
+        """Return the training seconds after which the first seed's validation stays within ``within_db`` of its top."""
         validated = np.array(self.rows[0]['validation'])
         if len(validated) < 2:
             return None
@@ -72,16 +72,16 @@ class Summary(NamedTuple):
         return float(validated[min(below[-1] + 1, len(validated) - 1) if below.size else 0, 0])
 
     def at(self, step: int) -> float:
-        """Mean PSNR at a recorded step; NaN at any other."""
+        """Return the mean PSNR at a recorded step; NaN at any other step."""
         found = np.flatnonzero(self.steps == step)
         return float(self.psnr_db[found[0]]) if found.size else float('nan')
 
     def seconds_at(self, step: int) -> float:
-        """Of one datapoint up to a recorded step."""
+        """Return the seconds of one datapoint up to a recorded step."""
         return float(self.seconds[np.flatnonzero(self.steps == step)[0]])
 
     def reach(self, psnr_db: float) -> tuple[float, float] | None:
-        """Steps and seconds after which the mean is at ``psnr_db`` first, linear between those recorded."""
+        """Return steps and seconds after which the mean first reaches ``psnr_db``, linear between recorded steps."""
         above = np.flatnonzero(self.psnr_db >= psnr_db)
         if not above.size:
             return None
@@ -94,7 +94,10 @@ class Summary(NamedTuple):
 
 
 def groups(rows: Sequence[Row]) -> dict[Group, dict[str, list[Row]]]:
-    """The tables, longest training first: random starts are in all, starts without a size to choose in both budgets."""
+    """Return the tables, longest training first. Random starts are in all of them.
+
+    Starts without a size to choose are in the tables of both budgets.
+    """
     trained = [row for row in rows if row['asked_seconds']] or rows
     wanted = {(row['dataset'], row['budget'], row['asked_seconds']) for row in trained}
     order = list(DATA)
@@ -113,7 +116,7 @@ def groups(rows: Sequence[Row]) -> dict[Group, dict[str, list[Row]]]:
 
 
 def _interval(psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap over seeds and datapoints, of ``[seeds, B, ...]``: a mean over few of either is less certain."""
+    """Return the 95 % interval of the mean of ``[seeds, B, ...]``, by a bootstrap over both seeds and datapoints."""
     rng, (seeds, count) = np.random.default_rng(0), psnr_db.shape[:2]
     chosen = rng.integers(0, seeds, (RESAMPLES, seeds)), rng.integers(0, count, (RESAMPLES, count))
     means = [psnr_db[np.ix_(some, points)].mean(axis=(0, 1)) for some, points in zip(*chosen, strict=True)]
@@ -122,7 +125,7 @@ def _interval(psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def summarise(rows: Sequence[Row]) -> Summary | None:
-    """The seeds of one start together; ``None`` where all failed."""
+    """Summarise the seeds of one start; ``None`` if all failed."""
     sound = [row for row in rows if 'failed' not in row]
     if not sound:
         return None
@@ -133,7 +136,7 @@ def summarise(rows: Sequence[Row]) -> Summary | None:
 
 
 class Claim(NamedTuple):
-    """What was hoped, whether it came, and the numbers behind it."""
+    """An expectation of the study, its verdict, and the numbers behind it."""
 
     text: str
     verdict: Literal['reached', 'not reached', 'not measured']
@@ -141,7 +144,7 @@ class Claim(NamedTuple):
 
 
 def claims(found: Mapping[str, Summary]) -> list[Claim]:
-    """Verdicts on what the study was begun for."""
+    """Return the verdicts on the expectations of the study."""
     kind = lambda name: found[name].rows[0]['kind']
     learned = [name for name in found if kind(name) != 'random']
     predicted = [name for name in learned if kind(name) == 'hypernetwork' and found[name].own_steps == 3]
@@ -163,7 +166,7 @@ def _verdict(holds: bool | None) -> Literal['reached', 'not reached', 'not measu
 
 
 def _best(found: Mapping[str, Summary], names: Sequence[str]) -> str | None:
-    """The one that is best after three steps."""
+    """Return the name of the start with the highest PSNR after three steps."""
     return max((name for name in names if name in found), key=lambda name: found[name].at(3), default=None)
 
 
@@ -197,7 +200,7 @@ def _within_three_steps(found: Mapping[str, Summary], learned: Sequence[str]) ->
 
 
 def _sooner(found: Mapping[str, Summary], learned: Sequence[str], others: Sequence[str], named: str) -> Claim:
-    """In seconds of a datapoint, each learned start at the step where it is ahead by most."""
+    """Compare seconds of one datapoint; each learned start counts at the step with its largest lead."""
     text = f'at {MARK_DB:g} dB or above within 3 steps 8 times sooner than {named}'
     if not learned or not others:
         return Claim(text, 'not measured', '')
@@ -207,7 +210,7 @@ def _sooner(found: Mapping[str, Summary], learned: Sequence[str], others: Sequen
 
 
 def _ratio(found: Mapping[str, Summary], name: str, step: int, others: Sequence[str]) -> tuple[float, str]:
-    """How much longer the fastest of the others takes to what a start has after some steps, and that in words."""
+    """Return how many times longer the fastest other start takes to the PSNR of a start at ``step``, and a sentence."""
     target, seconds = found[name].at(step), found[name].seconds_at(step)
     begin = f'`{name}` is at {target:.1f} dB after {step} steps, {1e3 * seconds:.2f} ms'
     reached = {other: at for other in others if (at := found[other].reach(target)) is not None}
@@ -244,12 +247,12 @@ def _least_margin(summary: Summary) -> float:
 
 
 def format_number(value: float | None, spec: str) -> str:
-    """Formatted; ``-`` where there is none."""
+    """Return the formatted number; ``-`` for ``None``."""
     return '-' if value is None or not np.isfinite(value) else format(value, spec)
 
 
 def own_tables(rows: Sequence[Row]) -> dict[Group, dict[str, Summary]]:
-    """At the configs' own sizes: of the dataset that has most tables first, and there the longest training first."""
+    """Return the tables at the configs' own sizes: the dataset with most tables first, then the longest training."""
     own = {group: members for group, members in groups(rows).items() if group.budget == 'seconds'}
     datasets = [group.dataset for group in own]
     leads = lambda name: (datasets.count(name), name == 'photo_patches_32')
@@ -261,7 +264,7 @@ def own_tables(rows: Sequence[Row]) -> dict[Group, dict[str, Summary]]:
 
 
 def leading_tables(rows: Sequence[Row]) -> dict[Group, dict[str, Summary]]:
-    """`own_tables` of the first dataset."""
+    """Return the tables of `own_tables` for the first dataset."""
     tables = own_tables(rows)
     leading = next(iter(tables), None)
     return {group: found for group, found in tables.items() if leading is not None and group.dataset == leading.dataset}

@@ -1,12 +1,12 @@
-"""Which start of a SIREN is best? 38 hand-made ones, each at its own best rate and at a common one, and learned ones.
+"""Compare starts of a SIREN: 38 hand-made ones, each at its best rate and at a common rate, and learned ones.
 
 ``python -m experiments.initialisation_lab --scale small [--run DIR ...]``. A SIREN fits the central square of a
-photograph, values in [-1, 1], by AdamW on all pixels. Marks in mean squared error: 0.08 (low frequencies), 0.02 (most
-structure), 0.0008 (looks like the original). The best rate of a start is the one with the lowest error, averaged over
-steps on a logarithmic scale, in short fits of the first photograph with the first seed. Held-out: a fit to every second
-row and column at that rate, tested on all other pixels. ``--run`` adds starts from trained runs of the same INR shape:
-their adaptation steps are counted, and AdamW goes on as `meta_learning.finetune` does, with a warm-up and the metric of
-the learned rates.
+photograph, values in [-1, 1], by AdamW on all pixels. There are three marks of the mean squared error: 0.08 (low
+frequencies), 0.02 (most structure) and 0.0008 (looks like the original). The best rate of a start has the lowest error,
+averaged over steps on a logarithmic scale, in short fits of the first photograph with the first seed. The held-out
+error is that of a fit to every second row and column at this rate, tested on all other pixels. ``--run`` adds starts
+from trained runs of the same INR shape. Their adaptation steps are counted, and AdamW continues as
+`meta_learning.finetune` does, with a warm-up and the metric of the learned rates.
 """
 
 import argparse
@@ -40,21 +40,21 @@ EXTRA = {
     'weight_scaling_2': SirenVariant(compose(weights=sine_weights(scale=2.0), biases=fan_in_biases())),
     'variance_informed': SirenVariant(variance_informed(preactivation_deviation=1 / 30)),
 }
-"""Beside the study's 38."""
+"""Starts in addition to the study's 38."""
 
 
 class Scale(NamedTuple):
-    """How much is run.
+    """The size of a study.
 
     Attributes:
-      size: pixels of a side.
-      width, depth: of the SIREN.
-      num_steps: of a fit.
-      search_steps: of a fit that tries a rate.
-      rates: that are tried.
-      seeds: of each start.
-      photographs: of scikit-image; rates are chosen on the first.
-      chunk: fits of one compiled call on each device; a kill loses no more.
+      size: side of a photograph in pixels.
+      width, depth: width and depth of the SIREN.
+      num_steps: steps of a fit.
+      search_steps: steps of a fit that tries a rate.
+      rates: rates to try.
+      seeds: seeds of each start.
+      photographs: names of photographs of scikit-image; rates are chosen on the first.
+      chunk: number of fits in one compiled call on each device; a kill loses at most these.
     """
 
     size: int
@@ -77,7 +77,7 @@ SCALES = {
 
 
 class Fit(NamedTuple):
-    """One row to compute: what starts, on what, at which rate."""
+    """One row to compute: start, photograph and rate."""
 
     photograph: str
     variant: str
@@ -86,11 +86,11 @@ class Fit(NamedTuple):
 
 
 class LearnedStart(NamedTuple):
-    """What a trained run makes of a photograph.
+    """The start that a trained run gives for a photograph.
 
     Attributes:
-      weights: of the SIREN, whose output is in [-1, 1].
-      step_scale: ``[P]``, of `meta_learning.learned_metric`.
+      weights: weights of the SIREN, whose output is in [-1, 1].
+      step_scale: ``[P]`` factors of `meta_learning.learned_metric`.
     """
 
     weights: Any
@@ -98,23 +98,23 @@ class LearnedStart(NamedTuple):
 
 
 Starts = dict[str, tuple[SirenVariant, Callable[[np.ndarray], LearnedStart] | None]]
-"""Name -> variant, and for a learned start ``[H, W, 3]`` in [-1, 1] -> `LearnedStart`."""
+"""Name -> variant, and for a learned start the function ``[H, W, 3]`` in [-1, 1] -> `LearnedStart`."""
 
 LEARNED_WARMUP = 20
-"""Steps in which the rate of a learned start grows."""
+"""Steps over which the rate of a learned start grows."""
 
 
 def run(scale: Scale, out: Path, *, runs: Sequence[str] = (), variants: Sequence[str] | None = None) -> Path:
-    """Computes what is missing and writes ``out/initialisation_lab.json``.
+    """Compute the missing rows and write ``out/initialisation_lab.json``.
 
     Args:
-      scale: of `SCALES`, or another.
-      out: folder.
+      scale: one of `SCALES`, or another scale.
+      out: output folder.
       runs: directories of trained runs.
       variants: names of hand-made starts; ``None``: all.
 
     Raises:
-      InputError: an unknown variant, rows of another protocol in ``out``, a run of another INR.
+      InputError: a variant is unknown, ``out`` has rows of another protocol, or a run has another INR.
     """
     hand_made = {**SIREN_VARIANTS, **EXTRA}
     unknown = set(variants or ()) - hand_made.keys()
@@ -221,10 +221,10 @@ def _inr(scale: Scale, variant: SirenVariant) -> Inr:
 def _fitted(
     scale: Scale, starts: Starts, fits: Sequence[Fit], rows: Rows, kind: str, num_steps: int, *, half: bool
 ) -> Iterator[tuple[Fit, np.ndarray, np.ndarray, float]]:
-    """Each missing fit with its error at every step, its picture ``[H, W, 3]`` and its seconds.
+    """Yield each missing fit with its error at every step, its picture ``[H, W, 3]`` and its seconds.
 
-    Starts of one function, that is of one omega and input deviation, share a compiled call; their weights, rates, data
-    and what they freeze are its arguments.
+    Starts with the same omega and input deviation share a compiled call. Its arguments are the weights, rates, data and
+    frozen weights.
     """
     groups: dict[tuple[float, float], list[Fit]] = {}
     for fit in fits:
@@ -271,12 +271,12 @@ def _program(inr: Inr, scale: Scale, num_steps: int) -> Callable[..., Any]:
 
 
 def _arguments(scale: Scale, starts: Starts, fit: Fit, half: bool) -> tuple[Any, ...]:
-    """Weights, the factor of each one's steps (0: frozen), the rate, its warm-up and the datapoint of one fit."""
+    """Return weights, factors of their steps (0: frozen), rate, warm-up and datapoint of one fit."""
     variant, learned = starts[fit.variant]
     image, coords = photograph(fit.photograph, scale.size), coordinates.grid((scale.size, scale.size))
     every = 2 if half else 1
     if learned:
-        # Of the half that is fitted: its 32 x 32 pixels resampled, half a pixel of the whole off.
+        # The learned start sees the fitted half: 32 x 32 pixels resampled, shifted by half a pixel of the whole image.
         weights, factor = learned(image[::every, ::every])
     else:
         weights = _inr(scale, variant).init(jax.random.fold_in(jax.random.key(fit.seed), 0), 2)
@@ -290,7 +290,7 @@ def _arguments(scale: Scale, starts: Starts, fit: Fit, half: bool) -> tuple[Any,
 
 
 def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable[[np.ndarray], LearnedStart]], int]:
-    """The start of a trained run, its output in [-1, 1] instead of the run's range, and its adaptation steps."""
+    """Return the start of a trained run, with its output mapped to [-1, 1], and its number of adaptation steps."""
     import hyperinr
     from hyperinr.own_files import datapoint_of, start_from_model
 
@@ -318,7 +318,7 @@ def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     set_environment()
     parser = argparse.ArgumentParser(prog='python -m experiments.initialisation_lab', description=__doc__)
     parser.add_argument('--scale', choices=SCALES, default='small')

@@ -1,4 +1,4 @@
-"""The table, the verdicts and the picture of `experiments.initialisation_lab`, from its JSON alone."""
+"""Draw table, verdicts and picture of `experiments.initialisation_lab` from its JSON alone."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ REPORTED = 'normalised_first_1.73_bias_15'
 
 
 def summary(rows: Sequence[Mapping[str, Any]], protocol: str) -> dict[str, dict[str, Any]]:
-    """Start -> means over photographs and seeds at ``'best'`` or ``'common'`` rates.
+    """Return start -> means over photographs and seeds at ``'best'`` or ``'common'`` rates.
 
-    A mean of steps is ``None`` unless all fits reached the mark; ``reached`` counts those that reached the last one.
+    A mean of steps is ``None`` unless all fits reached the mark. ``reached`` counts fits that reached the last mark.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(row['variant'] for row in rows):
@@ -41,7 +41,10 @@ def summary(rows: Sequence[Mapping[str, Any]], protocol: str) -> dict[str, dict[
 
 
 def verdicts(best: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """(claim, ``'reproduced'``, ``'not reproduced'`` or ``'not measured'``, the numbers) at best rates."""
+    """Return ``(claim, verdict, numbers)`` at best rates.
+
+    A verdict is ``'reproduced'``, ``'not reproduced'`` or ``'not measured'``.
+    """
 
     def steps(name: str) -> float | None:
         return best[name]['steps'][LAST] if name in best else None
@@ -101,7 +104,7 @@ def _number(value: float | None, spec: str = '.0f') -> str:
 
 
 def draw(path: Path) -> None:
-    """Writes the markdown table and the picture beside the JSON."""
+    """Write the markdown table and the picture beside the JSON."""
     content = json.loads(path.read_text(encoding='utf-8'))
     rows, protocol, machine = content['rows'], content['protocol'], content['machine']
     best, common = (summary(rows, kind) for kind in ('best', 'common'))
@@ -142,7 +145,7 @@ def draw(path: Path) -> None:
 
 
 def _picture(path: Path, content: Mapping[str, Any], best: Mapping[str, Mapping[str, Any]]) -> None:
-    """Error against steps: the best, the published and the learned starts in colour, all others grey."""
+    """Draw error against steps; the best, the published and the learned starts in colour, all others grey."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,9 +1,10 @@
-"""Which family suits which signal? All of them on photographs, a sound and a shape, at equal size and at equal seconds.
+"""Compare all INR families on photographs, a sound and a shape, at equal size and at equal seconds.
 
 ``python -m experiments.inr_families --scale small``. Every family has about as many parameters as the scale's SIREN:
-its width (a grid's resolution, a hash grid's tables) is chosen for that. The rate is searched for each family and
-signal by short fits. A fit takes ``num_steps`` steps; *equal seconds* are those that the SIREN takes for them, and a
-family's error there is that of the last fifth step that it had finished by then, or of its last if it was faster.
+its width (a grid's resolution, a hash grid's tables) is chosen for that. Short fits find the rate for each family and
+signal. A fit takes ``num_steps`` steps. *Equal seconds* are the seconds that the SIREN takes for these steps. A
+family's error at equal seconds is that of its last recorded step (every fifth) by then, or of its last step if it was
+faster.
 """
 
 import argparse
@@ -28,16 +29,16 @@ __all__ = ['SCALES', 'Scale', 'draw', 'main', 'run', 'sized', 'sound', 'torus']
 
 
 class Scale(NamedTuple):
-    """How much is run.
+    """The size of a study.
 
     Attributes:
-      size: pixels of a photograph's side.
-      samples: of the sound.
-      cells: along a side of the occupancy's cube.
-      width: of the SIREN of depth 3 whose parameter count all families share.
-      num_steps: of a fit.
-      search_steps: of a trial of the search for a rate.
-      seeds: of each family.
+      size: side of a photograph in pixels.
+      samples: samples of the sound.
+      cells: cells along a side of the occupancy's cube.
+      width: width of the SIREN of depth 3 whose parameter count all families share.
+      num_steps: steps of a fit.
+      search_steps: steps of a fit that tries a rate.
+      seeds: seeds of each family.
     """
 
     size: int
@@ -56,7 +57,7 @@ SCALES = {
 }
 
 CURVE_EVERY = 5
-"""Steps between two errors in the JSON."""
+"""Steps between two recorded errors in the JSON."""
 
 SIZES: Mapping[str, Callable[[int], dict[str, int]]] = {
     'feature_grid': lambda size: {'resolution': size + 1},
@@ -66,7 +67,7 @@ SIZES: Mapping[str, Callable[[int], dict[str, int]]] = {
 
 
 def sized(kind: str, *, channels: int, coord_dims: int, count: int) -> tuple[Inr, int]:
-    """The INR of a family whose number of parameters is nearest to ``count``, and that number."""
+    """Return the INR of a family whose number of parameters is nearest to ``count``, and this number."""
 
     def parameters(size: int) -> int:
         return weights_lib.count(weights_lib.spec_of_inr(make(size), coord_dims))
@@ -86,7 +87,7 @@ def sized(kind: str, *, channels: int, coord_dims: int, count: int) -> tuple[Inr
 
 
 def sound(samples: int) -> np.ndarray:
-    """``[samples, 1]`` in [-1, 1]: a rising tone with two harmonics under a decaying envelope."""
+    """Return ``[samples, 1]`` in [-1, 1]: a rising tone with two harmonics under a decaying envelope."""
     t = np.arange(samples) / samples
     phase = 2 * np.pi * samples / 64 * (t + t**2)
     wave = np.sin(phase) + 0.5 * np.sin(2 * phase) + 0.25 * np.sin(3 * phase)
@@ -94,14 +95,14 @@ def sound(samples: int) -> np.ndarray:
 
 
 def torus(cells: int) -> np.ndarray:
-    """``[cells^3, 1]``: 1 inside a torus of radii 0.6 and 0.25, -1 outside."""
+    """Return ``[cells^3, 1]``: 1 inside a torus of radii 0.6 and 0.25, -1 outside."""
     x, y, z = coordinates.grid((cells, cells, cells)).T
     inside = (np.hypot(x, y) - 0.6) ** 2 + z**2 < 0.25**2
     return np.where(inside, 1, -1).astype(np.float32)[:, None]
 
 
 def signals(scale: Scale) -> dict[str, Datapoint]:
-    """Name -> datapoint with values in [-1, 1]."""
+    """Return name -> datapoint with values in [-1, 1]."""
     shapes = {name: ((scale.size, scale.size), photograph(name, scale.size)) for name in ('chelsea', 'coffee')}
     shapes['sound'] = ((scale.samples,), sound(scale.samples))
     shapes['torus'] = ((scale.cells,) * 3, torus(scale.cells))
@@ -114,15 +115,15 @@ def signals(scale: Scale) -> dict[str, Datapoint]:
 
 
 def run(scale: Scale, out: Path, *, kinds: Sequence[str] | None = None) -> Path:
-    """Computes what is missing and writes ``out/inr_families.json``.
+    """Compute the missing rows and write ``out/inr_families.json``.
 
     Args:
-      scale: of `SCALES`, or another.
-      out: folder.
-      kinds: of `inrs.FAMILIES`, SIREN among them; ``None``: all.
+      scale: one of `SCALES`, or another scale.
+      out: output folder.
+      kinds: names in `inrs.FAMILIES`, including SIREN; ``None``: all.
 
     Raises:
-      InputError: an unknown family, or rows of another protocol in ``out``.
+      InputError: a family is unknown, or ``out`` has rows of another protocol.
     """
     kinds = list(kinds or inrs.FAMILIES)
     if set(kinds) - inrs.FAMILIES.keys():
@@ -146,7 +147,7 @@ def run(scale: Scale, out: Path, *, kinds: Sequence[str] | None = None) -> Path:
 
 
 def _fits(scale: Scale, kind: str, datapoint: Datapoint, dims: int, channels: int, count: int) -> list[dict[str, Any]]:
-    """A row for each seed."""
+    """Return a row for each seed."""
     inr, parameters = sized(kind, channels=channels, coord_dims=dims, count=count)
     keys = jax.random.split(jax.random.key(0), scale.seeds)
     starts = jax.device_get(jax.vmap(lambda key: inr.init(key, dims))(keys))
@@ -170,7 +171,7 @@ def _fits(scale: Scale, kind: str, datapoint: Datapoint, dims: int, channels: in
 
 
 def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
-    """Writes the table and the picture beside the JSON; returns signal -> kind -> dB at equal (steps, seconds)."""
+    """Write the table and the picture beside the JSON; return signal -> kind -> dB at equal (steps, seconds)."""
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -222,7 +223,7 @@ def draw(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     set_environment()
     parser = argparse.ArgumentParser(prog='python -m experiments.inr_families', description=__doc__)
     parser.add_argument('--scale', choices=SCALES, default='small')

@@ -1,12 +1,11 @@
-"""Predict, then fine-tune: every start side by side, under one protocol.
+"""Predict, then fine-tune: compare all starts under one protocol.
 
 ``python -m experiments.predict_then_finetune --scale small [--only NAME ...] [--datasets NAME ...] [--seeds N]``.
-A learned start is trained by ``hyperinr train`` for the same seconds as every other, in ``OUT/runs``; ``--budget
-parameters`` also gives each hypernetwork the size that brings it to a common number of parameters. Every start goes on
-by its own best rule, found on the validation split with the first seed, and is judged on the test split: PSNR after
-0 ... 500 steps, counted and timed from the datapoint on, encoding and own steps included; and, for fits to half of the
-points, on the other half. The plan and its estimated minutes are printed first;
-`experiments.predict_then_finetune_report` draws the rows.
+``hyperinr train`` trains all learned starts for the same seconds, in ``OUT/runs``. With ``--budget parameters`` all
+hypernetworks also have about the same number of parameters. Every start is fine-tuned by its best rule, found on the
+validation split with the first seed. It is measured on the test split: PSNR after 0 ... 500 steps, counted and timed
+from the datapoint, including encoding and the learner's steps. Fits to half of the points are measured on the other
+half. The plan and its estimated minutes are printed first. `experiments.predict_then_finetune_report` draws the rows.
 """
 
 import argparse
@@ -35,17 +34,17 @@ BUDGETS = ('seconds', 'parameters')
 
 
 class Scale(NamedTuple):
-    """How much is run.
+    """The size of a study.
 
     Attributes:
-      blocks: what by default, ``(dataset, tier of starts, seeds)``; the earlier first.
-      width: of the SIREN of depth 3.
-      seconds: of training, for every learned start.
-      num_steps: of a fit, own steps included.
-      search_steps: of a fit that tries a rule.
-      num_test: datapoints that starts are judged on.
-      num_search: datapoints that rules are chosen on.
-      small_data: whether the datasets are their small likenesses.
+      blocks: default rows as ``(dataset, tier of starts, seeds)``, in the order of computation.
+      width: width of the SIREN of depth 3.
+      seconds: seconds of training of every learned start.
+      num_steps: steps of a fit, including the learner's.
+      search_steps: steps of a fit that tries a rule.
+      num_test: number of datapoints on which starts are measured.
+      num_search: number of datapoints on which rules are chosen.
+      small_data: whether to use the small versions of the datasets.
     """
 
     blocks: tuple[tuple[str, table.Tier, int], ...]
@@ -70,12 +69,13 @@ SCALES = {
     ),
     'full': Scale(tuple((data, 3, 3) for data in table.DATA), 64, 600.0, 500, 500, 64, 16),
 }  # fmt: skip
-"""``small``: all starts at one seed and the leading ones at three on 32 x 32 photographs, the leading ones on all other
-data; 90 minutes on two cores. ``full``: all of all, for a GPU. ``tiny``: every start, to see that it runs."""
+"""``small``: on 32 x 32 photographs all starts with one seed and the leading ones with three, on all other data the
+leading ones; 90 minutes on two cores. ``full``: all starts on all data, for a GPU. ``tiny``: a test run of every
+start."""
 
 
 class Cell(NamedTuple):
-    """One row to come."""
+    """One row to compute."""
 
     data: str
     start: str
@@ -85,7 +85,7 @@ class Cell(NamedTuple):
 
     @property
     def group(self) -> str:
-        """What all seeds share."""
+        """Return the key that all seeds of a row share."""
         return f'{self.data} {self.start} {self.budget} {self.seconds:g}'
 
     @property
@@ -102,18 +102,18 @@ def plan(
     budgets: Sequence[str] = ('seconds',),
     seconds: float | None = None,
 ) -> list[Cell]:
-    """The rows of a call, the first seed of all starts of a dataset before the second of any.
+    """Return the rows of a call. For each dataset the first seed of all starts comes before the second of any.
 
     Args:
-      scale: of `SCALES`, or another.
-      only: names of starts; then on every dataset of the scale, whatever their tier. Empty: the scale's.
-      datasets: names; empty: the scale's.
-      seeds: of every start; ``None``: the scale's.
-      budgets: of `BUDGETS`.
-      seconds: of training; ``None``: the scale's.
+      scale: one of `SCALES`, or another scale.
+      only: names of starts, used on every dataset of the scale and for any tier; empty: those of the scale.
+      datasets: names of datasets; empty: those of the scale.
+      seeds: number of seeds of every start; ``None``: that of the scale.
+      budgets: names in `BUDGETS`.
+      seconds: seconds of training; ``None``: those of the scale.
 
     Raises:
-      InputError: an unknown name, or a number that is not positive.
+      InputError: a name is unknown, or a number is not positive.
     """
     names = [*table.RANDOM, *table.LEARNED]
     for given, known, what in ((only, names, 'start'), (datasets, table.DATA, 'dataset'), (budgets, BUDGETS, 'budget')):
@@ -130,7 +130,7 @@ def plan(
         for seed in range(seeds or count):
             for budget in budgets:
                 for start in chosen:
-                    # What has no size to choose is the same under both budgets.
+                    # A start without a size to choose is the same under both budgets.
                     learned = table.LEARNED.get(start)
                     under = budget if learned is not None and learned.size is not None else 'seconds'
                     time = 0.0 if learned is None else seconds or scale.seconds
@@ -139,13 +139,13 @@ def plan(
 
 
 def estimate(scale: Scale, cells: Iterable[Cell], gflops: float) -> dict[str, float]:
-    """Minutes for each dataset, from what the fits have to multiply and what compiling took on two cores."""
+    """Estimate the minutes for each dataset, from the FLOPs of the fits and compile times measured on two cores."""
     minutes: dict[str, float] = {}
     searched: set[str] = set()
     for cell in cells:
         options = table.data_of(cell.data, small=scale.small_data).options
         points = options.get('num_points') or int(np.prod(options['resolution']))
-        # A step of a SIREN of depth 3 is 3 products of its two wide matrices for each point, at half of the ceiling.
+        # A step of a SIREN of depth 3 has 3 products of its two wide matrices for each point, at half of the peak.
         step = 3 * 2 * points * (2 * scale.width**2) / (0.5e9 * gflops)
         fits = 3 * scale.num_test * scale.num_steps * step
         compiling = COMPILE_SECONDS if cell.start in table.LEARNED else COMPILE_SECONDS / 2
@@ -158,20 +158,20 @@ def estimate(scale: Scale, cells: Iterable[Cell], gflops: float) -> dict[str, fl
 
 
 COMPILE_SECONDS, NUM_TRIALS = 20.0, 28
-"""Of a start whose compiled functions are on the disk already; rules that a search tries."""
+"""Seconds to load a start's compiled functions from the disk, and number of rules that a search tries."""
 
 
 def run(scale: Scale, out: Path, cells: Sequence[Cell], *, parameters: int = 1_500_000) -> Path:
-    """Computes what is missing and writes ``out/predict_then_finetune.json``.
+    """Compute the missing rows and write ``out/predict_then_finetune.json``.
 
     Args:
-      scale: of `SCALES`, or another.
-      out: folder; rows, runs and compiled functions are kept there.
-      cells: of `plan`.
-      parameters: that hypernetworks get under the budget of that name.
+      scale: one of `SCALES`, or another scale.
+      out: folder for rows, runs and compiled functions.
+      cells: rows of `plan`.
+      parameters: number of parameters of hypernetworks under the budget ``'parameters'``.
 
     Raises:
-      InputError: rows of another protocol in ``out``, or a hypernetwork that cannot be so small.
+      InputError: ``out`` has rows of another protocol, or a hypernetwork cannot be that small.
     """
     protocol = {**scale._asdict(), 'parameters': parameters}
     del protocol['blocks'], protocol['seconds']
@@ -196,7 +196,7 @@ def _by_data(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
 
 
 class _Bench:
-    """One dataset: its datapoints for the search and for the test, and the rows of its starts."""
+    """One dataset: its datapoints for search and test, and the rows of its starts."""
 
     def __init__(self, scale: Scale, out: Path, rows: Rows, name: str, parameters: int):
         self._scale, self._out, self._rows, self._parameters = scale, out, rows, parameters
@@ -213,7 +213,7 @@ class _Bench:
         self._pixel_steps = [step for step in (*named, scale.num_steps) if step != 2]
 
     def row(self, cell: Cell) -> dict[str, Any]:
-        """Trains, searches and measures; a training that diverged is a row that says so."""
+        """Train, search and measure one row; a diverged training gives a row that states it."""
         spec, scale = self._spec, self._scale
         about = {
             'dataset': cell.data, 'resolution': list(spec.grid_shape or (spec.num_points,)), 'start': cell.start,
@@ -276,7 +276,7 @@ class _Bench:
         return curves.Rule(**{name: row[name] for name in curves.Rule._fields})
 
     def _once(self, key: str, compute: Any) -> dict[str, Any]:
-        """What all seeds of a start share: from the rows, or computed and added to them."""
+        """Return what all seeds of a start share: from the rows, or computed and added to them."""
         if key not in self._rows:
             self._rows.add(key, compute())
         return self._rows.rows[key]
@@ -300,7 +300,7 @@ def _describe(scale: Scale, cells: Sequence[Cell], out: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     set_environment()
     parser = argparse.ArgumentParser(prog=f'python -m experiments.{NAME}', description=__doc__)
     parser.add_argument('--scale', choices=SCALES, default='small')

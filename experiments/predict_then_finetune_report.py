@@ -1,8 +1,8 @@
-"""Tables, verdicts and pictures of `experiments.predict_then_finetune`, from its JSON alone.
+"""Draw tables, verdicts and pictures of `experiments.predict_then_finetune` from its JSON alone.
 
 ``python -m experiments.predict_then_finetune_report JSON [--to docs/results] [--methods docs/methods.md] [--readme
-README.md]``. ``--to`` copies the JSON there and draws beside it; ``--methods`` fills the last column of the table of
-methods, ``--readme`` the part between two marks.
+README.md]``. ``--to`` copies the JSON to a folder and draws there. ``--methods`` fills the last column of the table of
+methods. ``--readme`` fills the part between two marks.
 """
 
 import argparse
@@ -37,7 +37,7 @@ README_STEPS = (0, 1, 3, 10, 30, 100)
 UNSEEN_STEPS = (10, 500)
 MARKS_DB = (30.0, 35.0)
 TOP_DB = 60.0
-"""Of the pictures: errors above it are far below a step of eight bits."""
+"""Upper end of the pictures' PSNR axis in dB: at that PSNR errors are far below a step of eight bits."""
 MARKS = ('<!-- predict_then_finetune: begin -->', '<!-- predict_then_finetune: end -->')
 MEASURED = 'measured: dB after 0 / 3 / 100 steps'
 NOT_RUN = 'not run'
@@ -85,7 +85,7 @@ HEADER = [
 
 
 def draw(path: Path) -> list[Path]:
-    """Writes the markdown and a picture for each table beside the JSON; returns their paths."""
+    """Write the markdown and a picture for each table beside the JSON; return their paths."""
     content = json.loads(path.read_text(encoding='utf-8'))
     protocol, about = content['protocol'], content['machine']
     text = [
@@ -120,7 +120,7 @@ def draw(path: Path) -> list[Path]:
 
 
 def _picture(path: Path, found: Mapping[str, Summary], ranked: Sequence[str]) -> None:
-    """PSNR against steps and seconds, and of learned starts against training time; the leading ones in colour."""
+    """Draw PSNR against steps and seconds, and for learned starts against training time; leading starts in colour."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -149,10 +149,10 @@ def _picture(path: Path, found: Mapping[str, Summary], ranked: Sequence[str]) ->
 
 
 def fill_methods(methods: Path, rows: Sequence[Row]) -> None:
-    """Fills, or adds, the last column of the table that has a column ``config``: the best start of each row.
+    """Fill or add the last column of the table with a column ``config``: the best start of each row.
 
-    A row's starts are those with its config and with the ``-p`` bindings that it names, in the widest table; where it
-    has none, in one of another dataset after as many seconds, which is then named.
+    A row's starts have its config and its ``-p`` bindings. They are taken from the widest table. If it has none, they
+    are taken from a table of another dataset after as many seconds, and the entry names that dataset.
 
     Raises:
       InputError: the file has no such table.
@@ -198,10 +198,10 @@ def _measured(config: str, tables: Sequence[tuple[Group, Mapping[str, Summary]]]
 
 
 def fill_readme(readme: Path, rows: Sequence[Row], *, link: str) -> None:
-    """Puts the leading starts of the leading tables between the marks of a file, where there is more than one to lead.
+    """Put the leading starts of the leading tables between the marks of a file; skip tables with one learned start.
 
     Raises:
-      InputError: the file has not both marks.
+      InputError: the file lacks one of the marks.
     """
     text = readme.read_text(encoding='utf-8')
     begin, end = (text.find(mark) for mark in MARKS)
@@ -227,7 +227,7 @@ def _leading_block(group: Group, found: Mapping[str, Summary]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog='python -m experiments.predict_then_finetune_report', description=__doc__)
     parser.add_argument('json', type=Path, help='that the study wrote')
     parser.add_argument('--to', type=Path, metavar='FOLDER', help='copy the JSON there and draw beside it')

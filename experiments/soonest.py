@@ -1,10 +1,10 @@
-"""How much sooner than a random start a learned one is at a PSNR, in seconds: all ways there, timed in turns.
+"""Compare the seconds that a learned start and random starts need to reach a PSNR, timed in turns.
 
 ``python -m experiments.soonest --run DIR [--target DB ...] [--random NAME ...] [--datapoints N] [--out DIR]``. The
-learned way is encoding and as many of the start's own steps as bring the mean PSNR of the test datapoints to the
-target. Its rivals are fits from every random start by every optimiser, each at the rate that is there in the fewest
-steps on validation datapoints, for as many steps as the test datapoints need. Each way is timed alone, from datapoints
-to weights on the host, one after the other in every round; medians are compared.
+learned way is encoding, then as many of the learner's steps as the mean PSNR of the test datapoints needs to reach the
+target. The other ways are fits from every random start by every optimiser. Each uses the rate that reaches the target
+in the fewest steps on validation datapoints, and takes as many steps as the test datapoints need. Each way is timed
+alone, from datapoints to weights on the host, one after the other in every round. Medians are compared.
 """
 
 import argparse
@@ -31,17 +31,17 @@ __all__ = ['Way', 'compare', 'main', 'rivals', 'the_learned_way', 'tried']
 
 NAME = 'soonest'
 MAX_STEPS = 100
-"""Of a rival; most are there in a tenth of it."""
+"""Most steps of a way from a random start; most ways need a tenth of it."""
 
 
 class Way(NamedTuple):
-    """From datapoints to weights that are good enough.
+    """A way from datapoints to weights that reach the target.
 
     Attributes:
-      start: its name.
-      optimizer: and rate; ``'own steps'`` of a learned start.
-      steps: as many as it takes.
-      run: takes it.
+      start: name of the start.
+      optimizer: optimiser and rate; ``'own steps'`` for the steps of a learned start.
+      steps: number of steps to the target.
+      run: runs these steps.
     """
 
     start: str
@@ -53,23 +53,23 @@ class Way(NamedTuple):
 def the_learned_way(
     name: str, beginning: curves.Beginning, datapoints: Datapoint, spec: DatasetSpec, *, target: float
 ) -> Way:
-    """The fewest own steps to ``target`` dB, in the mean over ``datapoints``.
+    """Find the fewest learner's steps to ``target`` dB, in the mean over ``datapoints``.
 
     Raises:
-      InputError: the own steps do not reach it.
+      InputError: the learner's steps do not reach the target.
     """
     path = beginning.weights(datapoints, beginning.num_steps)
     psnr = _mean_psnr(curves.path_errors(beginning.inr, path, datapoints), spec)
     steps = _first(psnr, target)
     if steps is None:
-        raise InputError(f'{name} is at {psnr.max():.1f} dB at most after its own steps; give a lower --target.')
+        raise InputError(f"{name} is at {psnr.max():.1f} dB at most after the learner's steps; give a lower --target.")
     return Way(name, 'own steps', steps, lambda: beginning.generate(datapoints, steps))
 
 
 def tried(
     beginning: curves.Beginning, datapoints: Datapoint, spec: DatasetSpec
 ) -> dict[str, tuple[fitting.Trial, ...]]:
-    """Rates of every optimiser, tried for `MAX_STEPS`."""
+    """Try the rates of every optimiser for `MAX_STEPS`."""
     start = curves.last(beginning.weights(datapoints, 0))
     search = lambda name, family: fitting.best_rate(
         beginning.inr, start, datapoints, num_steps=MAX_STEPS, data_range=spec.data_range,
@@ -87,7 +87,7 @@ def rivals(
     *,
     target: float,
 ) -> list[Way]:
-    """The way of every optimiser that gets to ``target`` dB within `MAX_STEPS`, at the soonest of the rates tried."""
+    """Return the way of every optimiser that reaches ``target`` dB within `MAX_STEPS`, at its fastest tried rate."""
     found = []
     for family, members in beginning.families.items():
         rate = min(trials[family], key=lambda trial: _first(trial.psnr_db, target) or MAX_STEPS + 1).rate
@@ -103,7 +103,7 @@ def rivals(
 
 
 def compare(ways: Sequence[Way], *, count: int, rounds: int) -> list[dict[str, Any]]:
-    """One row a way: milliseconds of one of ``count`` datapoints, and how often that is the first way's."""
+    """Time the ways: one row each, with milliseconds for one of ``count`` datapoints and the ratio to the first way."""
     for way in ways:
         way.run()
     seconds: list[list[float]] = [[] for _ in ways]
@@ -128,7 +128,7 @@ def _mean_psnr(mse: Array, spec: DatasetSpec) -> np.ndarray:
 
 
 def _first(psnr_db: np.ndarray, target: float) -> int | None:
-    """The first step at ``target`` dB."""
+    """Return the first step at which the PSNR reaches ``target`` dB."""
     return steps_to(-psnr_db, -target)
 
 
@@ -142,7 +142,7 @@ def _render(title: str, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     set_environment()
     parser = argparse.ArgumentParser(prog=f'python -m experiments.{NAME}', description=__doc__)
     parser.add_argument('--run', type=Path, required=True, metavar='DIR', help='trained')

@@ -1,7 +1,7 @@
-"""The starts that `experiments.predict_then_finetune` compares, and the data it compares them on.
+"""The starts that `experiments.predict_then_finetune` compares, and its datasets.
 
-A learned start is an experiment config with a few bindings; what is trained on, for how long and from which seed is
-bound by the study. Nothing here trains or measures.
+A learned start is an experiment config with a few bindings. The study binds the dataset, the duration and the seed.
+This module neither trains nor measures.
 """
 
 import functools
@@ -35,24 +35,23 @@ __all__ = [
 ]
 
 Kind = Literal['random', 'constant', 'hypernetwork', 'pretrained']
-"""Where a start comes from: nowhere; one that all datapoints share; predicted from the datapoint; other data."""
+"""Origin of a start: random; shared by all datapoints; predicted from the datapoint; learned on other data."""
 Tier = Literal[1, 2, 3]
-"""1: compared on all data; 2: on photographs of 32 x 32; 3: when asked for by name, and at full scale."""
+"""1: compared on all data; 2: on photographs of 32 x 32; 3: only by name, and at full scale."""
 
 
 class Learned(NamedTuple):
-    """A start that is trained.
+    """A trained start.
 
     Attributes:
-      config: of ``gin_configs/experiment``.
+      config: name of a config in ``gin_configs/experiment``.
       kind: see `Kind`.
       tier: see `Tier`.
       num_steps: K.
-      bindings: besides those of K.
-      shown: of these, what a row of docs/methods.md names besides the config.
-      size: a binding with ``{}`` for the number that the trained parameters grow with; ``None``: they follow from the
-        INR.
-      needs: ``'images'`` where scattered points will not do, ``'labels'`` where every datapoint must have a class.
+      bindings: bindings other than that of K.
+      shown: the bindings that a row of docs/methods.md names beside the config.
+      size: a binding with ``{}`` in place of the number that sets the trained parameters; ``None``: the INR sets them.
+      needs: ``'images'`` if the start needs a grid, ``'labels'`` if every datapoint must have a class.
     """
 
     config: str
@@ -66,7 +65,7 @@ class Learned(NamedTuple):
 
 
 UNITS = {'weight_tokens': 4, 'set_transformer': 32}
-"""What a size must be a multiple of: heads of an attention, tokens of an embedding."""
+"""Numbers of which a size must be a multiple: heads of an attention, tokens of an embedding."""
 STILL_FEATURES = (
     'siren.omega_0 = 20.0',
     'siren.hidden_omega_0 = 6.0',
@@ -74,21 +73,22 @@ STILL_FEATURES = (
     'adam_cosine.learning_rate = 6e-4',
     'adam_cosine.clip_norm = 0.05',
 )
-"""Without steps a hypernetwork stays at the mean colour unless the features are smooth (docs/decisions.md)."""
+"""Bindings for smooth features. Without them a hypernetwork without steps stays at the mean colour
+(docs/decisions.md)."""
 
 
 def _family(
     config: str, size: str, *, tier_of_k: Mapping[int, Tier], without_steps: tuple[str, ...] = ()
 ) -> dict[int, Learned]:
-    """A hypernetwork at each K, with bindings for K = 0."""
+    """Return a hypernetwork's start for each K, with bindings for K = 0."""
     still = {0: (*STILL_FEATURES, *without_steps)}
     return {k: Learned(config, 'hypernetwork', tier, k, still.get(k, ()), size=size) for k, tier in tier_of_k.items()}
 
 
 _NEAR = 'weight_heads.initial_delta = 0.02'
-"""Three steps come further from a nearly shared start (docs/decisions.md)."""
+"""Binding for a nearly shared start, from which three steps reach a higher PSNR (docs/decisions.md)."""
 _FAST_LATENT = ('modulations.head_gain = 1.0', 'modulations.initial_latent = 0.1')
-"""Without steps the head alone says what the latent is."""
+"""Bindings for latents without steps, which the head alone sets."""
 _ALL: Mapping[int, Tier] = {0: 2, 1: 2, 3: 2}
 _FAMILIES = {
     'heads': {
@@ -147,15 +147,15 @@ RANDOM: Mapping[str, tuple[SirenVariant | None, Tier]] = {
     'random_weight_scaled': (EXTRA['weight_scaling_2'], 2),
     'feature_grid': (None, 1),
 }
-"""Name -> scheme of the SIREN and tier; ``None``: a grid with as many parameters as the SIREN has weights."""
+"""Name -> scheme of the SIREN and tier. Scheme ``None``: a grid with as many parameters as the SIREN has weights."""
 
 
 class Data(NamedTuple):
     """A dataset of the comparison.
 
     Attributes:
-      factory: of `hyperinr.datasets`.
-      options: of it.
+      factory: factory in `hyperinr.datasets`.
+      options: its options.
       channels: C.
       images: whether the points lie on a two-dimensional grid.
       labels: whether every datapoint has a class.
@@ -168,11 +168,11 @@ class Data(NamedTuple):
     labels: bool = False
 
     def has(self, needed: Literal['images', 'labels'] | None) -> bool:
-        """Whether a start with these needs can be trained on it."""
+        """Return whether a start with these needs can be trained on the dataset."""
         return needed is None or (self.images if needed == 'images' else self.labels)
 
     def open(self) -> Dataset:
-        """Opens it; prepares it on first use."""
+        """Open the dataset; prepare it on first use."""
         opened: Dataset = getattr(datasets, self.factory)(**self.options)
         return opened
 
@@ -194,28 +194,28 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     'mnist_5k': {'resolution': (16, 16)},
     'solids': {'num_points': 128, 'num_train': 10, 'num_validation': 4, 'num_test': 4},
 }
-"""Options that make each a matter of seconds."""
+"""Options with which each dataset takes seconds."""
 
 
 def data_of(name: str, *, small: bool = False) -> Data:
-    """One of `DATA`, or its small likeness."""
+    """Return an entry of `DATA`, or its small version."""
     return DATA[name]._replace(options={**DATA[name].options, **SMALL[name]}) if small else DATA[name]
 
 
 def starts_for(data: str, tier: Tier) -> list[str]:
-    """Names of the starts that a dataset gets up to a tier, random ones first."""
+    """Return the names of a dataset's starts up to a tier, random ones first."""
     random = [name for name, (_, own) in RANDOM.items() if own <= tier]
     learned = [name for name, start in LEARNED.items() if start.tier <= tier]
     return random + [name for name in learned if DATA[data].has(LEARNED[name].needs)]
 
 
 def bindings_of(start: Learned, data: Data, *, width: int) -> list[str]:
-    """What a start's config must be told to be trained on a dataset, apart from time and seed.
+    """Return the bindings that train a start on a dataset, except time and seed.
 
     Args:
-      start: of `LEARNED`.
-      data: to train for.
-      width: of the SIREN.
+      start: start of `LEARNED`.
+      data: dataset to train on.
+      width: width of the SIREN.
     """
     found = [*start.bindings, f'siren.width = {width}', f'meta_learner.num_steps = {start.num_steps}']
     resolved = config.load_config(f'experiment/{start.config}.gin')
@@ -242,7 +242,7 @@ def bindings_of(start: Learned, data: Data, *, width: int) -> list[str]:
 
 
 def num_parameters(start: Learned, bindings: Sequence[str], dataset: Dataset) -> int:
-    """Trained parameters of a start, none of them allocated."""
+    """Return the number of trained parameters of a start, without allocating them."""
     with config.applied(config.load_config(f'experiment/{start.config}.gin', bindings)):
         init = library.compose().build(dataset.spec).init
     params = jax.eval_shape(init, jax.random.key(0), dataset.splits['validation'][0]).params
@@ -250,12 +250,12 @@ def num_parameters(start: Learned, bindings: Sequence[str], dataset: Dataset) ->
 
 
 def sized(start: Learned, bindings: Sequence[str], data: Data, dataset: Dataset, count: int) -> list[str]:
-    """The binding that brings the trained parameters as near to ``count`` as they get from below.
+    """Return the binding with the largest number of trained parameters up to ``count``.
 
-    Empty for a start whose parameters follow from the INR.
+    The list is empty for a start whose number of parameters follows from the INR.
 
     Raises:
-      InputError: the start has more even at its smallest.
+      InputError: the start has more parameters even at its smallest size.
     """
     if start.size is None:
         return []
@@ -281,7 +281,7 @@ def sized(start: Learned, bindings: Sequence[str], data: Data, dataset: Dataset,
 
 
 def random_inr(name: str, spec: DatasetSpec, *, width: int) -> Inr:
-    """The INR of a random start."""
+    """Return the INR of a random start."""
     variant, _ = RANDOM[name]
     if variant is None:
         return _grid(spec, count=num_weights(random_inr('random_paper', spec, width=width), spec))
@@ -297,12 +297,12 @@ def random_inr(name: str, spec: DatasetSpec, *, width: int) -> Inr:
 
 
 def num_weights(inr: Inr, spec: DatasetSpec) -> int:
-    """P."""
+    """Return the number of weights P."""
     return weights_lib.count(weights_lib.spec_of_inr(inr, spec.coord_dims))
 
 
 def _grid(spec: DatasetSpec, *, count: int) -> Inr:
-    """A feature grid whose parameters are nearest to ``count``."""
+    """Return the feature grid whose number of parameters is nearest to ``count``."""
     largest = 2
     while spec.channels * largest**spec.coord_dims < count:
         largest += 1

@@ -1,4 +1,4 @@
-"""What the studies share: rows that survive a kill, signals, and the final JSON."""
+"""Shared code of the studies: rows that survive a kill, signals, and the final JSON."""
 
 import json
 import math
@@ -14,9 +14,9 @@ __all__ = ['Rows', 'device_seconds', 'format_table', 'machine', 'photograph', 'r
 
 
 class Rows:
-    """Finished rows in a file of one JSON object a line, each on the disk before the next begins.
+    """Finished rows in a JSON Lines file. Each is on the disk before the next begins.
 
-    The first line holds the protocol: rows of another are refused. A last line that a kill cut short is dropped.
+    The first line holds the protocol. Rows of another protocol are refused. A last line cut short by a kill is dropped.
     """
 
     def __init__(self, path: Path, protocol: Mapping[str, Any]):
@@ -43,7 +43,7 @@ class Rows:
         return iter(self.rows.values())
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
-        """Appends one row."""
+        """Append one row."""
         self.rows[key] = {'key': key, **row}
         with self.path.open('a', encoding='utf-8') as file:
             file.write(json.dumps(self.rows[key], allow_nan=False) + '\n')
@@ -53,7 +53,7 @@ class Rows:
 
 
 def write_study(path: Path, about: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes ``{**about, 'rows': rows}`` as JSON, one row a line."""
+    """Write ``{**about, 'rows': rows}`` as JSON, one row a line."""
     from hyperinr.runtime.files import replacing
 
     dump = lambda value: json.dumps(value, allow_nan=False)
@@ -64,12 +64,12 @@ def write_study(path: Path, about: Mapping[str, Any], rows: Iterable[Mapping[str
 
 
 def rounded(values: Iterable[float | None]) -> list[float | None]:
-    """To four significant digits; ``None`` where a value is not finite."""
+    """Round values to four significant digits; ``None`` for a value that is not finite."""
     return [float(f'{value:.4g}') if value is not None and math.isfinite(value) else None for value in values]
 
 
 def machine() -> dict[str, Any]:
-    """Hardware and versions."""
+    """Return hardware and versions."""
     import jax
     import numpy as np
     import optax
@@ -87,10 +87,10 @@ def machine() -> dict[str, Any]:
 
 
 def device_seconds() -> float:
-    """A clock of the work of one device while all are busy.
+    """Return the time of a clock of one device's work while all devices are busy.
 
-    On a CPU, where each device is one thread, the processor time of the process over their number: other programs of
-    the machine do not count. Elsewhere the time of day.
+    On a CPU, where each device is one thread, it is the processor time of the process divided by the number of devices.
+    So other programs of the machine do not count. On other devices it is the time of day.
     """
     import jax
 
@@ -100,7 +100,7 @@ def device_seconds() -> float:
 
 
 def photograph(name: str, size: int) -> Any:
-    """A photograph of scikit-image's package: its central square, ``[size, size, 3]`` in [-1, 1], anti-aliased."""
+    """Return the anti-aliased central square ``[size, size, 3]`` in [-1, 1] of a photograph of scikit-image."""
     from skimage import data
 
     from hyperinr.files.images import resize
@@ -112,11 +112,11 @@ def photograph(name: str, size: int) -> Any:
 
 
 def steps_to(mse: Any, mark: float) -> int | None:
-    """The fewest steps after which the error is at most ``mark``; ``None`` if it never is."""
+    """Return the fewest steps after which the error is at most ``mark``; ``None`` if it never is."""
     return next((step for step, value in enumerate(mse) if value <= mark), None)
 
 
 def format_table(header: list[str], rows: list[list[str]]) -> str:
-    """A markdown table."""
+    """Return a markdown table."""
     lines = [header, ['---'] * len(header), *rows]
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

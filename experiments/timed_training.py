@@ -1,7 +1,7 @@
-"""`hyperinr train` for a given time: the schedule of the learning rate ends with it.
+"""Train by `hyperinr train` for a given time, at the end of which the learning-rate schedule ends too.
 
-A run that is merely cut off ends in the middle of its cosine, and worse than it could. So a few updates are timed
-first, as many as fit are asked for, and the clock only ends what was slowed down by other work.
+A run that is cut off ends in the middle of its cosine, and so with a worse result. Therefore a few updates are timed
+first, and the schedule gets as many updates as fit. The clock ends only runs that other work has slowed down.
 """
 
 import json
@@ -15,28 +15,28 @@ import jax
 import hyperinr
 from hyperinr import config, library
 from hyperinr.model import Model
-from hyperinr.training import devices as seam
+from hyperinr.training import devices as devices_lib
 from hyperinr.training import loop
 from hyperinr.training.input_pipeline import Batches, Positions
 
 __all__ = ['Trained', 'train_for', 'updates_within']
 
 SHARE = 0.95
-"""Of the time, what the updates are planned for."""
+"""Share of the time for which updates are planned."""
 WARM_UPDATES = 16
-"""Not timed: on a CPU the first updates of a process take up to twice as long as all later ones."""
+"""First updates, which are not timed: on a CPU they take up to twice as long as later ones."""
 TIMED_UPDATES, TIMED_SHARE = 8, 0.05
-"""An update is timed as the mean of at least so many, for at least this share of the time."""
+"""An update's time is the mean over at least this many updates and at least this share of the time."""
 
 
 class Trained(NamedTuple):
     """A finished run.
 
     Attributes:
-      model: with the moving average of its parameters.
-      seconds: of training, compilation, validation and saving not counted.
-      updates: done.
-      validation: ``(seconds, PSNR after K steps)`` of every validation on the way.
+      model: model with the moving average of the parameters.
+      seconds: seconds of training without compilation, validation and saving.
+      updates: number of updates.
+      validation: ``(seconds, PSNR after K steps)`` of every validation during training.
     """
 
     model: Model
@@ -46,12 +46,12 @@ class Trained(NamedTuple):
 
 
 def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
-    """How many updates of a config fit into a time on this machine, at least one.
+    """Return how many updates of a config fit into a time on this machine, at least one.
 
     Args:
-      name: of the config.
+      name: name of the config.
       bindings: overrides.
-      seconds: of training.
+      seconds: seconds of training.
     """
     with config.applied(config.load_config(name, bindings)):
         experiment = library.compose()
@@ -59,10 +59,10 @@ def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
         learner = experiment.build(dataset.spec)
     source = dataset.splits['train']
     batch = Batches(source, dataset.spec, Positions(len(source), experiment.batch_size, experiment.seed))(0)
-    devices, _ = seam.choose(experiment.batch_size)
+    devices, _ = devices_lib.choose(experiment.batch_size)
     state = jax.jit(learner.init)(jax.random.key(experiment.seed), jax.tree.map(lambda leaf: leaf[0], batch))
-    update = seam.compile_update(learner, state, batch, devices)
-    placed, shards = seam.put_on_first(seam.pack(state), devices), seam.shard(batch, devices)
+    update = devices_lib.compile_update(learner, state, batch, devices)
+    placed, shards = devices_lib.put_on_first(devices_lib.pack(state), devices), devices_lib.shard(batch, devices)
     for _ in range(WARM_UPDATES):
         placed, _ = jax.block_until_ready(update.call(placed, shards))
     began, count = time.perf_counter(), 0
@@ -73,15 +73,15 @@ def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
 
 
 def train_for(name: str, bindings: Sequence[str], run_dir: Path, *, seconds: float, updates: int, seed: int) -> Trained:
-    """Trains, or goes on with, a run.
+    """Train or continue a run.
 
     Args:
-      name: of the config.
+      name: name of the config.
       bindings: overrides.
-      run_dir: of `hyperinr train`.
-      seconds: after which it ends.
-      updates: that the schedule is for.
-      seed: of everything in it.
+      run_dir: run directory of `hyperinr train`.
+      seconds: seconds after which training ends.
+      updates: number of updates in the schedule.
+      seed: seed of the run.
 
     Raises:
       InputError, RunError: as `hyperinr.training.loop.train`.

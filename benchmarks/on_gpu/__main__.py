@@ -1,8 +1,8 @@
-"""Runs the parts one after the other, each in a process that is killed at its limit.
+"""Run the parts one after the other, each in a process that is killed at its time limit.
 
 ``python -m benchmarks.on_gpu --out DIR [--minutes M] [--parts NAME ...] [--images FOLDER] [--tiny]``. The same command
-again skips the parts that are done and measures only the missing rows of the others. Exit status 1 where a part is not
-done.
+again skips finished parts and measures only the missing rows of the others. The exit status is 1 if a part is not
+finished.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from benchmarks.on_gpu.record import DONE, FAILED, OUT_OF_TIME, Record, status_o
 from benchmarks.on_gpu.summary import summary
 
 ATTEMPTS = 3
-"""Processes of a part: one that crashes loses its row, the next goes on with the rows after it."""
+"""Most processes of a part. A process that crashes loses its row, and the next continues with the rows after it."""
 
 GRACE_SECONDS = 5.0
-"""Between the limit that a part knows and the one that kills it."""
+"""Time between the limit that a part knows and its kill."""
 
 
 def main() -> int:
@@ -55,8 +55,8 @@ def main() -> int:
 
 
 def run_all(names: list[str], out: Path, options: Options, seconds: float) -> int:
-    """Runs the parts and writes the summary, also where SIGTERM ends it early; returns the exit status."""
-    # Children are in sessions of their own, so whoever ends this process does not reach them.
+    """Run the parts and write the summary, also if SIGTERM ends the run early; return the exit status."""
+    # Children have their own sessions, so a signal to this process does not reach them.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with preparing(out, options):
@@ -69,7 +69,7 @@ def run_all(names: list[str], out: Path, options: Options, seconds: float) -> in
 
 
 def run_parts(names: list[str], out: Path, options: Options, seconds: float) -> None:
-    """Shares the seconds out by `Part.minutes` among the parts that are not done; what one leaves goes to the next."""
+    """Divide the seconds by `Part.minutes` among the unfinished parts; unused time goes to the next part."""
     end, records = time.monotonic() + seconds, {name: Record(out / f'{name}.json') for name in names}
     missing = [name for name in names if records[name].content['status'] != DONE]
     for name in [name for name in names if name not in missing]:
@@ -80,7 +80,7 @@ def run_parts(names: list[str], out: Path, options: Options, seconds: float) -> 
 
 
 def run_part(name: str, record: Record, options: Options, seconds: float) -> None:
-    """Runs one part to its end or its limit; its file then holds its status."""
+    """Run one part to its end or its limit; its file then holds its status."""
     print(f'{name}: at most {seconds:.0f} s', flush=True)
     record.forget_unfinished()
     began, log, status = time.monotonic(), options.work / f'{name}.log', 0
@@ -108,7 +108,7 @@ def run_part(name: str, record: Record, options: Options, seconds: float) -> Non
 
 @contextlib.contextmanager
 def child(name: str, out: Path, options: Options, seconds: float, log) -> Iterator[subprocess.Popen]:
-    """A process of this module in a group of its own, which is killed with all its children."""
+    """Start a part as a process in its own group, and kill it with all its children in the end."""
     command = [sys.executable, '-m', 'benchmarks.on_gpu', '--child', name, '--seconds', str(seconds), '--out', str(out)]
     command += ['--work', str(options.work)] + ['--tiny'] * options.tiny
     command += ['--images', str(options.images)] if options.images else []
@@ -124,7 +124,7 @@ def child(name: str, out: Path, options: Options, seconds: float, log) -> Iterat
 
 
 def environment(name: str, options: Options) -> dict[str, str]:
-    """Of a part's process: what `PARTS` says, data and compiled functions in the work folder."""
+    """Return the environment of a part's process, as in `PARTS`, with data and compiled functions below ``work``."""
     own = {'JAX_PLATFORMS': 'cpu'} if name == 'prepare' else PARTS[name].environment
     root = str(Path(__file__).resolve().parents[2])
     flags = os.environ.get('XLA_FLAGS', '')
@@ -142,9 +142,9 @@ def environment(name: str, options: Options) -> dict[str, str]:
 
 @contextlib.contextmanager
 def preparing(out: Path, options: Options) -> Iterator[None]:
-    """Prepares the data sets on the CPU while the first parts keep the GPU busy.
+    """Prepare the datasets on the CPU while the first parts use the GPU.
 
-    A part that opens a data set before it is prepared waits for it: the data set's lock sees to that.
+    A part that opens a dataset before it is prepared waits for the dataset's lock.
     """
     with (options.work / 'prepare.log').open('w') as log, child('prepare', out, options, 0.0, log):
         yield

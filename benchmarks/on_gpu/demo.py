@@ -1,4 +1,4 @@
-"""The demo: as its config has it, then for two minutes under a schedule as long as that."""
+"""Train the demo as configured, then for two minutes under a schedule of that length."""
 
 from benchmarks.on_gpu.parts import Options
 from benchmarks.on_gpu.record import Record
@@ -18,7 +18,7 @@ TINY = (
 
 
 def measure(record: Record, options: Options) -> None:
-    """All rows of the part."""
+    """Measure all rows of the part."""
     peak = device_facts(record, options)
     own = TINY if options.tiny else ()
 

@@ -1,4 +1,4 @@
-"""The device, what it can do at best, and how a call on it is timed."""
+"""The device: facts, peak speeds, and timing of a call."""
 
 import contextlib
 import platform
@@ -14,7 +14,7 @@ import numpy as np
 __all__ = ['PRECISIONS', 'facts', 'on_gpu', 'peak_memory_gib', 'peaks', 'products', 'seconds_of', 'speed']
 
 PRECISIONS = ('float32', 'tf32', 'bfloat16')
-"""``tf32`` is what jax does on a GPU unless it is told otherwise; on a CPU it is float32."""
+"""``tf32`` is jax's default on a GPU; on a CPU it is float32."""
 
 
 def on_gpu() -> bool:
@@ -22,7 +22,7 @@ def on_gpu() -> bool:
 
 
 def facts() -> dict[str, Any]:
-    """Where the figures come from."""
+    """Return device and versions."""
     device = jax.devices()[0]
     return {
         'device': device.device_kind,
@@ -34,12 +34,12 @@ def facts() -> dict[str, Any]:
 
 
 def products(precision: str) -> contextlib.AbstractContextManager:
-    """A context in which jax traces matrix products of float32 arrays at this precision; bfloat16 is the caller's."""
+    """Return a context in which jax traces float32 matrix products at this precision; the caller casts to bfloat16."""
     return jax.default_matmul_precision('highest' if precision == 'float32' else 'default')
 
 
 def seconds_of(call: Callable[[], Any], *, repetitions: int = 3) -> float:
-    """Median seconds of ``call``, which returns when its work is done."""
+    """Return the median seconds of ``call``, which returns when its work is done."""
     seconds = []
     for _ in range(repetitions):
         began = time.perf_counter()
@@ -49,7 +49,7 @@ def seconds_of(call: Callable[[], Any], *, repetitions: int = 3) -> float:
 
 
 def peaks(*, tiny: bool) -> dict[str, float]:
-    """TFLOP/s of large matrix products of random numbers at each precision, the best of several series."""
+    """Return the TFLOP/s of large matrix products of random numbers at each precision, the best of several series."""
     size, products_of_series = (512, 4) if tiny else (8192, 10)
     rng, found = np.random.default_rng(0), {}
     pair = rng.standard_normal((2, size, size), dtype=np.float32)
@@ -68,13 +68,13 @@ def peaks(*, tiny: bool) -> dict[str, float]:
 
 
 def speed(flops: float, seconds: float, precision: str, ceilings: dict[str, float]) -> dict[str, float]:
-    """TFLOP/s, and as a share of the measured peak of this precision."""
+    """Return TFLOP/s, also as a share of the measured peak of this precision."""
     tflops = flops / seconds / 1e12
     return {'seconds': seconds, 'tflops': tflops, 'share_of_peak': tflops / ceilings[precision]}
 
 
 def peak_memory_gib() -> float | None:
-    """The most that jax has held on the device in this process; ``None`` where the device does not say."""
+    """Return the peak memory of jax on the device in this process; ``None`` if the device does not report it."""
     stats = jax.devices()[0].memory_stats() or {}
     found = stats.get('peak_bytes_in_use')
     return None if found is None else found / 2**30

@@ -1,7 +1,7 @@
-"""Fits of thousands of SIRENs: hyperinr, plain jax and PyTorch on one device, in one process, from the same starts.
+"""Compare fits of thousands of SIRENs by hyperinr, plain jax and PyTorch, on one device and in one process.
 
-Systems and problems are those of `benchmarks.fitting`: seconds hold everything from arrays on the host to arrays on the
-host. A system is run twice, and the second run counts. Peaks are measured in the same process.
+Systems, problems and starts are those of `benchmarks.fitting`. Seconds include everything from arrays on the host to
+arrays on the host. A system is run twice, and the second run counts. Peaks are measured in the same process.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ __all__ = ['cells', 'measure']
 
 POINTS, DEPTH = 1024, 3
 FLOPS_OF_ROW = 3e13
-"""Steps are as many as make this work, between the two numbers below: a second or two on an H100."""
+"""FLOPs of a row, which set the number of steps between the two bounds below: a second or two on an H100."""
 STEPS = (20, 100)
 LONG = 1000
-"""Steps of the fits that show what a precision costs: rounding tells where the error is small."""
+"""Steps of the fits that show the PSNR cost of a precision: rounding matters only at small errors."""
 ACTIVATIONS = 2**33
-"""Bytes of one batch of the systems that keep all activations."""
+"""Bytes for one batch of the systems that keep all activations."""
 
 
 class Row(NamedTuple):
@@ -35,9 +35,9 @@ class Row(NamedTuple):
 
     Attributes:
       system: ``hyperinr, XLA``, ``hyperinr, kernel``, ``vmap`` or ``torch``.
-      precision: of `device.PRECISIONS`.
-      cell: what is fitted.
-      seconds: that it may need, compilation included; with less left it is not begun.
+      precision: one of `device.PRECISIONS`.
+      cell: the problem.
+      seconds: seconds that it may need, including compilation; with less time left it is not begun.
     """
 
     system: str
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 def cells(*, tiny: bool) -> list[Row]:
-    """All rows in their order: one cell by every system, what precision costs, then sizes."""
+    """Return all rows in their order: one cell by every system, then precisions, then sizes."""
     sized = functools.partial(_sized, tiny=tiny)
     everything = [(system, precision) for system in ('hyperinr, XLA', 'vmap', 'torch') for precision in PRECISIONS]
     fewer = [*everything[:3], ('hyperinr, kernel', 'float32'), ('vmap', 'tf32'), ('torch', 'tf32')]
@@ -79,7 +79,7 @@ def _sized(inrs: int, width: int, *, tiny: bool, steps: int | None = None) -> Ce
 
 
 def measure(record: Record, options: Options) -> None:
-    """All rows of the part."""
+    """Measure all rows of the part."""
     ceilings = peaks(tiny=options.tiny)
     record.save(**facts(), torch=torch_version(), peak_tflops=ceilings)
     for row in cells(tiny=options.tiny):
@@ -95,7 +95,7 @@ def measure(record: Record, options: Options) -> None:
 
 
 def torch_version() -> str | None:
-    """``None`` where PyTorch is not installed."""
+    """Return the version of PyTorch; ``None`` if it is not installed."""
     try:
         import torch
     except ImportError:
@@ -104,7 +104,7 @@ def torch_version() -> str | None:
 
 
 def timed(row: Row, ceilings: dict[str, float], *, compiled: bool) -> Mapping[str, Any]:
-    """Runs a system twice."""
+    """Run a system twice, and return the figures of the second run."""
     with products(row.precision):
         run, mse = system_of(row, compiled=compiled)
         began = time.perf_counter()
@@ -117,7 +117,7 @@ def timed(row: Row, ceilings: dict[str, float], *, compiled: bool) -> Mapping[st
     if row.system == 'torch' and on_gpu():
         import torch
 
-        # What PyTorch keeps for itself is missing for jax.
+        # Memory that PyTorch keeps reserved is not available to jax.
         torch.cuda.empty_cache()
     return {
         'figures': {
@@ -130,10 +130,10 @@ def timed(row: Row, ceilings: dict[str, float], *, compiled: bool) -> Mapping[st
 
 
 def system_of(row: Row, *, compiled: bool) -> tuple[Callable[[], object], Callable[[], np.ndarray]]:
-    """``(run, mse)`` of `benchmarks.fitting_systems` on this device.
+    """Return ``(run, mse)`` of `benchmarks.fitting_systems` on this device.
 
     Raises:
-      SkippedError: a system or kernel that is not here.
+      SkippedError: the system or the kernel is not available.
     """
     cell, size = row.cell, batch_size(row.cell)
     if row.system == 'torch':
@@ -151,6 +151,6 @@ def system_of(row: Row, *, compiled: bool) -> tuple[Callable[[], object], Callab
 
 
 def batch_size(cell: Cell) -> int:
-    """The largest divisor of the INRs whose activations fit, so that all batches have one shape."""
+    """Return the largest divisor of the number of INRs whose activations fit, so that all batches have one shape."""
     most = max(1, ACTIVATIONS // (12 * cell.depth * cell.points * cell.width))
     return max(number for number in range(1, cell.inrs + 1) if cell.inrs % number == 0 and number <= most)

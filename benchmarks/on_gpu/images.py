@@ -1,7 +1,7 @@
-"""Photographs of 178 x 178 and a SIREN of 5 x 256: Meta-SGD, and a hypernetwork that grows with the INR's width alone.
+"""Train on photographs of 178 x 178 with a SIREN of 5 x 256: Meta-SGD and a low-rank hypernetwork.
 
-The hypernetwork emits low-rank factors, so that neither its parameters nor the adapted code grow with the square of the
-width, and inner steps are computed again in the backward pass, so that memory is that of one step.
+The hypernetwork emits low-rank factors, so its parameters and the adapted code grow linearly with the INR's width.
+Inner steps are recomputed in the backward pass, so the memory is that of one step.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ __all__ = ['measure', 'prepare']
 
 SIZE, TINY_SIZE = 178, 16
 SECONDS = 120.0
-"""Of training, for each of the two."""
+"""Seconds of training of each of the two."""
 
 LARGE = (
     'siren.width=256',
@@ -39,11 +39,11 @@ LEARNERS = {
     ),
 }
 BATCH_SIZES = (8, 4, 2)
-"""The first that fits into the memory."""
+"""Batch sizes to try; the first that fits into memory is used."""
 
 
 def measure(record: Record, options: Options) -> None:
-    """All rows of the part."""
+    """Measure all rows of the part."""
     peak = device_facts(record, options)
     for number, (name, (config, own)) in enumerate(LEARNERS.items()):
         record.row(
@@ -60,10 +60,10 @@ def measure(record: Record, options: Options) -> None:
 def largest_batch(
     record: Record, options: Options, config: str, own: tuple[str, ...], *, peak: float, timeout: float
 ) -> Mapping[str, Any]:
-    """`timed_run` with the first of `BATCH_SIZES` that the device can hold.
+    """Call `timed_run` with the first of `BATCH_SIZES` that fits into the device's memory.
 
     Raises:
-      MemoryError: none.
+      MemoryError: no batch size fits.
     """
     sizes = (2,) if options.tiny else BATCH_SIZES
     own = tuple(binding.replace('=5', '=1') for binding in own) if options.tiny else own
@@ -90,7 +90,7 @@ def largest_batch(
 
 
 def data(options: Options) -> tuple[str, ...]:
-    """Bindings of the data set: the user's own folder, or crops of the photographs that scikit-image brings."""
+    """Return the bindings of the dataset: the user's folder, or crops of scikit-image's photographs."""
     size = TINY_SIZE if options.tiny else SIZE
     if options.images is not None:
         return (
@@ -105,5 +105,5 @@ def data(options: Options) -> tuple[str, ...]:
 
 
 def prepare(options: Options) -> None:
-    """Prepares the images on the CPU."""
+    """Prepare the images on the CPU."""
     prepare_by(data(options))

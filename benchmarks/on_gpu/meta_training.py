@@ -1,7 +1,7 @@
-"""Updates of a meta-learner: 64 small images, and 8 photographs of 178 x 178 with a large SIREN.
+"""Measure updates of a meta-learner: 64 small images, and 8 photographs of 178 x 178 with a large SIREN.
 
-FLOPs are those of the INRs' matrix products, by `MetaLearner.flops`. The encoder is constant, so that there is little
-else.
+FLOPs are those of the INRs' matrix products, by `MetaLearner.flops`. The encoder is constant, so there is little other
+work.
 """
 
 import time
@@ -24,13 +24,13 @@ NUM_STEPS = 3
 
 
 class Shape(NamedTuple):
-    """What is trained.
+    """The size of a training.
 
     Attributes:
       batch_size: B.
-      grid_shape: of the images.
-      width: of the SIREN.
-      depth: its hidden layers.
+      grid_shape: grid of the images.
+      width: width of the SIREN.
+      depth: number of its hidden layers.
     """
 
     batch_size: int
@@ -48,13 +48,13 @@ TINY_SMALL, TINY_LARGE = Shape(4, (8, 8), 16, 2), Shape(2, (16, 16), 16, 3)
 
 
 def measure(record: Record, options: Options) -> None:
-    """All rows of the part."""
+    """Measure all rows of the part."""
     small, large = (TINY_SMALL, TINY_LARGE) if options.tiny else (SMALL, LARGE)
     ceilings = peaks(tiny=options.tiny)
     record.save(**facts(), peak_tflops=ceilings)
     seconds = 0.2 if options.tiny else 5.0
-    # Recomputed steps first: they need the memory of one step, so that the large shape has a figure even if it is too
-    # large for the other way.
+    # Recomputed steps come first. They need the memory of one step, so the large shape gets a figure even if the exact
+    # way does not fit.
     wanted = (
         (small, 'tf32', False),
         (large, 'tf32', True),
@@ -76,7 +76,7 @@ def measure(record: Record, options: Options) -> None:
 
 
 def noise_batch(size: int, grid_shape: tuple[int, int]) -> Datapoint:
-    """Datapoints ``[B, ...]`` of uniform noise in three channels."""
+    """Return datapoints ``[B, ...]`` of uniform noise in three channels."""
     num_points = grid_shape[0] * grid_shape[1]
     return Datapoint(
         np.tile(coordinates.grid(grid_shape), (size, 1, 1)),
@@ -89,7 +89,7 @@ def noise_batch(size: int, grid_shape: tuple[int, int]) -> Datapoint:
 def siren_learner(
     *, width: int, depth: int, grid_shape: tuple[int, int], group_size: int, rematerialize: bool = False
 ) -> MetaLearner:
-    """Meta-SGD: a learned start and three steps with a learned rate for each weight, second order."""
+    """Make Meta-SGD: a learned start and three steps with a learned rate for each weight, second order."""
     inr = inrs.siren(channels=3, width=width, depth=depth)
     spec = DatasetSpec('noise', grid_shape, grid_shape[0] * grid_shape[1], 2, 3, (0.0, 1.0))
     hypernetwork = hypernetworks.weight_heads(
@@ -110,7 +110,7 @@ def siren_learner(
 def update_speed(
     shape: Shape, precision: str, ceilings: dict[str, float], *, recomputed: bool, seconds: float
 ) -> Mapping[str, Any]:
-    """Updates one after the other for about ``seconds``, after compiling and one update to warm up."""
+    """Run updates for about ``seconds``, after compiling and one warm-up update, and return their speed."""
     batch = noise_batch(shape.batch_size, shape.grid_shape)
     learner = siren_learner(
         width=shape.width,

@@ -1,7 +1,7 @@
-"""How far this device's results are from float64 on the CPU: sine, fits, meta-gradients and the fused kernel.
+"""Compare this device's results with float64 on the CPU: sine, fits, meta-gradients and the fused kernel.
 
-Errors are relative, ``|found - reference| / |reference|`` of the whole vector. The reference is the same function
-traced anew with 64-bit numbers on the CPU, where `hyperinr.inrs.sine` takes the platform's own sine.
+Errors are relative, ``|found - reference| / |reference|`` of the whole vector. The reference is the same function,
+traced again with 64-bit numbers on the CPU, where `hyperinr.inrs.sine` uses the platform's sine.
 """
 
 import os
@@ -33,7 +33,7 @@ RATE = 1e-3
 
 
 def measure(record: Record, options: Options) -> None:
-    """All rows of the part."""
+    """Measure all rows of the part."""
     record.save(**facts())
     record.row('sine', lambda: {'figures': {'absolute_error': sine_error()}}, points=100_000)
     widths = (16,) if options.tiny else (64, 32, 16)
@@ -68,7 +68,7 @@ def measure(record: Record, options: Options) -> None:
 
 
 def in_float64(function: Callable[..., Any], *arguments: Any) -> Any:
-    """``function`` of the same numbers, compiled for the CPU in 64 bits; a NumPy tree comes back."""
+    """Call ``function`` with the same numbers, compiled for the CPU in 64 bits; return a NumPy tree."""
     with jax.enable_x64(True), jax.default_device(jax.devices('cpu')[0]):
         return jax.device_get(jax.jit(function)(*jax.tree.map(_wide, arguments)))
 
@@ -81,14 +81,14 @@ def _wide(leaf: Any) -> Any:
 
 
 def relative_error(found: Any, reference: Any) -> float:
-    """Of all leaves as one vector."""
+    """Return the relative error of all leaves as one vector."""
     flat = lambda tree: np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
     found, reference = flat(found), flat(reference)
     return float(np.linalg.norm(found - reference) / np.linalg.norm(reference))
 
 
 def sine_error() -> float:
-    """The largest error of `sine` for arguments up to 100 in magnitude."""
+    """Return the largest error of `sine` for arguments up to 100 in magnitude."""
     x = np.random.default_rng(0).uniform(-100, 100, 100_000).astype(np.float32)
     return float(np.abs(np.asarray(jax.jit(sine)(x), np.float64) - np.sin(x.astype(np.float64))).max())
 
@@ -101,7 +101,7 @@ def _problem(width: int, depth: int, num_points: int, number: int = 4) -> tuple[
 
 
 def fit_errors(precision: str, *, num_points: int, num_steps: int) -> dict[str, float]:
-    """Adam from the same start: first gradient, errors along the way, weights and PSNR at the end."""
+    """Return the errors of an Adam fit from the same start: first gradient, loss curve, final weights and PSNR."""
     inr, weights, datapoints = _problem(64, 3, num_points)
     spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], weights))
     optimizer = optax.adam(RATE)
@@ -140,10 +140,10 @@ def fit_errors(precision: str, *, num_points: int, num_steps: int) -> dict[str, 
 
 
 def kernel_errors(width: int, *, num_points: int, interpret: bool) -> dict[str, float]:
-    """The fused kernel and automatic differentiation in float32, both against float64.
+    """Return the errors of the fused kernel and of automatic differentiation in float32, both against float64.
 
     Raises:
-      SkippedError: this is no GPU, and the interpreter was not asked for.
+      SkippedError: the device is no GPU, and ``interpret`` is False.
     """
     if not on_gpu() and not interpret:
         raise SkippedError('the kernel is compiled for GPUs only')
@@ -163,7 +163,7 @@ def kernel_errors(width: int, *, num_points: int, interpret: bool) -> dict[str, 
 
 
 def meta_gradient_error(precision: str, *, side: int) -> float:
-    """Of the outer gradient through three inner steps, second order."""
+    """Return the error of the outer gradient through three inner steps, second order."""
     batch = noise_batch(4, (side, side))
     learner = siren_learner(width=64, depth=3, grid_shape=(side, side), group_size=4)
     state = learner.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], batch))
@@ -177,10 +177,10 @@ def meta_gradient_error(precision: str, *, side: int) -> float:
 
 
 def run_tests(seconds: float) -> Mapping[str, Any]:
-    """``pytest -m gpu`` with the GPU visible, which the tests' own configuration hides.
+    """Run ``pytest -m gpu`` with the GPU visible, which the tests' configuration hides.
 
     Raises:
-      RuntimeError: a test failed; with the end of what pytest said.
+      RuntimeError: a test failed; the message has the end of pytest's output.
     """
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""The parts in their order, how long each may take, and what each is told."""
+"""The parts in their order, with their time shares and options."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ __all__ = ['PARTS', 'Options', 'Part', 'measure_of']
 
 
 class Options(NamedTuple):
-    """What every part is told.
+    """The options of every part.
 
     Attributes:
-      tiny: sizes of seconds, for a CPU: do all parts run?
-      work: folder for data, runs and compiled functions; nothing in it is a result.
-      images: folder of the user's own images for the last part; ``None``: photographs that scikit-image brings.
+      tiny: whether to use tiny sizes, to test on a CPU that all parts run.
+      work: folder for data, runs and compiled functions; it holds no results.
+      images: folder of the user's images for the last part; ``None``: photographs of scikit-image.
     """
 
     tiny: bool
@@ -28,9 +28,9 @@ class Part(NamedTuple):
     """One part.
 
     Attributes:
-      module: that holds its ``measure``.
-      minutes: of the whole, when all parts get as much as they want.
-      environment: what its process needs before jax starts.
+      module: module with its ``measure``.
+      minutes: minutes that it wants; the total time is divided in this proportion.
+      environment: environment variables that its process needs before jax starts.
     """
 
     module: str
@@ -38,7 +38,7 @@ class Part(NamedTuple):
     environment: Mapping[str, str] = {}
 
 
-# Where PyTorch or a process of the part's own shares the GPU, jax must leave room.
+# If PyTorch or another process of the part shares the GPU, jax must leave memory to it.
 _AS_NEEDED = {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
 
 PARTS: dict[str, Part] = {
@@ -48,10 +48,10 @@ PARTS: dict[str, Part] = {
     'demo': Part('benchmarks.on_gpu.demo', 2.5, _AS_NEEDED),
     'images': Part('benchmarks.on_gpu.images', 4.5, _AS_NEEDED),
 }
-"""In order of worth: an interrupted loan has measured what matters most."""
+"""The most important parts come first, so that an interrupted call has measured them."""
 
 
 def measure_of(name: str) -> Callable[[Record, Options], None]:
-    """The function of a part, imported here so that no part's imports can break another part."""
+    """Return the function of a part. It is imported here so that no part's imports can break another part."""
     measure: Callable[[Record, Options], None] = importlib.import_module(PARTS[name].module).measure
     return measure

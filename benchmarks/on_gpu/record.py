@@ -1,6 +1,6 @@
-"""The JSON file of one part: rows that are written as soon as they are measured.
+"""The JSON file of one part. Each row is written as soon as it is measured.
 
-A row is ``{'status', 'wall_s', ...}`` by its name. Statuses: ``running``, ``done``, ``failed`` (with ``error``),
+A name maps to a row ``{'status', 'wall_s', ...}``. Statuses are ``running``, ``done``, ``failed`` (with ``error``),
 ``skipped`` (with ``reason``) and ``out of time``.
 """
 
@@ -20,15 +20,15 @@ RUNNING, DONE, FAILED, SKIPPED, OUT_OF_TIME = 'running', 'done', 'failed', 'skip
 
 
 class SkippedError(Exception):
-    """A row that this machine cannot measure; the message says why."""
+    """Raised for a row that this machine cannot measure; the message gives the reason."""
 
 
 class Record:
-    """The file of a part, and the time that is left.
+    """The file of a part, and the remaining time.
 
     Args:
-      path: of the JSON file; one that exists is continued.
-      seconds: until the part's limit.
+      path: path of the JSON file; an existing file is continued.
+      seconds: seconds until the part's limit.
     """
 
     def __init__(self, path: Path, seconds: float = math.inf):
@@ -40,15 +40,15 @@ class Record:
         self.rows: dict[str, dict[str, Any]] = self.content['rows']
 
     def left(self) -> float:
-        """Seconds until the limit."""
+        """Return the seconds until the limit."""
         return self._end - time.monotonic()
 
     def folder(self, work: Path) -> Path:
-        """A path below ``work`` that nothing is at yet: a row that is measured again must not find its own remains."""
+        """Return an unused path below ``work``, so that a repeated row does not find its earlier files."""
         return Path(tempfile.mkdtemp(prefix=f'{self.path.stem}-', dir=work)) / 'run'
 
     def save(self, **facts: Any) -> None:
-        """Writes the file in one piece, so that a killed process leaves the last complete one."""
+        """Write the file atomically, so that a killed process leaves the last complete one."""
         self.content |= facts
         text = json.dumps(_plain(self.content), indent=2, allow_nan=False)
         aside = self.path.with_suffix('.part')
@@ -56,13 +56,13 @@ class Record:
         os.replace(aside, self.path)
 
     def row(self, name: str, measure: Callable[[], Mapping[str, Any]], *, needs: float = 5.0, **facts: Any) -> None:
-        """Measures one row, unless the file has it already.
+        """Measure one row, unless the file has it.
 
         Args:
-          name: of the row.
-          measure: returns what the row holds.
-          needs: seconds; with less left the row is not begun.
-          facts: shapes, precision and the like, stored first.
+          name: name of the row.
+          measure: returns the figures of the row.
+          needs: seconds; with less time left the row is not begun.
+          facts: shapes, precision and other facts, stored first.
         """
         if name in self.rows:
             return
@@ -85,14 +85,14 @@ class Record:
         print(f'{self.path.stem}: {name}: {found["status"]}{_reason(found)}', flush=True)
 
     def forget_unfinished(self) -> None:
-        """Drops the rows that have no result, so that they are measured again."""
+        """Drop the rows without a result, so that they are measured again."""
         for name in [name for name, row in self.rows.items() if row['status'] not in (DONE, SKIPPED)]:
             del self.rows[name]
         self.content.pop('error', None)
         self.save(status=RUNNING)
 
     def end_running(self, status: str, error: str) -> bool:
-        """Gives the row that a process died in a status; returns whether there was one."""
+        """Set the status of the row in which a process died; return whether there was one."""
         running = [row for row in self.rows.values() if row['status'] == RUNNING]
         for row in running:
             row |= {'status': status, 'error': error}
@@ -101,7 +101,7 @@ class Record:
 
 
 def status_of(content: Mapping[str, Any]) -> str:
-    """Of a part whose process has ended: the worst of its rows'."""
+    """Return the status of a part whose process has ended: the worst status of its rows."""
     found = {row['status'] for row in content['rows'].values()}
     if 'error' in content or FAILED in found or not found:
         return FAILED
@@ -114,7 +114,7 @@ def _reason(row: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Without NumPy's types; numbers that are not finite become null."""
+    """Return the value without NumPy's types; numbers that are not finite become null."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

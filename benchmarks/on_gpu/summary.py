@@ -1,4 +1,4 @@
-"""What all parts found, as one Markdown page."""
+"""Summarise all parts on one Markdown page."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ FACTS = ('device', 'platform', 'jax', 'torch', 'python', 'default_precision')
 
 
 def summary(parts: Iterable[Mapping[str, Any]]) -> str:
-    """A section a part: its facts, then a table with one line a row; a row's figures have their unit in the name."""
+    """Return the page: a section for each part, with its facts and a table. Names of figures end with their unit."""
     lines = ['# On a GPU', '', 'By `python -m benchmarks.on_gpu`; the JSON files beside this page hold everything.', '']
     for part in parts:
         facts = ', '.join(f'{name} {part[name]}' for name in FACTS if part.get(name))
@@ -26,7 +26,7 @@ def summary(parts: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _figures(row: Mapping[str, Any]) -> str:
-    """All single numbers of a row's figures, or why there are none."""
+    """Return all single numbers of a row's figures, or the reason why there are none."""
     said = row.get('error') or row.get('reason')
     if said:
         return said.splitlines()[0][:120].replace('|', '/')

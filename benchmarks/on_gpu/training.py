@@ -1,4 +1,4 @@
-"""Runs of ``hyperinr train``, as a user starts them, with a clock: what the last two parts share."""
+"""Run and time ``hyperinr train`` as a user starts it, for the last two parts."""
 
 import dataclasses
 import json
@@ -23,18 +23,18 @@ TINY_PHOTOGRAPHS = (
     'photo_patches.num_test=4',
 )
 LOSSES = ('RESOURCE_EXHAUSTED', 'lower BATCH_SIZE')
-"""What a run says that needs more memory than there is."""
+"""Texts in the output of a run that needs more memory than there is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What to train.
+    """A run to train.
 
     Attributes:
       config: name of a gin config.
       bindings: overrides.
       folder: the run directory.
-      peak: of the device, TFLOP/s.
+      peak: peak speed of the device in TFLOP/s.
     """
 
     config: str
@@ -44,10 +44,10 @@ class Run:
 
 
 def device_facts(record: Record, options: Options) -> float:
-    """Stores the facts, and returns the peak of the default precision in TFLOP/s.
+    """Store the facts, and return the peak of the default precision in TFLOP/s.
 
-    `hyperinr train` states a share of a smaller product, which is too short for a GPU. The little memory that this
-    process then holds on the device is not missed.
+    `hyperinr train` reports a share of a smaller product, which is too short for a GPU. This process then holds a
+    little memory on the device, which does not matter.
     """
     found = facts()
     ceilings = peaks(tiny=options.tiny)
@@ -56,12 +56,12 @@ def device_facts(record: Record, options: Options) -> float:
 
 
 def prepare(options: Options) -> None:
-    """Prepares the demo's patches."""
+    """Prepare the demo's patches."""
     prepare_by(TINY_PHOTOGRAPHS if options.tiny else ())
 
 
 def prepare_by(bindings: Sequence[str], config: str = 'experiment/photo_patches_siren.gin') -> None:
-    """Opens the data set of a config, which prepares it."""
+    """Prepare the dataset of a config by opening it."""
     from hyperinr.config import applied, load_config
     from hyperinr.library import compose
 
@@ -70,20 +70,20 @@ def prepare_by(bindings: Sequence[str], config: str = 'experiment/photo_patches_
 
 
 def train(run: Run, *, num_steps: int, seconds: float | None, timeout: float) -> float:
-    """Trains, measuring held-out PSNR on the way.
+    """Train in a new process, with measurements of held-out PSNR during training.
 
     Args:
-      run: to train; its folder must not hold another run.
-      num_steps: of the schedule.
-      seconds: of training after which it ends in any case; ``None``: never.
-      timeout: seconds of the whole process; one that takes longer is killed, and what it wrote is there.
+      run: the run; its folder must not hold another run.
+      num_steps: number of steps of the schedule.
+      seconds: seconds of training after which it ends in any case; ``None``: never.
+      timeout: seconds after which the process is killed; the files that it wrote remain.
 
     Returns:
       Seconds of the whole process.
 
     Raises:
-      MemoryError: it needs more than the device has.
-      RuntimeError: it failed; with the end of what it said.
+      MemoryError: the run needs more memory than the device has.
+      RuntimeError: the run failed; the message has the end of its output.
     """
     bindings = [f'NUM_STEPS={num_steps}', 'loop.train.loggers=[]', f'loop.train.checkpoint_every={num_steps}']
     bindings += ["held_out_psnr.split='test'", "held_out_psnr.name='test'", 'held_out_psnr.num_pictures=0']
@@ -92,7 +92,7 @@ def train(run: Run, *, num_steps: int, seconds: float | None, timeout: float) ->
         bindings += ['loop.train.stop_rules=[@stop_rules.after()]', f"stop_rules.after.limit='{seconds:.0f} seconds'"]
     for binding in [*bindings, *run.bindings]:
         command += ['-p', binding]
-    # The parent takes memory as it needs it; a run takes its share at once, as it does for a user.
+    # The parent allocates memory on demand. A run allocates its share at once, as it does for a user.
     own = {name: value for name, value in os.environ.items() if name != 'XLA_PYTHON_CLIENT_PREALLOCATE'}
     began = time.monotonic()
     try:
@@ -109,10 +109,10 @@ def train(run: Run, *, num_steps: int, seconds: float | None, timeout: float) ->
 
 
 def figures_of(run: Run) -> dict[str, Any]:
-    """Held-out PSNR at the end and along the run, and how fast it trained, from what the run wrote.
+    """Return held-out PSNR at the end and during the run, and the training speed, from the run's files.
 
     Raises:
-      RuntimeError: it wrote no measurement.
+      RuntimeError: the run wrote no measurement.
     """
     metrics, summary = run.folder / 'metrics.jsonl', run.folder / 'summary.json'
     lines = metrics.read_text(encoding='utf-8').splitlines() if metrics.is_file() else []
@@ -142,20 +142,20 @@ def figures_of(run: Run) -> dict[str, Any]:
 
 
 def timed_run(run: Run, *, probe_steps: int, seconds: float, timeout: float) -> Mapping[str, Any]:
-    """Trains for about ``seconds``, under a schedule that ends then: a short run says how many updates that is.
+    """Train for about ``seconds`` under a schedule of that length. A short run first measures the updates per second.
 
     Args:
-      run: to train.
-      probe_steps: of the short run.
-      seconds: of training.
-      timeout: of both processes together.
+      run: the run.
+      probe_steps: steps of the short run.
+      seconds: seconds of training.
+      timeout: seconds of both processes together.
     """
     began = time.monotonic()
-    probe = dataclasses.replace(run, folder=run.folder.with_name(f'{run.folder.name}-probe'))
-    train(probe, num_steps=probe_steps, seconds=None, timeout=timeout)
-    measured = figures_of(probe)
+    short = dataclasses.replace(run, folder=run.folder.with_name(f'{run.folder.name}-short'))
+    train(short, num_steps=probe_steps, seconds=None, timeout=timeout)
+    measured = figures_of(short)
     left = timeout - (time.monotonic() - began)
-    # What the short run spent beside its updates, the second one spends again at most.
+    # The second run needs at most as much time beside its updates as the short run.
     overhead = (time.monotonic() - began) - measured['figures']['training_s']
     seconds = max(1.0, min(seconds, left - 1.3 * overhead))
     num_steps = max(probe_steps, int(seconds / (1e-3 * measured['figures']['update_ms'])))

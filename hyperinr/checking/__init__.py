@@ -1,10 +1,10 @@
-"""Checking a run before it is trained, in four stages that each stand on the one before.
+"""Check a run before it is trained, in four stages. Each stage needs the one before.
 
-`stages.check` runs them: `data` reads the data (`layout`: the order of their axes; `picture`: how they look), `inr_fit`
-fits one INR to one datapoint, `one_datapoint` trains the hypernetwork on it, `short_run` trains on all for a while.
-`program` is the program of training that the last two share, `findings` what a stage says, `report` how it is shown.
-Nothing here trains in earnest or stores a model. To add a finding, write a row of ``findings.toml`` and a condition in
-one of the four files, with the reason of its threshold; docs/checking.md says what each was measured to find.
+`stages.check` runs them. `data` reads the data, with `layout` for the order of the axes and `picture` to draw them.
+`inr_fit` fits one INR to one datapoint, `one_datapoint` trains the hypernetwork on it, and `short_run` trains briefly
+on all data. The last two share the compiled training in `program`. `findings` holds the results of a stage, `report`
+prints them. Nothing here trains a whole run or stores a model. To add a finding, write a row of ``findings.toml`` and a
+condition in one of the four files, with the reason of its threshold. docs/checking.md has the measured detections.
 """
 
 from hyperinr.checking.findings import CODES, Finding, Stage

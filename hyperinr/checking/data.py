@@ -1,6 +1,6 @@
-"""The first stage: the data, as training will see them.
+"""The first stage: check the data, as training will see them.
 
-Letters: ``M`` datapoints looked at, ``N`` points, ``D`` coordinate dimensions, ``C`` channels.
+Letters: ``M`` checked datapoints, ``N`` points, ``D`` coordinate dimensions, ``C`` channels.
 """
 
 import math
@@ -19,31 +19,32 @@ from hyperinr.types import Datapoint, DatasetSpec
 __all__ = ['Named', 'check_data', 'evenly', 'read_splits', 'typical']
 
 MOST = {'train': 2048, 'validation': 256}
-"""Datapoints of a split that are read, evenly spread; a second or two for pictures held in memory."""
+"""Most datapoints read from a split, evenly spread. Takes a second or two for pictures in memory."""
 MAX_LAYOUTS = 64
-"""Datapoints whose layout is tested: the median of as many is steady."""
+"""Most datapoints whose layout is tested. The median over this many is stable."""
 
 SCALED_TWICE_SPAN = 1 / 50
-"""Share of the stated range below which values were scaled twice. 8-bit values divided by 255 twice span 1/255 of it,
-values mapped to [-1, 1] twice 1/127.5. Values scaled once that use less than 1/50 would make no better training set."""
+"""Share of the stated range below which values were scaled twice. 8-bit values that are divided by 255 twice span
+1/255 of it, values mapped to [-1, 1] twice span 1/127.5. Values scaled once that use less than 1/50 of the range would
+be a bad training set too."""
 LITTLE_SPAN = 1 / 4
-"""Share of the stated range below which a note is made: PSNR against a range four times too wide is 12 dB too high."""
+"""Share of the stated range below which a note is given. PSNR for a range four times too wide is 12 dB too high."""
 UNSCALED_SPAN = 8.0
-"""Multiple of the stated range above which values are not scaled. No overshoot of a filter goes as far; values of 255
-levels read as [0, 1] span 255 times the range."""
+"""Multiple of the stated range above which values were not scaled. Overshoot of a filter stays far below it. 8-bit
+values read as [0, 1] span 255 times the range."""
 CONSTANT_SPAN = 1 / 255
-"""Share of the span of all datapoints below which one is constant: less than one level of an 8-bit picture."""
+"""Share of the span of all datapoints below which a datapoint is constant: one level of an 8-bit picture."""
 NOTED_CONSTANT_SHARE = 0.05
 
 
 class Named(NamedTuple):
-    """A datapoint and where it comes from.
+    """A datapoint and its origin.
 
     Attributes:
       split: ``'train'`` or ``'validation'``.
-      position: in the split.
-      source: of the split.
-      datapoint: arrays of NumPy.
+      position: position in the split.
+      source: source of the split.
+      datapoint: the datapoint, in NumPy arrays.
     """
 
     split: str
@@ -56,12 +57,12 @@ class Named(NamedTuple):
 
     @property
     def counted(self) -> np.ndarray:
-        """Values ``[n, C]`` at the points of positive weight."""
+        """Return the values ``[n, C]`` at the points of positive weight."""
         return np.asarray(self.datapoint.values)[np.asarray(self.datapoint.weight) > 0]
 
 
 def read_splits(dataset: Dataset) -> dict[str, list[Named]]:
-    """Up to `MOST` datapoints of each split, as training reads them: epoch 0 of a source that augments."""
+    """Read up to `MOST` datapoints of each split as training does, from epoch 0 of an augmenting source."""
     array: Callable[[Any], Any] = lambda leaf: None if leaf is None else np.asarray(leaf)
 
     def read(split: str, most: int) -> list[Named]:
@@ -73,24 +74,24 @@ def read_splits(dataset: Dataset) -> dict[str, list[Named]]:
 
 
 def evenly(seen: Sequence[Named], most: int) -> list[Named]:
-    """At most ``most`` of them, at equal distances."""
+    """Return at most ``most`` datapoints at equal distances in the sequence."""
     return [seen[index] for index in evenly_spaced(len(seen), most)]
 
 
 def typical(seen: Sequence[Named]) -> Named:
-    """The datapoint of median spread: neither a constant one nor the busiest."""
+    """Return the datapoint whose values have the median spread: neither a constant one nor an extreme one."""
     spreads = [float(np.nanstd(each.datapoint.values)) for each in seen]
     return seen[int(np.argsort(spreads)[len(spreads) // 2])]
 
 
 def check_data(dataset: Dataset, seen: Mapping[str, Sequence[Named]], stage: Stage) -> None:
-    """Checks the datapoints read.
+    """Check the datapoints that were read.
 
-    Of datapoints of a wrong shape, or with values that are not finite, nothing else is said.
+    Datapoints with a wrong shape or values that are not finite get no further checks.
 
     Args:
-      dataset: checked.
-      seen: by `read_splits`.
+      dataset: the dataset.
+      seen: result of `read_splits`.
       stage: gets findings, numbers and a summary.
     """
     spec, sizes = dataset.spec, {split: len(dataset.splits[split]) for split in seen}
@@ -108,11 +109,11 @@ def check_data(dataset: Dataset, seen: Mapping[str, Sequence[Named]], stage: Sta
         extent = f', values {stage.numbers["smallest"]:.3g} to {stage.numbers["largest"]:.3g}'
     grid = f'{" x ".join(map(str, spec.grid_shape))} grid' if spec.grid_shape else f'{spec.num_points} points'
     shares = ', '.join(f'{counts[split]} of {sizes[split]} {split}' for split in counts)
-    stage.summary = f'{grid}, {spec.channels} channels{extent}; {shares} datapoints looked at'
+    stage.summary = f'{grid}, {spec.channels} channels{extent}; {shares} datapoints checked'
 
 
 def _well_formed(seen: Sequence[Named], spec: DatasetSpec, stage: Stage) -> list[Named]:
-    """Those that have the stated shapes, finite numbers and a point that counts; says what the others have."""
+    """Return the datapoints with the stated shapes, finite numbers and a positive weight; report the others."""
     if spec.grid_shape is not None and not _has_grid(spec):
         points = math.prod(spec.grid_shape)
         stage.find('data.wrong_shape/grid', grid_shape=spec.grid_shape, grid_points=points, num_points=spec.num_points)
@@ -126,7 +127,7 @@ def _well_formed(seen: Sequence[Named], spec: DatasetSpec, stage: Stage) -> list
 
 
 def _fault(datapoint: Datapoint, spec: DatasetSpec) -> tuple[str, dict[str, Any]]:
-    """Code and numbers of what is wrong with the form of one datapoint; an empty code where nothing is."""
+    """Return code and numbers of a fault in the form of one datapoint; an empty code without a fault."""
     points = spec.num_points
     stated = {'coords': (points, spec.coord_dims), 'values': (points, spec.channels), 'weight': (points,)}
     shapes = {name: getattr(datapoint, name).shape for name in stated}
@@ -162,7 +163,7 @@ def _check_range(sound: Sequence[Named], spec: DatasetSpec, stage: Stage) -> Non
     extent = f'values run from {smallest:.4g} to {largest:.4g}, the stated range is [{low:g}, {high:g}]'
     numbers = {'extent': extent, 'low': low, 'high': high, 'smallest': smallest, 'largest': largest, 'span': span}
     if smallest < low - slack or largest > high + slack:
-        # Of [0, 1] -> [low, high], x -> low + width x, done to values that are in [low, high] already.
+        # The image of [low, high] under the map x -> low + width x, which was meant for values in [0, 1].
         again = (low + width * low, low + width * high)
         if again != (low, high) and again[0] - slack <= smallest and largest <= again[1] + slack:
             stage.find('data.scaled_twice/map', **numbers)

@@ -1,4 +1,4 @@
-"""What a stage says: findings with stable codes from one table, ``findings.toml``, and the numbers behind them."""
+"""The results of a stage: numbers, and findings with stable codes from the table ``findings.toml``."""
 
 import dataclasses
 import tomllib
@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 __all__ = ['CODES', 'TABLE', 'Finding', 'Stage', 'finding']
 
 TABLE = tomllib.loads(resources.files('hyperinr.checking').joinpath('findings.toml').read_text(encoding='utf-8'))
-"""Name -> meaning, message and remedy, and whether it is a note."""
+"""Name -> meaning, message, remedy, and whether it is a note."""
 CODES: Mapping[str, str] = {name: row['meaning'] for name, row in TABLE.items() if 'meaning' in row}
 """Code -> meaning. Codes are stable: scripts may rely on them."""
 
 
 class Finding(NamedTuple):
-    """One thing that was noticed.
+    """A problem or a note.
 
     Attributes:
       code: a key of `CODES`.
-      message: what is wrong, where, with numbers; one sentence without a full stop.
+      message: what is wrong and where, with numbers; one sentence without a full stop.
       remedy: what to change.
-      numbers: behind the message, JSON-serialisable but for numbers that are not finite.
-      is_problem: fails the stage; a note does not.
+      numbers: the numbers of the message, JSON-serialisable except for numbers that are not finite.
+      is_problem: whether it fails the stage; a note does not.
     """
 
     code: str
@@ -33,11 +33,11 @@ class Finding(NamedTuple):
 
 
 def finding(name: str, **numbers: Any) -> Finding:
-    """Return a finding of the table.
+    """Return a finding from the table.
 
     Args:
-      name: a code, or ``'CODE/VARIANT'`` for another message of it.
-      numbers: that the message and the remedy name in braces, and any others worth keeping.
+      name: a code, or ``'CODE/VARIANT'`` for another message of that code.
+      numbers: numbers that message and remedy name in braces, and any others worth keeping.
     """
     row = TABLE[name]
     message, remedy = (row[part].format(**numbers) for part in ('message', 'remedy'))
@@ -50,12 +50,12 @@ class Stage:
 
     Attributes:
       number: 1 to 4.
-      name: what it does.
-      summary: what was measured, in one line; empty where it was not reached.
-      findings: in the order in which they were noticed.
-      numbers: all measurements, JSON-serialisable but for numbers that are not finite.
-      seconds: that it took.
-      reached: whether it ran at all.
+      name: what it checks.
+      summary: the measurements, in one line; empty if the stage was not reached.
+      findings: findings in the order of detection.
+      numbers: all measurements, JSON-serialisable except for numbers that are not finite.
+      seconds: duration.
+      reached: whether the stage ran.
     """
 
     number: int
@@ -68,16 +68,16 @@ class Stage:
 
     @property
     def outcome(self) -> str:
-        """``'pass'``, ``'fail'`` or ``'not reached'``."""
+        """Outcome: ``'pass'``, ``'fail'`` or ``'not reached'``."""
         if not self.reached:
             return 'not reached'
         return 'fail' if any(each.is_problem for each in self.findings) else 'pass'
 
     @property
     def passed(self) -> bool:
-        """Whether it ran and no finding is a problem."""
+        """Whether the stage ran and no finding is a problem."""
         return self.outcome == 'pass'
 
     def find(self, name: str, **numbers: Any) -> None:
-        """Adds a `finding`."""
+        """Add a `finding`."""
         self.findings.append(finding(name, **numbers))

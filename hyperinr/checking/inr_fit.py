@@ -1,4 +1,4 @@
-"""The second stage: one INR alone on one datapoint. What it cannot fit, no hypernetwork will emit."""
+"""The second stage: fit one INR alone to one datapoint. No hypernetwork emits better weights than such a fit."""
 
 from typing import NamedTuple
 
@@ -14,31 +14,31 @@ from hyperinr.types import Datapoint, Inr, InrWeights
 __all__ = ['Fit', 'check_inr', 'fit_alone', 'mean_psnr', 'some_points']
 
 NUM_STEPS = 200
-"""Steps of each fit. A SIREN of 64 units that fits a patch of 32 x 32 at all is at 40 dB by then."""
+"""Steps of each fit. A SIREN of 64 units that can fit a patch of 32 x 32 reaches 40 dB in them."""
 MAX_POINTS = 4096
-"""Points of the datapoint that are fitted, drawn at random. A fit takes seconds then, minutes on a whole megapixel."""
+"""Most points that are fitted, drawn at random. A fit then takes seconds; on a whole megapixel it takes minutes."""
 LEAST_GAIN_DB = 10.0
-"""Default target of an INR with as many weights as there are values, above the PSNR of the datapoint's mean. 10 dB are
-90 % of the variance, which such an INR passes within tens of steps. With fewer weights the target is lower in
-proportion: eight units for a patch of noise reach 4 dB at any rate and frequency."""
+"""Default target above the PSNR of the datapoint's mean, for an INR with as many weights as there are values. 10 dB are
+90 % of the variance. Such an INR passes them within tens of steps. With fewer weights the target is lower in
+proportion: eight units reach 4 dB on a patch of noise, at any rate and frequency."""
 SMOOTH_FACTOR = 16.0
-"""Factor of the coordinates, which is a factor of the first layer's frequencies. Four times the usual frequencies may
-help. Sixteen times are too high, except for an INR whose own are far too low."""
+"""Factor of the coordinates, and so of the first layer's frequencies. Four times the usual frequencies may help.
+Sixteen times are too high, except for an INR whose frequencies are far too low."""
 SMOOTH_GAIN_DB = 4.0
-"""PSNR that `SMOOTH_FACTOR` must gain for the frequencies to be too low. Below `SHARP_DB` INRs at usual frequencies
-gain at most 1.5 dB, SIRENs at omega_0 1 gain 6 to 26 dB (docs/checking.md)."""
+"""Least PSNR gain by `SMOOTH_FACTOR` that shows too low frequencies. Below `SHARP_DB` INRs at usual frequencies gain at
+most 1.5 dB, and SIRENs with omega_0 = 1 gain 6 to 26 dB (docs/checking.md)."""
 SHARP_DB = 40.0
-"""PSNR above which frequencies are not questioned: at 40 dB the INR has them."""
+"""PSNR above which frequencies are not tested: an INR at 40 dB has the frequencies that it needs."""
 
 
 class Fit(NamedTuple):
-    """An INR fitted at its best rate.
+    """The fit of an INR at its best rate.
 
     Attributes:
-      rate: Adam's; NaN where every rate diverged.
-      psnr_db: after `NUM_STEPS`.
-      num_diverged: rates that diverged.
-      num_tried: rates tried.
+      rate: rate of Adam; NaN if every rate diverged.
+      psnr_db: PSNR after `NUM_STEPS`.
+      num_diverged: number of rates that diverged.
+      num_tried: number of rates that were tried.
     """
 
     rate: float
@@ -48,7 +48,7 @@ class Fit(NamedTuple):
 
 
 def some_points(datapoint: Datapoint) -> Datapoint:
-    """At most `MAX_POINTS` points, drawn from those of positive weight."""
+    """Draw at most `MAX_POINTS` points from those of positive weight."""
     counted = np.flatnonzero(np.asarray(datapoint.weight) > 0)
     if len(datapoint.weight) <= MAX_POINTS:
         return datapoint
@@ -59,20 +59,20 @@ def some_points(datapoint: Datapoint) -> Datapoint:
 
 
 def mean_psnr(datapoint: Datapoint, data_range: tuple[float, float]) -> float:
-    """Of the best constant as a prediction, in dB; infinite for a constant datapoint."""
+    """Return the PSNR of the best constant prediction in dB; infinite for a constant datapoint."""
     values, weight = np.asarray(datapoint.values), np.asarray(datapoint.weight)
     mean = np.broadcast_to(np.average(values, axis=0, weights=weight), values.shape)
     return float(metrics.psnr(mean, values, weight, data_range=data_range))
 
 
 def fit_alone(inr: Inr, weights: InrWeights, datapoint: Datapoint, *, data_range: tuple[float, float]) -> Fit:
-    """Searches Adam's rate for one INR and one datapoint; compiled once for each shape.
+    """Fit one INR to one datapoint at the best rate of Adam. Compiles once for each shape.
 
     Args:
       inr: evaluates the weights.
-      weights: where to start, unbatched.
-      datapoint: of at most `MAX_POINTS` points.
-      data_range: of the values.
+      weights: the start, unbatched.
+      datapoint: datapoint of at most `MAX_POINTS` points.
+      data_range: range of the values.
     """
     starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (dict(weights), datapoint))
     family = fitting.FAMILIES['adam']
@@ -95,18 +95,18 @@ def check_inr(
     data_range: tuple[float, float],
     target_psnr_db: float | None,
 ) -> Fit:
-    """Fits one INR from a random start, and asks why where it does badly.
+    """Fit one INR from a random start, and find the cause of a bad fit.
 
-    The cause that can be told apart is a lack of frequencies: below `SHARP_DB` the same start is also fitted on
-    coordinates multiplied by `SMOOTH_FACTOR`, where such an INR reaches more by `SMOOTH_GAIN_DB` at least.
+    One cause can be identified: too low frequencies. Below `SHARP_DB` the same start is also fitted on coordinates
+    multiplied by `SMOOTH_FACTOR`. An INR with too low frequencies gains at least `SMOOTH_GAIN_DB` by that.
 
     Args:
       inr: evaluates the weights.
       start: random weights.
-      points: to fit, see `some_points`.
+      points: points to fit, see `some_points`.
       stage: gets findings, numbers and a summary.
-      data_range: of the values.
-      target_psnr_db: to reach; ``None``: up to `LEAST_GAIN_DB` above `mean_psnr`.
+      data_range: range of the values.
+      target_psnr_db: PSNR to reach; ``None``: up to `LEAST_GAIN_DB` above `mean_psnr`.
 
     Returns:
       The fit.

@@ -1,4 +1,4 @@
-"""Whether values and coordinates mean the same picture: the order of axes and channels.
+"""Check the order of axes and channels: values and coordinates must describe the same picture.
 
 Letters: ``M`` pictures, ``H`` rows, ``W`` columns, ``C`` channels, ``N = H W`` points.
 """
@@ -14,27 +14,27 @@ from hyperinr.checking.findings import Finding, finding
 __all__ = ['check_coordinates', 'check_values', 'roughness']
 
 COORDINATE_TOLERANCE = 1e-4
-"""Difference of coordinates that are equal. In a grid of 200 a side neighbours are a hundred times farther apart, and
-float32 rounds a hundred times finer."""
+"""Largest difference of equal coordinates. In a grid of 200 points a side neighbours are a hundred times farther apart,
+and float32 rounds a hundred times finer."""
 
 ROUGHNESS_RATIO = 1.2
-"""How much smoother another reading of the same numbers must be. Noise is as rough in every order, to 1 %. In a wrong
-order pictures with a spectrum of 1 / frequency are 1.3 times as rough as in the right one, photographs 1.7 times and
-more (docs/checking.md)."""
+"""Ratio of roughness above which another order of the axes is the right one. Noise is equally rough in every order, to
+1 %. In a wrong order pictures with a 1 / frequency spectrum are 1.3 times as rough as in the right one, and
+photographs 1.7 times or more (docs/checking.md)."""
 
 
 STRIPE_SHARE = 0.05
-"""Share of the change along one axis in the change along the other, below which a picture has stripes. Stripes along a
-stated axis speak for that order, though another order may break them less often. Such pictures are left out."""
+"""Ratio of the change along one axis to the change along the other below which a picture has stripes. Stripes along a
+stated axis support the stated order, although another order may be smoother. Such pictures are left out."""
 
 
 def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int], where: str) -> Finding | None:
-    """Compares one datapoint's coordinates with the pixel centres of its grid.
+    """Compare one datapoint's coordinates with the pixel centres of its grid.
 
     Args:
       coords: ``[N, D]``, finite.
       grid_shape: D sizes whose product is N.
-      where: the datapoint, for the message.
+      where: name of the datapoint, for the message.
     """
     expected, stated = coordinates.grid(grid_shape), tuple(range(len(grid_shape)))
     if _equal(coords, expected):
@@ -54,7 +54,7 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def roughness(pictures: np.ndarray) -> np.ndarray:
-    """Mean difference of neighbouring pixels over that of pixels in random order: about 1 where there is no structure.
+    """Return the mean difference of neighbouring pixels, divided by that of random pixels: about 1 without structure.
 
     Args:
       pictures: ``[M, H, W, C]``.
@@ -73,11 +73,11 @@ def roughness(pictures: np.ndarray) -> np.ndarray:
 
 
 def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | None:
-    """Looks for a reading of the same numbers that is far smoother than rows, columns, channels.
+    """Look for an order of axes in which the same numbers are far smoother than as rows, columns, channels.
 
     Args:
       values: ``[M, N, C]``, finite.
-      grid_shape: ``(H, W)``; other grids are not looked at.
+      grid_shape: ``(H, W)``; other grids are not checked.
     """
     if len(grid_shape) != 2 or not len(values):
         return None
@@ -89,7 +89,7 @@ def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | Non
     if height != width:
         turned = flat.reshape(-1, width, height, channels)
         others['data.transposed_grid/values'] = ((width, height, channels), turned)
-    # Equal channels are evidence enough that they are channels: of grey pictures another reading may be smoother.
+    # Equal channels show that the last axis holds channels. In grey pictures another order may be smoother.
     if channels > 1 and not np.allclose(values, values[..., :1]):
         channels_last = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         others['data.channel_order'] = ((channels, height, width), channels_last)

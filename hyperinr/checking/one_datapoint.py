@@ -1,4 +1,4 @@
-"""The third stage: the hypernetwork on a single datapoint, and the INR alone from what it then emits.
+"""The third stage: train the hypernetwork on a single datapoint, then fit the INR alone from the emitted weights.
 
 Letters: ``K`` adaptation steps.
 """
@@ -18,20 +18,20 @@ from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 __all__ = ['adapter', 'check_inner_rates', 'check_one_datapoint', 'find_rate', 'name_cause']
 
 SHORTER = (0.1, 0.01)
-"""Factors of the outer optimiser's steps. In so few updates a tenth of a good rate learns less than the rate itself.
-Where shorter steps learn more, the rate is too high."""
+"""Factors of the outer optimiser's steps. In so few updates a tenth of a good rate learns less than the rate itself. If
+shorter steps learn more, the rate is too high."""
 LONGER = 10.0
 RATE_GAIN_DB = 3.0
-"""PSNR by which shorter steps must be ahead, half the error. At good rates it differs by less from seed to seed."""
+"""Least PSNR gain by shorter steps that shows a too high rate: half the error. At good rates seeds differ by less."""
 LEAST_GAIN_DB = 1.0
-"""PSNR that training on one datapoint must gain. From fresh weights to the mean colour alone it is several decibels."""
+"""Least PSNR gain by training on one datapoint. Learning only the mean colour already gains several decibels."""
 ADAPTATION_LOSS_DB = 1.0
-"""PSNR that the adaptation steps of a fresh hypernetwork may lose: the outer gradient corrects as much. Steps that are
-a hundred times too long lose everything."""
+"""PSNR that the adaptation steps of a fresh hypernetwork may lose: the outer gradient corrects this much. Steps that
+are a hundred times too long lose everything."""
 START_LOSS_DB = 3.0
-"""PSNR by which a fit from the emitted weights may end below one from a random start: two random starts differ as much.
-Beyond `inr_fit.SHARP_DB` both are fitted, and the difference says nothing. Weights with dead or saturated units, which
-no optimiser brings back, end tens of decibels below."""
+"""PSNR by which a fit from the emitted weights may end below one from a random start. Two random starts differ by as
+much. Above `inr_fit.SHARP_DB` both fits are good, and the difference means nothing. Weights with dead or saturated
+units, which no optimiser repairs, end tens of decibels below."""
 
 Adapter = Callable[[Params, float], tuple[np.ndarray, InrWeights]]
 
@@ -57,13 +57,13 @@ def adapter(learner: MetaLearner, datapoint: Datapoint, data_range: tuple[float,
 def name_cause(
     first_db: float, usual: Training, training_at: Callable[[float], Training], least_gain_db: float
 ) -> tuple[str | None, dict[float, float]]:
-    """Whether the outer rate is at fault, found by trainings with shorter and, where nothing is learned, longer steps.
+    """Name the fault of the outer rate, by trainings with shorter and, if nothing is learned, longer steps.
 
     Args:
-      first_db: before the training.
+      first_db: PSNR before the training.
       usual: the training at the rate of the config.
       training_at: ``factor of the steps -> training``.
-      least_gain_db: that counts as learning.
+      least_gain_db: least gain that counts as learning.
 
     Returns:
       ``(cause, scores)``: the cause is ``'rate_too_high'``, ``'rate_too_low'``, ``'diverged'``, ``'stuck'`` or
@@ -83,17 +83,17 @@ def name_cause(
 def find_rate(
     program: Program, batch_of: Callable[[int], Datapoint], usual: Training, stage: Stage, least_gain_db: float
 ) -> tuple[str | None, str]:
-    """Adds what `name_cause` finds of trainings on these batches, unless it is that nothing helps.
+    """Add the finding of `name_cause` for trainings on these batches, unless the cause is ``'stuck'``.
 
     Args:
-      program: prepared.
+      program: the prepared program.
       batch_of: number of an update -> its batch.
       usual: the training at the rate of the config.
-      stage: has ``first_psnr_db`` among its numbers.
-      least_gain_db: that counts as learning.
+      stage: stage with the number ``first_psnr_db``.
+      least_gain_db: least gain that counts as learning.
 
     Returns:
-      The cause, and in words what all trainings lead to.
+      The cause, and the results of all trainings in words.
     """
     first, updates = stage.numbers['first_psnr_db'], program.experiment.num_steps
     training_at = lambda factor: train(program, batch_of, step_factor=factor)
@@ -116,15 +116,15 @@ def check_one_datapoint(
     data_range: tuple[float, float],
     alone: Callable[[], Fit],
 ) -> None:
-    """Trains on one datapoint alone, at three lengths of step, and fits its INR on from what is then emitted.
+    """Train on one datapoint alone at three step lengths, then fit its INR from the emitted weights.
 
     Args:
-      program: prepared; gets batches of copies of the datapoint.
-      datapoint: of the training split.
-      points: of it, that an INR alone is fitted to.
+      program: the prepared program; gets batches of copies of the datapoint.
+      datapoint: datapoint of the training split.
+      points: the points of it to which an INR alone is fitted.
       stage: gets findings, numbers and a summary.
-      data_range: of the values.
-      alone: fits the same points from a random start; called where the trainings are fine.
+      data_range: range of the values.
+      alone: fits the same points from a random start; called if the trainings have no finding.
     """
     batch, numbers = repeated(datapoint, program.experiment.batch_size), stage.numbers
     adapt = adapter(program.learner, datapoint, data_range)
@@ -154,7 +154,7 @@ def check_one_datapoint(
         'alone_psnr_db': random.psnr_db,
     }
     stage.summary += (
-        f'; from what it emits the INR alone reaches {onwards.psnr_db:.1f} dB, from a random start '
+        f'; from the emitted weights the INR alone reaches {onwards.psnr_db:.1f} dB, from a random start '
         f'{random.psnr_db:.1f} dB'
     )
     needed = np.nan_to_num(min(random.psnr_db, SHARP_DB), nan=-np.inf) - START_LOSS_DB
@@ -165,10 +165,14 @@ def check_one_datapoint(
 
 
 def check_inner_rates(fresh: dict[float, np.ndarray], stage: Stage) -> bool:
-    """Judges the PSNR ``[K + 1]`` of a fresh hypernetwork's adaptation, by factor of its step sizes.
+    """Check whether the adaptation steps of a fresh hypernetwork are too long.
+
+    Args:
+      fresh: factor of the step sizes -> PSNR ``[K + 1]`` in dB during the adaptation.
+      stage: gets the finding.
 
     Returns:
-      Whether they go too far.
+      Whether they are too long.
     """
     usual = fresh[1.0]
     if len(usual) < 2 or usual[-1] >= usual[0] - ADAPTATION_LOSS_DB:

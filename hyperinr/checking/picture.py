@@ -1,4 +1,4 @@
-"""A picture of the data: each datapoint as an encoder reads it and as an INR sees it."""
+"""Draw the data: each datapoint as an encoder reads it and as an INR sees it."""
 
 import os
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from hyperinr.types import Datapoint, DatasetSpec
 __all__ = ['draw_datapoints', 'picture_of']
 
 CELL = 128
-"""Pixels of a side of a picture, at least."""
+"""Least side of a picture in pixels."""
 GAP = 8
 SCATTERED = (64, 64)
-"""Rows and columns on which scattered points are drawn."""
+"""Rows and columns of the raster on which scattered points are drawn."""
 NOT_FINITE, BELOW, ABOVE, HIDDEN, PAPER = (255, 0, 255), (0, 64, 255), (255, 64, 0), (96, 128, 96), (255, 255, 255)
 
 
 def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> Path:
-    """Writes `picture_of` as a PNG.
+    """Write the picture of `picture_of` as a PNG.
 
     Raises:
-      InputError: no permission to write.
+      InputError: there is no permission to write.
       RunError: the disk is full.
     """
     picture = Image.fromarray(picture_of(datapoints, spec))
@@ -36,14 +36,15 @@ def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], sp
 
 
 def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
-    """A column for each datapoint: above, its values in rows of the stated grid; below, each at its coordinates.
+    """Draw a column for each datapoint: above, its values in rows of the stated grid; below, each at its coordinates.
 
-    Where both differ, grid and coordinates contradict each other. Magenta is not finite, blue below the stated range,
-    orange above it, dull green a point of weight 0. Of points in more than two dimensions those within a quarter of
-    the middle of the further axes are drawn. Where there is no two-dimensional grid the upper row is missing.
+    If the two differ, grid and coordinates contradict each other. Values that are not finite are magenta, values below
+    the stated range blue, values above it orange, and points of weight 0 dull green. In more than two dimensions only
+    points within a quarter of the middle of the further axes are drawn. Without a two-dimensional grid the upper row is
+    missing.
 
     Args:
-      datapoints: at least one; ``[N, D]``, ``[N, C]``, ``[N]``.
+      datapoints: at least one, with arrays ``[N, D]``, ``[N, C]``, ``[N]``.
       spec: states grid and range.
 
     Returns:
@@ -63,7 +64,7 @@ def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray
 
 
 def _colours(datapoint: Datapoint, spec: DatasetSpec) -> np.ndarray:
-    """``[N, 3]`` uint8; one channel, or other than three, is shown grey."""
+    """Return colours ``[N, 3]`` uint8; grey unless there are three channels."""
     low, high = spec.data_range
     values = np.asarray(datapoint.values, np.float64)
     slack = RANGE_TOLERANCE * (high - low)
@@ -82,7 +83,7 @@ def _colours(datapoint: Datapoint, spec: DatasetSpec) -> np.ndarray:
 
 
 def _placed(colours: np.ndarray, coords: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Each point on the pixel of ``shape`` that its first two coordinates lie in; paper where there is none."""
+    """Draw each point on the pixel of ``shape`` at its first two coordinates; pixels without a point stay paper."""
     canvas = np.full((*shape, 3), PAPER, np.uint8)
     coords = np.nan_to_num(np.asarray(coords, np.float64).reshape(len(colours), -1))
     flat = np.zeros((len(colours), 2))
@@ -94,7 +95,7 @@ def _placed(colours: np.ndarray, coords: np.ndarray, shape: Sequence[int]) -> np
 
 
 def _framed(cell: np.ndarray) -> np.ndarray:
-    """Enlarged to `CELL` pixels, in a frame."""
+    """Return the cell enlarged to `CELL` pixels, in a frame."""
     factor = max(1, CELL // max(cell.shape[:2]))
     enlarged = cell.repeat(factor, axis=0).repeat(factor, axis=1)
     return np.pad(enlarged, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=32)

@@ -1,4 +1,4 @@
-"""The very program of training, run for a few updates with a schedule of that length, each update measured.
+"""Run the program of training for a few updates, under a schedule of that length, and measure each update.
 
 Letters: ``B`` datapoints of a batch, ``U`` updates.
 """
@@ -21,20 +21,20 @@ __all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'repeated',
 
 GRADIENT = 'gradient/'
 LAST_UPDATES = 5
-"""Updates whose mean PSNR is the result of a training: one alone may be an outlier."""
+"""Updates whose mean PSNR is the result of a training: a single one may be an outlier."""
 
 
 class Program(NamedTuple):
-    """What is compiled once for all short trainings.
+    """The compiled program of all short trainings.
 
     Attributes:
-      experiment: with as many steps as a short training has updates, so that it goes through the whole schedule.
-      learner: of it.
-      batches: of the real run.
-      devices: that share a batch.
-      update: compiled; its metrics hold the norm of each module's gradient under ``'gradient/MODULE'``.
+      experiment: experiment with as many steps as a short training, so that the schedule reaches its end.
+      learner: its learner.
+      batches: batches of the real run.
+      devices: devices that share a batch.
+      update: the compiled update; its metrics hold the norm of each module's gradient under ``'gradient/MODULE'``.
       fresh: the state before the first update, packed and placed.
-      compile_seconds: of the update.
+      compile_seconds: seconds to compile the update.
     """
 
     experiment: Experiment
@@ -50,10 +50,10 @@ class Training(NamedTuple):
     """One short training.
 
     Attributes:
-      state: packed, on the first device, after the last update.
-      metrics: name -> ``[U]``; fewer entries where it diverged, the last of which is not finite.
-      update_seconds: ``[U]``.
-      input_seconds: ``[U]``, making the batch.
+      state: state after the last update, packed, on the first device.
+      metrics: name -> ``[U]``. A diverged training has fewer entries, and the last one is not finite.
+      update_seconds: ``[U]`` seconds of each update.
+      input_seconds: ``[U]`` seconds to make each batch.
     """
 
     state: TrainState
@@ -63,17 +63,17 @@ class Training(NamedTuple):
 
     @property
     def diverged(self) -> bool:
-        """Whether it ended before its time."""
+        """Whether the training diverged, and so ended early."""
         return bool(not_finite({name: float(values[-1]) for name, values in self.metrics.items()}))
 
     @property
     def score_db(self) -> float:
-        """Mean training PSNR of the last updates; minus infinity where it diverged."""
+        """Mean training PSNR of the last updates; minus infinity if it diverged."""
         return float('-inf') if self.diverged else float(self.metrics['psnr_db'][-LAST_UPDATES:].mean())
 
 
 def modules(params: Params) -> dict[str, list[Array]]:
-    """``{'encoder/stage_0': [w, b], ...}``: the leaves of the parameters by the module that holds them."""
+    """Return the leaves of the parameters by module: ``{'encoder/stage_0': [w, b], ...}``."""
     found: dict[str, list[Array]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         found.setdefault(module_of(path), []).append(leaf)
@@ -81,12 +81,12 @@ def modules(params: Params) -> dict[str, list[Array]]:
 
 
 def module_of(path: Sequence[Any]) -> str:
-    """The module that holds the leaf of this path; a leaf on its own is one."""
+    """Return the module that holds the leaf of this path; a single leaf is its own module."""
     return jax.tree_util.keystr(tuple(path[:-1] or path), simple=True, separator='/')
 
 
 def _with_gradient_norms(learner: MetaLearner) -> MetaLearner:
-    """The same learner, whose updates also report the norm of each module's gradient."""
+    """Return the learner with updates that also report the norm of each module's gradient."""
 
     def apply_gradient(state: TrainState, gradient: Params) -> tuple[TrainState, Mapping[str, Array]]:
         after, measured = learner.apply_gradient(state, gradient)
@@ -97,10 +97,10 @@ def _with_gradient_norms(learner: MetaLearner) -> MetaLearner:
 
 
 def prepare(experiment: Experiment, dataset: Any) -> Program:
-    """Compiles the update of ``experiment``; nothing runs yet but the initialisation.
+    """Compile the update of ``experiment``. Only the initialisation runs.
 
     Raises:
-      InputError: the first batch is refused.
+      InputError: training refuses the first batch.
     """
     spec, learner = dataset.spec, experiment.build(dataset.spec)
     source = dataset.splits['train']
@@ -118,7 +118,7 @@ def prepare(experiment: Experiment, dataset: Any) -> Program:
 
 
 def repeated(datapoint: Datapoint, size: int) -> Datapoint:
-    """One datapoint as a batch ``[B, ...]`` of copies of it."""
+    """Return a batch ``[B, ...]`` of copies of one datapoint."""
     return jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], size, axis=0), datapoint)
 
 
@@ -126,16 +126,17 @@ _part_of_the_way = jax.jit(optax.incremental_update)
 
 
 def train(program: Program, batch_of: Callable[[int], Datapoint], *, step_factor: float = 1.0) -> Training:
-    """As many updates as the experiment has steps, from the fresh state.
+    """Train from the fresh state for as many updates as the experiment has steps.
 
     Args:
-      program: prepared.
+      program: the prepared program.
       batch_of: number of an update -> its batch ``[B, ...]``.
-      step_factor: of the way that each update goes. For an optimiser whose steps are proportional to its rate and
-        whose state does not depend on it, as Adam, that is a factor of the rate; the moving average is not adjusted.
+      step_factor: factor of each update's change of the parameters. It equals a factor of the rate for an optimiser
+        such as Adam, whose steps are proportional to its rate and whose state does not depend on it. The moving
+        average is not adjusted.
 
     Raises:
-      InputError: a batch that training refuses.
+      InputError: training refuses a batch.
     """
     state, rows, seconds, waited = program.fresh, [], [], []
     for number in range(program.experiment.num_steps):

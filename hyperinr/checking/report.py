@@ -1,4 +1,4 @@
-"""What the checks found, for people and for programs."""
+"""Reports of the checks, as text and as JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ SHOWN = {'pass': 'pass', 'fail': 'FAIL', 'not reached': '----'}
 
 
 def lines(stage: Stage) -> list[str]:
-    """A stage as lines of text: its outcome, then each finding with its remedy.
+    """Return a stage as lines of text: its outcome, then each finding with its remedy.
 
     Example:
       >>> lines(Stage(2, 'one INR alone', '30.1 dB', seconds=3.2))
@@ -30,7 +30,7 @@ def lines(stage: Stage) -> list[str]:
 
 
 def as_json(stages: Sequence[Stage]) -> dict[str, Any]:
-    """``{'passed': ..., 'codes': [...], 'stages': [...]}``; codes are of problems, NaN is null."""
+    """Return ``{'passed': ..., 'codes': [...], 'stages': [...]}``; codes are of problems, NaN is null."""
     rows = [
         {
             'stage': stage.number,
@@ -47,7 +47,7 @@ def as_json(stages: Sequence[Stage]) -> dict[str, Any]:
 
 
 def raise_if_any(stages: Sequence[Stage]) -> None:
-    """Says in one line which stage failed.
+    """Raise an error that names the failed stage in one line.
 
     Raises:
       RunError: a stage failed.

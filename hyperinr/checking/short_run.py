@@ -1,4 +1,4 @@
-"""The fourth stage: a short run on all data. Does it learn, does everything take part, what will the whole run cost?"""
+"""The fourth stage: a short run on all data. It checks the loss and each module, and estimates the cost of the run."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,16 +16,16 @@ from hyperinr.types import Code, Datapoint, InrWeights, Params, Start, TrainStat
 __all__ = ['check_rates', 'check_short_run', 'same', 'shifted']
 
 LEAST_GAIN_DB = 0.3
-"""PSNR that the same batches must gain by the run, which leaves out the noise of sampling. An auto-decoder, whose rows
-learn only when they are met, gained 0.9 dB (docs/checking.md)."""
+"""Least PSNR gain of the run, measured on the same batches before and after it to avoid sampling noise. An
+auto-decoder, whose rows learn only when they are in a batch, gained 0.9 dB (docs/checking.md)."""
 NUM_MEASURED = 2
-"""Batches that this gain is measured on."""
+"""Batches on which this gain is measured."""
 DEAD_GRADIENT = 1e-8
-"""Share of the norm of the whole gradient below which a module gets none: float32 has seven digits."""
+"""Share of the norm of the whole gradient below which a module gets no gradient: float32 has seven digits."""
 DEAD_CODE = 1e-6
-"""Spread of a code over datapoints, in units of its size, below which only rounding tells them apart."""
+"""Spread of a code over datapoints, relative to its size, below which it is rounding error."""
 FROZEN_RATES = 1e-5
-"""Change of the logarithm of a step size below which it has not moved."""
+"""Change of the logarithm of a step size below which the step size is unchanged."""
 NUM_CODES = 16
 """Datapoints whose codes are compared."""
 WARM_UP = 2
@@ -33,16 +33,16 @@ WARM_UP = 2
 
 
 def check_short_run(program: Program, datapoints: Sequence[Datapoint], stage: Stage, *, num_steps: int) -> None:
-    """Trains on real batches, at shorter and longer steps too where it does not learn.
+    """Train on real batches. If that does not learn, train also at shorter and longer steps.
 
     Args:
-      program: prepared.
-      datapoints: different ones, of equal shapes, whose codes are compared.
+      program: the prepared program.
+      datapoints: different datapoints of equal shapes, whose codes are compared.
       stage: gets findings, numbers and a summary.
       num_steps: updates of the whole run, for its cost.
 
     Raises:
-      InputError: a batch that training refuses.
+      InputError: training refuses a batch.
     """
     updates, numbers = program.experiment.num_steps, stage.numbers
     measured = [program.batches(updates + index) for index in range(NUM_MEASURED)]
@@ -80,13 +80,13 @@ def check_short_run(program: Program, datapoints: Sequence[Datapoint], stage: St
 
 
 def _mean_psnr(program: Program, state: TrainState, batches: Sequence[Datapoint]) -> float:
-    """Of the batches, in dB, by updates whose results are thrown away."""
+    """Return the mean PSNR of the batches in dB. It comes from updates whose new states are dropped."""
     found = [program.update.call(state, devices_lib.shard(each, program.devices))[1]['psnr_db'] for each in batches]
     return float(np.mean([float(value) for value in found]))
 
 
 def _check_modules(program: Program, training: Training, datapoints: Sequence[Datapoint], stage: Stage) -> None:
-    """Checks gradients and movement of each module, the spread of codes, and the step sizes."""
+    """Check the gradient and the change of each module, the spread of codes, and the step sizes."""
     params, updates = training.state.params, len(training.update_seconds)
     largest = {
         name.removeprefix(GRADIENT): float(values.max())
@@ -119,7 +119,7 @@ def _of(name: str, part: str) -> bool:
 
 
 def _emitter(program: Program, datapoints: Sequence[Datapoint]) -> Callable[[Params], tuple[Start, InrWeights]]:
-    """Compile ``params -> `` what the hypernetwork emits for several datapoints, leaves ``[M, ...]`` of NumPy."""
+    """Compile the function ``params -> (start, weights)`` of M datapoints; its leaves are NumPy arrays ``[M, ...]``."""
     hypernetwork = program.learner.hypernetwork
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *datapoints)
 
@@ -132,17 +132,17 @@ def _emitter(program: Program, datapoints: Sequence[Datapoint]) -> Callable[[Par
 
 
 def shifted(params: Params, module: str) -> Params:
-    """The parameters with 1 added to all of one module: far more than any module is in balance with."""
+    """Return the parameters with 1 added to all of one module: far more than a trained module changes."""
     return jax.tree_util.tree_map_with_path(lambda path, leaf: leaf + (module_of(path) == module), params)
 
 
 def same(first: Any, second: Any) -> bool:
-    """Whether all leaves are equal."""
+    """Return whether all leaves are equal."""
     return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
 
 
 def _check_encoder(params: Params, codes: Code, without: Sequence[str], stage: Stage) -> bool:
-    """Whether the encoder is dead: its code is the same for all datapoints, or it gets no gradient."""
+    """Return whether the encoder is dead: its code is the same for all datapoints, or it gets no gradient."""
     own, leaves = [name for name in modules(params) if _of(name, 'encoder')], jax.tree.leaves(codes)
     if not own or len(leaves[0]) < 2:
         return False
@@ -158,7 +158,7 @@ def _check_encoder(params: Params, codes: Code, without: Sequence[str], stage: S
 
 
 def check_rates(before: Code, after: Code, without: Sequence[str], stage: Stage) -> None:
-    """Compares the step sizes before and after a training, ``without`` the modules that got no gradient."""
+    """Compare the step sizes before and after a training; ``without`` are the modules that got no gradient."""
     logarithms = [
         np.concatenate([np.log(np.maximum(leaf, 1e-30)).ravel() for leaf in jax.tree.leaves(rates)])
         for rates in (before, after)

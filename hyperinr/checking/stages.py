@@ -1,4 +1,4 @@
-"""The four stages in their order. Each stands on the one before: the first that fails ends the checks."""
+"""Run the four stages in their order. The first stage that fails ends the checks."""
 
 import dataclasses
 import functools
@@ -28,21 +28,21 @@ __all__ = ['STAGES', 'Options', 'check', 'training_length']
 
 STAGES = ('the data', 'one INR alone', 'the hypernetwork on one datapoint', 'a short run')
 MAX_UPDATES, MIN_UPDATES = 60, 24
-"""Bounds of the updates of a short training. In 60 a good rate learns one datapoint from any start of the published
-methods. Below 24 warm-up and decay leave too few at the full rate."""
+"""Bounds of the updates of a short training. In 60 updates a good rate learns one datapoint from the start of any
+published method. Below 24 updates warm-up and decay leave too few at the full rate."""
 TRAINING_FLOPS = 6e11
-"""Operations of the INRs in one short training, six to ten seconds on two cores. Longer updates are fewer."""
+"""Operations of the INRs in one short training: six to ten seconds on two cores. Slower updates are fewer."""
 NUM_SHOWN = 8
 
 
 class Options(NamedTuple):
-    """What the caller may ask for.
+    """Options of the checks.
 
     Attributes:
-      stages: numbers, of 1 to 4, in increasing order.
-      target_psnr_db: of the second stage; ``None``: up to 10 dB above the datapoint's mean.
-      memory_gib: that a training step may take; ``None``: what the devices, or the control group, have free.
-      num_updates: of a short training; ``None``: `training_length`.
+      stages: numbers from 1 to 4, in increasing order.
+      target_psnr_db: target of the second stage; ``None``: up to 10 dB above the PSNR of the datapoint's mean.
+      memory_gib: memory that a training step may take; ``None``: the free memory of the devices or the control group.
+      num_updates: updates of a short training; ``None``: `training_length`.
     """
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
@@ -51,10 +51,10 @@ class Options(NamedTuple):
     num_updates: int | None = None
 
     def checked(self) -> 'Options':
-        """Itself.
+        """Check the options and return them.
 
         Raises:
-          InputError: a value that cannot be.
+          InputError: a value is out of its range.
         """
         if not self.stages or list(self.stages) != sorted({1, 2, 3, 4} & set(self.stages)):
             raise InputError(f'stages must be some of 1 2 3 4 in increasing order, not {list(self.stages)}.')
@@ -68,7 +68,7 @@ class Options(NamedTuple):
 
 
 def training_length(learner: MetaLearner, dataset: Dataset, batch_size: int) -> int:
-    """Updates of a short training: as many as `TRAINING_FLOPS` allow, the same on every machine."""
+    """Return the updates of a short training: as many as `TRAINING_FLOPS` allow, the same on every machine."""
     spec = dataset.spec
     zeros = lambda *axes: np.broadcast_to(np.float32(0), (batch_size, *axes))
     coords, values = zeros(spec.num_points, spec.coord_dims), zeros(spec.num_points, spec.channels)
@@ -85,21 +85,21 @@ def check(
     picture: Path | None = None,
     say: Callable[[Stage], None] = lambda stage: None,
 ) -> tuple[Stage, ...]:
-    """Checks a run before it is trained.
+    """Check a run before it is trained.
 
     Args:
       experiment: the run to check.
-      dataset: its, opened.
-      shortened: ``num_steps -> `` the same run with as many updates, so that its schedule goes to the end in them.
+      dataset: the opened dataset of the run.
+      shortened: ``num_steps -> `` the same run with that many updates and a schedule of that length.
       options: see `Options`.
-      picture: PNG of the data to write; ``None``: none.
+      picture: path of a PNG of the data; ``None``: no picture.
       say: called with every stage when it is done.
 
     Returns:
-      The stages asked for; those after the first that failed are not ``reached``.
+      The requested stages. Stages after the first failed one are not ``reached``.
 
     Raises:
-      InputError: an option that cannot be, a value that a factory refuses, no permission to write.
+      InputError: an option is out of its range, a factory refuses a value, or there is no permission to write.
       RunError: the disk is full.
     """
     checks = _Checks(experiment, dataset, shortened, options.checked(), picture, experiment.build(dataset.spec))
@@ -119,7 +119,7 @@ def check(
 
 @dataclasses.dataclass
 class _Checks:
-    """The stages, and what they share: what was read, fitted and compiled, each when it is first needed."""
+    """The stages and their shared data, fits and compiled program, each made on first use."""
 
     _experiment: Experiment
     _dataset: Dataset
@@ -183,7 +183,7 @@ class _Checks:
                 stage.find('data.refused', error=str(error).removesuffix('.'))
 
     def _runs(self, stage: Stage) -> bool:
-        """Whether the compiled program exists and fits into memory; says what keeps it from running."""
+        """Return whether the program compiles and fits into memory; otherwise add the finding."""
         try:
             program = self._program
         except InputError as error:

@@ -1,8 +1,8 @@
-"""The console script ``hyperinr``: parse, bind gin, call one function.
+"""The console script ``hyperinr``: parse the arguments, bind gin and call one function.
 
-Each module beside this one declares a family of verbs, and has one function for each. What is wrong with a call, a
-config or a file is said in one line (exit status 2), as is what made a run fail midway (1); ``--debug`` shows the
-traceback. Heavy modules are imported by the verb that needs them. A new verb is declared by its family's ``add_...``
+Each module beside this one declares a family of verbs and has one function for each. An error in a call, a config or a
+file is reported in one line (exit status 2), and so is the failure of a running command (1). ``--debug`` shows the
+traceback. A verb imports the heavy modules that it needs. To add a verb, declare it in its family's ``add_...``
 function.
 """
 
@@ -28,7 +28,7 @@ __all__ = ['main']
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with a call in one line."""
+    """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'hyperinr: error: {message} (see `{self.prog} --help`)\n')
@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-      arguments: without the program's name; ``None`` takes those of the process.
+      arguments: arguments without the program's name; ``None``: those of the process.
 
     Returns:
-      The exit status: 0, 1 for a run that failed, 2 for a wrong call or input, 75 for a run that was interrupted and
-      goes on with the same command, 130 after Ctrl-C.
+      The exit status: 0 for success, 1 for a failed run, 2 for a wrong call or input, 75 for an interrupted run that
+      the same command continues, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -82,7 +82,7 @@ def _fail(error: BaseException | str, status: int, *, debug: bool) -> int:
 
 
 def _first_line(error: BaseException | str) -> str:
-    """Without the lines that gin adds about who called whom."""
+    """Return the message as one line, without the call chain that gin adds."""
     return (str(error).strip() or type(error).__name__).split('\n  In call to')[0].replace('\n', ' ')
 
 
@@ -94,7 +94,7 @@ def _keep_compiled() -> None:
 
 
 def _quieten() -> None:
-    """Orbax and tfds tell of each of their steps through absl's log, and of errors that they raise as well."""
+    """Switch off absl's log. Orbax and tfds log each of their steps there, and errors that they also raise."""
     from absl import logging
 
     logging.set_verbosity(logging.FATAL)
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(verb=verb)
         command.add_argument('--debug', action='store_true', help='show tracebacks')
         add_device(command)
-        keep_compiled = 'keep compiled functions on disk: the next start is faster'
+        keep_compiled = 'store compiled functions on disk, which makes the next start faster'
         command.add_argument('--keep-compiled', action='store_true', help=keep_compiled)
         return command
 

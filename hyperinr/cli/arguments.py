@@ -1,4 +1,4 @@
-"""Arguments that several commands have, the same everywhere."""
+"""Arguments that several commands share."""
 
 import argparse
 from collections.abc import Callable
@@ -7,19 +7,19 @@ from typing import Any
 __all__ = ['AddVerb', 'add_best', 'add_config', 'add_params', 'add_run', 'option']
 
 AddVerb = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
-"""Declares a command: its name, the function that it calls, and what it does in one line."""
+"""``(name, function, summary) -> parser``: declares a command that calls the function."""
 
 
 def option(command: Any, flag: str, metavar: str, help: str, default: Any = None, **more: Any) -> None:
-    """Declare an option that takes one value; its help ends with its default, if there is one.
+    """Declare an option that takes one value. Its help ends with its default, if there is one.
 
     Args:
-      command: or a group of its arguments.
-      flag: ``'--num-steps'``.
-      metavar: what the help calls the value.
-      help: without the default.
-      default: of the option; the value gets its type. ``None``: no default, and a string.
-      more: for ``add_argument``.
+      command: parser of the command, or a group of its arguments.
+      flag: name such as ``'--num-steps'``.
+      metavar: name of the value in the help.
+      help: help text without the default.
+      default: default, which also gives the type; ``None``: no default, and a string.
+      more: further arguments of ``add_argument``.
     """
     if default is not None:
         help, more = f'{help} (default: {default})', {'type': type(default), **more}
@@ -41,4 +41,4 @@ def add_run(command: argparse.ArgumentParser) -> None:
 
 
 def add_best(command: argparse.ArgumentParser) -> None:
-    command.add_argument('--best', action='store_true', help='use the best checkpoint that the run kept')
+    command.add_argument('--best', action='store_true', help='use the best checkpoint of the run')

@@ -10,16 +10,16 @@ __all__ = ['add_check_verb']
 
 def add_check_verb(add: AddVerb) -> None:
     """Declare ``check``."""
-    check = add('check', _check, 'what is wrong with a run before it is trained: data, INR, hypernetwork, short run')
+    check = add('check', _check, 'check a run before it is trained: data, INR, hypernetwork, short run')
     add_config(check)
-    option(check, '--run', 'DIR', 'folder of the picture and the findings (default: checks/NAME)')
-    option(check, '--json', 'FILE', 'where to write the findings (default: DIR/check.json)')
+    option(check, '--run', 'DIR', 'folder for the picture and the findings (default: checks/NAME)')
+    option(check, '--json', 'FILE', 'file for the findings (default: DIR/check.json)')
     check.add_argument(
         '--stages', '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
     )
-    option(check, '--target', 'DB', 'PSNR of one INR alone (default: its mean + 10 dB)', type=float)
-    option(check, '--memory', 'GIB', 'that a step may take (default: what is free)', type=float)
-    option(check, '--updates', 'N', 'of a short training (default: 24 to 60, by their cost)', type=int)
+    option(check, '--target', 'DB', 'target PSNR of one INR alone (default: its mean + 10 dB)', type=float)
+    option(check, '--memory', 'GIB', 'memory that a step may take (default: all free memory)', type=float)
+    option(check, '--updates', 'N', 'updates of a short training (default: 24 to 60, by their cost)', type=int)
     add_params(check)
 
 

@@ -12,10 +12,10 @@ def add_describing_verbs(add: AddVerb) -> None:
     """Declare ``prepare``, ``configs`` and ``describe``."""
     prepare = add('prepare', _prepare, 'download and prepare an image dataset of tensorflow-datasets (extra `prepare`)')
     prepare.add_argument('name', metavar='NAME', help='mnist, fashion_mnist, cifar10, celeb_a, imagenette, ...')
-    option(prepare, '--data-dir', 'DIR', 'where to (default: $DATA_PATH or ~/.cache/hyperinr)')
+    option(prepare, '--data-dir', 'DIR', 'folder for the data (default: $DATA_PATH or ~/.cache/hyperinr)')
 
     add('configs', _configs, 'list the configs that come with hyperinr')
-    describe = add('describe', _describe, 'what a config resolves to: every value with the file and line that set it')
+    describe = add('describe', _describe, 'show every value of a config, with the file and line that set it')
     add_config(describe)
     add_params(describe)
 

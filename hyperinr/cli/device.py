@@ -1,4 +1,4 @@
-"""Which machine file a command runs under: ``--device NAME``, else the environment's ``HYPERINR_DEVICE``, else none."""
+"""Choose the machine file of a command: ``--device NAME``, else the variable ``HYPERINR_DEVICE``, else none."""
 
 import argparse
 import contextlib
@@ -17,13 +17,13 @@ def add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         '--device',
         metavar='NAME',
-        help='facts of this machine: gin_configs/device/NAME.gin, or a file of your own that ends in .gin '
+        help='settings of this machine: gin_configs/device/NAME.gin, or your own file ending in .gin '
         f'(default: ${VARIABLE})',
     )
 
 
 def device_configs(options: argparse.Namespace) -> list[str]:
-    """Return the config of the chosen machine, to be read after an experiment's; none where nothing is chosen."""
+    """Return the config of the chosen machine, to be read after an experiment's; empty if none is chosen."""
     name = options.device or os.environ.get(VARIABLE)
     if not name:
         return []
@@ -32,13 +32,13 @@ def device_configs(options: argparse.Namespace) -> list[str]:
 
 @contextlib.contextmanager
 def on_machine(options: argparse.Namespace) -> Iterator[Machine]:
-    """Put the chosen machine into the environment before jax starts, its name and data root for the block alone.
+    """Set the environment for the chosen machine before jax starts. Its name and data root are set only for the block.
 
     Args:
-      options: with ``device``, and ``param`` if the command has it, whose bindings of ``machine`` count.
+      options: options with ``device`` and, if the command has it, ``param``, whose bindings of ``machine`` are used.
 
     Raises:
-      InputError: no such file, or a wrong value in it.
+      InputError: there is no such file, or it has a wrong value.
     """
     found = Machine()
     bindings = [binding for binding in getattr(options, 'param', []) if binding.startswith('machine.')]

@@ -1,4 +1,4 @@
-"""The verbs that give INRs for a user's own files: ``generate``, ``finetune`` and ``fit-one``."""
+"""The verbs that make INRs of a user's own files: ``generate``, ``finetune`` and ``fit-one``."""
 
 import argparse
 from pathlib import Path
@@ -10,24 +10,24 @@ __all__ = ['add_file_verbs']
 
 def add_file_verbs(add: AddVerb) -> None:
     """Declare ``generate``, ``finetune`` and ``fit-one``."""
-    _add_files(add('generate', _generate, 'INR weights for your own images'))
-    finetune = add('finetune', _generate, 'INR weights for your own images, generated and then fine-tuned')
+    _add_files(add('generate', _generate, 'generate INR weights for your own images'))
+    finetune = add('finetune', _generate, 'generate INR weights for your own images, and fine-tune them')
     _add_files(finetune)
     option(finetune, '--num-steps', 'N', 'fine-tuning steps', 100)
 
     fit_one = add('fit-one', _fit_one, 'fit one image by itself: weights, curve and reconstruction')
     fit_one.add_argument('file', metavar='FILE', help='PNG, JPEG or .npy')
-    option(fit_one, '--inr', 'NAME', 'family or gin file', 'siren')
-    option(fit_one, '--initialisation', 'START', "a scheme's name, a file of weights, or the directory of a run")
+    option(fit_one, '--inr', 'NAME', 'INR family or gin file', 'siren')
+    option(fit_one, '--initialisation', 'START', 'name of a scheme, file of weights, or run directory')
     optimizers = 'adam, adamw, amsgrad, sgd, muon, lbfgs, diagonal_curvature or conjugate_gradient'
     option(fit_one, '--optimizer', 'NAME', optimizers, 'adam')
     option(fit_one, '--rate', 'RATE', 'a number, search or range', 'search')
     option(fit_one, '--num-steps', 'N', 'optimiser steps', 500)
-    freeze = "hold weights fixed, e.g. 'layer_0'; repeatable"
+    freeze = "keep weights fixed, e.g. 'layer_0'; repeatable"
     fit_one.add_argument('--freeze', metavar='PATTERN', action='append', default=[], help=freeze)
-    option(fit_one, '--longest-side', 'PIXELS', 'resample the image to this', type=int)
+    option(fit_one, '--longest-side', 'PIXELS', 'resample the image so that its longest side has this length', type=int)
     option(fit_one, '--channels', 'N', '3 or 1', 3)
-    option(fit_one, '--seed', 'N', 'of a random start', 0)
+    option(fit_one, '--seed', 'N', 'seed of a random start', 0)
     _add_output(fit_one)
     add_params(fit_one)
 
@@ -37,7 +37,7 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     add_best(command)
     command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
     _add_output(command)
-    command.add_argument('--tile', action='store_true', help="patches of the model's size, one INR each")
+    command.add_argument('--tile', action='store_true', help="one INR for each patch of the model's size")
     command.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
 
 

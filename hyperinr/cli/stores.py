@@ -22,11 +22,11 @@ LAUNCHERS = ('local', 'ray', 'slurm')
 def add_store_verbs(add: AddVerb) -> None:
     """Declare ``fit``, ``verify``, ``inspect``, ``export`` and ``import``."""
     fit = add('fit', _fit, 'fit a neural dataset: one INR for every signal and seed; completes what is missing')
-    add_config(fit, nargs='?', help="a gin file or a config's name; the store's own later")
+    add_config(fit, nargs='?', help="a gin file or a config's name; optional for an existing store")
     _add_store(fit)
     option(fit, '--start', 'I', 'first index (default: 0)', type=int)
     option(fit, '--end', 'J', 'one after the last index (default: all)', type=int)
-    option(fit, '--workers', 'N', 'processes that share the cores; one is on all cores', 1)
+    option(fit, '--workers', 'N', 'processes that share the cores; a single one uses all cores', 1)
     option(fit, '--launcher', 'NAME', 'local, ray or slurm', 'local')
     option(fit, '--slurm', 'KEY=VALUE', 'option of sbatch; repeatable', action='append')
     fit.add_argument('--worker', metavar='K/N', help=argparse.SUPPRESS)
@@ -34,20 +34,20 @@ def add_store_verbs(add: AddVerb) -> None:
 
     verify = add('verify', _verify, 'check a neural dataset: files, checksums, gaps, duplicates, NaN, recorded PSNR')
     _add_store(verify)
-    verify.add_argument('--repair', action='store_true', help='drop bad shards so that `hyperinr fit` makes them anew')
-    option(verify, '--samples', 'N', 'PSNRs to measure anew', 64)
+    verify.add_argument('--repair', action='store_true', help='drop bad shards so that `hyperinr fit` makes them again')
+    option(verify, '--samples', 'N', 'number of PSNRs to measure again', 64)
 
-    inspect = add('inspect', _inspect, 'PSNR, reconstructions and weights of a neural dataset, as pictures and a page')
+    inspect = add('inspect', _inspect, 'draw PSNR, reconstructions and weights of a neural dataset')
     _add_store(inspect)
-    option(inspect, '--out', 'DIR', 'where to (default: beside the store)')
+    option(inspect, '--out', 'DIR', 'folder for the pictures (default: beside the store)')
     export = add('export', _export, 'write a neural dataset in another format')
     _add_store(export)
     _add_exchange(export, 'file or folder to write')
     export.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
-    bring_in = add('import', _import, 'make a neural dataset of files in another format')
+    bring_in = add('import', _import, 'make a neural dataset from files in another format')
     _add_store(bring_in)
     _add_exchange(bring_in, 'file or folder to read')
-    data_range = "of the INRs' values, where the files do not say it (default: 0 1)"
+    data_range = "range of the INRs' values, for files that do not state it (default: 0 1)"
     bring_in.add_argument(
         '--data-range', type=float, nargs=2, default=(0.0, 1.0), metavar=('LOW', 'HIGH'), help=data_range
     )
@@ -55,7 +55,7 @@ def add_store_verbs(add: AddVerb) -> None:
 
 def _add_store(command: argparse.ArgumentParser) -> None:
     below = lambda name: str(Path(os.environ.get('NEF_PATH', '')) / name)
-    help = 'folder of the neural dataset; below $NEF_PATH where that is set and DIR is relative'
+    help = 'folder of the neural dataset; below $NEF_PATH if that is set and DIR is relative'
     option(command, '--store', 'DIR', help, required=True, type=below)
 
 
@@ -65,10 +65,10 @@ def _add_exchange(command: argparse.ArgumentParser, what: str) -> None:
 
 
 def store_config(folder: str | os.PathLike, bindings: Sequence[str] = ()) -> 'Config':
-    """Return the config that a store was begun with, overridden by ``bindings``.
+    """Return the config of a store, overridden by ``bindings``.
 
     Raises:
-      InputError: no store there, one that was imported and has no config, or a wrong binding.
+      InputError: the folder holds no store, the store was imported and has no config, or a binding is wrong.
     """
     from hyperinr.config import load_config
     from hyperinr.neural_datasets.description import read_description
@@ -83,7 +83,7 @@ def store_config(folder: str | os.PathLike, bindings: Sequence[str] = ()) -> 'Co
 
 
 def explain_fit(resolved: 'Config') -> str:
-    """Say in a sentence how ``fit`` would run the INRs of this config on this machine, and why.
+    """Return a sentence about how ``fit`` would run the INRs of this config on this machine, and why.
 
     Raises:
       InputError: as `library.compose_signals`.
@@ -109,7 +109,7 @@ def explain_fit(resolved: 'Config') -> str:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    """Begin a store or go on with it, until the range is complete; with ``--worker k/K``, do a worker's part of it."""
+    """Begin or continue a store until the range is complete; with ``--worker k/K``, do one worker's part."""
     from hyperinr.config import load_config
     from hyperinr.launching import launch_local, launch_ray, launch_slurm, worker_environment
     from hyperinr.library import compose_job
@@ -149,7 +149,7 @@ def _fit(options: argparse.Namespace) -> None:
         if options.launcher == 'slurm':
             slurm_options = dict(option.partition('=')[::2] for option in options.slurm or ())
             jobs = launch_slurm(commands, folder=Path(folder) / '.slurm', options=slurm_options)
-            progress.say(f'submitted {", ".join(jobs)}; the same command submits more workers or shows what is there')
+            progress.say(f'submitted {", ".join(jobs)}; the same command submits more workers or shows the progress')
             return
         if options.launcher == 'ray':
             launch_ray(commands, on_poll=progress.update)
@@ -162,7 +162,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    """Check a store, print what is wrong, and drop bad shards where asked to. What a user must decide is left."""
+    """Check a store, print its problems, and with ``--repair`` drop bad shards. Other problems are left to the user."""
     from hyperinr.library import compose_signals
     from hyperinr.neural_datasets import verification
     from hyperinr.neural_datasets.description import read_description
@@ -175,7 +175,7 @@ def _verify(options: argparse.Namespace) -> None:
         if read_description(folder).config:
             _, inr, signals = compose_signals(store_config(folder))
             problems += verification.reevaluate(folder, inr, signals.batch, num_samples=options.samples)
-            notes.append(f'PSNR of {min(options.samples, found.num_inrs)} INRs measured anew')
+            notes.append(f'PSNR of {min(options.samples, found.num_inrs)} INRs measured again')
         else:
             notes.append('imported, so there are no signals to measure PSNR against')
     for line in [problem.message for problem in problems] + [f'note: {note}' for note in notes]:
@@ -188,14 +188,14 @@ def _verify(options: argparse.Namespace) -> None:
         dropped = verification.drop(folder, problems)
         for path in dropped:
             print(f'dropped {path.name}')
-        remedy = f'; dropped {len(dropped)} shards, `hyperinr fit --store {folder}` makes them anew' if dropped else ''
+        remedy = f'; dropped {len(dropped)} shards, `hyperinr fit --store {folder}` makes them again' if dropped else ''
     elif any(problem.shard is not None for problem in problems):
-        remedy = '; --repair drops the bad shards so that `hyperinr fit` makes them anew'
+        remedy = '; --repair drops the bad shards so that `hyperinr fit` makes them again'
     raise RunError(f'{folder}: {len(problems)} problem{"s" if len(problems) > 1 else ""}{remedy}.')
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    """Draw what a store holds, and print where."""
+    """Draw the content of a store, and print the paths."""
     from hyperinr.inspection import store_report
     from hyperinr.library import compose_signals
     from hyperinr.neural_datasets.store import open_store

@@ -12,21 +12,21 @@ __all__ = ['add_training_verbs']
 
 def add_training_verbs(add: AddVerb) -> None:
     """Declare ``train`` and ``evaluate``."""
-    train = add('train', _train, 'meta-train; goes on where the run directory has a checkpoint')
+    train = add('train', _train, 'meta-train; continues from a checkpoint in the run directory')
     add_config(train)
     option(train, '--run', 'DIR', 'run directory (default: the name of the config, below runs/)')
     option(train, '--profile', 'N', 'trace N steps into DIR/profile', type=int)
     add_params(train)
     processes = train.add_argument_group('several processes', 'flags, else JAX_... in the environment, else Slurm')
     processes.add_argument('--distributed', action='store_true', help='this process is one of several of the run')
-    option(processes, '--coordinator', 'HOST:PORT', 'where process 0 listens')
+    option(processes, '--coordinator', 'HOST:PORT', 'address of process 0')
     option(processes, '--num-processes', 'N', 'of the run', type=int)
-    option(processes, '--process', 'I', 'number of this one, from 0', type=int)
+    option(processes, '--process', 'I', 'number of this process, from 0', type=int)
 
     evaluate = add('evaluate', _evaluate, 'held-out PSNR against fine-tuning steps and seconds, with the baselines')
     add_run(evaluate)
     add_best(evaluate)
-    option(evaluate, '--json', 'FILE', 'where to write the figures (default: DIR/evaluation.json)')
+    option(evaluate, '--json', 'FILE', 'file for the figures (default: DIR/evaluation.json)')
     add_params(evaluate)
 
 

@@ -1,9 +1,9 @@
-"""Gin files -> a checked, resolved configuration -> factories with their hyperparameters bound.
+"""Read gin files into a checked, resolved configuration, and bind the hyperparameters of factories.
 
-The only package that touches gin. Gin's own parser reads the files; names are resolved and checked here, so that a
-misspelt one is an error with file, line and the nearest right one, and every value is known with the line that set it.
-What gin is handed in the end is `Config.text`: the complete configuration, with defaults, in one canonical order. The
-same text is what a run stores, compares on resuming and is loaded from.
+No other package uses gin. Gin's own parser reads the files, and this package resolves and checks the names. A misspelt
+name is an error with file, line and the nearest known name. Every value is known with the line that set it. Gin gets
+`Config.text`: the complete configuration, with defaults, in one canonical order. A run stores this text, compares it on
+resuming, and is loaded from it.
 """
 
 from hyperinr.config.gin_state import applied, configured

@@ -1,4 +1,4 @@
-"""Handing a configuration to gin for a while, and giving gin back as it was."""
+"""Apply a configuration to gin for a while, and restore gin's state."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ from hyperinr.config.values import Config
 __all__ = ['applied', 'configured']
 
 TABLES = ('_CONFIG', '_OPERATIVE_CONFIG', '_SINGLETONS', '_REGISTRY', '_INVERSE_REGISTRY')
-"""Gin's bindings, what was used of them, singletons, and functions that gin knows by name and the reverse."""
+"""Gin's tables: bindings, used bindings, singletons, functions by name, and names by function."""
 
 
 @contextlib.contextmanager
 def applied(config: Config) -> Iterator[None]:
-    """Hand ``config`` to gin for the block; afterwards gin holds what it held before, a user's own state included.
+    """Apply ``config`` to gin for the block. Afterwards gin has its earlier state, including a user's own bindings.
 
-    Values are read when a factory is called: call all that depends on the config inside.
+    Gin reads values when a factory is called, so call everything that depends on the config inside the block.
     """
     saved = _gin_state()
     try:
@@ -32,7 +32,7 @@ def applied(config: Config) -> Iterator[None]:
 
 
 def configured(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``function`` with the parameters bound that the applied config sets; itself where it sets none."""
+    """Return ``function`` with its parameters bound as in the applied config; unchanged if the config sets none."""
     try:
         return gin.get_configurable(function)
     except (KeyError, ValueError):

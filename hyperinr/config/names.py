@@ -1,4 +1,4 @@
-"""Which configs there are, which file a name stands for, and which name was probably meant."""
+"""Names of configs: list them, find their files, and suggest the nearest name."""
 
 import difflib
 import pathlib
@@ -10,7 +10,7 @@ __all__ = ['available', 'config_root', 'display', 'either', 'find', 'nearest']
 
 
 def config_root() -> pathlib.Path:
-    """Return the folder of the configs that come with hyperinr: inside an installed package, else beside it."""
+    """Return the folder of the configs that come with hyperinr, inside or beside the package."""
     package = pathlib.Path(__file__).resolve().parent.parent
     inside = package / 'gin_configs'
     return inside if inside.is_dir() else package.parent / 'gin_configs'
@@ -23,15 +23,15 @@ def available() -> list[str]:
 
 
 def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str = '') -> pathlib.Path:
-    """Find the file that a config name stands for: as a path first, then among the configs that come with hyperinr.
+    """Find the file of a config name: first as a path, then among the configs that come with hyperinr.
 
     Args:
       name: a path or a name such as ``'experiment/photo_patches_siren'``; ``.gin`` may be left out.
-      folders: to look in, in order; ``None`` for the working folder and `config_root`.
+      folders: folders to search, in order; ``None``: the working folder and `config_root`.
       where: ``'file:line: '`` for the message.
 
     Raises:
-      InputError: there is none, or it is a folder.
+      InputError: there is no such file, or it is a folder.
     """
     folders = [pathlib.Path(), config_root()] if folders is None else folders
     for folder in folders:
@@ -48,13 +48,13 @@ def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str
 
 
 def display(path: pathlib.Path) -> str:
-    """Return ``path`` as messages show it: by its name where it comes with hyperinr."""
+    """Return ``path`` for messages: the name of a config that comes with hyperinr, else the path."""
     resolved, root = path.resolve(), config_root().resolve()
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(path)
 
 
 def nearest(name: str, names: Sequence[str], *, fallback: str = '.') -> str:
-    """Return ``'; did you mean ...?'`` or ``fallback``, to end a message with."""
+    """Return the end of a message: ``'; did you mean ...?'`` or ``fallback``."""
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     return f'; did you mean {either(near)}?' if near else fallback
 

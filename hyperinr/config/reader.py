@@ -1,4 +1,4 @@
-"""Reading gin files and overrides, and checking every name in them."""
+"""Read gin files and overrides, and check every name in them."""
 
 import importlib
 import inspect
@@ -40,7 +40,7 @@ ENTRY_POINTS = (
     'hyperinr.neural_datasets.plan.neural_dataset',
     'hyperinr.neural_datasets.tuning.search',
 )
-"""What hyperinr itself calls. A binding that belongs neither to one of these nor to what they refer to does nothing."""
+"""Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
 RETIRED = {
     'hyperinr.training.loop.train': {
         'validate_every': "set held_out_psnr.every, e.g. '200 steps'",
@@ -48,23 +48,24 @@ RETIRED = {
         'tensorboard': 'list the loggers in loop.train.loggers',
     },
 }
-"""Parameters of earlier versions by function, and what to do instead."""
+"""Function -> parameters of earlier versions -> their replacement."""
 COMMAND_LINE = '-p'
 
 
 def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = (), stored: bool = False) -> Config:
-    """Read a config with its includes, override it, and check every name in it. Gin's state is not touched.
+    """Read a config with its includes, override it, and check every name in it. Gin's state stays unchanged.
 
     Args:
       name: see `find`.
-      bindings: ``'siren.width = 32'`` or ``'NUM_STEPS=100'``; they come last. A target's leading module names may be
-        left out where it stays unique.
-      also: configs that are read after it, before the bindings.
-      stored: whether a run of an earlier version may have written it; what it sets of `RETIRED` is passed over.
+      bindings: overrides such as ``'siren.width = 32'`` or ``'NUM_STEPS=100'``, applied last. Leading module names of a
+        target may be left out if the rest is unique.
+      also: configs to read after ``name`` and before the bindings.
+      stored: whether a run of an earlier version may have written the config. If so, parameters of `RETIRED` are
+        skipped.
 
     Raises:
-      InputError: an unknown file, module, function, parameter or macro (the nearest is named), a syntax error, a
-        binding that has no effect, or a value that must be set and is not.
+      InputError: a file, module, function, parameter or macro is unknown (the message suggests the nearest), the syntax
+        is wrong, a binding has no effect, or a required value is missing.
     """
     path = find(name)
     reader = _Reader(stored)
@@ -76,7 +77,7 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
 
 
 class _Delegate(config_parser.ParserDelegate):
-    """Builds references and macros while gin's parser reads values."""
+    """Factory of references and macros for gin's parser."""
 
     def __init__(self, resolve: Callable[[str], Target]):
         self._resolve = resolve
@@ -90,7 +91,7 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 class _Reader:
-    """Collects the statements of files and overrides, then resolves them."""
+    """Collector of the statements in files and overrides, which it then resolves."""
 
     def __init__(self, stored: bool = False) -> None:
         self.stored = stored
@@ -101,10 +102,10 @@ class _Reader:
         self.uses: list[tuple[str, str]] = []
 
     def read_file(self, path: pathlib.Path, including: tuple[pathlib.Path, ...]) -> None:
-        """Read ``path`` and all that it includes; ``including`` are the files on the way to it."""
+        """Read ``path`` and its includes; ``including`` are the files that include it."""
         name, root = display(path), config_root()
         if path.resolve() in including:
-            raise InputError(f'{name} includes itself: take that include out.')
+            raise InputError(f'{name} includes itself: remove that include.')
         symbols: dict[str, ModuleType] = {}
         try:
             text = path.read_text(encoding='utf-8')
@@ -121,15 +122,15 @@ class _Reader:
                 self._bind(statement, symbols, where)
 
     def read_override(self, text: str) -> None:
-        """Read one binding of the command line, which may use whatever the files have imported or bound."""
+        """Read one binding of the command line, which may use all imports and macros of the files."""
         hint = ' (write NAME=VALUE, the value as in Python: strings in quotes, e.g. -p "image_folder.path=\'photos\'")'
         for statement, _ in self._statements(text, self.modules, f'{COMMAND_LINE} {text}', hint):
             if not isinstance(statement, config_parser.BindingStatement):
-                raise InputError(f'{COMMAND_LINE} {text}: only bindings are possible here{hint}.')
+                raise InputError(f'{COMMAND_LINE} {text}: only bindings are allowed here{hint}.')
             self._bind(statement, self.modules, f'{COMMAND_LINE} {text}')
 
     def resolve(self, source: pathlib.Path) -> Config:
-        """Check all that can be checked only now, and bring it into order."""
+        """Check what depends on all statements together, and return the ordered configuration."""
         self._check_macros()
         order = self._reachable()
         for (_, target, _), (_, where) in self.bindings.items():
@@ -160,13 +161,13 @@ class _Reader:
         except (SyntaxError, tokenize.TokenError) as error:
             details = error.args[1] if len(error.args) > 1 else None
             at = getattr(details, 'line_num', None) or (details[0] if isinstance(details, tuple) else None)
-            place = name if hint or not isinstance(at, int) else f'{name}:{at}'
+            position = name if hint or not isinstance(at, int) else f'{name}:{at}'
             reason = ' '.join(str(error.args[0]).split()).rstrip('.')
             token = re.search(r"Failed to parse token ('.*')", reason)
             reason = f'cannot read the value {token[1]}' if token else reason
-            raise InputError(f'{place}: {reason}{hint}.') from None
+            raise InputError(f'{position}: {reason}{hint}.') from None
         except InputError as error:
-            raise InputError(str(error).partition('\n')[0]) from None  # without what gin's parser adds
+            raise InputError(str(error).partition('\n')[0]) from None  # Without the lines that gin's parser adds.
 
     def _import(self, statement: config_parser.ImportStatement, symbols: dict[str, ModuleType], where: str) -> None:
         if statement.module.startswith('__gin__.'):
@@ -233,7 +234,7 @@ class _Reader:
                 raise InputError(f'{where}: {owner} has no {part!r}{nearest(part, list(public))}')
             value = getattr(value, part)
         if not callable(value):
-            raise InputError(f'{where}: {module.__name__}.{name} is not a function that parameters can be bound of.')
+            raise InputError(f'{where}: {module.__name__}.{name} is not a function with bindable parameters.')
         known = self.targets.get(id(value))
         if known is None:
             last = module.__name__.rpartition('.')[2]
@@ -252,11 +253,11 @@ class _Reader:
         used = {name for name, _ in self.uses}
         for name, (_, where) in self.macros.items():
             if name not in used:
-                remedy = nearest(name, sorted(used - {REQUIRED}), fallback='; take it out.')
+                remedy = nearest(name, sorted(used - {REQUIRED}), fallback='; remove it.')
                 raise InputError(f'{where}: nothing refers to a macro {name!r}{remedy}')
 
     def _reachable(self) -> list[Target]:
-        """Targets that the entry points reach through references, in the order of a walk from the first."""
+        """Return the targets that the entry points reach by references, in the order of a walk from the first."""
         order: list[Target] = []
         entries = [target for target in self.targets.values() if f'{target.module}.{target.name}' in ENTRY_POINTS]
         entries.sort(key=lambda target: ENTRY_POINTS.index(f'{target.module}.{target.name}'))
@@ -276,7 +277,7 @@ class _Reader:
         return order
 
     def _expanded(self, value: Any, inside: tuple[str, ...] = ()) -> Iterator[Any]:
-        """Literals and references of ``value`` and of the macros in it; ``inside`` are the macros on the way to it."""
+        """Yield the literals and references of ``value`` and of its macros; ``inside`` are the enclosing macros."""
         for leaf in leaves(value):
             if not isinstance(leaf, Macro) or leaf.name not in self.macros:
                 yield leaf

@@ -1,4 +1,4 @@
-"""What a configuration is made of, and its canonical text."""
+"""The parts of a configuration, and its canonical text."""
 
 import ast
 import dataclasses
@@ -28,7 +28,7 @@ REQUIRED = 'gin.REQUIRED'
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A function or class that bindings name: ``function`` is ``module.name``, written ``alias.name`` in the text."""
+    """A function or class named by bindings: ``function`` is ``module.name``, written ``alias.name`` in the text."""
 
     module: str
     name: str
@@ -41,7 +41,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """``@scope/target`` or, called, ``@scope/target()``."""
+    """A reference ``@scope/target`` or, called, ``@scope/target()``."""
 
     scope: str
     target: Target
@@ -53,7 +53,7 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Macro:
-    """``%NAME``."""
+    """A macro ``%NAME``."""
 
     name: str
 
@@ -62,10 +62,10 @@ class Macro:
 
 
 class Setting(NamedTuple):
-    """One resolved value.
+    """A resolved value.
 
     Attributes:
-      name: ``'siren.width'``-like, or a macro's ``'NUM_STEPS'``.
+      name: a parameter such as ``'siren.width'``, or a macro such as ``'NUM_STEPS'``.
       value: a literal, or a structure of literals, references and macros.
       where: ``'inr/siren.gin:5'``, ``'-p'`` or ``'default'``.
     """
@@ -76,11 +76,11 @@ class Setting(NamedTuple):
 
 
 class Config(NamedTuple):
-    """A configuration that has been read and checked; nothing of it is in gin yet.
+    """A configuration that has been read and checked. It does not change gin's state.
 
     Attributes:
-      source: the file that it was read from.
-      text: complete and canonical gin text that reads to the same configuration.
+      source: its file.
+      text: complete and canonical gin text; reading it gives the same configuration.
       settings: macros, then parameters in the order in which `experiment` reaches them.
     """
 
@@ -89,7 +89,7 @@ class Config(NamedTuple):
     settings: tuple[Setting, ...]
 
     def value(self, name: str) -> Any:
-        """Of the setting ``name``, macros replaced by their values.
+        """Return the value of the setting ``name``, with macros replaced by their values.
 
         Raises:
           KeyError: there is no such setting.
@@ -147,7 +147,7 @@ def substitute(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def is_literal(value: Any) -> bool:
-    """Tell whether gin can write ``value`` down."""
+    """Return whether gin can write ``value`` as text."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
     except (ValueError, SyntaxError):

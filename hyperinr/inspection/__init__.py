@@ -1,7 +1,7 @@
-"""Looking at results: pictures of reconstructions and their errors, curves, and reports that put them together.
+"""Show results: pictures of reconstructions and their errors, curves, and reports that combine them.
 
-Nothing here measures: what is drawn comes from `hyperinr.evaluation.curves` and the like. Another picture is one
-function that writes one file. Matplotlib is imported when something is drawn (``pip install hyperinr[viz]``).
+This package does not measure: the numbers come from modules such as `hyperinr.evaluation.curves`. To add a picture,
+write one function that writes one file. Matplotlib is imported on first use (``pip install hyperinr[viz]``).
 """
 
 from hyperinr.inspection.pictures import draw_comparison, draw_curves, draw_errors, draw_fit

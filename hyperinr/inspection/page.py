@@ -1,4 +1,4 @@
-"""HTML pages that need no other file: the templates beside this file, filled and escaped by jinja2."""
+"""Write HTML pages that need no other file. jinja2 fills and escapes the templates beside this file."""
 
 import base64
 import os
@@ -21,18 +21,18 @@ TEMPLATES.filters['base64'] = lambda content: base64.b64encode(content).decode()
 
 
 def render(path: str | os.PathLike, template: str, **values: Any) -> Path:
-    """Writes a page, whole or not at all.
+    """Write a page atomically.
 
     Args:
-      path: of the page.
+      path: path of the page.
       template: a file of ``templates/``.
-      values: that the template names, ``title`` among them; text is escaped, ``pictures`` are PNG bytes by name.
+      values: the template's values, among them ``title``. Text is escaped; ``pictures`` are PNG bytes by name.
 
     Returns:
-      The page.
+      The path.
 
     Raises:
-      InputError: no permission to write.
+      InputError: there is no permission to write.
       RunError: the disk is full.
     """
     with replacing(path) as temporary:

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: reconstructions side by side, their errors, PSNR against steps and against seconds."""
+"""Draw an evaluation: reconstructions side by side, their errors, PSNR against steps and against seconds."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ LABELS = {'generated': 'generated weights', 'random': 'random start', 'constant'
 
 
 def new_figure(width: float, height: float) -> 'Figure':
-    """A figure (inches) that draws without a display and leaves the user's matplotlib as it is."""
+    """Make a figure of this size in inches. It needs no display and leaves the user's matplotlib state unchanged."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def new_figure(width: float, height: float) -> 'Figure':
 
 
 def new_axes(width: float, height: float, xlabel: str, ylabel: str = '') -> tuple['Figure', 'Axes']:
-    """Return a figure (inches) and the one plot in it, which has a grid."""
+    """Make a figure of this size in inches with one plot, which has a grid; return both."""
     figure = new_figure(width, height)
     axes = figure.subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel)
@@ -55,21 +55,21 @@ def new_axes(width: float, height: float, xlabel: str, ylabel: str = '') -> tupl
 
 
 def save_figure(figure: 'Figure', path: str | os.PathLike) -> Path:
-    """Writes a figure, whole or not at all; the suffix of ``path`` says its format."""
+    """Write a figure atomically, in the format of the suffix of ``path``."""
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)
 
 
 def show_image(axes: 'Axes', image: np.ndarray, title: str, **options: Any) -> None:
-    """Draws an image ``[H, W]`` or ``[H, W, 3]`` with a small title; ``options`` are matplotlib's ``imshow``'s."""
+    """Draw an image ``[H, W]`` or ``[H, W, 3]`` with a small title; ``options`` go to matplotlib's ``imshow``."""
     axes.imshow(image, interpolation='nearest', **options)
     axes.set_title(title, fontsize=8)
     axes.set_axis_off()
 
 
 def logarithmic(axes: 'Axes') -> None:
-    """Makes the horizontal axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
+    """Make the horizontal axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
     from matplotlib.ticker import LogLocator
 
     axes.set_xscale('log')
@@ -79,10 +79,10 @@ def logarithmic(axes: 'Axes') -> None:
 
 
 def error_map(example: Example, caption: str) -> np.ndarray:
-    """Root mean square over channels of the error at each pixel, 0 on padding.
+    """Return the error at each pixel, as the root mean square over channels; 0 on padding.
 
     Args:
-      example: with a reconstruction of that name.
+      example: the example.
       caption: a key of ``example.reconstructions``.
 
     Returns:
@@ -103,14 +103,14 @@ def _rows(examples: Sequence[Example], draw: Callable[[np.ndarray, Example], Non
 
 
 def draw_comparison(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
-    """A row for each example: the original, then each reconstruction with its PSNR.
+    """Draw a row for each example: the original, then each reconstruction with its PSNR.
 
     Args:
-      path: of the picture; the suffix says its format.
-      examples: at least one, all with the same captions.
+      path: path of the picture; its suffix gives the format.
+      examples: at least one example, all with the same captions.
 
     Raises:
-      InputError: no matplotlib, or no permission to write.
+      InputError: matplotlib or the permission to write is missing.
     """
 
     def draw(row: np.ndarray, example: Example) -> None:
@@ -121,10 +121,10 @@ def draw_comparison(path: str | os.PathLike, examples: Sequence[Example]) -> Pat
 
 
 def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
-    """As `draw_comparison`, with `error_map`s on one scale for the whole picture.
+    """Draw the `error_map`s in the layout of `draw_comparison`, on one scale for the whole picture.
 
     Raises:
-      InputError: no matplotlib, or no permission to write.
+      InputError: matplotlib or the permission to write is missing.
     """
     largest = max(error_map(example, caption).max() for example in examples for caption in example.reconstructions)
 
@@ -136,19 +136,19 @@ def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
             )
 
     figure = _rows(examples, draw)
-    figure.suptitle(f'error of each pixel, black 0 to white {largest:.3g}', fontsize=9)
+    figure.suptitle(f'error of each pixel, from 0 (black) to {largest:.3g} (white)', fontsize=9)
     return save_figure(figure, path)
 
 
 def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Mean PSNR against fine-tuning steps and against seconds, a line for each curve in the band of its quartiles.
+    """Draw mean PSNR with its quartiles against fine-tuning steps and against seconds, a line for each curve.
 
     Args:
-      path: of the picture.
-      curves: as in an evaluation's report.
+      path: path of the picture.
+      curves: curves of an evaluation's report.
 
     Raises:
-      InputError: no matplotlib, or no permission to write.
+      InputError: matplotlib or the permission to write is missing.
     """
     figure = new_figure(9.0, 3.6)
     by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
@@ -175,10 +175,10 @@ def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]
 
 
 def draw_fit(path: str | os.PathLike, psnr_db: np.ndarray) -> Path:
-    """PSNR ``[num_steps + 1]`` of one fit against its steps.
+    """Draw the PSNR ``[num_steps + 1]`` of one fit against its steps.
 
     Raises:
-      InputError: no matplotlib, or no permission to write.
+      InputError: matplotlib or the permission to write is missing.
     """
     figure, axes = new_axes(5.0, 3.2, 'steps', 'PSNR (dB)')
     axes.plot(np.arange(len(psnr_db)), psnr_db)

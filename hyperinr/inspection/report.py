@@ -1,4 +1,4 @@
-"""An evaluation for people: a short table on the terminal and pictures on the disk."""
+"""Show an evaluation: a short table on the terminal and pictures on the disk."""
 
 import os
 from pathlib import Path
@@ -11,17 +11,17 @@ __all__ = ['draw', 'print_table', 'show']
 
 
 def draw(evaluation: Evaluation, directory: str | os.PathLike) -> list[Path]:
-    """Writes ``comparison.png`` and ``errors.png`` (where the data are images) and ``curves.png``, whole or not at all.
+    """Write ``curves.png`` and, for images, ``comparison.png`` and ``errors.png``, each atomically.
 
     Args:
-      evaluation: to draw.
-      directory: made if need be.
+      evaluation: evaluation to draw.
+      directory: folder for the pictures, made if it is missing.
 
     Returns:
-      The files written.
+      The written files.
 
     Raises:
-      InputError: no matplotlib, or no permission to write.
+      InputError: matplotlib or the permission to write is missing.
       RunError: the disk is full.
     """
     directory = check_writable_folder(directory)
@@ -34,11 +34,11 @@ def draw(evaluation: Evaluation, directory: str | os.PathLike) -> list[Path]:
 
 
 def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
-    """Prints the table, draws into the folder ``pictures`` beside the JSON file, and prints where everything is.
+    """Print the table, draw into the folder ``pictures`` beside the JSON file, and print all paths.
 
     Args:
-      evaluation: to show.
-      json_file: where its report has been written.
+      evaluation: evaluation to show.
+      json_file: file of its report.
 
     Returns:
       The pictures.
@@ -54,7 +54,7 @@ def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
 
 
 def print_table(evaluation: Evaluation) -> None:
-    """Prints PSNR, SSIM and seconds at each step, and what the random start needs to catch up."""
+    """Print PSNR, SSIM and seconds at each step, and the steps after which the random start catches up."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Pictures of surfaces, shaded by their normals, without a display."""
+"""Draw surfaces, shaded by their normals, without a display."""
 
 import os
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ LIGHT = np.array([0.4, -0.6, 0.7]) / np.linalg.norm([0.4, -0.6, 0.7])
 
 
 def draw_surfaces(surfaces: Mapping[str, Surface], path: str | os.PathLike, *, num_columns: int = 4) -> Path:
-    """One PNG of all surfaces side by side.
+    """Draw all surfaces side by side in one PNG.
 
     Args:
       surfaces: caption -> surface.
-      path: to write.
-      num_columns: of the picture.
+      path: path of the PNG.
+      num_columns: columns of the picture.
 
     Raises:
       InputError: matplotlib is missing.

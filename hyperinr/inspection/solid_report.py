@@ -1,4 +1,4 @@
-"""The solids of a neural dataset of shapes: surfaces as files and a picture, and their IoU with the originals."""
+"""Show the solids of a neural dataset of shapes: surfaces as files and a picture, and their IoU with the originals."""
 
 from pathlib import Path
 
@@ -17,45 +17,45 @@ __all__ = ['draw_solids', 'volumetric_ious']
 
 RESOLUTION = 48
 NUM_SURFACE = 5000
-"""Points of each surface for the Chamfer distance."""
+"""Points on each surface for the Chamfer distance."""
 ANOTHER_DRAW = 1
-"""Of probes: not the points at which a fit looked for its target."""
+"""Draw of evaluation points that differs from the draw of the fits' target."""
 
 
 def volumetric_ious(store: NeuralDataset, signals: Signals, *, most: int = 100, seed: int = 0) -> np.ndarray | None:
-    """IoU ``[n]`` of some INRs with their originals, at points that no fit has seen; ``None`` if these are no solids.
+    """Return the IoU ``[n]`` of some INRs with their originals, at points unseen by any fit; ``None`` without solids.
 
     Args:
-      store: of shapes.
+      store: store of shapes.
       signals: the originals.
-      most: n is at most this.
-      seed: of the choice.
+      most: largest n.
+      seed: seed of the choice.
     """
     rows = sample_rows(store, most=most, seed=seed)
     sources, level = store.column('source_index')[rows], level_of(store.description.spec)
     found = []
     for row, source in zip(rows, sources, strict=True):
-        probe = signals.probes([source], draw=ANOTHER_DRAW)
-        if probe is None:
+        points = signals.probes([source], draw=ANOTHER_DRAW)
+        if points is None:
             return None
         first = lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)
-        found.append(volumetric_iou(store.inr, first(store.pytrees([row])), first(probe), level))
+        found.append(volumetric_iou(store.inr, first(store.pytrees([row])), first(points), level))
     return np.asarray(found)
 
 
 def draw_solids(
     store: NeuralDataset, rows: dict[str, np.ndarray], folder: Path, signals: Signals | None = None
 ) -> tuple[Path, list[float]]:
-    """Writes the surface of each row as ``solid_<index>.obj`` and a picture of all.
+    """Write the surface of each row as ``solid_<index>.obj``, and a picture of all.
 
     Args:
-      store: of shapes.
+      store: store of shapes.
       rows: caption -> rows.
-      folder: to write to.
+      folder: folder to write to.
       signals: the originals.
 
     Returns:
-      The picture, and the Chamfer distances of the rows to their originals, where there are some.
+      The picture, and the Chamfer distances of the rows to their originals, for rows with a surface in both.
     """
     level, is_high = level_of(store.description.spec)
     surfaces, chamfers = {}, {}

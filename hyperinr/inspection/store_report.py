@@ -1,4 +1,4 @@
-"""A neural dataset at a glance: PNGs and one HTML page that holds them all."""
+"""Draw an overview of a neural dataset: PNGs and one HTML page that holds them all."""
 
 import os
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from hyperinr.runtime.files import check_writable_folder, plain, write_json
 __all__ = ['inspect_store']
 
 NUM_EXAMPLES = 4
-"""Of the best, of those about the median, and of the worst."""
+"""Examples each of the best INRs, of those about the median, and of the worst."""
 
 
 def inspect_store(
@@ -38,20 +38,20 @@ def inspect_store(
     most: int = 2000,
     seed: int = 0,
 ) -> tuple[Path, dict[str, Any]]:
-    """Draws what a store holds.
+    """Draw the content of a store.
 
     Args:
-      store: with at least one INR.
+      store: store with at least one INR.
       out: folder for ``index.html``, ``figures.json`` and the PNGs.
-      signals: to put beside the reconstructions, and to measure the IoU of solids anew; ``None``: without originals.
-      most: INRs that statistics and the projection look at.
-      seed: of their choice.
+      signals: originals to draw beside the reconstructions and to measure the IoU of solids again; ``None``: none.
+      most: most INRs in the statistics and the projection.
+      seed: seed of their choice.
 
     Returns:
       The page, and the figures on it.
 
     Raises:
-      InputError: no INR to look at, no permission, or matplotlib or scikit-learn is missing.
+      InputError: all INRs diverged or there are none, or a permission, matplotlib or scikit-learn is missing.
     """
     rows = sample_rows(store, most=most, seed=seed)
     weights, labels = store.weights(rows), store.column('label')[rows]
@@ -135,7 +135,7 @@ def _draw_examples(store: NeuralDataset, shape: Sequence[int], signals: Signals 
 
 
 def _examples(store: NeuralDataset) -> dict[str, np.ndarray]:
-    """Rows of the best, of the middle and of the worst by IoU if there is one, else by PSNR; none that diverged."""
+    """Return rows of the best, middle and worst INRs by IoU, or by PSNR without IoU; diverged INRs are left out."""
     rows = store.where(status=('ok', 'missed_target'))
     name = 'iou' if np.isfinite(store.column('iou')[rows]).any() else 'psnr_db'
     order = rows[np.argsort(store.column(name)[rows], kind='stable')]

@@ -1,4 +1,4 @@
-"""What a neural dataset is like in numbers: PSNR, weights of each tensor, a projection, clusters against labels."""
+"""Statistics of a neural dataset: PSNR, weights of each tensor, a projection, clusters against labels."""
 
 from typing import Any, NamedTuple
 
@@ -18,15 +18,15 @@ __all__ = [
 
 
 class TensorStatistics(NamedTuple):
-    """Of one tensor over many INRs.
+    """Statistics of one tensor over many INRs.
 
     Attributes:
       path: ``'layer_0/w'``.
-      mean: of all entries.
-      std: of all entries.
+      mean: mean of all entries.
+      std: standard deviation of all entries.
       low: smallest entry.
       high: largest entry.
-      between: standard deviation between INRs, the root mean square over entries; 0 where all INRs agree.
+      between: standard deviation between INRs, as the root mean square over entries; 0 if all INRs agree.
     """
 
     path: str
@@ -38,19 +38,19 @@ class TensorStatistics(NamedTuple):
 
 
 def sample_rows(store: NeuralDataset, *, most: int, seed: int = 0) -> np.ndarray:
-    """Rows of INRs that did not diverge, at most so many, chosen at random, ascending.
+    """Draw at most ``most`` rows of INRs that did not diverge, in ascending order.
 
     Raises:
-      InputError: there are none.
+      InputError: there are no such INRs.
     """
     rows = store.where(status=('ok', 'missed_target'))
     if len(rows) == 0:
-        raise InputError(f'{store.folder} holds no INR that could be looked at; fit some first.')
+        raise InputError(f'{store.folder} holds no INR that did not diverge; fit some first.')
     return np.sort(np.random.default_rng(seed).choice(rows, min(most, len(rows)), replace=False))
 
 
 def psnr_summary(store: NeuralDataset) -> dict[str, Any]:
-    """Counts by status and quantiles of the finite PSNRs in dB; ``None`` where there is none."""
+    """Return counts by status and quantiles of the finite PSNRs in dB; ``None`` for the quantiles of no INRs."""
     psnr = store.column('psnr_db')[store.where(status=('ok', 'missed_target'))].astype(float)
     psnr = psnr[np.isfinite(psnr)]
     found: dict[str, Any] = {name: len(store.where(status=name)) for name in ('ok', 'diverged', 'missed_target')}
@@ -61,7 +61,7 @@ def psnr_summary(store: NeuralDataset) -> dict[str, Any]:
 
 
 def tensor_statistics(store: NeuralDataset, rows: np.ndarray) -> list[TensorStatistics]:
-    """Statistics of every tensor over the INRs at ``rows``."""
+    """Return the statistics of every tensor over the INRs at ``rows``."""
     spec = store.description.weights
     parts = np.split(store.weights(rows).astype(np.float64), np.cumsum(spec.sizes)[:-1], axis=1)
 
@@ -73,14 +73,14 @@ def tensor_statistics(store: NeuralDataset, rows: np.ndarray) -> list[TensorStat
 
 
 def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of centred rows.
+    """Project centred rows on their first two principal components.
 
     Args:
       weights: ``[n, P]``, n >= 1.
 
     Returns:
-      ``[n, 2]`` coordinates in the plane of largest variance, and the share ``[2]`` of the variance along each axis;
-      zeros where there is none.
+      ``[n, 2]`` coordinates in the plane of largest variance, and the share ``[2]`` of the variance along each axis.
+      Missing components are zeros.
     """
     centred = weights.astype(np.float64) - weights.mean(axis=0, dtype=np.float64)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
@@ -94,14 +94,15 @@ def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cluster_agreement(weights: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float | None:
-    """Normalised mutual information between k-means clusters of the weights, k the number of labels, and the labels.
+    """Return the normalised mutual information between the labels and k-means clusters of the weights.
 
-    Strehl and Ghosh, "Cluster ensembles" (2002), with arithmetic normalisation. 0: independent, 1: the same partition.
+    k is the number of labels. Strehl and Ghosh, "Cluster ensembles" (2002), with arithmetic normalisation. 0 means
+    independent, 1 the same partition.
 
     Args:
       weights: ``[n, P]``; each weight is standardised first.
-      labels: ``[n]``; -1 has none and is left out.
-      seed: of k-means.
+      labels: ``[n]``; rows with -1 have no label and are left out.
+      seed: seed of k-means.
 
     Returns:
       ``None`` with fewer than two labels.

@@ -1,4 +1,4 @@
-"""A search at a glance: one HTML page that holds its pictures and every trial."""
+"""Draw an overview of a search: one HTML page with its pictures and every trial."""
 
 import io
 import os
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ['check_drawing', 'write_page']
 
 COLUMNS = 3
-"""Of the pictures of single parameters."""
+"""Columns of the pictures of single parameters."""
 
 
 def check_drawing() -> None:
-    """What `write_page` needs, before the work whose results it shows.
+    """Check that `write_page` can draw, before the work whose results it shows.
 
     Raises:
       InputError: matplotlib is missing.
@@ -40,24 +40,24 @@ def write_page(
     importance: Mapping[str, float],
     best: int,
 ) -> Path:
-    """Draws a search.
+    """Draw a search.
 
     Args:
-      path: of the page, which needs no other file.
-      title: of the page.
-      objective: name of the figure.
+      path: path of the page, which needs no other file.
+      title: title of the page.
+      objective: name of the objective.
       maximize: whether more is better.
-      kinds: of the parameters: ``'log'`` has a logarithmic axis, ``'choice'`` a place for each value.
-      rows: the trials that have ended: ``number``, ``state``, ``value`` (``None`` where there is none), ``drawn``,
-        ``reports`` by step, ``seconds``, ``reason``.
-      importance: share of each parameter; may be empty.
+      kinds: parameter -> kind: ``'log'`` gets a logarithmic axis, ``'choice'`` a position for each value.
+      rows: the ended trials: ``number``, ``state``, ``value`` (``None`` if there is none), ``drawn``, ``reports`` by
+        step, ``seconds``, ``reason``.
+      importance: parameter -> share; may be empty.
       best: number of the best trial.
 
     Returns:
-      The page.
+      The path.
 
     Raises:
-      InputError: no matplotlib, or no permission to write.
+      InputError: matplotlib or the permission to write is missing.
     """
     drawn = {
         'Trials': _draw_history(rows, objective, maximize),

@@ -1,8 +1,8 @@
 """Neural datasets: one INR for each signal and seed, fitted, stored, verified and read.
 
-`open_store` reads a store, `neural_dataset` is what a config says of one, `verify` checks it; the format is
-``docs/neural_datasets.md``. `plan` puts a job together, `worker` does it, `hyperinr.launching` starts many workers.
-How an INR is fitted is `hyperinr.fitting`'s business; formats of others are in `hyperinr.neural_datasets.exchange`.
+`open_store` reads a store and `verify` checks it. `neural_dataset` describes one in a config. The format is
+documented in ``docs/neural_datasets.md``. `plan` puts a job together, `worker` does it, and `hyperinr.launching`
+starts many workers. `hyperinr.fitting` fits the INRs. `hyperinr.neural_datasets.exchange` holds other formats.
 """
 
 from hyperinr.neural_datasets.plan import Plan, neural_dataset

@@ -1,4 +1,4 @@
-"""What a neural dataset is: the content of ``dataset.json``, and the index space that its shards cover."""
+"""The description of a neural dataset: the content of ``dataset.json`` and the index space of its shards."""
 
 import hashlib
 import json
@@ -29,33 +29,33 @@ __all__ = [
 
 DESCRIPTION = 'dataset.json'
 AS_THEY_ARE = ('inr', 'coordinates', 'source', 'shard_size', 'start', 'fitting', 'config', 'versions')
-"""Fields of `Description` that ``dataset.json`` has under the same name."""
+"""Fields of `Description` with the same name in ``dataset.json``."""
 SCHEMA_VERSION = 1
-"""Of ``dataset.json`` and the shards; raised when a reader of the last one could misread the next."""
+"""Schema version of ``dataset.json`` and the shards. Raise it when an older reader could misread the new files."""
 STATUSES = ('ok', 'diverged', 'missed_target')
-"""What the column ``status`` counts through."""
+"""Meaning of the integers in the column ``status``, from 0."""
 START_KINDS = ('random', 'shared', 'generated', 'meta_learned', 'imported')
-"""What the column ``start`` counts through."""
+"""Meaning of the integers in the column ``start``, from 0."""
 COORDINATES = 'pixel centres (2 i + 1) / n - 1 in [-1, 1], one axis of the grid per coordinate, row-major'
 
 
 class Description(NamedTuple):
-    """All that the INRs of a store have in common.
+    """The properties that all INRs of a store share.
 
     Attributes:
       inr: `Inr.metadata`: kind and parameters.
-      weights: names and shapes of the tensors in the order of a row of ``weights``.
-      spec: of the signals: grid, coordinates, channels, data range; without counts, which ``source`` has.
-      coordinates: how the coordinates of a grid are laid out, in words.
+      weights: names and shapes of the tensors, in the order of a row of ``weights``.
+      spec: grid, coordinates, channels and data range of the signals. Their counts are in ``source``.
+      coordinates: layout of a grid's coordinates, in words.
       source: ``name``, ``splits`` (pairs of name and size, in the order of the source index), ``version`` and
         ``fingerprint`` of the signals.
       seeds: S whole numbers; the INR with index i has seed ``seeds[i // num_signals]`` and signal ``i % num_signals``.
-      num_signals: of all splits together.
-      shard_size: INRs of every shard but the last.
-      start: ``kind`` and what else decides the starts, a digest of a model's parameters for one.
+      num_signals: number of signals in all splits together.
+      shard_size: number of INRs in every shard except the last.
+      start: ``kind`` and the other facts that decide the starts, for example a digest of a model's parameters.
       fitting: number of steps, target and chunk size.
       config: the operative gin text; empty for an imported store.
-      versions: of Python and the packages that decide the numbers.
+      versions: versions of Python and of the packages that affect the numbers.
     """
 
     inr: Mapping[str, Any]
@@ -73,19 +73,19 @@ class Description(NamedTuple):
 
     @property
     def size(self) -> int:
-        """INRs of the whole index space, seeds x signals."""
+        """Number of INRs in the whole index space, seeds x signals."""
         return len(self.seeds) * self.num_signals
 
     def seeds_and_signals(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the seeds ``[n]`` and the source indices ``[n]`` of INRs by their indices ``[n]``."""
+        """Return the seeds ``[n]`` and the source indices ``[n]`` of the INRs with these indices ``[n]``."""
         positions, signals = np.divmod(indices, self.num_signals)
         return np.asarray(self.seeds, np.int64)[positions], signals
 
     def shards(self, start: int | None = None, end: int | None = None) -> list[tuple[int, int]]:
-        """Return ``(start, end)`` of every shard that shares an index with [start, end), the whole space by default.
+        """Return ``(start, end)`` of every shard that overlaps [start, end); by default of the whole space.
 
         Raises:
-          InputError: an empty range, or one outside the index space.
+          InputError: the range is empty or lies outside the index space.
         """
         first, last = start or 0, self.size if end is None else end
         if not 0 <= first < last <= self.size:
@@ -129,7 +129,7 @@ class Description(NamedTuple):
         }
 
     def write(self, folder: str | os.PathLike) -> None:
-        """Write ``dataset.json``, whole or not at all.
+        """Write ``dataset.json`` atomically.
 
         Raises:
           InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
@@ -146,7 +146,7 @@ def read_description(folder: str | os.PathLike) -> Description:
     """Read ``dataset.json``.
 
     Raises:
-      InputError: the folder holds no store, a damaged one, or one of a newer schema.
+      InputError: the folder holds no store, or its store is damaged or has a newer schema.
     """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
@@ -158,11 +158,11 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
     """Return the description that `Description.as_json` wrote.
 
     Args:
-      content: of ``dataset.json``.
-      where: file that it comes from, for messages.
+      content: content of ``dataset.json``.
+      where: its file, for messages.
 
     Raises:
-      InputError: damaged, or of a newer schema.
+      InputError: the content is damaged or has a newer schema.
     """
     try:
         version = content['schema_version']
@@ -171,7 +171,7 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
                 f'{where} has schema version {version}, this hyperinr reads up to {SCHEMA_VERSION}; update it.'
             )
         if config_hash(content['config']) != content['config_sha256']:
-            raise InputError(f'{where}: the config is not the one that its hash belongs to; restore the file.')
+            raise InputError(f'{where}: the config does not match its hash; restore the file.')
         low, high = content['data_range']
         shape = content['grid_shape']
         spec = DatasetSpec(
@@ -198,10 +198,10 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
 
 
 def check_same(folder: str | os.PathLike, stored: Description, wanted: Description) -> None:
-    """Refuse to continue a store with anything else than it was begun with; versions may differ.
+    """Refuse to continue a store with another description. Only the versions may differ.
 
     Raises:
-      InputError: names what differs.
+      InputError: the descriptions differ; the message names the differences.
     """
     changes = changed_bindings(stored.config, wanted.config)
     if not changes:
@@ -209,13 +209,13 @@ def check_same(folder: str | os.PathLike, stored: Description, wanted: Descripti
         changes = [f'{name} was {before[name]}, is now {after[name]}' for name in before if before[name] != after[name]]
     if changes:
         raise InputError(
-            f'{folder} holds a neural dataset of another config: {listed(changes)}. Give another --store, or the '
+            f'{folder} holds a neural dataset with another config: {listed(changes)}. Give another --store, or the '
             'config of that one (leave CONFIG out to use it).'
         )
 
 
 def _comparable(description: Description) -> dict[str, Any]:
-    """As it reads after a round trip through JSON, without what may change between runs."""
+    """Return the fields after a round trip through JSON, without those that may change between runs."""
     fields = description._asdict()
     for name in ('config', 'versions'):
         del fields[name]

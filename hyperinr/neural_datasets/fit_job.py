@@ -1,4 +1,4 @@
-"""Where neural datasets meet the fitting engine: seeds and signals in, fitted weights out."""
+"""Fit rows of a neural dataset with the fitting engine: seeds and signals in, fitted weights out."""
 
 from typing import NamedTuple
 
@@ -23,13 +23,13 @@ _CODES = {
 
 
 class FittedChunk(NamedTuple):
-    """What became of B INRs.
+    """The results of B fits.
 
     Attributes:
       weights: ``[B, P]`` float32.
-      steps: ``[B]`` steps of the optimiser that the weights are the result of.
+      steps: ``[B]`` optimiser steps that led to the weights.
       mse: ``[B]`` mean squared error of these weights.
-      iou: ``[B]`` float32, intersection over union with the solid; NaN where the signals are none.
+      iou: ``[B]`` float32, intersection over union with the solid; NaN for signals that are not solids.
       status: ``[B]`` positions in `description.STATUSES`.
     """
 
@@ -41,28 +41,30 @@ class FittedChunk(NamedTuple):
 
 
 def rows_per_call(job: Job) -> int:
-    """Return how many INRs `fit_rows` takes at once to keep this machine busy."""
+    """Return the number of INRs that `fit_rows` takes at once to keep this machine busy."""
     return job.plan.num_parallel * (len(jax.local_devices()) if jax.default_backend() == 'cpu' else 1)
 
 
 def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
-    """Fit the INRs of these pairs, each on its own: the bits of one depend on no other, nor on how many there are.
+    """Fit the INRs of these pairs of seed and signal.
+
+    Each INR is fitted on its own: its bits depend neither on the other INRs nor on their number.
 
     Args:
-      job: what to fit, and how.
+      job: signals, INR, start and optimiser.
       seeds: ``[B]``.
       signals: ``[B]`` source indices.
     """
     plan, count, all_points = job.plan, len(signals), job.signals.batch(signals)
     parts = []
-    # Calls of one shape: the compiler may round what a model generates in another way for a batch of another size.
+    # All calls have one shape. For another batch size the compiler may round the generated weights differently.
     for rows in chunk_rows(0, count, plan.num_parallel):
         points = jax.tree.map(lambda leaf, rows=rows: leaf[rows], all_points)
         parts.append((job.starts(seeds[rows], points), job.step_scale(points), points))
     on_cpu = jax.default_backend() == 'cpu'
     kept = slice(count if on_cpu else None)
     starts, step_scale, datapoints = jax.tree.map(lambda *leaves: np.concatenate(leaves)[kept], *parts)
-    probes = job.signals.probes(datapoints.index)
+    iou_points = job.signals.probes(datapoints.index)
     has_target = plan.target_psnr_db is not None or job.goal is not None
     result = fitting.fit(
         job.inr,
@@ -73,7 +75,7 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
         target_psnr=plan.target_psnr_db,
         data_range=job.signals.spec.data_range,
         goal=job.goal,
-        probes=None if job.goal is None else probes,
+        probes=None if job.goal is None else iou_points,
         step_scale=step_scale,
         subsampling=plan.subsampling,
         batching=chunk_batching(
@@ -85,27 +87,27 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
     codes = np.vectorize(_CODES.get)(result.status)
     status = np.where(np.isfinite(weights).all(axis=1), codes, _CODES[Status.DIVERGED])
     iou = np.full(count, np.nan, np.float32)
-    if probes is not None:
+    if iou_points is not None:
         level = level_of(job.signals.spec)
         for row in range(count):
-            tree, probe = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, probes))
-            iou[row] = volumetric_iou(job.inr, tree, probe, level)
+            tree, points = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, iou_points))
+            iou[row] = volumetric_iou(job.inr, tree, points, level)
     return FittedChunk(weights, np.asarray(result.num_steps), np.asarray(result.mse)[:, -1], iou, status)
 
 
 def chunk_batching(
     inr: Inr, starts: InrWeights, datapoints: Datapoint, *, num_steps: int, has_target: bool, size: int
 ) -> Batching:
-    """Choose how a chunk is run; only shapes are read, so abstract arrays will do.
+    """Choose how a chunk is run. Only shapes are read, so abstract arrays suffice.
 
-    On a CPU one INR after the other on each device, in calls of one shape, whatever the number of devices: each comes
-    out the same, to the bit. Elsewhere whatever is fastest there.
+    On a CPU each device fits one INR after the other, in calls of one shape. The result is bit-identical for any number
+    of devices. On other devices the fastest way is chosen.
 
     Args:
-      inr, starts, datapoints: of the chunk.
-      num_steps: of the fit.
+      inr, starts, datapoints: the chunk.
+      num_steps: number of steps of the fit.
       has_target: whether INRs may stop early.
-      size: INRs of one call on each device.
+      size: number of INRs in one call on each device.
     """
     if jax.default_backend() == 'cpu':
         devices = len(jax.local_devices())

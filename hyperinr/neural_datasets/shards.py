@@ -1,4 +1,4 @@
-"""One shard: a safetensors file of weights ``[n, P]`` and one column per property, whole or not there at all.
+"""A shard: a safetensors file of weights ``[n, P]`` and one column per property, written atomically.
 
 Letters: ``n`` INRs of the shard, ``P`` weights of each.
 """
@@ -44,12 +44,12 @@ COLUMNS: Mapping[str, np.dtype] = {
     'iou': np.dtype(np.float32),
     'status': np.dtype(np.uint8),
 }
-"""Name -> type of every column ``[n]``; ``docs/neural_datasets.md`` says what each means."""
+"""Name -> type of every column ``[n]``; ``docs/neural_datasets.md`` gives their meaning."""
 NUMPY_TYPES = {'F32': np.float32, 'I64': np.int64, 'I32': np.int32, 'U8': np.uint8}
 NUM_THREADS = 4
-"""That write shards at once: a flush waits for the disk and occupies no core."""
+"""Threads that write shards at once: a flush waits for the disk and occupies no core."""
 MAX_HEADER = 2**20
-"""Bytes; a longer header is no shard of ours."""
+"""Bytes. A file with a longer header is not a shard."""
 
 
 def shard_path(folder: str | os.PathLike, start: int, end: int) -> Path:
@@ -68,12 +68,15 @@ def list_shards(folder: str | os.PathLike) -> list[tuple[int, int]]:
 
 
 def partial_files(folder: str | os.PathLike, start: int | None = None, end: int | None = None) -> Iterator[Path]:
-    """Give the files that killed writers left behind: of one shard, or of all."""
+    """Yield the files that killed writers left behind, of one shard or of all."""
     yield from Path(folder).glob(f'.weights-{"*" if start is None else f"{start}-{end}"}.*.partial.safetensors')
 
 
 def checksum(tensors: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256, hexadecimal, of each name, type, shape and bytes (little-endian, row-major), by name."""
+    """Return the hexadecimal SHA-256 of the tensors' names, types, shapes and bytes, in the order of the names.
+
+    Bytes are little-endian and row-major.
+    """
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
@@ -83,10 +86,10 @@ def checksum(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def write_shard(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> Path:
-    """Write a shard aside, flush it to the disk, and rename it; the same content gives the same bytes.
+    """Write a shard under a temporary name, flush it to the disk and rename it. Equal content gives equal bytes.
 
     Args:
-      folder: of the store.
+      folder: folder of the store.
       weights: ``[n, P]`` float32.
       columns: every name of `COLUMNS`, each ``[n]``; ``index`` ascends without gaps and names the file.
 
@@ -94,7 +97,7 @@ def write_shard(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
       The path.
 
     Raises:
-      ValueError: columns missing, of another length, or an ``index`` with gaps.
+      ValueError: a column is missing or has another length, or ``index`` has gaps.
       InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     path = _write_file(folder, weights, columns)
@@ -109,15 +112,15 @@ def write_shards(
     *,
     num_threads: int = NUM_THREADS,
 ) -> None:
-    """Write many shards, several at a time: the disk flushes some while others are summed and copied.
+    """Write many shards, several at a time: the disk flushes some while others get their checksum and are copied.
 
     Args:
-      folder: of the store.
-      shards: pairs of weights and columns; no more than ``num_threads`` of them are held at once.
+      folder: folder of the store.
+      shards: pairs of weights and columns; at most ``num_threads`` of them are in memory at once.
       num_threads: >= 1.
 
     Raises:
-      ValueError, InputError, RunError: as `write_shard`; the shards before that one are there.
+      ValueError, InputError, RunError: as `write_shard`; the shards before the failing one are written.
     """
     with ThreadPoolExecutor(num_threads) as pool:
         running: deque[Future[Path]] = deque()
@@ -132,13 +135,13 @@ def write_shards(
 
 
 def shard_tensors(weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Give weights ``[n, P]`` and columns ``[n]`` the types that they are kept in, by name."""
+    """Return weights ``[n, P]`` and columns ``[n]`` by name, converted to their stored types."""
     tensors = {name: np.ascontiguousarray(columns[name], dtype) for name, dtype in COLUMNS.items()}
     return {**tensors, 'weights': np.ascontiguousarray(weights, np.float32)}
 
 
 def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> Path:
-    """`write_shard` without flushing the folder."""
+    """Write a shard as `write_shard` does, without flushing the folder."""
     if set(columns) != set(COLUMNS) or any(len(column) != len(weights) for column in columns.values()):
         raise ValueError(f'a shard needs the columns {", ".join(COLUMNS)}, each as long as its weights.')
     tensors = shard_tensors(weights, columns)
@@ -152,7 +155,7 @@ def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename outlives a power cut; a file system that cannot is left alone."""
+    """Flush a folder's entries, so that a rename survives a power cut. Does nothing where the file system cannot."""
     with contextlib.suppress(PermissionError, NotImplementedError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -166,10 +169,10 @@ def map_shard(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | Non
     """Map a shard into memory.
 
     Returns:
-      Its tensors by name, read-only and not read before they are used, and the checksum that the file records.
+      Its tensors by name, and the recorded checksum. Tensors are read-only, and read from the disk on first use.
 
     Raises:
-      InputError: not a safetensors file, cut short, or not the tensors of a shard.
+      InputError: the file is no safetensors file, is cut short, or does not hold the tensors of a shard.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""The signals of a neural dataset: chosen splits of a dataset as one sequence, and what identifies their content."""
+"""The signals of a neural dataset: chosen splits of a dataset as one sequence, with a fingerprint of their content."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ NUM_FINGERPRINTED = 16
 
 
 class Signals:
-    """Splits one after another; a signal's position in the sequence is its source index.
+    """A sequence of the signals of several splits. A signal's position in it is its source index.
 
     Args:
-      dataset: whose splits.
-      splits: names, in order.
+      dataset: the dataset.
+      splits: names of splits, in order.
 
     Raises:
-      InputError: a split that the dataset does not have, or one named twice.
+      InputError: the dataset lacks a split, or a split is named twice.
     """
 
     def __init__(self, dataset: Dataset, splits: Sequence[str]):
@@ -46,10 +46,10 @@ class Signals:
         return int(self._ends[-1])
 
     def batch(self, positions: Sequence[int] | np.ndarray) -> Datapoint:
-        """Return datapoints with leaves ``[B, ...]`` as stored, checked; ``index`` is the position in the sequence.
+        """Return checked datapoints with leaves ``[B, ...]`` as stored; ``index`` is the position in the sequence.
 
         Raises:
-          InputError: values that are not finite or outside the data range; names the signal.
+          InputError: a value is not finite or lies outside the data range; the message names the signal.
         """
         positions = np.asarray(positions, np.int64)
         if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
@@ -67,7 +67,7 @@ class Signals:
         return found._replace(index=positions.astype(np.int32))
 
     def labels(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return ``[B]`` int32 classes; -1 where the source has none."""
+        """Return the classes ``[B]`` int32; -1 for a signal without one."""
         found = []
         for source, offset in map(self._locate, positions):
             labels = getattr(source, 'labels', None)
@@ -75,29 +75,29 @@ class Signals:
         return np.asarray(found, np.int32)
 
     def name(self, position: int) -> str:
-        """Say where a signal comes from, for a human."""
+        """Return a readable name of a signal's origin."""
         source, offset = self._locate(position)
         return source.names(offset)
 
     def probes(self, positions: Sequence[int] | np.ndarray, *, draw: int = 0) -> Datapoint | None:
-        """Draw points with leaves ``[B, M, ...]`` to measure the volume of solids at; ``None`` if there are no solids.
+        """Draw points with leaves ``[B, M, ...]`` at which the IoU of solids is measured; ``None`` without solids.
 
         Args:
-          positions: in the sequence.
-          draw: of the points: what was a target at one draw is measured independently at another.
+          positions: positions in the sequence.
+          draw: number of the draw. A target of a fit at one draw is measured independently at another.
         """
         if not all(hasattr(source, 'probe') for source in self._sources):
             return None
         return stack([source.probe(offset, draw) for source, offset in map(self._locate, positions)])
 
     def surface(self, position: int, count: int) -> np.ndarray | None:
-        """Draw points ``[count, 3]`` on the surface of a solid; ``None`` if it is none."""
+        """Draw points ``[count, 3]`` on the surface of a solid; ``None`` for another signal."""
         source, offset = self._locate(position)
         draw = getattr(source, 'surface', None)
         return None if draw is None else draw(offset, count)
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of the sizes of the splits and of some signals, to notice other data under the same name."""
+        """Return a SHA-256 of the splits' sizes and of some signals, which detects other data under the same name."""
         digest = hashlib.sha256(repr(self.splits).encode())
         positions = np.unique(np.linspace(0, len(self) - 1, min(NUM_FINGERPRINTED, len(self))).astype(int))
         batch = self.batch(positions)
@@ -106,7 +106,7 @@ class Signals:
         return digest.hexdigest()
 
     def _locate(self, position: int | np.integer) -> tuple[Any, int]:
-        """The source of a position and the index in it."""
+        """Return the source of a position, and the index in that source."""
         number = int(np.searchsorted(self._ends, position, side='right'))
         source = self._sources[number]
         return source, int(position - self._ends[number]) + len(source)

@@ -1,4 +1,4 @@
-"""Where the INRs of a neural dataset start: at random, at one random start for all, generated, or meta-learned."""
+"""Starts of the INRs of a neural dataset: random, one random start for all, generated, or meta-learned."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,14 +18,15 @@ __all__ = ['StartMaker', 'StartRule', 'generated', 'make_starts', 'meta_learned'
 
 
 class StartRule(NamedTuple):
-    """A kind of start and what decides it.
+    """A kind of start and its parameters.
 
     Attributes:
       kind: one of `description.START_KINDS`.
-      run: run directory of the model; empty where none is needed.
-      noise: standard deviation of a normal perturbation, relative to that of each tensor of the start, so that several
-        seeds give several INRs.
-      metric_power: of `meta_learning.learned_metric`, by which the run's learned rates go on shaping the steps; 0: not.
+      run: run directory of the model; empty if no model is needed.
+      noise: standard deviation of a normal perturbation, relative to that of each tensor of the start. It makes the
+        INRs of several seeds differ.
+      metric_power: power of `meta_learning.learned_metric`, which scales the steps by the run's learned rates; 0: no
+        scaling.
     """
 
     kind: str
@@ -35,12 +36,12 @@ class StartRule(NamedTuple):
 
 
 class StartMaker(NamedTuple):
-    """A start rule with all that it needs.
+    """The functions that a start rule gives.
 
     Attributes:
-      weights: ``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``; each depends on its seed and signal alone.
-      step_scale: ``datapoints [B, ...] ->`` factors of the optimiser's updates, leaves ``[B, ...]``, or ``None``: 1.
-      about: what ``dataset.json`` says of it.
+      weights: ``(seeds [B], datapoints [B, ...]) -> weights [B, ...]``; each depends only on its seed and signal.
+      step_scale: ``datapoints [B, ...] ->`` factors of the optimiser's updates, leaves ``[B, ...]``; ``None``: 1.
+      about: the entry in ``dataset.json``.
     """
 
     weights: Callable[[np.ndarray, Datapoint], InrWeights]
@@ -49,17 +50,17 @@ class StartMaker(NamedTuple):
 
 
 def random() -> StartRule:
-    """Start every INR at a fresh `Inr.init`, from its seed and its signal."""
+    """Start every INR at a fresh `Inr.init`, whose key depends on seed and signal."""
     return StartRule('random')
 
 
 def shared() -> StartRule:
-    """Start all INRs of a seed at one fresh `Inr.init`: their weights can be compared entry by entry."""
+    """Start all INRs of a seed at one fresh `Inr.init`, so that their weights can be compared entry by entry."""
     return StartRule('shared')
 
 
 def generated(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> StartRule:
-    """Start each INR at what the model of a run generates for its signal, after the model's own adaptation steps.
+    """Start each INR at the weights that a run's model generates for its signal, after the model's adaptation steps.
 
     Args:
       run: directory of ``hyperinr train``.
@@ -70,11 +71,11 @@ def generated(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> Sta
 
 
 def meta_learned(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> StartRule:
-    """Start all INRs where a run learned to: at the base of its hypernetwork, or at MAML's initialisation.
+    """Start all INRs at the shared start of a run: the base of its hypernetwork, or MAML's initialisation.
 
     Args:
       run: directory of ``hyperinr train``.
-      noise: see `StartRule`; drawn for each seed, so that all signals of a seed still begin at the same weights.
+      noise: see `StartRule`; drawn for each seed, so that all signals of a seed still share one start.
       metric_power: see `StartRule`.
     """
     return StartRule('meta_learned', run, noise, metric_power)
@@ -83,17 +84,17 @@ def meta_learned(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> 
 def make_starts(
     rule: StartRule, inr: Inr, coord_dims: int, *, num_seeds: int, load_model: Callable[[str], Model]
 ) -> StartMaker:
-    """Make the function that gives the starts of a neural dataset.
+    """Make the functions that give the starts of a neural dataset.
 
     Args:
-      rule: the kind.
-      inr: that is fitted.
+      rule: the start rule.
+      inr: the INR to fit.
       coord_dims: D.
-      num_seeds: of the neural dataset.
+      num_seeds: number of seeds of the neural dataset.
       load_model: run directory -> `Model`.
 
     Raises:
-      InputError: a run that is missing or of another INR, or seeds that would all give the same INRs.
+      InputError: the run is missing or has another INR, or all seeds would give the same INRs.
     """
     if rule.kind in ('random', 'shared'):
         each_signal = rule.kind == 'random'

@@ -1,6 +1,6 @@
-"""Reading a neural dataset: rows of weights by position, their columns, filters, and splits by signal.
+"""Read a neural dataset: rows of weights by position, their columns, filters, and splits by signal.
 
-Letters: ``n`` INRs asked for, ``P`` weights of one, ``R`` INRs that the store holds.
+Letters: ``n`` requested INRs, ``P`` weights of one INR, ``R`` INRs in the store.
 """
 
 import os
@@ -20,14 +20,14 @@ from hyperinr.types import Inr, InrWeights
 __all__ = ['NeuralDataset', 'open_store']
 
 MAX_MAPPED = 2**14
-"""Shards mapped at once; a process may have some 65,000 mappings."""
+"""Most shards mapped at once; a process may have about 65,000 mappings."""
 
 
 def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
-    """Open a store, complete or not.
+    """Open a store, complete or incomplete.
 
     Raises:
-      InputError: no store there, or a shard that is cut short or overlaps another.
+      InputError: the folder holds no store, or a shard is cut short or overlaps another.
 
     Example:
       >>> store = open_store('digits')  # doctest: +SKIP
@@ -39,12 +39,12 @@ def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
 
 
 class NeuralDataset:
-    """The INRs of a store, numbered by rows 0 ... R - 1 in the order of their index.
+    """The INRs of a store. Rows 0 ... R - 1 number them in the order of their index.
 
-    Shards are mapped into memory when they are first asked for; nothing is read but what is looked at.
+    Shards are mapped into memory on first use, and only the accessed parts are read.
 
     Args:
-      folder: of the store.
+      folder: folder of the store.
 
     Attributes:
       folder: the path.
@@ -65,7 +65,7 @@ class NeuralDataset:
         self._columns: dict[str, np.ndarray] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy in another process opens the folder again; no weights are sent."""
+        """Pickle the folder alone: the copy in another process opens it again, and no weights are sent."""
         return NeuralDataset, (self.folder,)
 
     def __len__(self) -> int:
@@ -77,10 +77,10 @@ class NeuralDataset:
         return inrs.from_metadata(self.description.inr)
 
     def weights(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> np.ndarray:
-        """Return ``[n, P]`` float32 of these rows in this order; all of them by default.
+        """Return the weights ``[n, P]`` float32 of these rows in this order; by default of all.
 
         Raises:
-          IndexError: a row outside [0, R).
+          IndexError: a row lies outside [0, R).
         """
         if rows is None or isinstance(rows, slice):
             rows = np.arange(len(self))[rows or slice(None)]
@@ -89,7 +89,7 @@ class NeuralDataset:
             raise IndexError(f'rows {rows.min()}..{rows.max()} lie outside the {len(self)} INRs of {self.folder}.')
         result = np.empty((len(rows), weights_lib.count(self.description.weights)), np.float32)
         shards = np.searchsorted(self._ends, rows, side='right')
-        # Runs of rows that follow each other in one shard are copied at once, straight from the mapped file.
+        # Consecutive rows of one shard are copied at once, straight from the mapped file.
         breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(shards) != 0)) + 1
         for first, last in zip([0, *breaks.tolist()], [*breaks.tolist(), len(rows)], strict=True):
             if first == last:
@@ -101,11 +101,11 @@ class NeuralDataset:
         return result
 
     def pytrees(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> InrWeights:
-        """Return the same as weight pytrees with leaves ``[n, *shape]``."""
+        """Return the weights of these rows as pytrees with leaves ``[n, *shape]``."""
         return weights_lib.unflatten(self.weights(rows), self.description.weights)
 
     def column(self, name: str) -> np.ndarray:
-        """Return ``[R]``, one value of every INR.
+        """Return a column ``[R]``, one value for every INR.
 
         Raises:
           InputError: there is no such column.
@@ -118,15 +118,15 @@ class NeuralDataset:
         return self._columns[name]
 
     def where(self, *, min_psnr_db: float | None = None, min_iou: float | None = None, **conditions: Any) -> np.ndarray:
-        """Return the rows ``[n]`` that satisfy all conditions.
+        """Return the rows ``[n]`` that meet all conditions.
 
         Args:
           min_psnr_db: least PSNR.
-          min_iou: least intersection over union; what is no solid has none.
-          **conditions: column -> a value or several of which one must hold; ``status`` and ``start`` by name.
+          min_iou: least intersection over union. INRs that are not solids have none and are left out.
+          **conditions: column -> a value, or several values to choose from; ``status`` and ``start`` by name.
 
         Raises:
-          InputError: no such column, status or kind of start.
+          InputError: there is no such column, status or kind of start.
 
         Example:
           >>> store.where(label=(3, 8), seed=0, status='ok')  # doctest: +SKIP
@@ -141,7 +141,7 @@ class NeuralDataset:
             codes = {'status': STATUSES, 'start': START_KINDS}.get(name, ())
             unknown = [value for value in values if isinstance(value, str) and value not in codes]
             if unknown:
-                raise InputError(f'{name} {unknown[0]!r} is none of {", ".join(codes) or "the numbers it holds"}.')
+                raise InputError(f'{name} {unknown[0]!r} is none of {", ".join(codes) or "the numbers in it"}.')
             numbers = [codes.index(value) if isinstance(value, str) else value for value in values]
             keep &= np.isin(self.column(name), numbers)
         return np.flatnonzero(keep)
@@ -149,21 +149,21 @@ class NeuralDataset:
     def split(
         self, fractions: Mapping[str, float], *, seed: int = 0, rows: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """Divide rows at random, all seeds of a signal into the same split.
+        """Divide rows at random into splits. All seeds of a signal are in the same split.
 
-        A signal's split depends on its source index and ``seed`` alone: a store that is still growing, or another
-        choice of rows, never moves a signal from one split to another.
+        A signal's split depends only on its source index and ``seed``. So it stays the same while the store grows, and
+        for any choice of rows.
 
         Args:
           fractions: name -> share of the signals, summing to 1.
-          seed: of the assignment, >= 0.
-          rows: to divide; ``None``: all.
+          seed: seed of the assignment, >= 0.
+          rows: rows to divide; ``None``: all.
 
         Returns:
           Name -> ascending rows.
 
         Raises:
-          InputError: fractions that do not sum to 1 or are negative.
+          InputError: fractions are negative or do not sum to 1.
         """
         shares = np.asarray(list(fractions.values()), float)
         if shares.size == 0 or shares.min() < 0 or abs(shares.sum() - 1) > 1e-6:
@@ -176,12 +176,12 @@ class NeuralDataset:
         return {name: rows[part == number] for number, name in enumerate(fractions)}
 
     def missing(self) -> list[tuple[int, int]]:
-        """Return ``(start, end)`` of the shards that are still to be fitted."""
+        """Return ``(start, end)`` of the shards that are not fitted yet."""
         there = set(self._ranges)
         return [each for each in self.description.shards() if each not in there]
 
     def _shard(self, number: int) -> dict[str, np.ndarray]:
-        """Tensors of a shard by name, mapped when they are first asked for."""
+        """Return the tensors of a shard by name, mapped on first use."""
         if number not in self._mapped:
             path = shard_path(self.folder, *self._ranges[number])
             tensors, _ = map_shard(path)

@@ -1,6 +1,6 @@
-"""What ``hyperinr tune`` searches, as a config says it, and how good a neural dataset is.
+"""The search of ``hyperinr tune``, as a config states it, and the objectives of a neural dataset.
 
-Drawing and keeping trials is in `hyperinr.searching`.
+`hyperinr.searching` draws and stores the trials.
 """
 
 import time
@@ -23,20 +23,20 @@ OBJECTIVES: Mapping[str, str] = {
     'seconds_to_psnr': 'minimize',
     'accuracy': 'maximize',
 }
-"""Name -> direction. PSNR in dB, seconds of one INR, accuracy in [0, 1]."""
+"""Name -> direction. PSNR is in dB, seconds are of one INR, accuracy is in [0, 1]."""
 DIVERGED = 1
 TEST_SHARE = 0.25
 
 
 class Search(NamedTuple):
-    """A search; made by `search`.
+    """A search. `search` makes it.
 
     Attributes:
-      space: what each binding is drawn from: a kind of range and its values.
+      space: binding -> kind of range and its values.
       objective: one of `OBJECTIVES`.
-      num_trials: finished ones, over all processes.
-      num_signals: that a trial fits.
-      seed: of the draws and of the classifier.
+      num_trials: number of finished trials, over all processes.
+      num_signals: number of signals that a trial fits.
+      seed: seed of the draws and of the classifier.
     """
 
     space: Mapping[str, Sequence[Any]]
@@ -54,20 +54,21 @@ def search(
     num_signals: int = 128,
     seed: int = 0,
 ) -> Search:
-    """A search over bindings.
+    """Make a search over bindings.
 
     Args:
       space: ``{'adam.learning_rate': ('log', 1e-4, 1e-1), 'siren.width': ('choice', 32, 64), 'NUM_STEPS':
         ('integer', 50, 500), 'siren.omega_0': ('uniform', 5.0, 60.0)}``.
-      objective: ``'psnr'``: mean PSNR, an INR that diverged counting 0 dB; ``'psnr_per_parameter'``: that by the number
-        of weights; ``'seconds_to_psnr'``: of each INR that reaches ``neural_dataset.target_psnr_db``, without
-        compilation; ``'accuracy'``: of an MLP that reads labels off the weights, on signals that it was not trained on.
+      objective: ``'psnr'``: mean PSNR, where a diverged INR counts 0 dB. ``'psnr_per_parameter'``: mean PSNR divided by
+        the number of weights. ``'seconds_to_psnr'``: seconds of each INR that reaches
+        ``neural_dataset.target_psnr_db``, without compilation. ``'accuracy'``: held-out accuracy of an MLP that
+        predicts labels from the weights.
       num_trials: >= 1.
       num_signals: >= 1; the first of the source.
       seed: >= 0.
 
     Raises:
-      ValueError: an unknown objective, or a number below its least. The space is checked where it is used.
+      ValueError: the objective is unknown, or a number is below its minimum. The space is checked where it is used.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f'objective {objective!r} is none of {", ".join(OBJECTIVES)}.')
@@ -77,16 +78,16 @@ def search(
 
 
 def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] = lambda number, value: None) -> float:
-    """Fits the first signals with the first seed, and says how good that is.
+    """Fit the first signals with the first seed, and return the objective.
 
     Args:
-      job: of the trial's config.
+      job: job of the trial's config.
       found: the search.
-      on_chunk: called with the number of chunks fitted and the objective so far; may raise to give the trial up. Not
-        called for ``'accuracy'``, which exists at the end only.
+      on_chunk: called with the number of fitted chunks and the objective so far; may raise to prune the trial. Not
+        called for ``'accuracy'``, which is known only at the end.
 
     Raises:
-      InputError: no target for ``'seconds_to_psnr'``, no labels for ``'accuracy'``.
+      InputError: ``'seconds_to_psnr'`` has no target, or ``'accuracy'`` has no labels.
       RunError: no INR reached the target.
     """
     labels = check_objective(job, found)
@@ -114,10 +115,10 @@ def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] =
 
 
 def check_objective(job: Job, found: Search) -> np.ndarray:
-    """Labels ``[num_signals]`` of the signals that a trial fits.
+    """Check that the objective can be measured, and return the labels ``[num_signals]`` of a trial's signals.
 
     Raises:
-      InputError: no target for ``'seconds_to_psnr'``, no labels for ``'accuracy'``.
+      InputError: ``'seconds_to_psnr'`` has no target, or ``'accuracy'`` has no labels.
     """
     if found.objective == 'seconds_to_psnr' and job.plan.target_psnr_db is None:
         raise InputError("the objective 'seconds_to_psnr' needs neural_dataset.target_psnr_db.")
@@ -143,15 +144,15 @@ def _value(
 
 
 def classification_accuracy(weights: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
-    """Share of held-out INRs whose label a small MLP reads off their standardised weights.
+    """Return the share of held-out INRs whose label a small MLP predicts from their standardised weights.
 
     Args:
       weights: ``[n, P]``; rows that are not finite or have no label are left out.
-      labels: ``[n]``, -1: none.
-      seed: of the split, three quarters for training, and of the MLP.
+      labels: ``[n]``; -1: no label.
+      seed: seed of the MLP and of the split, three quarters of which are for training.
 
     Raises:
-      InputError: scikit-learn is missing, or fewer than eight INRs are left.
+      InputError: scikit-learn is missing, or fewer than eight INRs remain.
     """
     try:
         from sklearn.neural_network import MLPClassifier
@@ -169,6 +170,6 @@ def classification_accuracy(weights: np.ndarray, labels: np.ndarray, *, seed: in
     rows = (rows - rows[train].mean(axis=0)) / np.where(spread > 0, spread, 1)
     classifier = MLPClassifier((64,), alpha=1e-2, max_iter=200, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # it has not converged after 200 epochs: the same for every trial
+        warnings.simplefilter('ignore')  # not converged after 200 epochs, the same for every trial
         classifier.fit(rows[train], classes[train])
     return float(np.mean(classifier.predict(rows[held_out]) == classes[held_out]))

@@ -1,4 +1,4 @@
-"""Whether a store is what it says: files, checksums, layout, gaps, duplicates, NaN, and PSNR measured anew."""
+"""Verify a store: files, checksums, layout, gaps, duplicates, NaN, and PSNR measured again."""
 
 import hashlib
 import os
@@ -22,17 +22,17 @@ from hyperinr.types import Array, Datapoint, Inr
 __all__ = ['Problem', 'Verification', 'drop', 'reevaluate', 'verify']
 
 PSNR_TOLERANCE_DB = 0.05
-"""Between the recorded PSNR and one measured anew, of the same float32 weights on perhaps another machine."""
+"""Allowed difference between the recorded PSNR and a new measurement of the same weights on any machine."""
 LEFT_ALONE = ('.slurm',)
 DIVERGED, IMPORTED = STATUSES.index('diverged'), START_KINDS.index('imported')
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong.
+    """A problem of a store.
 
     Attributes:
       message: one line.
-      shard: ``(start, end)`` of the shard to drop so that ``fit`` makes it anew; ``None`` where that would not help.
+      shard: ``(start, end)`` of the shard to drop so that ``fit`` makes it again; ``None`` if that would not help.
     """
 
     message: str
@@ -40,12 +40,12 @@ class Problem(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
       problems: empty for a sound and complete store.
-      notes: worth knowing and not wrong.
-      num_inrs: that were looked at.
+      notes: facts worth knowing that are no problem.
+      num_inrs: number of INRs that were checked.
     """
 
     problems: list[Problem]
@@ -54,7 +54,7 @@ class Verification(NamedTuple):
 
 
 def verify(folder: str | os.PathLike) -> Verification:
-    """Read every byte of a store. Needs neither its source nor its config.
+    """Read and check every byte of a store. Needs neither its source nor its config.
 
     Raises:
       InputError: the folder holds no store.
@@ -102,7 +102,7 @@ def _check_shard(
     description: Description,
     seen: dict[bytes, int],
 ) -> Iterator[str]:
-    """What is wrong with a shard of INRs ``indices``; ``seen`` gets a digest of each INR's weights."""
+    """Yield what is wrong with the shard of INRs ``indices``; ``seen`` gets a digest of each INR's weights."""
     weights = tensors['weights']
     expected = (len(indices), weights_lib.count(description.weights))
     if weights.shape != expected:
@@ -138,7 +138,7 @@ def _check_shard(
 
 
 def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Adjacent ranges as one."""
+    """Return the ranges with adjacent ones joined."""
     joined: list[tuple[int, int]] = []
     for begin, end in ranges:
         if joined and joined[-1][1] == begin:
@@ -155,17 +155,17 @@ def reevaluate(
     num_samples: int = 64,
     seed: int = 0,
 ) -> list[Problem]:
-    """Measure the PSNR of some INRs against their signals, and compare it with what is recorded.
+    """Measure the PSNR of some INRs against their signals, and compare it with the recorded PSNR.
 
     Args:
-      folder: of the store; its shards are sound.
+      folder: folder of the store; its shards are sound.
       inr: evaluates the weights.
       batch: source indices ``[B]`` -> datapoints ``[B, ...]``.
-      num_samples: INRs at random; all where there are no more.
-      seed: of the choice.
+      num_samples: number of INRs, chosen at random; at most all.
+      seed: seed of the choice.
 
     Returns:
-      One problem for each INR whose PSNR is another one.
+      One problem for each INR whose PSNR differs.
     """
     store = NeuralDataset(folder)
     description = store.description
@@ -191,13 +191,13 @@ def reevaluate(
 
 
 def drop(folder: str | os.PathLike, problems: Sequence[Problem]) -> list[Path]:
-    """Delete the shards that problems name, so that ``fit`` makes them anew; leave those that a worker holds.
+    """Delete the shards that problems name, so that ``fit`` makes them again. Shards locked by a worker are kept.
 
     Returns:
       The deleted files.
 
     Raises:
-      InputError: no permission.
+      InputError: there is no permission.
     """
     dropped = []
     for shard in sorted({problem.shard for problem in problems if problem.shard is not None}):

@@ -1,4 +1,4 @@
-"""Weights as data: a store as a source of datapoints for this library's loaders, and as a tfds-style data source."""
+"""A store as a source of datapoints for this library's loaders, and as a data source in the style of tfds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,14 +18,14 @@ __all__ = ['ExampleSource', 'WeightSource', 'weight_dataset']
 class WeightSource:
     """A `hyperinr.datasets.Source` whose signals are weight vectors.
 
-    A datapoint has one point per weight: its coordinate is the position in the flat vector (`coordinates.grid((P,))`),
-    its value the standardised weight.
+    A datapoint has one point for each weight. The coordinate is the position in the flat vector
+    (`coordinates.grid((P,))`), the value is the standardised weight.
 
     Args:
-      store: to read from.
-      rows: of the store, in this order.
-      mean: ``[P]``, subtracted.
-      scale: ``[P]`` > 0, divided by.
+      store: store to read from.
+      rows: rows of the store, in this order.
+      mean: ``[P]``, subtracted from the weights.
+      scale: ``[P]`` > 0, divides the difference.
     """
 
     def __init__(self, store: NeuralDataset, rows: np.ndarray, *, mean: np.ndarray, scale: np.ndarray):
@@ -76,16 +76,17 @@ def weight_dataset(
     seed: int = 0,
     standardise: bool = True,
 ) -> Dataset:
-    """Make a `Dataset` of the INRs with status ok, split by signal.
+    """Make a `Dataset` of the INRs with status ``'ok'``, split by signal.
 
     Args:
-      store: to read from.
-      fractions: split -> share; 80, 10 and 10 % for train, validation and test by default.
-      seed: of the splits.
-      standardise: subtracts the mean and divides by the standard deviation of each weight over the training split.
+      store: store to read from.
+      fractions: split -> share; by default 80, 10 and 10 % for train, validation and test.
+      seed: seed of the splits.
+      standardise: whether to subtract the mean and divide by the standard deviation of each weight over the training
+        split.
 
     Returns:
-      A dataset of spec ``[P]`` points, 1 coordinate, 1 channel. Its data range is that of all its values.
+      A dataset with P points, 1 coordinate and 1 channel. Its data range is the range of all its values.
 
     Raises:
       InputError: a split would be empty.
@@ -112,14 +113,14 @@ def weight_dataset(
 
 
 class ExampleSource:
-    """Random access in the manner of ``tfds.data_source``: ``source[i]`` is a dictionary, ``__getitems__`` a list.
+    """A random-access source in the style of ``tfds.data_source``.
 
-    What grain, PyTorch's ``DataLoader`` and tfds's own readers ask of a source. Sent to another process, it carries
-    the path and the rows, no weights.
+    ``source[i]`` is a dictionary, and ``source.__getitems__`` returns a list of them. grain, PyTorch's ``DataLoader``
+    and tfds's own readers accept it. Pickling it stores the path and the rows, and no weights.
 
     Args:
-      store: to read from.
-      rows: in this order; ``None``: all.
+      store: store to read from.
+      rows: rows of the store, in this order; ``None``: all.
     """
 
     def __init__(self, store: NeuralDataset, rows: np.ndarray | None = None):
@@ -130,7 +131,7 @@ class ExampleSource:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``{'weights': [P], 'label': ..., 'source_index': ..., 'seed': ..., 'psnr_db': ...}``."""
+        """Return ``{'weights': [P], 'label': ..., 'source_index': ..., 'seed': ..., 'psnr_db': ...}``."""
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""One worker: locks shards that are missing, fits their INRs, writes them, until the range is complete.
+"""One worker: lock missing shards, fit their INRs and write them, until the range is complete.
 
-A shard is a function of the job and of its range alone. So the work needs no queue and no coordinator: whoever finds a
-shard missing and not locked makes it, and whatever has been killed is found missing again.
+A shard depends only on the job and on its range. So the work needs no queue and no coordinator: a worker that finds a
+shard missing and not locked makes it. The shard of a killed worker is still missing, so another worker makes it.
 """
 
 import os
@@ -25,13 +25,13 @@ from hyperinr.runtime.files import check_writable_folder
 __all__ = ['fit_range', 'open_for_fitting', 'worker_command']
 
 WAIT_SECONDS = 0.2
-"""Between two tries of shards that other workers hold."""
+"""Time between two tries to lock shards that other workers hold."""
 
 
 def worker_command(
     folder: str | os.PathLike, *, start: int | None, end: int | None, worker: int, num_workers: int
 ) -> list[str]:
-    """Return the command line of one worker of an opened store; the store itself holds the config."""
+    """Return the command line of one worker of an opened store. The store holds the config."""
     command = [sys.executable, '-m', 'hyperinr', 'fit', '--store', str(Path(folder).absolute())]
     for option, value in (('--start', start), ('--end', end)):
         if value is not None:
@@ -40,11 +40,11 @@ def worker_command(
 
 
 def open_for_fitting(folder: str | os.PathLike, description: Description) -> None:
-    """Make the folder a store, or check that it is one of the same description with sound shards. Loses nothing.
+    """Make the folder a store, or check that it holds the same store with sound shards. Deletes nothing.
 
     Raises:
-      InputError: the folder holds something else or another neural dataset, a shard that is cut short or of another
-        layout, or cannot be written to.
+      InputError: the folder holds something else or another neural dataset, holds a shard that is cut short or has
+        another layout, or is not writable.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -83,25 +83,25 @@ def fit_range(
     num_workers: int = 1,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Complete every shard that shares an index with [start, end); return when all of them exist.
+    """Complete every shard that overlaps [start, end), and return when all of them exist.
 
     Any number of calls may run at once, in any processes. Worker k of K begins at the k-th part of the range, so that
-    workers seldom meet. A worker that finds the rest locked waits: if their holder dies, the locks are free.
+    workers seldom meet. A worker waits while all missing shards are locked: the locks of a killed holder become free.
 
     Args:
-      folder: of the store, opened with `open_for_fitting`.
-      job: of the same description.
+      folder: folder of the store, opened with `open_for_fitting`.
+      job: job with the same description.
       start: first index; ``None``: 0.
       end: one after the last index; ``None``: the size of the index space.
       worker: k in [0, num_workers).
-      num_workers: K; need not be right.
-      on_progress: called with the number of INRs that have just been fitted.
+      num_workers: K; a wrong number does no harm.
+      on_progress: called with the number of INRs fitted since the last call.
 
     Returns:
-      How many INRs this call fitted.
+      Number of INRs that this call fitted.
 
     Raises:
-      InputError: a range outside the index space, or a signal that cannot be fitted.
+      InputError: the range lies outside the index space, or a signal cannot be fitted.
       RunError: the disk is full.
     """
     ranges = job.description.shards(start, end)

@@ -1,8 +1,8 @@
-"""Searching: trials of a config with drawn values of some bindings, for the best figure. ``sweep`` and ``tune``.
+"""Search for the best values of bindings by trials of a config: ``sweep`` and ``tune``.
 
-`space` says what a search draws from, `space_file` reads it from TOML, `study` keeps the trials (Optuna, in one folder,
-for any number of processes), and `search` opens a search and writes what it found. `sweep` and `tune` are the two
-commands: a trial of the first trains a run, a trial of the second fits part of a neural dataset. `vmapped` trains
-several trials of a sweep in one program. Another kind of range goes into `space.parameter`, `space.draw` and
-`Parameter.grid_values`. The page is drawn in `hyperinr.inspection`.
+`space` describes the search space, and `space_file` reads it from TOML. `study` stores the trials (Optuna, in one
+folder, for any number of processes). `search` opens a search and writes its results. `sweep` and `tune` are the two
+commands: a trial of ``sweep`` trains a run, a trial of ``tune`` fits part of a neural dataset. `vmapped` trains several
+trials of a sweep in one program. `hyperinr.inspection` draws the page. To add a kind of range, extend
+`space.parameter`, `space.draw` and `Parameter.grid_values`.
 """

@@ -1,4 +1,4 @@
-"""A search in its folder: the config that its trials override, what is searched, the trials, and what was found."""
+"""A search in its folder: the base config, the search space, the trials and the results."""
 
 import hashlib
 import os
@@ -25,12 +25,12 @@ CONFIG, BEST, TRIALS, PAGE = 'config.gin', 'best.gin', 'trials.json', 'index.htm
 
 
 class Search(NamedTuple):
-    """A search that is open.
+    """An open search.
 
     Attributes:
       base: the config that trials override.
-      folder: of the search; holds a copy of the config.
-      trials: kept by Optuna.
+      folder: folder of the search; holds a copy of the config.
+      trials: the trials, stored by Optuna.
     """
 
     base: Config
@@ -38,33 +38,33 @@ class Search(NamedTuple):
     trials: Trials
 
     def resolved(self, drawn: Draw) -> Config:
-        """Returns the config of a draw."""
+        """Return the config of a draw."""
         return config.load_config(str(self.folder / CONFIG), spaces.bindings(drawn))
 
     def begin(self, trial: Any, drawn: Draw) -> Config:
-        """Returns the config of a trial, and notes it."""
+        """Return the config of a trial, and record it in the trial."""
         resolved = self.resolved(drawn)
         trial.set_user_attr('config', resolved.text)
         return resolved
 
     def kept(self, trial: Any) -> tuple[Path, Path]:
-        """Returns where a trial keeps its run, and its figures where it ran together with others and has no run.
+        """Return the run directory of a trial, and the file of its figures if it ran with others and has no run.
 
-        A trial that is begun again goes on with the run of the first.
+        A repeated trial continues the run of the first attempt.
         """
         first = studies.first_number(studies.frozen(self.trials, trial))
         return self.folder / 'trials' / f'{first:04d}', self.folder / 'figures' / f'{trial.number:04d}.jsonl'
 
 
 def check_bindings(text: str, parameters: Space) -> None:
-    """Reads a config with each parameter's values, so that a wrong binding is known before the first trial.
+    """Read a config with each parameter's values, so that a wrong binding is found before the first trial.
 
     Args:
-      text: of the config, canonical, as every trial overrides it.
-      parameters: see `spaces.boundary_draws` for what is tried.
+      text: canonical text of the config that every trial overrides.
+      parameters: the space; `spaces.boundary_draws` gives the values that are read.
 
     Raises:
-      InputError: a name that the config does not have (the nearest is named), or a value that it cannot read.
+      InputError: the config lacks a name (the message suggests the nearest), or cannot read a value.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, CONFIG)
@@ -86,19 +86,20 @@ def open_search(
     resources: tuple[int, int] = (1, 100),
     files: Mapping[str, str] = {},
 ) -> Search:
-    """Begins a search or opens the one in ``folder``.
+    """Begin a search, or open the one in ``folder``.
 
     Args:
       base: the config that trials override; already checked with `check_bindings`.
-      settings: of the search.
-      folder: new, empty or of the same search.
+      settings: settings of the search.
+      folder: folder that is new, empty, or of the same search.
       storage: see `study.open_trials`.
       total: see `study.open_trials`.
       resources: see `study.open_trials`.
-      files: texts that a new folder gets, by name.
+      files: name -> text of files to write into a new folder.
 
     Raises:
-      InputError: a missing package, a wrong storage or folder, or another search in it; nothing is written then.
+      InputError: a package is missing, storage or folder is wrong, or the folder holds another search. Nothing is
+        written then.
     """
     studies.check_storage(storage)
     check_drawing()
@@ -111,7 +112,7 @@ def open_search(
         if not (folder / name).is_file():
             with replacing(folder / name) as temporary:
                 temporary.write_text(text, encoding='utf-8')
-    # Not the number of trials, which may grow, nor how they are chosen.
+    # The digest leaves out the number of trials, which may grow, and the way they are chosen.
     content_text = f'{base.text}\n{settings.space}\n{settings.objective} {settings.direction}'
     digest = hashlib.sha256(content_text.encode()).hexdigest()
     trials = studies.open_trials(folder, settings, digest=digest, storage=storage, total=total, resources=resources)
@@ -119,10 +120,10 @@ def open_search(
 
 
 def conclude(search: Search) -> Path:
-    """Writes what the trials found and prints the best; returns the best config.
+    """Write the results and print the best trial; return the path of the best config.
 
     Raises:
-      RunError: no trial came to an end.
+      RunError: no trial is complete.
     """
     folder, (study, *_) = search.folder, search.trials
     objective, direction = search.trials.settings.objective, search.trials.settings.direction
@@ -170,14 +171,14 @@ def _row(search: Search, trial: Any) -> dict[str, Any]:
 
 
 def _importance(study: Any) -> dict[str, float]:
-    """Share of each parameter in the variation of the figure among the complete trials; empty where too few tell it.
+    """Return each parameter's share in the variation of the objective over complete trials; empty for too few trials.
 
     PED-ANOVA: Watanabe, Bansal and Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
     subspaces" (2023), as Optuna has it.
     """
     from optuna import importance
 
-    with warnings.catch_warnings(action='ignore'):  # Of what it makes of few trials.
+    with warnings.catch_warnings(action='ignore'):  # It warns when there are few trials.
         try:
             return {name: float(share) for name, share in importance.get_param_importances(study).items()}
         except (RuntimeError, ValueError):

@@ -1,7 +1,7 @@
-"""What a search draws from: a range or choices for each binding of a config, some of them under a condition.
+"""The space of a search: a range or choices for each binding of a config, optionally under a condition.
 
-A *draw* is ``{binding: value}`` of the parameters that are active in it. A parameter with a condition exists only in
-draws where another one has certain values: the frequency of a family only where that family is chosen.
+A *draw* is ``{binding: value}`` of its active parameters. A parameter with a condition is active only in draws where
+another parameter has certain values: the frequency of a family, for example, only if that family is chosen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,20 +26,20 @@ __all__ = [
 
 KINDS = ('log', 'uniform', 'integer', 'choice')
 GRID_POINTS = 3
-"""Of a range in a grid that does not say how many."""
+"""Grid points of a range without a given number."""
 
 Draw = Mapping[str, Any]
 
 
 class Parameter(NamedTuple):
-    """One binding and what its values are drawn from; made by `parameter`.
+    """One binding and its range or choices. `parameter` makes it.
 
     Attributes:
-      binding: ``'siren.omega_0'`` or a macro's ``'NUM_STEPS'``.
+      binding: ``'siren.omega_0'``, or a macro such as ``'NUM_STEPS'``.
       kind: one of `KINDS`.
       values: ``(low, high)``, both included, or the choices.
-      points: of a range in a grid.
-      when: binding of an earlier parameter -> values under which this one exists; all must hold. Empty: always.
+      points: grid points of a range.
+      when: binding of an earlier parameter -> values under which this one is active; all must hold. Empty: always.
     """
 
     binding: str
@@ -49,18 +49,18 @@ class Parameter(NamedTuple):
     when: Mapping[str, tuple]
 
     def active(self, drawn: Draw) -> bool:
-        """Whether it exists beside what was drawn before it."""
+        """Return whether the parameter is active after the earlier draws."""
         return all(name in drawn and drawn[name] in allowed for name, allowed in self.when.items())
 
     def grid_values(self) -> list[Any]:
-        """All choices, or ``points`` values from end to end of the range: evenly spaced, of ``'log'`` in ratio."""
+        """Return all choices, or ``points`` values over the range, evenly spaced (``'log'``: in the logarithm)."""
         if self.kind == 'choice':
             return list(self.values)
         low, high = self.values
         if self.kind == 'integer':
             return sorted({round(each) for each in np.linspace(low, high, self.points)})
         spaced = np.geomspace if self.kind == 'log' else np.linspace
-        # The ends as given: rounding must not leave the range.
+        # Keep the given ends: rounding must not leave the range.
         return [low, *(float(each) for each in spaced(low, high, self.points)[1:-1]), high]
 
 
@@ -75,18 +75,18 @@ def parameter(
     points: int = GRID_POINTS,
     when: Mapping[str, Sequence[Any]] | None = None,
 ) -> Parameter:
-    """A checked `Parameter`.
+    """Make a checked `Parameter`.
 
     Args:
-      binding: of the config.
+      binding: binding of the config.
       kind: ``'uniform'``, ``'log'`` (uniform in the logarithm), ``'integer'`` or ``'choice'``.
-      values: ``(low, high)`` with low < high, > 0 for ``'log'``; or at least one choice, a text that begins with ``@``
-        or ``%`` being a reference or a macro of gin.
-      points: of a grid, >= 2.
-      when: its condition.
+      values: ``(low, high)`` with low < high, > 0 for ``'log'``; or at least one choice. A choice that begins with
+        ``@`` or ``%`` is a reference or a macro of gin.
+      points: grid points, >= 2.
+      when: the condition, see `Parameter`.
 
     Raises:
-      ValueError: an unknown kind, an empty range, or another value outside those above.
+      ValueError: the kind is unknown, the range is empty, or another value is not as described.
     """
     drawn = f'space[{binding!r}] = {(kind, *values)!r}'
     if kind not in KINDS:
@@ -106,10 +106,10 @@ def _is_number(value: Any, *, whole: bool) -> bool:
 
 
 def space(parameters: Sequence[Parameter]) -> Space:
-    """A checked `Space`.
+    """Make a checked `Space`.
 
     Raises:
-      ValueError: none at all, or a condition on what does not come before, or that can never hold.
+      ValueError: there is no parameter, or a condition names no earlier parameter or can never hold.
     """
     if not parameters:
         raise ValueError("space is empty; give bindings, e.g. {'adam.learning_rate': ('log', 1e-4, 1e-1)}.")
@@ -131,7 +131,7 @@ def space(parameters: Sequence[Parameter]) -> Space:
 
 
 def draw(trial: Any, parameters: Space) -> dict[str, Any]:
-    """What a trial of Optuna draws. Of choices Optuna is given the position, since it stores only scalars."""
+    """Return the draw of an Optuna trial. Optuna gets the position of a choice, since it stores only scalars."""
     drawn: dict[str, Any] = {}
     for each in parameters:
         if not each.active(drawn):
@@ -147,7 +147,7 @@ def draw(trial: Any, parameters: Space) -> dict[str, Any]:
 
 
 def stored(drawn: Draw, parameters: Space) -> dict[str, Any]:
-    """A draw as Optuna stores it: positions in place of choices."""
+    """Return a draw as Optuna stores it, with positions in place of choices."""
     kinds = {each.binding: each for each in parameters}
     return {
         name: kinds[name].values.index(value) if kinds[name].kind == 'choice' else value
@@ -156,7 +156,7 @@ def stored(drawn: Draw, parameters: Space) -> dict[str, Any]:
 
 
 def grid(parameters: Space) -> Iterator[dict[str, Any]]:
-    """Every combination of the parameters' grid values, those under a condition only where it holds."""
+    """Yield every combination of the parameters' grid values. Conditional parameters appear only where active."""
 
     def extend(drawn: dict[str, Any], rest: Space) -> Iterator[dict[str, Any]]:
         if not rest:
@@ -171,9 +171,9 @@ def grid(parameters: Space) -> Iterator[dict[str, Any]]:
 
 
 def boundary_draws(parameters: Space) -> Iterator[tuple[Parameter, dict[str, Any]]]:
-    """Yields draws in which every parameter has each of its choices, or each end of its range, once.
+    """Yield a draw for each choice, or for each end of the range, of every parameter.
 
-    Beside it are what its condition needs and the first values of all others.
+    The other parameters have the values that its condition needs, or else their first values.
     """
     known = {each.binding: each for each in parameters}
 
@@ -194,7 +194,7 @@ def boundary_draws(parameters: Space) -> Iterator[tuple[Parameter, dict[str, Any
 
 
 def bindings(drawn: Draw) -> list[str]:
-    """A draw as overrides of a config: ``['adam.learning_rate = 0.003', 'experiment.inr = @inrs.finer', ...]``."""
+    """Return a draw as config overrides: ``['adam.learning_rate = 0.003', 'experiment.inr = @inrs.finer', ...]``."""
     return [f'{name} = {_gin(value)}' for name, value in drawn.items()]
 
 
@@ -203,7 +203,7 @@ def _gin(value: Any) -> str:
 
 
 def shown(drawn: Draw) -> str:
-    """A draw for people: numbers to four digits."""
+    """Return a draw as readable text, with numbers to four digits."""
     return ', '.join(
         f'{name} = {value:.4g}' if isinstance(value, float) else f'{name} = {_gin(value)}'
         for name, value in drawn.items()

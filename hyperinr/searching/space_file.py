@@ -1,4 +1,4 @@
-"""The space file of ``hyperinr sweep``: TOML that says what is searched, for which figure, and how.
+"""Read the space file of ``hyperinr sweep``: TOML with the search space, the objective and the settings.
 
 .. code-block:: toml
 
@@ -33,11 +33,11 @@ OPTIONS = ('points', 'when')
 
 
 def figure(objective: str, record: Mapping[str, Any]) -> float:
-    """Returns the objective of a validation record.
+    """Return the objective of a validation record.
 
     Args:
-      objective: a figure of the validation records in ``metrics.jsonl``; of one with several numbers the last, or the
-        one in brackets: ``'psnr_db[0]'``, before any adaptation.
+      objective: name of a figure in the validation records of ``metrics.jsonl``. A figure with several numbers gives
+        the last one, or the one in brackets: ``'psnr_db[0]'`` is the PSNR before adaptation.
       record: figures by name.
 
     Raises:
@@ -60,16 +60,17 @@ def _parsed(objective: Any) -> tuple[str, int]:
 
 
 def find_space(path: str | os.PathLike) -> Path:
-    """Returns a space file by its path, or by its name among those that come with hyperinr."""
+    """Return the path of a space file, given by path or by name among those that come with hyperinr."""
     inside = config.config_root() / path
     return inside if not Path(path).is_file() and inside.is_file() else Path(path)
 
 
 def read_space(path: str | os.PathLike) -> Settings:
-    """Reads and checks a space file; the bindings in it are for `search.check_bindings`.
+    """Read and check a space file. `search.check_bindings` checks its bindings.
 
     Raises:
-      InputError: no such file, a syntax error, an unknown key (the nearest is named) or a value outside its range.
+      InputError: the file is missing, or has a syntax error, an unknown key (the message suggests the nearest) or a
+        value outside its range.
     """
     path = find_space(path)
     try:
@@ -77,7 +78,7 @@ def read_space(path: str | os.PathLike) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'--space {path} cannot be read: {getattr(error, "strerror", None) or error}.') from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f'{path}: {error}; the file is TOML, names with a dot stand in quotes.') from None
+        raise InputError(f'{path}: {error}; the file is TOML, and names with a dot need quotes.') from None
     _check_keys(content, ('search', 'space'), f'{path}: ')
     options, wanted = content.get('search', {}), content.get('space', {})
     _check_keys(options, Settings._fields[1:], f'{path}: [search]: ')

@@ -1,10 +1,10 @@
-"""The trials of a search: kept by Optuna in one folder, shared by any number of processes, resumed after any end.
+"""The trials of a search. Optuna stores them in one folder for any number of processes, and any end can be resumed.
 
-A trial whose process was killed is begun again with the same values by Optuna's retry callback. It is found in two
-ways. In an SQLite file every running trial has a heartbeat, and the processes that go on notice one that has stopped.
-A process that works on trials also holds a shared lock on a file of the folder: where nobody holds it, all trials that
-are still marked as running were killed. A journal file and trials of one program have no heartbeat, and a search that
-is resumed need not wait for one to grow old.
+Optuna's retry callback begins a trial whose process was killed again, with the same values. Killed trials are found in
+two ways. First, every running trial in an SQLite file has a heartbeat, and the other processes notice when it stops.
+Second, every working process holds a shared lock on a file of the folder. If no process holds it, all trials marked as
+running were killed. This also covers journal files and trials of one program, which have no heartbeat, and a resumed
+search need not wait for a heartbeat to expire.
 
 Optuna is imported when a study is opened (``pip install hyperinr[tune]``).
 """
@@ -54,33 +54,33 @@ PRUNERS = ('median', 'hyperband', 'none')
 FILES = {'sqlite': 'study.db', 'journal': 'journal.log'}
 STUDY = 'hyperinr'
 NUM_FREE_TRIALS = 5
-"""Complete trials before the median of them prunes another."""
+"""Complete trials before their median prunes others."""
 MAX_RETRIES = 3
-"""Of a trial whose process was killed: one that kills it every time is a failure of its own."""
+"""Most retries of a trial whose process was killed: the trial itself may cause it."""
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60
-"""Without a heartbeat, until a trial counts as killed: more than a process needs to trace a large model."""
+"""Time without a heartbeat after which a trial counts as killed: longer than tracing a large model takes."""
 DATABASE_SECONDS = 60
-"""That a process waits while others write to the SQLite file."""
+"""Longest wait of a process while others write to the SQLite file."""
 POLL_SECONDS = 1.0
 
 Objective = Callable[[Any, Draw], float]
-"""``(trial, draw) -> value``; reports to the trial and raises ``optuna.TrialPruned`` as it likes."""
+"""``(trial, draw) -> value``; may report to the trial and raise ``optuna.TrialPruned``."""
 
 
 class Settings(NamedTuple):
-    """What a search looks for, and how; made by `settings`.
+    """The settings of a search. `settings` makes them.
 
     Attributes:
-      space: what is drawn.
-      objective: name of the figure.
+      space: the search space.
+      objective: name of the objective.
       direction: ``'maximize'`` or ``'minimize'``.
       sampler: ``'tpe'`` (Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimization" (2011)),
         ``'random'`` or ``'grid'``.
       pruner: ``'median'`` of the complete trials, ``'hyperband'`` (Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar,
         "Hyperband" (2018)) or ``'none'``.
-      num_trials: to end, >= 1; of a grid the most.
-      seed: of the draws, >= 0.
+      num_trials: number of trials, >= 1; for a grid the most.
+      seed: seed of the draws, >= 0.
     """
 
     space: Space
@@ -93,13 +93,13 @@ class Settings(NamedTuple):
 
 
 class Trials(NamedTuple):
-    """An open search.
+    """The trials of an open search.
 
     Attributes:
-      study: of Optuna.
-      folder: that keeps it.
-      settings: of the search.
-      total: trials to end, however they end.
+      study: study of Optuna.
+      folder: its folder.
+      settings: settings of the search.
+      total: number of trials to end, with any outcome.
     """
 
     study: Any
@@ -109,10 +109,10 @@ class Trials(NamedTuple):
 
 
 def settings(space: Space, **options: Any) -> Settings:
-    """Returns checked `Settings`.
+    """Return checked `Settings`.
 
     Raises:
-      ValueError: a value outside those that `Settings` lists.
+      ValueError: a value is not one that `Settings` lists.
     """
     found = Settings(space, **options)
     for name, known in (('direction', DIRECTIONS), ('sampler', SAMPLERS), ('pruner', PRUNERS)):
@@ -126,10 +126,10 @@ def settings(space: Space, **options: Any) -> Settings:
 
 
 def check_storage(storage: str | None) -> Any:
-    """Returns the package ``optuna``, its chatter switched off.
+    """Check the storage, and return the package ``optuna`` with its log messages switched off.
 
     Raises:
-      InputError: it is missing, or there is no such storage.
+      InputError: Optuna is missing, or there is no such storage.
     """
     if storage is not None and storage not in FILES:
         raise InputError(f'--storage {storage!r} is none of {", ".join(FILES)}.')
@@ -150,19 +150,19 @@ def open_trials(
     total: int | None = None,
     resources: tuple[int, int] = (1, 100),
 ) -> Trials:
-    """Begins a search in ``folder`` or opens the one that it holds.
+    """Begin a search in ``folder``, or open the one in it.
 
     Args:
-      folder: exists.
-      settings: of the search.
-      digest: of all that decides a trial's figures; a folder belongs to one.
-      storage: ``'sqlite'``, or ``'journal'``, a file that network file systems can share, too; ``None``: what the
-        folder holds, else SQLite.
-      total: trials to end, >= 1, instead of the settings'; a grid has no more than its points.
-      resources: steps of training at the first report and at the end, for hyperband.
+      folder: an existing folder.
+      settings: settings of the search.
+      digest: digest of everything that affects a trial's figures. A folder belongs to one digest.
+      storage: ``'sqlite'``, or ``'journal'``, a file that network file systems can share too; ``None``: the storage in
+        the folder, else SQLite.
+      total: number of trials to end, >= 1, instead of that of the settings. A grid has at most its points.
+      resources: training steps at the first report and at the end, for hyperband.
 
     Raises:
-      InputError: an unknown storage, another search in the folder, or Optuna is missing.
+      InputError: the storage is unknown, the folder holds another search, or Optuna is missing.
     """
     optuna = check_storage(storage)
     folder = Path(folder)
@@ -189,7 +189,7 @@ def open_trials(
             total = len(points)
             for point in points[len([each for each in trials if first_number(each) == each.number]) :]:
                 study.enqueue_trial(spaces.stored(point, settings.space))
-    # Processes that begin at once must not draw the same; one alone draws the same again.
+    # Processes that begin at once must draw different values. A single process draws the same values again.
     alone = not any(each.state == optuna.trial.TrialState.RUNNING for each in trials)
     seed = settings.seed + len(trials) + (0 if alone else os.getpid())
     samplers = optuna.samplers
@@ -222,22 +222,22 @@ def _pruner(optuna: Any, name: str, resources: tuple[int, int]) -> Any:
 
 
 def _one_process(folder: Path) -> contextlib.AbstractContextManager[bool]:
-    """Lets one process at a time look at the trials and change them."""
+    """Return a lock under which one process at a time reads and changes the trials."""
     return locked(folder / '.lock')
 
 
 def work_off(trials: Trials, run: Callable[[], None], *, launches: bool = False) -> None:
-    """Calls ``run`` until all trials have ended, those of other processes too.
+    """Call ``run`` until all trials have ended, including those of other processes.
 
     Args:
-      trials: of the search.
+      trials: trials of the search.
       run: returns when no trial is left to begin.
-      launches: whether ``run`` only starts other processes, which are `working` themselves.
+      launches: whether ``run`` only starts other processes, which call `working` themselves.
     """
     while len(ended(trials)) < trials.total:
         retry_lost(trials)
         if not left(trials):
-            time.sleep(POLL_SECONDS)  # Other processes are at work on the last ones.
+            time.sleep(POLL_SECONDS)  # Other processes work on the last trials.
         elif launches:
             run()
         else:
@@ -246,7 +246,7 @@ def work_off(trials: Trials, run: Callable[[], None], *, launches: bool = False)
 
 
 def working(trials: Trials) -> contextlib.AbstractContextManager[None]:
-    """Marks this process as one that works on the trials."""
+    """Mark this process as working on the trials."""
     return _workers_lock(trials).read_lock()
 
 
@@ -256,7 +256,7 @@ def _workers_lock(trials: Trials) -> ReadWriteLock:
 
 
 def retry_lost(trials: Trials) -> None:
-    """Begins again the trials that are marked as running although no process works on any."""
+    """Begin the trials again that are marked as running while no process works on trials."""
     from optuna.trial import TrialState
 
     with contextlib.suppress(Timeout), _workers_lock(trials).write_lock(blocking=False):
@@ -267,11 +267,11 @@ def retry_lost(trials: Trials) -> None:
 
 
 def _retry(trials: Trials, number: int) -> None:
-    """Puts the values of a trial that fails through no fault of its own back in the queue, up to `MAX_RETRIES` times.
+    """Put the values of an interrupted trial back into the queue, up to `MAX_RETRIES` times.
 
     Args:
-      trials: of the search.
-      number: of the trial, which the caller records as failed.
+      trials: trials of the search.
+      number: number of the trial, which the caller records as failed.
     """
     import optuna
 
@@ -281,7 +281,7 @@ def _retry(trials: Trials, number: int) -> None:
 
 
 def ask(trials: Trials, most: int) -> list[tuple[Any, dict[str, Any]]]:
-    """Returns new trials and their draws: as many as are left to begin, and at most ``most``."""
+    """Return new trials and their draws: all that are left to begin, but at most ``most``."""
     with _one_process(trials.folder), warnings.catch_warnings(action='ignore'):  # There is no heartbeat.
         asked = [trials.study.ask() for _ in range(min(most, left(trials)))]
         return [(trial, _draw(trials, trial)) for trial in asked]
@@ -294,17 +294,17 @@ def _draw(trials: Trials, trial: Any) -> dict[str, Any]:
 
 
 def run_trials(trials: Trials, objective: Objective) -> None:
-    """Works on the trials one by one until none is left to begin, and prints how each ended.
+    """Run the trials one by one until none is left to begin, and print how each ended.
 
-    An exception fails the trial, and the next one begins. An interruption puts its values back in the queue and goes on
-    to the caller.
+    After an exception the trial counts as failed, and the next one begins. After an interruption the values are put
+    back into the queue, and the interruption is raised again.
     """
     while _run_next(trials, objective):
         pass
 
 
 def _run_next(trials: Trials, objective: Objective) -> bool:
-    """Works on one trial; whether there was one."""
+    """Run one trial, and return whether there was one."""
     from optuna import TrialPruned
 
     with contextlib.ExitStack() as drawing:
@@ -331,35 +331,35 @@ def _run_next(trials: Trials, objective: Objective) -> bool:
 
 
 def ended(trials: Trials) -> list[Any]:
-    """Returns the trials that have ended, whichever way, and were not begun again; in order."""
+    """Return the trials that have ended, with any outcome, and were not begun again; in order."""
     known = trials.study.get_trials(deepcopy=False)
     retried = {number for each in known for number in each.system_attrs.get('retry_history', ())}
     return [each for each in known if each.state.is_finished() and each.number not in retried]
 
 
 def left(trials: Trials) -> int:
-    """Returns how many trials are left to begin, >= 0."""
+    """Return how many trials are left to begin, >= 0."""
     running = sum(each.state.name == 'RUNNING' for each in trials.study.get_trials(deepcopy=False))
     return max(0, trials.total - len(ended(trials)) - running)
 
 
 def first_number(frozen: Any) -> int:
-    """Returns the number under which a recorded trial was begun for the first time."""
+    """Return the number under which a recorded trial was begun for the first time."""
     return int(frozen.system_attrs.get('failed_trial', frozen.number))
 
 
 def frozen(trials: Trials, trial: Any) -> Any:
-    """Returns a trial as it is recorded."""
+    """Return the recorded state of a trial."""
     return trials.study.get_trials(deepcopy=False)[trial.number]
 
 
 def runs(trials: Trials, trial: Any) -> bool:
-    """Returns whether the end of a trial is not recorded yet."""
+    """Return whether a trial is still running, that is, has no recorded end."""
     return not frozen(trials, trial).state.is_finished()
 
 
 def record(trials: Trials, trial: Any, *, value: float | None = None, error: Exception | None = None) -> None:
-    """Records and prints the end of a trial that `ask` gave: its value, why it failed, or neither if it was pruned."""
+    """Record and print the end of a trial of `ask`: its value, its error, or neither if it was pruned."""
     from optuna.trial import TrialState
 
     if error is not None:
@@ -373,12 +373,12 @@ def record(trials: Trials, trial: Any, *, value: float | None = None, error: Exc
 
 
 def say(trial: Any) -> None:
-    """Prints a line for a recorded trial that has ended."""
+    """Print a line about a trial that has ended."""
     value = 'no value' if trial.value is None else f'{trial.value:.6g}'
     print(f'trial {trial.number}: {trial.state.name.lower()}, {trial.user_attrs.get("reason") or value}', flush=True)
 
 
 def _reason(error: BaseException) -> str:
-    """Returns an exception in one line."""
+    """Return an exception as one line."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return first if isinstance(error, InputError | RunError) else f'{type(error).__name__}: {first}'

@@ -1,4 +1,4 @@
-"""``hyperinr sweep``: every trial trains a run, by any number of processes or several trials in one program."""
+"""The search of ``hyperinr sweep``: every trial trains a run, in any number of processes or several in one program."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ SPACE = 'space.toml'
 LAUNCHERS = {'local': launch_local, 'ray': launch_ray}
 POLL_SECONDS = 1.0
 AUTOMATIC_MEMBERS = 8
-"""Trials in one program where nobody says how many."""
+"""Default number of trials in one program."""
 
 
 def sweep(
@@ -48,30 +48,30 @@ def sweep(
     storage: str | None = None,
     num_trials: int | None = None,
 ) -> Path:
-    """Begins a search or goes on with it until it has its trials; prints the best and writes what was found.
+    """Begin or continue a search until it has its trials; print the best and write the results.
 
-    The folder gets ``best.gin``, a config for ``hyperinr train``, ``trials.json``, ``index.html`` and, below
-    ``trials/``, the run of every trial. The same call after any end goes on: trials that were under way are recorded
-    as failed and begun again, from their last checkpoint where they have one.
+    The folder gets ``best.gin`` (a config for ``hyperinr train``), ``trials.json``, ``index.html`` and, below
+    ``trials/``, the run of every trial. The same call continues a search after any end. Interrupted trials are recorded
+    as failed and begun again, from their last checkpoint if there is one.
 
     Args:
-      name: of a config that trains.
-      overrides: of it, for all trials.
-      folder: new, or of the same search.
+      name: name of a config that trains.
+      overrides: its overrides, for all trials.
+      folder: new folder, or the folder of the same search.
       space: the space file, see `hyperinr.searching.space_file`.
-      num_workers: processes, >= 1; one is this process.
-      launcher: where they run: ``'local'`` or ``'ray'``.
-      vmapped: trials that run in one program where they differ only in their seed and in numbers of the outer
-        optimiser; 1: never; ``None``: eight, if that holds for all that the space changes and there is one worker.
-      storage: ``'sqlite'`` or ``'journal'``; ``None``: what the folder holds, else SQLite.
-      num_trials: instead of the space file's.
+      num_workers: number of processes, >= 1; a single one is this process.
+      launcher: where the workers run: ``'local'`` or ``'ray'``.
+      vmapped: number of trials in one program, for trials that differ only in their seed and in numbers of the outer
+        optimiser; 1: never. ``None``: eight, if the space changes nothing else and there is one worker.
+      storage: ``'sqlite'`` or ``'journal'``; ``None``: the storage in the folder, else SQLite.
+      num_trials: number of trials instead of that of the space file.
 
     Returns:
-      ``best.gin``.
+      Path of ``best.gin``.
 
     Raises:
-      InputError: a wrong config, space or folder, or a missing package; before any trial.
-      RunError: no trial came to an end.
+      InputError: config, space or folder is wrong, or a package is missing. It is raised before any trial.
+      RunError: no trial is complete.
     """
     if launcher not in LAUNCHERS:
         raise InputError(f'--launcher {launcher!r} is none of {", ".join(LAUNCHERS)}.')
@@ -95,10 +95,10 @@ def sweep(
 
 
 def work(folder: str | os.PathLike, *, storage: str | None, num_trials: int) -> None:
-    """Works as one of the processes that `sweep` launches, on a search that it has opened.
+    """Work on an opened search as one of the processes that `sweep` launches.
 
     Raises:
-      InputError: the folder holds none.
+      InputError: the folder holds no search.
     """
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     folder = Path(folder)
@@ -129,7 +129,7 @@ def _open(
 
 
 def _objective(search: Search) -> Objective:
-    """Trains the run of a trial, from its last checkpoint where it has one; what it prints goes to ``logs/``."""
+    """Make the objective: train a trial's run, from its last checkpoint if any, with the output in ``logs/``."""
 
     def objective(trial: Any, drawn: Draw) -> float:
         import optuna
@@ -149,8 +149,8 @@ def _objective(search: Search) -> Objective:
                 train = config.configured(loop.train)
                 final = train(library.compose(), run_dir, config_text=resolved.text, report=report)
         finally:
-            jax.clear_caches()  # Else the compiled programs of all trials would stay in memory.
-        # From the file, since a run that was killed between its last step and its end reports nothing more.
+            jax.clear_caches()  # Otherwise the compiled programs of all trials stay in memory.
+        # Read the file: a run that was killed between its last step and its end reports nothing more.
         records = read_metrics(run_dir / FILE, until_step=int(final.step))
         return value_of([each for each in records if each['kind'] == 'validation'][-1])
 
@@ -159,14 +159,14 @@ def _objective(search: Search) -> Objective:
 
 @contextlib.contextmanager
 def _written_to(path: Path) -> Iterator[None]:
-    """Writes what is printed to a file."""
+    """Redirect the printed output to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('a', encoding='utf-8') as file, contextlib.redirect_stdout(file):
         yield
 
 
 def _end_with_parent(parent: int) -> None:
-    """Ends a worker whose launcher was killed, and which would go on unseen."""
+    """End this worker when its launcher was killed."""
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -179,7 +179,7 @@ def _worker_command(search: Search) -> list[str]:
 
 
 def _automatic(search: Search) -> int:
-    """Returns how many trials run in one program, by whether all that the space changes leaves the program alike."""
+    """Return the number of trials in one program: above 1 if all draws of the space give the same program."""
     first = None
     for parameter, drawn in spaces.boundary_draws(search.trials.settings.space):
         resolved = search.resolved(drawn)
@@ -192,7 +192,7 @@ def _automatic(search: Search) -> int:
 
 
 def _announcer(trials: Trials) -> Callable[[], None]:
-    """Returns what prints the trials that have ended since the last call, for the process that only launches."""
+    """Return a function that prints the trials that ended since its last call, for a process that only launches."""
     known = {each.number for each in studies.ended(trials)}
 
     def announce() -> None:

@@ -1,4 +1,4 @@
-"""``hyperinr tune``: every trial fits the first signals of a neural dataset."""
+"""The search of ``hyperinr tune``: every trial fits the first signals of a neural dataset."""
 
 import os
 from collections.abc import Sequence
@@ -23,26 +23,25 @@ def tune(
     storage: str | None = None,
     trials: int | None = None,
 ) -> Path:
-    """Begins a search or goes on with it, until it has its trials; prints the best.
+    """Begin or continue a search until it has its trials; print the best.
 
-    Run it in several processes at once to share the trials. The trial of a process that was killed is recorded as
-    failed and begun again.
+    Several processes can share the trials. The trial of a killed process is recorded as failed and begun again.
 
     Args:
-      name: of a config that binds ``tuning.search``.
-      overrides: of it, for all trials.
-      folder: keeps the trials, and gets what `sweep` writes: ``best.gin``, here a complete config for ``hyperinr fit``,
-        ``trials.json`` and ``index.html``.
-      storage: ``'sqlite'``, or ``'journal'``, a file that also network file systems can share; ``None``: what the
-        folder holds, else SQLite.
-      trials: instead of the config's.
+      name: name of a config that binds ``tuning.search``.
+      overrides: its overrides, for all trials.
+      folder: folder for the trials, ``best.gin`` (a complete config for ``hyperinr fit``), ``trials.json`` and
+        ``index.html``.
+      storage: ``'sqlite'``, or ``'journal'``, a file that network file systems can share too; ``None``: the storage in
+        the folder, else SQLite.
+      trials: number of trials instead of that of the config.
 
     Returns:
-      ``best.gin``.
+      Path of ``best.gin``.
 
     Raises:
-      InputError: a wrong config, another search in the folder, no permission, or a missing package.
-      RunError: no trial came to an end.
+      InputError: the config is wrong, the folder holds another search, or a permission or a package is missing.
+      RunError: no trial is complete.
     """
     base = config.load_config(name, overrides)
     wanted = library.compose_search(base)

@@ -1,12 +1,11 @@
-"""Trials in one program: those whose configs differ only in the seed and in numbers of the outer optimiser.
+"""Trials in one program. Their configs may differ only in the seed and in numbers of the outer optimiser.
 
-There is one learner. The optimiser's numbers are part of its state (`numbers_in_state`), so that members differ in the
-leaves of their `TrainState` alone, and ``jax.vmap`` over the states trains all of them. Nothing passes between members:
-each has its own key, batches and figures, and one that diverges or is given up leaves the others as they are. A member
-gets what `hyperinr.training.loop.train` gives it alone, up to rounding: there the devices share a batch, here the
-members.
+There is one learner. The optimiser's numbers are part of its state (`numbers_in_state`), so members differ only in the
+leaves of their `TrainState`, and ``jax.vmap`` over the states trains all of them. Members are independent: each has its
+own key, batches and figures, and a diverged or pruned member does not affect the others. A member's result equals that
+of `hyperinr.training.loop.train` up to rounding. There the devices share a batch; here they share the members.
 
-Letters: ``T`` members, ``D`` devices, ``S`` rows of a state: T and what it takes to fill the devices evenly.
+Letters: ``T`` members, ``D`` devices, ``S`` rows of a state: T, padded to a multiple of D.
 """
 
 import contextlib
@@ -39,18 +38,19 @@ __all__ = ['Member', 'difference', 'numbers_in_state', 'run_vmapped', 'train_vma
 
 SEED = 'experiment.experiment.seed'
 Group = list[tuple[Any, Config]]
-"""Trials of one program and their configs."""
+"""The trials of one program and their configs."""
 OptimizerFactory = Callable[..., optax.GradientTransformation]
 Report = Callable[[int, int, str, Findings | RunError], bool]
-"""``(member, step, kind, findings) -> whether it goes on``; kinds as in ``metrics.jsonl``, an error if it diverged."""
+"""``(member, step, kind, findings) -> whether the member continues``. Kinds are those of ``metrics.jsonl``. The
+findings of a diverged member are an error."""
 
 
 class Member(NamedTuple):
-    """One of the runs.
+    """One run of the program.
 
     Attributes:
-      seed: of its initialisation, batches and all other randomness.
-      numbers: of the outer optimiser, by parameter of its factory; all members have the same parameters.
+      seed: seed of its initialisation, batches and all other randomness.
+      numbers: parameter of the outer optimiser's factory -> number. All members have the same parameters.
     """
 
     seed: int
@@ -58,11 +58,11 @@ class Member(NamedTuple):
 
 
 class OptimizerState(NamedTuple):
-    """State of an optimiser of `numbers_in_state`.
+    """The state of an optimiser of `numbers_in_state`.
 
     Attributes:
-      numbers: ``[]`` each.
-      inner: state of the optimiser that has these numbers.
+      numbers: parameter -> number ``[]``.
+      inner: state of the optimiser with these numbers.
     """
 
     numbers: Mapping[str, Array]
@@ -70,11 +70,11 @@ class OptimizerState(NamedTuple):
 
 
 def numbers_in_state(factory: OptimizerFactory, numbers: Mapping[str, float]) -> OptimizerFactory:
-    """Returns an optimiser factory that keeps numbers in the optimiser's state, from which each update takes them.
+    """Return an optimiser factory that keeps numbers in the optimiser's state. Each update reads them there.
 
     Args:
-      factory: ``(num_steps=, **numbers) -> optax.GradientTransformation``; must take arrays for the numbers.
-      numbers: that the state begins with.
+      factory: ``(num_steps=, **numbers) -> optax.GradientTransformation``; must accept arrays as numbers.
+      numbers: the numbers in the initial state.
     """
 
     def with_state(**options: Any) -> optax.GradientTransformation:
@@ -101,20 +101,20 @@ def train_vmapped(
     report: Report,
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainState:
-    """Trains the members to their end, or until each has been given up.
+    """Train each member to its end, or until ``report`` stops it.
 
     Args:
-      experiment: of all members; its seed does not count. Its optimiser is one of `numbers_in_state` if they have
-        numbers.
-      members: T >= 1.
-      dataset: of the experiment.
-      log_every: steps between two reports of the means of training.
-      evaluator: with a cadence in steps.
-      report: called for each member that is still in the run.
-      devices: to share the members; ``None``: all local ones.
+      experiment: experiment of all members. Its seed is not used. Its optimiser comes from `numbers_in_state` if
+        members have numbers.
+      members: T >= 1 members.
+      dataset: dataset of the experiment.
+      log_every: steps between two reports of the training means.
+      evaluator: evaluator with a cadence in steps.
+      report: called for each member that is still running.
+      devices: devices that share the members; ``None``: all local ones.
 
     Returns:
-      The states as NumPy arrays ``[T, ...]``, packed; of a member that left early its last or any later one.
+      The packed states as NumPy arrays ``[T, ...]``. A member that stopped early has its state at that step or later.
     """
     learner, source, total = experiment.build(dataset.spec), dataset.splits['train'], experiment.num_steps
     devices = list(devices or jax.local_devices())[: len(members)]
@@ -190,13 +190,13 @@ def train_vmapped(
 
 
 def _spread(trees: Sequence[Any], devices: Sequence[jax.Device]) -> Any:
-    """T trees -> leaves ``[D, S / D, ...]``, the last member repeated."""
+    """Stack T trees to leaves ``[D, S / D, ...]``, with the last member repeated."""
     missing = -len(trees) % len(devices)
     return shard(jax.tree.map(lambda *leaves: np.stack(leaves), *trees, *[trees[-1]] * missing), devices)
 
 
 def difference(one: Config, other: Config) -> str | None:
-    """Returns the first setting that keeps two configs out of one program, ``None`` if there is none."""
+    """Return the first setting that prevents two configs from sharing a program; ``None`` if there is none."""
     settings, others, (_, prefix) = _settings(one), _settings(other), _optimizer(one)
     for name in dict.fromkeys([*settings, *others]):
         pair = settings.get(name), others.get(name)
@@ -207,22 +207,22 @@ def difference(one: Config, other: Config) -> str | None:
 
 
 def _settings(resolved: Config) -> dict[str, Any]:
-    """Values by parameter, macros replaced."""
+    """Return parameter -> value, with macros replaced."""
     return {each.name: resolved.value(each.name) for each in resolved.settings if '.' in each.name}
 
 
 def _optimizer(resolved: Config) -> tuple[OptimizerFactory, str]:
-    """The outer optimiser's factory, and what its parameters begin with; only of one without a scope or a call."""
+    """Return the outer optimiser's factory and the prefix of its parameters: ``'@'`` for one with a scope or a call."""
     reference = resolved.value('experiment.experiment.optimizer')
     prefix = '@' if reference.scope or reference.called else f'{reference.target!r}.'
     return config.configured(reference.target.function), prefix
 
 
 def run_vmapped(search: Search, most: int) -> None:
-    """Works on trials, at most ``most`` at a time, until none is left to begin.
+    """Run trials, at most ``most`` at a time, until none is left to begin.
 
-    A trial's figures go to a file in ``figures/``, as a run's to ``metrics.jsonl``; its weights are not kept, and one
-    that is interrupted begins anew.
+    A trial's figures go to a file in ``figures/``, in the format of ``metrics.jsonl``. Its weights are not stored. An
+    interrupted trial begins from step 0.
     """
     while asked := studies.ask(search.trials, most):
         groups: list[Group] = []
@@ -245,7 +245,7 @@ def run_vmapped(search: Search, most: int) -> None:
 
 
 def _run_group(search: Search, group: Group) -> None:
-    """Trains the trials of one program, and records how each ended."""
+    """Train the trials of one program, and record how each ended."""
     latest, failure = [float('nan')] * len(group), None
     try:
         with config.applied(group[0][1]):
@@ -262,7 +262,7 @@ def _run_group(search: Search, group: Group) -> None:
 
 
 def _train_group(search: Search, group: Group, latest: list[float]) -> None:
-    """Trains the trials, prunes them, and keeps the newest objective of each in ``latest``."""
+    """Train and prune the trials, and store the newest objective of each in ``latest``."""
     values, (factory, prefix) = [_settings(resolved) for _, resolved in group], _optimizer(group[0][1])
     names = [name for name in values[0] if name.startswith(prefix) and len({repr(each[name]) for each in values}) > 1]
     members = [Member(each[SEED], {name.removeprefix(prefix): each[name] for name in names}) for each in values]

@@ -32,7 +32,10 @@ UNREACHED = Stage(3, 'one datapoint', '', reached=False)
 
 def test_lines_tell_problems_from_notes_and_what_was_not_reached():
     assert lines(FOUND)[0] == '1  FAIL  the data: 12 points (0 s)'
-    assert lines(FOUND)[1].split(maxsplit=1) == ['data.empty', "the split 'train' holds no datapoint. Give it some."]
+    assert lines(FOUND)[1].split(maxsplit=1) == [
+        'data.empty',
+        "the split 'train' holds no datapoint. Add datapoints to the split.",
+    ]
     assert lines(FINE)[0].startswith('2  pass  ')
     assert 'note: all 3 channels are equal in all 5 datapoints. Set channels' in lines(FINE)[1]
     assert lines(UNREACHED) == ['3  ----  one datapoint: not reached']

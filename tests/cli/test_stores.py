@@ -196,7 +196,7 @@ def test_a_shard_cut_short_stops_fit_and_is_repaired(run, complete, tmp_path):
     status, out, err = run('verify', '--store', folder, '--repair')
     assert status == 1
     assert 'dropped weights-8-12.safetensors' in out
-    assert 'makes them anew' in err
+    assert 'makes them again' in err
     assert run('fit', '--store', folder)[0] == 0
     assert content(folder) == content(complete)
     assert run('verify', '--store', folder)[0] == 0

@@ -49,7 +49,7 @@ def test_the_learned_way_is_the_fewest_own_steps():
     way = soonest.the_learned_way('mine', learned, batch(1.0, 1.0), SPEC, target=19.9)  # An error of 0.1.
     assert way[:3] == ('mine', 'own steps', 2)
     np.testing.assert_allclose(way.run()['layer_0']['b'], [[0.9], [0.9]])
-    with pytest.raises(InputError, match='mine is at 40.0 dB at most after its own steps; give a lower --target'):
+    with pytest.raises(InputError, match="mine is at 40.0 dB at most after the learner's steps; give a lower --target"):
         soonest.the_learned_way('mine', learned, batch(1.0), SPEC, target=41.0)
 
 

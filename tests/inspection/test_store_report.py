@@ -93,7 +93,7 @@ def test_reconstructions_stand_as_their_signals_do(store, tmp_path, monkeypatch)
 
 def test_an_empty_store_is_said(tmp_path):
     default_job().description.write(tmp_path)
-    with pytest.raises(InputError, match='holds no INR that could be looked at'):
+    with pytest.raises(InputError, match='holds no INR that did not diverge'):
         store_statistics.sample_rows(open_store(tmp_path), most=3)
 
 

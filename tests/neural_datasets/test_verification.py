@@ -189,7 +189,7 @@ def test_a_shard_that_a_worker_holds_is_not_dropped(store):
     ('change', 'message'),
     [
         (lambda content: content.update(schema_version=2), 'schema version 2.*update'),
-        (lambda content: content.update(config='x = 1'), 'the config is not the one that its hash belongs to'),
+        (lambda content: content.update(config='x = 1'), 'the config does not match its hash'),
         (lambda content: content.update(num_weights=3), 'contradict'),
         (lambda content: content.pop('inr'), 'does not describe a neural dataset'),
     ],

@@ -1,1 +1,1 @@
-"""Neural datasets in the formats of others: one file a format, and an entry in `formats`."""
+"""Neural datasets in other formats. A format is one file and an entry in `formats`."""

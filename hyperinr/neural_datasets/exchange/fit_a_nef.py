@@ -1,9 +1,10 @@
-"""The HDF5 files of fit-a-nef, which neural-field-arena reads.
+"""Read and write the HDF5 files of fit-a-nef, which neural-field-arena reads.
 
 Papa, Valperga, Knigge, Kofinas, Lippe, Sonke and Gavves, "How to train neural field representations: a comprehensive
-study and benchmark" (2024). A folder holds ``nefs_<start>-<end>.hdf5``, each with ``params [n, P]``, ``param_config``
-(one JSON text of ``[[name, shape], ...]`` in the order of a row) and what else is known of the INRs, like ``labels``;
-``nef.json`` says which network and ``cfg.json`` what was fitted. Its SIREN has one omega_0 for all sine layers.
+study and benchmark" (2024). A folder holds files ``nefs_<start>-<end>.hdf5``, each with ``params [n, P]``,
+``param_config`` (one JSON text of ``[[name, shape], ...]`` in the order of a row) and further properties of the INRs,
+such as ``labels``. ``nef.json`` describes the network and ``cfg.json`` the fit. Its SIREN has one omega_0 for all sine
+layers.
 """
 
 import json
@@ -37,7 +38,7 @@ def _h5py() -> Any:
 
 
 def _their_names(depth: int) -> dict[str, str]:
-    """Our path of each tensor -> its name in fit-a-nef."""
+    """Return path of a tensor here -> its name in fit-a-nef."""
     modules = {f'layer_{layer}': f'kernel_net_{layer}.linear' for layer in range(depth)}
     modules[f'layer_{depth}'] = 'output_linear'
     kinds = {'b': 'bias', 'w': 'kernel'}
@@ -47,10 +48,10 @@ def _their_names(depth: int) -> dict[str, str]:
 def write_fit_a_nef(out: str | os.PathLike, table: InrTable) -> Path:
     """Write a folder of HDF5 files, one for each shard.
 
-    Their order of tensors is ours: layer by layer, the bias before the kernel ``[in, out]``.
+    Both orders of tensors are the same: layer by layer, the bias before the kernel ``[in, out]``.
 
     Raises:
-      InputError: not a SIREN, two different omega_0, or h5py is missing.
+      InputError: the INR is no SIREN or has two different omega_0, or h5py is missing.
     """
     h5py, out, description = _h5py(), Path(out), table.description
     about = description.inr
@@ -91,14 +92,14 @@ def write_fit_a_nef(out: str | os.PathLike, table: InrTable) -> Path:
 
 
 def read_fit_a_nef(path: str | os.PathLike, *, data_range: tuple[float, float]) -> InrTable:
-    """Read a folder of such files, written here or by fit-a-nef.
+    """Read a folder of HDF5 files written by `write_fit_a_nef` or by fit-a-nef.
 
     Args:
       path: the folder.
-      data_range: ``(low, high)`` of the values that the INRs give, where the files do not say it.
+      data_range: ``(low, high)`` of the INRs' values, for files that do not state it.
 
     Raises:
-      InputError: no such files, of a network other than a SIREN, gaps, damage, or h5py is missing.
+      InputError: there are no such files, the network is no SIREN, files have gaps or are damaged, or h5py is missing.
     """
     h5py, path = _h5py(), Path(path)
     files = sorted(path.glob('nefs_*.hdf5'), key=lambda file: int(file.stem.split('_')[1].split('-')[0]))
@@ -143,7 +144,7 @@ def _network(path: Path) -> Mapping[str, Any]:
             if kind != 'SIREN':
                 raise InputError(f'{path / name}: only SIRENs can be imported, this is a {kind}.')
             return network
-    raise InputError(f'{path} has no nef.json, which says the omega_0; copy it there.')
+    raise InputError(f'{path} has no nef.json, which states omega_0; copy it there.')
 
 
 def _description(

@@ -1,4 +1,4 @@
-"""Neural datasets in other formats: `export_store` and `import_store`, and the two single-file formats."""
+"""Export and import neural datasets in other formats, two of which are single files."""
 
 import os
 from pathlib import Path
@@ -15,23 +15,23 @@ from hyperinr.neural_datasets.store import open_store
 __all__ = ['EXCHANGE_FORMATS', 'export_store', 'import_store']
 
 EXCHANGE_FORMATS = ('fit-a-nef', 'dwsnets', 'nfn', 'npz', 'safetensors')
-"""`fit-a-nef`, `dwsnets` and `nfn` are folders, the others one file."""
+"""`fit-a-nef`, `dwsnets` and `nfn` are folders; each of the others is one file."""
 
 
 def export_store(folder: str | os.PathLike, out: str | os.PathLike, *, format: str, fold_omega: bool = False) -> Path:
-    """Write a neural dataset in another format. Importing the result gives the store back, bit for bit.
+    """Write a neural dataset in another format. Importing the result restores the store, bit for bit.
 
     Args:
-      folder: of the store.
+      folder: folder of the store.
       out: file or folder to write; must not exist.
       format: one of `EXCHANGE_FORMATS`.
-      fold_omega: fold omega_0 into the weights; the result says that it was.
+      fold_omega: whether to fold omega_0 into the weights. The result records it.
 
     Returns:
       ``out``.
 
     Raises:
-      InputError: an unknown format, an output that exists, or INRs that the format cannot hold.
+      InputError: the format is unknown or cannot hold the INRs, or the output exists.
     """
     _check_format(format)
     out = Path(out)
@@ -53,19 +53,19 @@ def import_store(
     format: str,
     data_range: tuple[float, float] = (0.0, 1.0),
 ) -> Path:
-    """Make a store of what another format holds.
+    """Make a store from files in another format.
 
     Args:
-      path: file or folder of `export_store`, or a folder of fit-a-nef's own.
-      folder: of the new store.
+      path: file or folder of `export_store`, or a folder written by fit-a-nef.
+      folder: folder of the new store.
       format: one of `EXCHANGE_FORMATS`.
-      data_range: of the INRs' values, for files that do not say it.
+      data_range: ``(low, high)`` of the INRs' values, for files that do not state it.
 
     Returns:
       ``folder``.
 
     Raises:
-      InputError: an unknown format, files that are missing or damaged, or a folder that is not empty.
+      InputError: the format is unknown, files are missing or damaged, or the folder is not empty.
     """
     _check_format(format)
     if not Path(path).exists():

@@ -1,4 +1,4 @@
-"""All INRs of a store in memory, between the store and any other format."""
+"""A table of all INRs of a store in memory, the intermediate form between a store and another format."""
 
 import os
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ __all__ = ['InrTable', 'foreign_table', 'read_table', 'write_store']
 
 
 class InrTable(NamedTuple):
-    """R INRs with all that is known of them.
+    """R INRs with their columns and description.
 
     Attributes:
       weights: ``[R, P]`` float32, in the order of ``description.weights``.
-      columns: those of `shards.COLUMNS`, each ``[R]``.
-      description: of the store that they are from, or would be.
+      columns: the columns of `shards.COLUMNS`, each ``[R]``.
+      description: description of their store.
     """
 
     weights: np.ndarray
@@ -33,14 +33,14 @@ class InrTable(NamedTuple):
 
 
 def read_table(store: NeuralDataset, *, fold: bool = False) -> InrTable:
-    """Read everything in a store.
+    """Read all INRs of a store.
 
     Args:
-      store: complete or not.
-      fold: multiply each sine layer's weights by its omega_0, so that every layer is a plain ``sin(x w + b)``.
+      store: complete or incomplete.
+      fold: whether to multiply each sine layer's weights by its omega_0, so that every layer is ``sin(x w + b)``.
 
     Raises:
-      InputError: an empty store, or folding what has no omega_0.
+      InputError: the store is empty, or its INRs have no omega_0 to fold.
     """
     if len(store) == 0:
         raise InputError(f'{store.folder} holds no INRs yet; fit some first.')
@@ -53,7 +53,7 @@ def read_table(store: NeuralDataset, *, fold: bool = False) -> InrTable:
 
 
 def foreign_table(weights: np.ndarray, labels: np.ndarray, description: Description) -> InrTable:
-    """Make a table of INRs whose labels ``[R]`` are known and nothing else; error and steps are NaN and -1."""
+    """Make a table of INRs of which only the labels ``[R]`` are known. Errors are NaN and steps -1."""
     count = len(weights)
     known = {'index': np.arange(count), 'source_index': np.arange(count), 'label': labels}
     unknown = {'start': START_KINDS.index('imported'), 'steps': -1, **dict.fromkeys(('mse', 'psnr_db', 'iou'), np.nan)}
@@ -62,13 +62,13 @@ def foreign_table(weights: np.ndarray, labels: np.ndarray, description: Descript
 
 
 def write_store(folder: str | os.PathLike, table: InrTable) -> Path:
-    """Make a store of a table.
+    """Make a store from a table.
 
-    A whole index space becomes the store that it was, shard by shard. A part of one is numbered anew, as signals of one
-    seed, and so is what was folded: there is no config that would fit its missing shards.
+    A whole index space becomes its original store, shard by shard. A part of an index space is renumbered as signals of
+    one seed. It and folded INRs get no config, since no config could fit their missing shards.
 
     Raises:
-      InputError: the folder is not empty, or a row does not fit the description.
+      InputError: the folder is not empty, or a row does not match the description.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):

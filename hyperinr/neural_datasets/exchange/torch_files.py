@@ -1,9 +1,9 @@
-"""One PyTorch state dict for each INR with a file of splits, as weight-space networks read them.
+"""Read and write one PyTorch state dict for each INR and a file of splits, as weight-space networks expect.
 
-Navon et al., "Equivariant architectures for learning in deep weight spaces" (2023), for ``dwsnets``: ``seq.0.weight``
-``[out, in]``, ``seq.0.bias``, ..., of a network whose output is raised by 0.5. Zhou et al., "Permutation equivariant
-neural functionals" (2023), for ``nfn``: ``net.0.linear.weight``, ..., ``net.L.weight``. Both read the splits as
-``{'train': {'path': [...], 'label': [...]}, 'val': ..., 'test': ...}``.
+The layout ``dwsnets`` is that of Navon et al., "Equivariant architectures for learning in deep weight spaces" (2023):
+``seq.0.weight`` ``[out, in]``, ``seq.0.bias``, ..., and the network adds 0.5 to its output. The layout ``nfn`` is that
+of Zhou et al., "Permutation equivariant neural functionals" (2023): ``net.0.linear.weight``, ..., ``net.L.weight``.
+Both read the splits as ``{'train': {'path': [...], 'label': [...]}, 'val': ..., 'test': ...}``.
 """
 
 import os
@@ -26,7 +26,7 @@ __all__ = ['LAYOUTS', 'read_torch', 'state_dict_names', 'write_torch']
 
 LAYOUTS = ('dwsnets', 'nfn')
 OUTPUT_SHIFT = {'dwsnets': 0.5, 'nfn': 0.0}
-"""What the network of the layout adds to its output; taken off the last bias."""
+"""Number that the network of a layout adds to its output; subtracted from the last bias on export."""
 OURS, SPLITS, COLUMN_FILE = 'hyperinr.json', 'splits.json', 'columns.safetensors'
 SPLIT_NAMES = {'validation': 'val'}
 
@@ -48,12 +48,12 @@ def write_torch(out: str | os.PathLike, table: InrTable, *, layout: str) -> Path
     """Write ``<split>_<label>_<index>/checkpoints/model_final.pth`` for each INR, and ``splits.json``.
 
     Args:
-      out: folder.
-      table: of SIRENs.
+      out: folder to write.
+      table: table of SIRENs.
       layout: one of `LAYOUTS`.
 
     Raises:
-      InputError: no SIREN, or PyTorch is missing.
+      InputError: the INRs are no SIRENs, or PyTorch is missing.
     """
     torch, out, description = _torch(), Path(out), table.description
     if description.inr.get('kind') != 'siren':
@@ -79,7 +79,7 @@ def write_torch(out: str | os.PathLike, table: InrTable, *, layout: str) -> Path
         chosen['path'].append(str(file_path.absolute()))
         chosen['label'].append(str(label))
     write_json(out / SPLITS, splits)
-    # The shift by 0.5 may round, so the last bias is kept as it was.
+    # The shift by 0.5 may round, so the original last bias is stored too.
     columns = {name: np.ascontiguousarray(table.columns[name], dtype) for name, dtype in COLUMNS.items()}
     columns['output_bias'] = np.ascontiguousarray(trees[f'layer_{depth}']['b'])
     with replacing(out / COLUMN_FILE) as temporary:
@@ -96,10 +96,10 @@ def _split_names(description: Description, source_index: np.ndarray) -> list[str
 
 
 def read_torch(path: str | os.PathLike) -> InrTable:
-    """Read what `write_torch` wrote.
+    """Read a folder that `write_torch` wrote.
 
     Raises:
-      InputError: not such a folder, damaged, or PyTorch is missing.
+      InputError: the folder is no such folder or is damaged, or PyTorch is missing.
     """
     torch, path = _torch(), Path(path)
     try:
