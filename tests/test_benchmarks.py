@@ -105,6 +105,7 @@ def test_a_record_keeps_rows_and_measures_only_missing_ones(tmp_path):
     assert '| bad | done |' in summary([again.content])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ('code', 'status', 'rows'),
     [

@@ -44,6 +44,7 @@ def test_every_package_is_listed(settings):
     assert settings['options']['packages'].split() == sorted([*found, 'hyperinr.gin_configs'])
 
 
+@pytest.mark.exhaustive
 def test_a_wheel_brings_every_module_and_config(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -57,6 +58,7 @@ def test_a_wheel_brings_every_module_and_config(wheel):
     assert not [name for name in names if name.startswith(('tests/', 'gin_configs/'))]
 
 
+@pytest.mark.exhaustive
 def test_an_installed_wheel_finds_its_configs_from_anywhere(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / 'site')

@@ -14,6 +14,7 @@ from hyperinr.training import devices as devices_lib
 from hyperinr.training.checkpoints import Checkpoints, restore_newest
 from hyperinr.types import Datapoint
 from tests import parts
+from tests.exhaustive import thin
 
 KEY = jax.random.key(0)
 
@@ -128,7 +129,7 @@ def assert_rows_independent(function):
 
 
 @rows(parts.INRS)
-@pytest.mark.parametrize('coord_dims', [1, 2, 3])
+@pytest.mark.parametrize('coord_dims', thin([1, 2, 3], lambda dims: dims == 3))
 def test_an_inr_takes_coordinates_of_any_dimension(name, coord_dims):
     inr = parts.INRS[name]()
     weights = jax.jit(inr.init, static_argnums=1)(KEY, coord_dims)
@@ -140,6 +141,7 @@ def test_an_inr_takes_coordinates_of_any_dimension(name, coord_dims):
     assert np.std(values, axis=0).min() > 0
 
 
+@pytest.mark.exhaustive
 @rows(parts.INRS)
 def test_an_inr_is_a_function_of_its_key(name):
     inr, weights = inr_of(name)
@@ -161,6 +163,7 @@ def test_an_inr_under_jit_vmap_and_grad(name):
     assert all(size(leaf) > 0 for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.exhaustive
 @rows(parts.INRS)
 def test_an_inr_has_finite_derivatives_where_coordinates_are_zero(name):
     inr, weights = inr_of(name)
@@ -168,6 +171,7 @@ def test_an_inr_has_finite_derivatives_where_coordinates_are_zero(name):
     assert all_finite(hessian)
 
 
+@pytest.mark.exhaustive
 @rows(parts.INRS)
 def test_an_inr_treats_each_point_alone(name):
     inr, weights = inr_of(name)
@@ -248,6 +252,7 @@ def test_an_encoder_ignores_what_points_without_weight_hold(name):
     np.testing.assert_array_equal(found, apply(params, datapoint._replace(weight=weight)))
 
 
+@pytest.mark.exhaustive
 @rows({name: row for name, row in parts.ENCODERS.items() if name != 'constant'})
 def test_an_encoder_sees_each_datapoint_alone(name):
     encoder, params = encoder_of(name)
@@ -279,6 +284,7 @@ def test_the_rates_of_a_hypernetwork_fit_its_code(name):
         assert (rate > 0).all()
 
 
+@pytest.mark.exhaustive
 @rows(parts.HYPERNETWORKS)
 def test_a_hypernetwork_under_jit_vmap_and_grad(name):
     hypernetwork, params = hypernetwork_of(name)
@@ -301,6 +307,7 @@ def test_a_hypernetwork_under_jit_vmap_and_grad(name):
     assert not unreached(gradient)
 
 
+@pytest.mark.exhaustive
 @rows({name: row for name, row in parts.HYPERNETWORKS.items() if 'constant' not in name})
 def test_a_hypernetwork_sees_each_datapoint_alone(name):
     hypernetwork, params = hypernetwork_of(name)
@@ -310,6 +317,7 @@ def test_a_hypernetwork_sees_each_datapoint_alone(name):
 # Learners
 
 
+@pytest.mark.exhaustive
 @rows(parts.LEARNERS)
 def test_a_learner_generates_what_its_inr_takes(name):
     learner, state, _ = learner_of(name)
@@ -325,6 +333,7 @@ def test_a_learner_generates_what_its_inr_takes(name):
         assert (leaf.shape, leaf.dtype) == ((4, *shape), dtype)
 
 
+@pytest.mark.exhaustive
 @rows(parts.LEARNERS)
 def test_generating_is_adapting_by_the_steps_of_training(name):
     learner, state, _ = learner_of(name)
@@ -335,6 +344,7 @@ def test_generating_is_adapting_by_the_steps_of_training(name):
     assert_close(take(adapted, 0), learner.hypernetwork.decode(state.average, start.code))
 
 
+@pytest.mark.exhaustive
 @rows(parts.LEARNERS)
 def test_a_learner_under_jit_and_vmap(name):
     learner, state, _ = learner_of(name)
@@ -343,6 +353,7 @@ def test_a_learner_under_jit_and_vmap(name):
     )
 
 
+@pytest.mark.exhaustive
 @rows(parts.LEARNERS)
 def test_a_learner_treats_each_datapoint_alone(name):
     assert_rows_independent(generate_of(name))

@@ -83,6 +83,7 @@ def test_a_clean_config_passes_and_says_what_it_will_cost(check):
     assert short['rates_change'] > 1e-3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ('name', 'notes'), [('photo_patches_auto_decoder', []), ('photo_patches_reptile', ['training.rates_constant'])]
 )

@@ -78,6 +78,7 @@ def test_a_store_is_fitted_verified_and_finished_once(run, complete, config):
     assert content(complete) == before
 
 
+@pytest.mark.exhaustive
 def test_killed_workers_and_killed_commands_end_bit_equal(complete, config, tmp_path):
     """A small version; ``python -m tests.neural_datasets.kill_test`` runs the full one."""
     killed = tmp_path / 'killed'
@@ -265,6 +266,7 @@ def test_slurm_where_there_is_none_is_said(run, complete):
     assert_one_line(run('fit', '--store', complete, '--launcher', 'slurm'), 2, 'no Slurm here', '--launcher local')
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings('ignore')  # Ray's own, of its processes and their sockets
 def test_ray_runs_two_workers(run, complete, tmp_path):
     pytest.importorskip('ray')

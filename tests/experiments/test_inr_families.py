@@ -25,6 +25,7 @@ def test_signals_hold_what_they_say():
     assert np.abs(tone[:256]).mean() > 2 * np.abs(tone[-256:]).mean()
 
 
+@pytest.mark.exhaustive
 def test_a_shrunken_table(tmp_path):
     """Every fit lowers its error; the same call computes nothing again."""
     scale = inr_families.SCALES['tiny']._replace(num_steps=60)

@@ -113,6 +113,7 @@ def _finished(tmp_path_factory):
     return path, before, trained
 
 
+@pytest.mark.exhaustive
 def test_an_interrupted_study_goes_on_with_what_it_has(finished):
     path, before, trained = finished
     assert before.count('"row ') == 2

@@ -88,6 +88,7 @@ def test_times_are_medians_of_turns_and_multiples_of_the_first(monkeypatch):
     assert (second['ms'], second['ms_least'], second['ms_most'], second['times']) == (600, 500, 1500, 6)
 
 
+@pytest.mark.exhaustive
 def test_the_command_writes_a_table_and_json(trained_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(soonest, 'MAX_STEPS', 20)
     arguments = ['--run', str(trained_run), '--random', 'feature_grid', '--datapoints', '2', '--rounds', '1']

@@ -144,6 +144,7 @@ def test_a_step_ends_where_the_plane_of_a_linear_inr_is_lowest():
             assert abs(float(jnp.vdot(gradient(flat), direction))) <= 2e-3 * float(across)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     'family', ['siren', 'relu_mlp', 'gabor_net', 'hash_grid', 'feature_grid', 'wire', 'finer', 'fourier_mlp']
 )

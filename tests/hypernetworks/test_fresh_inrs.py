@@ -79,6 +79,7 @@ def preactivations(weights):
     return np.array(found)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('name', FAMILIES)
 def test_every_datapoint_gets_a_relu_mlp_with_the_statistics_of_a_fresh_one(name):
     draws = [jax.jit(RELU_MLP.init, static_argnums=1)(key, 2) for key in jax.random.split(KEY, 6)]

@@ -78,6 +78,7 @@ def test_a_worker_gets_as_many_devices_as_asked_for(monkeypatch):
         assert flags == f'--xla_dump_to=x --xla_force_host_platform_device_count={max(1, count)}'
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings('ignore')  # Ray's own, of its processes and their sockets
 def test_ray_starts_a_killed_worker_again_and_reports_an_error(tmp_path):
     ray = pytest.importorskip('ray')

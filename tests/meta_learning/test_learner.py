@@ -197,6 +197,7 @@ def test_rematerializing_changes_what_is_kept_and_not_the_gradient():
         assert ('checkpoint[' in text or 'remat' in text) == expected
 
 
+@pytest.mark.exhaustive
 def test_rematerializing_needs_the_memory_of_one_step():
     def workspace(**options):
         learner = parts.make_learner(num_steps=12, **options)

@@ -94,6 +94,7 @@ pruner = 'none'
 """
 
 
+@pytest.mark.exhaustive
 def test_what_workers_leave_behind_is_finished_by_the_same_command(run, tmp_path):
     """Two processes whose launcher is killed: a trial that fails is recorded, one under way is begun again."""
     space = write_space(tmp_path, SHAPES)

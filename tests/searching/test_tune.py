@@ -63,6 +63,7 @@ def test_trials_that_are_behind_at_every_chunk_are_given_up(run, tmp_path, monke
     assert [chunk for trial, chunk in reports if trial == 8] == [1]
 
 
+@pytest.mark.exhaustive
 def test_processes_share_the_trials_of_a_study(tmp_path, run_python):
     pytest.importorskip('optuna')
     path, study = write_config(tmp_path, CONFIG + SPACE), tmp_path / 'study'

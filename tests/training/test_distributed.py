@@ -181,6 +181,7 @@ def test_two_processes_train_what_one_does(pair, alone, tmp_path):
         assert read[-7:] == expected
 
 
+@pytest.mark.exhaustive
 def test_a_signal_to_one_stops_both_and_a_lost_one_ends_the_other_and_the_run_goes_on(pair, alone, tmp_path):
     run_dir, options = tmp_path / 'run', ('--num-steps', '200', '--delay', '0.05')
 

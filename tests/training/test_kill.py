@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from hyperinr.training import devices as devices_lib
 from hyperinr.training.checkpoints import restore_newest, steps_in
@@ -40,6 +41,7 @@ def final_bytes(run_dir):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(devices_lib.pack(found.state))]
 
 
+@pytest.mark.exhaustive
 def test_killed_runs_end_bit_equal(tmp_path, compilation_cache):
     undisturbed, killed = tmp_path / 'undisturbed', tmp_path / 'killed'
     process = start(undisturbed, compilation_cache, 0.0)
