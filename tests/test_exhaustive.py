@@ -56,5 +56,4 @@ def test_every_row_keeps_a_test(table):
 
 
 def test_a_row_of_exhaustive_tests_alone_would_be_seen():
-    assert 2 not in kept_rows(test_parts, 'coord_dims')
-    assert 3 in kept_rows(test_parts, 'coord_dims')
+    assert not kept_rows(test_parts, 'coord_dims')

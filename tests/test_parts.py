@@ -14,7 +14,6 @@ from hyperinr.training import devices as devices_lib
 from hyperinr.training.checkpoints import Checkpoints, restore_newest
 from hyperinr.types import Datapoint
 from tests import parts
-from tests.exhaustive import thin
 
 KEY = jax.random.key(0)
 
@@ -128,8 +127,9 @@ def assert_rows_independent(function):
 # INRs
 
 
+@pytest.mark.exhaustive
 @rows(parts.INRS)
-@pytest.mark.parametrize('coord_dims', thin([1, 2, 3], lambda dims: dims == 3))
+@pytest.mark.parametrize('coord_dims', [1, 2, 3])
 def test_an_inr_takes_coordinates_of_any_dimension(name, coord_dims):
     inr = parts.INRS[name]()
     weights = jax.jit(inr.init, static_argnums=1)(KEY, coord_dims)
@@ -359,6 +359,7 @@ def test_a_learner_treats_each_datapoint_alone(name):
     assert_rows_independent(generate_of(name))
 
 
+@pytest.mark.exhaustive
 @rows(parts.LEARNERS)
 def test_the_gradient_of_a_learner_is_finite_and_reaches_every_part(name):
     learner, state, _ = learner_of(name)

@@ -88,7 +88,7 @@ def test_version_and_help(run):
         (('fit-one', 'a.png', '--inr', 'sirne'), ('sirne', 'inr/siren.gin')),
         (('fit-one', 'a.png', '--initialisation', 'papre'), ("'papre'", 'weight_scaling')),
         (('fit-one', 'a.png', '--initialisation', 'a.npz'), ('a.png',)),
-        (('fit-one', 'a.png', '--inr', 'gabor_net', '--initialisation', 'plain'), ('gabor_net', 'of its own')),
+        (('fit-one', 'a.png', '--inr', 'gabor_net', '--initialisation', 'plain'), ('gabor_net', 'but its own')),
         (('fit-one', 'a.png', '--rate', 'fast'), ("'fast'",)),
         (('fit-one', 'a.png', '--num-steps', '0'), ('num_steps=0',)),
         (('fit-one', 'a.png', '-p', 'siren.width=0'), ('width=0',)),

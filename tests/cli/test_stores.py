@@ -71,7 +71,7 @@ def test_a_store_is_fitted_verified_and_finished_once(run, complete, config):
     status, out, _ = run('verify', '--store', complete)
     assert status == 0
     assert '22 INRs, complete and sound' in out
-    assert 'PSNR of 22 INRs measured anew' in out
+    assert 'PSNR of 22 INRs measured again' in out
     status, out, _ = run('fit', '--store', complete)
     assert status == 0
     assert '22 of 22 INRs are there already' in out

@@ -50,6 +50,7 @@ def fresh(name, inr):
     return jax.device_get(run(KEY))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('name', FAMILIES)
 def test_every_datapoint_gets_a_siren_with_the_statistics_of_a_fresh_one(name):
     """Changes of a tenth raise a standard deviation by half a per cent; a draw of a SIREN of this size varies by 5.

@@ -53,6 +53,7 @@ def errors(learner, weights, batch):
     return (squares * batch.weight).sum(-1) / batch.weight.sum(-1)
 
 
+@pytest.mark.exhaustive
 def test_steps_count_from_the_raw_output_and_the_learners_own_come_first():
     learner, params = make()
     batch = parts.datapoints()

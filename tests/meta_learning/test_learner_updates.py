@@ -11,6 +11,7 @@ from jax.extend.core import jaxprs_in_params
 
 from hyperinr import inrs, meta_learning
 from tests import parts
+from tests.exhaustive import thin
 from tests.meta_learning.learners import KEY, context, make, take, target
 
 
@@ -28,7 +29,7 @@ def leaf_of(tree):
     return np.asarray(tree['base']['layer_1']['w'])
 
 
-@pytest.mark.parametrize('average_decay', [0.5, None])
+@pytest.mark.parametrize('average_decay', thin([0.5, None], lambda decay: decay is not None))
 def test_an_update_is_a_step_of_the_optimizer_along_the_gradient(average_decay):
     rate = 0.05
     learner = parts.make_learner(

@@ -89,6 +89,7 @@ def test_validation_shows_a_part_and_judges_the_whole():
     np.testing.assert_allclose(found[0][-1], np.mean(expected), rtol=1e-3)
 
 
+@pytest.mark.exhaustive
 def test_evaluation_fits_a_part_and_judges_the_whole():
     model = partial_model()
     splits = {name: tiny.Waves(model.spec, 4, seed=seed) for seed, name in enumerate(('train', 'validation', 'test'))}

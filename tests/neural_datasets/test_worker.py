@@ -227,7 +227,7 @@ def test_starts_of_a_model_are_the_models():
         assert not np.allclose(moved[0], moved[1])
         one_seed = np.asarray(noisy.starts(np.array([1, 1]), batch)['layer_1']['w']) - unmoved
         assert np.allclose(one_seed[0], one_seed[1], atol=1e-6) == (not of_signal)
-    with pytest.raises(InputError, match='width = 8, this fit of 6'):
+    with pytest.raises(InputError, match='width = 8, this fit has 6'):
         tiny_job(seeds=(0,), start=starts.generated(run='runs/a'), **{**options, 'width': 6})
 
 

@@ -48,6 +48,7 @@ def records(path, kind):
     return [each for each in lines if each['kind'] == kind]
 
 
+@pytest.mark.exhaustive
 def test_trials_in_one_program_equal_runs_of_their_own(run, tmp_path):
     space = write_space(tmp_path, NUMBERS.format(num_trials=3, sampler='random'))
     folder = tmp_path / 'sweep'

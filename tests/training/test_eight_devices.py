@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 FILES = (
@@ -13,6 +15,7 @@ FILES = (
 )
 
 
+@pytest.mark.exhaustive
 def test_what_holds_on_two_devices_holds_on_eight():
     files = [f'tests/{name}' for name in FILES]
     done = subprocess.run(
