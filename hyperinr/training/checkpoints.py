@@ -77,22 +77,25 @@ def _without_empty_leaves(state: TrainState) -> TrainState:
     return jax.tree.map(lambda leaf: leaf if leaf.size else None, state)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress orbax's log, which repeats each failure as several tracebacks in the user's terminal."""
-    logger = logging.getLogger('absl')
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _orbax() -> Any:
+    """Import orbax, and keep its log out of the terminal.
+
+    It logs each failure as several tracebacks, and from its threads at any time. Errors reach the user as exceptions.
+    """
+    import orbax.checkpoint
+
+    logging.getLogger('absl').addFilter(_is_not_from_orbax)
+    return orbax.checkpoint
+
+
+def _is_not_from_orbax(record: logging.LogRecord) -> bool:
+    return f'{os.sep}orbax{os.sep}' not in record.pathname
 
 
 @contextlib.contextmanager
 def _write_errors(directory: Path) -> Iterator[None]:
     try:
-        with _quiet(), disk_errors(directory):
+        with disk_errors(directory):
             yield
     except (InputError, RunError):
         raise
@@ -118,7 +121,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
-        import orbax.checkpoint as ocp
+        ocp = _orbax()
 
         self._directory = Path(directory).absolute()
         options = ocp.CheckpointManagerOptions(
@@ -142,7 +145,7 @@ class Checkpoints:
           RunError: a value is not finite, so the checkpoint would be useless; or this save or the previous one could
             not be written.
         """
-        import orbax.checkpoint as ocp
+        ocp = _orbax()
 
         step = int(state.step)
         if step in self._manager.all_steps():
@@ -186,7 +189,7 @@ class Checkpoints:
 
     def close(self) -> None:
         """End the background threads. Errors of an unfinished save are ignored here; `wait` raises them."""
-        with _quiet(), contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):
             self._manager.close()
 
 
@@ -197,7 +200,7 @@ def steps_in(directory: str | os.PathLike) -> list[int]:
 
 def _read(folder: Path, like: TrainState) -> Restored:
     """Read one checkpoint; any exception other than InputError means that it is damaged."""
-    import orbax.checkpoint as ocp
+    ocp = _orbax()
 
     metadata = json.loads((folder / 'metadata' / 'metadata').read_text(encoding='utf-8'))
     # Schema 1 had no digests.
@@ -265,8 +268,7 @@ def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored |
     notes = []
     for step in reversed(steps):
         try:
-            with _quiet():
-                restored = _read(directory / str(step), like)
+            restored = _read(directory / str(step), like)
         except InputError:
             raise
         except Exception as error:
