@@ -134,6 +134,7 @@ def test_a_training_that_was_interrupted_is_no_row(tmp_path, monkeypatch):
     assert '"row ' not in (tmp_path / 'predict_then_finetune.rows.jsonl').read_text()
 
 
+@pytest.mark.exhaustive
 def test_a_row_says_what_was_done(finished):
     rows = {row['start']: row for row in json.loads(finished[0].read_text())['rows']}
     assert set(rows) == {'random_paper', 'functa', 'maml'}

@@ -72,6 +72,7 @@ def partial_model():
     return Model(learner, learner.init(KEY, tiny.Waves(spec, 1)[0]).params, spec, {})
 
 
+@pytest.mark.exhaustive
 def test_validation_shows_a_part_and_judges_the_whole():
     model = partial_model()
     source = tiny.Batched(model.spec, 3)
