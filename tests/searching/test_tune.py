@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from hyperinr import config
+from hyperinr import config, fitting
 from hyperinr.neural_datasets import tuning
-from tests.neural_datasets.tiny_store import CONFIG, SIZES, default_job, tiny_job, write_config
+from tests.neural_datasets.tiny_store import CONFIG, OPTIMIZER, SIZES, default_job, tiny_job, write_config
 
 SPACE = """
 from __gin__ import dynamic_registration
@@ -117,9 +117,6 @@ def test_objectives_are_what_they_say():
     value = tuning.measure(job, found, on_chunk=lambda number, value: reports.append((number, value)))
     rows = np.arange(5)
     batch = job.signals.batch(rows)
-    from hyperinr import fitting
-    from tests.neural_datasets.tiny_store import OPTIMIZER
-
     fitted = fitting.fit(job.inr, job.starts(np.full(5, 3), batch), batch, optimizer=OPTIMIZER, num_steps=4)
     psnr = -10 * np.log10(np.asarray(fitted.mse)[:, -1])
     assert value == pytest.approx(psnr.mean(), rel=1e-4)
