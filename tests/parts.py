@@ -1,4 +1,6 @@
-"""The table of interchangeable parts. A new INR, encoder, hypernetwork or learner is one row for `test_parts`.
+"""The table of interchangeable parts: a new INR, encoder, hypernetwork or learner is one row of it.
+
+`test_every_inr.py` and its like test what the rows promise.
 
 All parts are tiny: 16-wide INRs on 6 x 8 grids. The tests of single options build theirs with the same two functions,
 `make_hypernetwork` and `make_learner`.

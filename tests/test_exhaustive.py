@@ -4,11 +4,12 @@ import pytest
 
 from hyperinr import inrs
 from hyperinr.fitting import optimizers
-from tests import parts, test_other_signals, test_parts
+from tests import parts, test_other_signals
+from tests.encoders import test_every_encoder
 from tests.fitting import test_optimizers
-from tests.hypernetworks import test_fresh_inrs
-from tests.inrs import test_families
-from tests.meta_learning import test_meta_gradients
+from tests.hypernetworks import test_every_hypernetwork, test_fresh_inrs
+from tests.inrs import test_every_inr, test_families
+from tests.meta_learning import test_every_learner, test_meta_gradients
 
 
 def is_exhaustive(marks):
@@ -36,10 +37,10 @@ def kept_rows(module, argument):
 
 
 TABLES = {
-    'INRs': (test_parts, 'name', parts.INRS),
-    'encoders': (test_parts, 'name', parts.ENCODERS),
-    'hypernetworks': (test_parts, 'name', parts.HYPERNETWORKS),
-    'learners': (test_parts, 'name', parts.LEARNERS),
+    'INRs': (test_every_inr, 'name', parts.INRS),
+    'encoders': (test_every_encoder, 'name', parts.ENCODERS),
+    'hypernetworks': (test_every_hypernetwork, 'name', parts.HYPERNETWORKS),
+    'learners': (test_every_learner, 'name', parts.LEARNERS),
     'families of INRs': (test_families, 'kind', inrs.FAMILIES),
     'families of hypernetworks': (test_fresh_inrs, 'name', test_fresh_inrs.FAMILIES),
     'optimisers': (test_optimizers, 'name', optimizers.OPTIMIZERS),
@@ -56,4 +57,4 @@ def test_every_row_keeps_a_test(table):
 
 
 def test_a_row_of_exhaustive_tests_alone_would_be_seen():
-    assert not kept_rows(test_parts, 'coord_dims')
+    assert not kept_rows(test_every_inr, 'coord_dims')

@@ -9,7 +9,7 @@ import pytest
 from hyperinr.types import Datapoint, DatasetSpec
 from tests import parts
 from tests.exhaustive import thin
-from tests.test_parts import all_finite, assert_equal, shapes, shapes_of_init, size, take
+from tests.promises import all_finite, assert_equal, shapes, shapes_of_init, size, take
 
 KEY = jax.random.key(0)
 SOUND = DatasetSpec('sound', (24,), 24, 1, 2, (-1.0, 1.0), num_datapoints=4, num_labels=3)

@@ -30,15 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMS = [word for binding in SIZES for word in ('-p', binding)]
 
 
-@pytest.fixture(scope='module', autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Worker processes share what they compile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path_factory.mktemp('compiled')))
-        patch.setenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
-        yield
-
-
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     return str(write_config(tmp_path_factory.mktemp('config')))

@@ -23,15 +23,6 @@ def file_size_limit() -> Callable[[int], contextlib.AbstractContextManager[None]
     return limit
 
 
-@pytest.fixture(scope='session')
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment of processes that share what they compile."""
-    return {
-        'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('compiled')),
-        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
-    }
-
-
 @pytest.fixture(scope='session', autouse=True)
 def small_matrix_product() -> Iterator[None]:
     """What every finished run is compared with takes seconds on eight devices of a small machine."""

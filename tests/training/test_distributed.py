@@ -89,7 +89,7 @@ def test_alone_nothing_is_averaged_and_nothing_is_sent():
 class Pair:
     """Two processes of one run."""
 
-    def __init__(self, run_dir, environment, *options, folder):
+    def __init__(self, run_dir, *options, folder):
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
             coordinator = f'127.0.0.1:{free.getsockname()[1]}'
@@ -100,7 +100,7 @@ class Pair:
                 [*command, '--num-processes', '2', '--process', str(index)]
                 + ['--out', str(folder / f'{index}.npz'), '--record', str(folder / f'{index}.read')],
                 cwd=ROOT,
-                env={**os.environ, **environment, **devices},
+                env={**os.environ, **devices},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -126,12 +126,12 @@ class Pair:
 
 
 @pytest.fixture
-def pair(compilation_cache, tmp_path):
+def pair(tmp_path):
     """Starts two processes; none is left afterwards."""
     pairs = []
 
     def start(run_dir, *options):
-        pairs.append(Pair(run_dir, compilation_cache, *options, folder=tmp_path))
+        pairs.append(Pair(run_dir, *options, folder=tmp_path))
         return pairs[-1]
 
     yield start

@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def faults(folder, compilation_cache):
+def faults(folder):
     def command(run_dir):
         return [sys.executable, '-m', 'tests.training.toy_run', str(run_dir), '--num-steps', str(NUM_STEPS)]
 
@@ -25,7 +25,7 @@ def faults(folder, compilation_cache):
         lambda run_dir: [*command(run_dir), '--checkpoint-every', '10', '--delay', '0.01'],
         folder / 'run',
         num_steps=NUM_STEPS,
-        environment={**compilation_cache, **devices},
+        environment=devices,
     )
     while len(fault_test.steps_in(faults.run_dir)) < 2:
         faults.kill(max_wait_seconds=0.5)

@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 NUM_STEPS = 60
 
 
-def start(run_dir, environment, delay):
+def start(run_dir, delay):
     command = [sys.executable, '-m', 'tests.training.tiny_run', str(run_dir), '--num-steps', str(NUM_STEPS)]
     devices = {'NPROC': '8', 'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
     return subprocess.Popen(
         [*command, '--delay', str(delay)],
         cwd=ROOT,
-        env={**os.environ, **environment, **devices},
+        env={**os.environ, **devices},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -42,9 +42,9 @@ def final_bytes(run_dir):
 
 
 @pytest.mark.exhaustive
-def test_killed_runs_end_bit_equal(tmp_path, compilation_cache):
+def test_killed_runs_end_bit_equal(tmp_path):
     undisturbed, killed = tmp_path / 'undisturbed', tmp_path / 'killed'
-    process = start(undisturbed, compilation_cache, 0.0)
+    process = start(undisturbed, 0.0)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
 
@@ -61,7 +61,7 @@ def test_killed_runs_end_bit_equal(tmp_path, compilation_cache):
     reached = 0
     for condition in (has_files, is_saving, went_on, went_on):
         reached = max(steps_in(killed / 'checkpoints'), default=0)
-        process = start(killed, compilation_cache, 0.05)
+        process = start(killed, 0.05)
         deadline = time.monotonic() + 300
         while not condition():
             assert process.poll() is None, process.stdout.read()
@@ -70,7 +70,7 @@ def test_killed_runs_end_bit_equal(tmp_path, compilation_cache):
         process.kill()
         process.communicate()
         assert max(steps_in(killed / 'checkpoints'), default=0) < NUM_STEPS
-    process = start(killed, compilation_cache, 0.0)
+    process = start(killed, 0.0)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert f'resuming {killed}' in said
