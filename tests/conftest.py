@@ -101,6 +101,21 @@ def run(capfd):
 
 
 @pytest.fixture
+def figures(monkeypatch):
+    """The figures that matplotlib saves during the test, in order; their files are written as well."""
+    saved = []
+    figure = pytest.importorskip('matplotlib.figure').Figure
+    save = figure.savefig
+
+    def savefig(self, *arguments, **options):
+        saved.append(self)
+        return save(self, *arguments, **options)
+
+    monkeypatch.setattr(figure, 'savefig', savefig)
+    return saved
+
+
+@pytest.fixture
 def run_python():
     """Runs Python in a process of its own: ``run_python(code, *arguments, env={}) -> CompletedProcess``."""
     import subprocess

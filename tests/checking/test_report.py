@@ -250,7 +250,8 @@ def test_the_command_writes_its_findings_and_its_status_says_whether_all_passed(
     assert told['codes'] == codes
     assert [stage['stage'] for stage in told['stages']] == [1]
     with Image.open('checks/mine/data.png') as picture:
-        assert picture.format == 'PNG'
+        drawn = np.asarray(picture)
+    assert (drawn == drawn[..., :1]).all() == (fault == 'grey')
     out, err = capfd.readouterr()
     assert ('1  pass' in out) == (status == 0)
     assert ('data.equal_channels' in out) == (fault == 'grey')

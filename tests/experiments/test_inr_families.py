@@ -26,7 +26,7 @@ def test_signals_hold_what_they_say():
 
 
 @pytest.mark.exhaustive
-def test_a_shrunken_table(tmp_path):
+def test_a_shrunken_table(tmp_path, figures):
     """Every fit lowers its error; the same call computes nothing again."""
     scale = inr_families.SCALES['tiny']._replace(num_steps=60)
     kinds = ['siren', 'feature_grid']
@@ -35,7 +35,9 @@ def test_a_shrunken_table(tmp_path):
     assert set(found) == {'chelsea', 'coffee', 'sound', 'torus'}
     rows = json.loads(path.read_text())['rows']
     assert all(row['mse'][-1] < row['mse'][0] for row in rows)
-    assert path.with_suffix('.png').is_file()
+    for axes in figures[0].axes:
+        assert [line.get_label() for line in axes.lines] == kinds
+        assert all(line.get_ydata()[-1] > line.get_ydata()[0] for line in axes.lines)
     assert inr_families.run(scale, tmp_path, kinds=kinds) == path
     assert json.loads(path.read_text())['rows'] == rows
     with pytest.raises(InputError, match='sirne'):

@@ -139,7 +139,7 @@ After.
 """
 
 
-def test_the_documents_are_filled_again_and_again(tmp_path):
+def test_the_documents_are_filled_again_and_again(tmp_path, figures):
     methods, readme, path = tmp_path / 'methods.md', tmp_path / 'README.md', tmp_path / 'predict_then_finetune.json'
     methods.write_text(METHODS)
     begin, end = report.MARKS
@@ -163,7 +163,12 @@ def test_the_documents_are_filled_again_and_again(tmp_path):
     assert once[1].index('`heads_k3`') < once[1].index('`meta_sgd`') < once[1].index('`random_paper`')
     drawn = (tmp_path / 'to' / 'predict_then_finetune.md').read_text()
     assert '| `heads_k3` | 10 | 5 | 7 | 60 | 2 | 1 | adam 0.001 | 15.0 ± 0.0 |' in drawn
-    assert (tmp_path / 'to' / 'predict_then_finetune_photo_patches_32_seconds_60.png').stat().st_size > 10_000
+    assert (tmp_path / 'to' / 'predict_then_finetune_photo_patches_32_seconds_60.png').is_file()
+    by_steps, by_seconds, training = figures[0].axes
+    of_heads = {axes: next(line for line in axes.lines if line.get_label() == 'heads_k3') for axes in figures[0].axes}
+    np.testing.assert_allclose(of_heads[by_steps].get_xydata(), np.transpose([STEPS, HEADS['psnr_db']]))
+    np.testing.assert_allclose(of_heads[by_seconds].get_xydata(), np.transpose([STEPS, HEADS['psnr_db']]))
+    np.testing.assert_allclose(of_heads[training].get_xydata(), HEADS['validation'])
 
 
 def test_files_without_a_place_for_it_are_refused(tmp_path, capsys):

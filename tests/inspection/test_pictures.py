@@ -46,21 +46,46 @@ def test_each_example_is_a_row(tmp_path, channels):
     assert sizes[1] == (sizes[0][0], 2 * sizes[0][1])
 
 
-def test_what_is_drawn_depends_on_the_values(tmp_path):
-    draw = lambda name, error: pictures.draw_errors(tmp_path / name, [make_example(error=error)]).read_bytes()
-    assert draw('a.png', 0.1) != draw('b.png', 0.3)
-    assert draw('a.png', 0.1) == draw('b.png', 0.1)
+def images_in(figure):
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
 
 
-def test_equal_images_can_be_drawn(tmp_path):
-    assert pictures.draw_errors(tmp_path / 'a.png', [make_example(error=0.0)]).stat().st_size > 0
+def titles_in(figure):
+    return [axes.get_title() for axes in figure.axes]
 
 
-def test_curves_draw_missing_values(tmp_path):
-    broken = {**CURVES['random'], 'psnr_db': [None, 20.0, 30.0]}
-    with_gap = pictures.draw_curves(tmp_path / 'a.png', {**CURVES, 'random': broken})
-    whole = pictures.draw_curves(tmp_path / 'b.png', CURVES)
-    assert with_gap.read_bytes() != whole.read_bytes()
+def test_a_comparison_shows_the_images_and_their_psnr(tmp_path, figures):
+    example = make_example(error=0.1)
+    pictures.draw_comparison(tmp_path / 'a.png', [example])
+    for shown, image in zip(images_in(figures[0]), [example.original, *example.reconstructions.values()], strict=True):
+        np.testing.assert_allclose(shown, image, atol=1e-6)
+    assert titles_in(figures[0]) == ['original\nwave', 'far\n20.0 dB', 'near\n99.0 dB']
+
+
+def test_errors_are_shown_on_one_scale(tmp_path, figures):
+    pictures.draw_errors(tmp_path / 'a.png', [make_example(error=0.1), make_example(error=0.3)])
+    _, far, near, _, farther, _ = images_in(figures[0])
+    assert (far.max(), near.max(), farther.max()) == pytest.approx((0.1, 0, 0.3), abs=1e-6)
+    scales = [axes.images[0].get_clim() for axes in figures[0].axes]
+    np.testing.assert_allclose([scales[1], scales[2], scales[4]], [(0, 0.3)] * 3, atol=1e-6)
+    assert '0.3 (white)' in figures[0].get_suptitle()
+
+
+def test_equal_images_have_no_error(tmp_path, figures):
+    pictures.draw_errors(tmp_path / 'a.png', [make_example(error=0.0)])
+    assert titles_in(figures[0])[1:] == ['far\nlargest 0', 'near\nlargest 0']
+    assert not any(image.any() for image in images_in(figures[0])[1:])
+
+
+def test_curves_are_drawn_over_steps_and_milliseconds_with_a_gap_where_a_value_is_missing(tmp_path, figures):
+    pictures.draw_curves(tmp_path / 'a.png', {**CURVES, 'random': {**CURVES['random'], 'psnr_db': [None, 20.0, 30.0]}})
+    by_steps, by_seconds = figures[0].axes
+    for axes, x in ((by_steps, [0, 1, 3]), (by_seconds, [1, 2, 4])):
+        whole, broken = (line.get_xydata() for line in axes.lines)
+        np.testing.assert_allclose(whole, np.transpose([x, [10, 20, 30]]))
+        np.testing.assert_allclose(broken, np.transpose([x, [np.nan, 20, 30]]))
+        quartiles = axes.collections[0].get_paths()[0].vertices
+        assert {9.5, 10.5, 29.5, 30.5} <= set(np.round(quartiles[:, 1], 6))
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ def test_an_empty_store_is_said(tmp_path):
         store_statistics.sample_rows(open_store(tmp_path), most=3)
 
 
-def test_solids_are_drawn_written_and_measured(tmp_path):
+def test_solids_are_drawn_written_and_measured(tmp_path, figures):
     """The recorded IoU is found again at other points, to the accuracy of both."""
     pytest.importorskip('matplotlib')
     pytest.importorskip('skimage')
@@ -114,9 +114,10 @@ def test_solids_are_drawn_written_and_measured(tmp_path):
     np.testing.assert_allclose(found, solids_store.column('iou'), atol=0.05)
     assert not np.array_equal(found, solids_store.column('iou'))
     assert solid_report.volumetric_ious(solids_store, default_job().signals) is None
-    page, figures = inspect_store(solids_store, tmp_path / 'page', signals=job.signals)
-    assert figures['iou']['num'] == 4
-    assert 0 < figures['chamfer']['median'] < 0.5
+    page, measured = inspect_store(solids_store, tmp_path / 'page', signals=job.signals)
+    assert measured['iou']['num'] == 4
+    assert 0 < measured['chamfer']['median'] < 0.5
     assert 'IoU, least and median' in page.read_text()
-    assert (tmp_path / 'page' / 'solids.png').is_file()
+    (drawn,) = (figure for figure in figures if figure.axes[0].name == '3d')
+    assert all(len(axes.collections[0].get_facecolor()) > 100 for axes in drawn.axes)
     assert list((tmp_path / 'page').glob('solid_*.obj'))
