@@ -102,11 +102,26 @@ def test_constraints_pin_every_requirement_and_nothing_else_than_versions(settin
     assert names - {'hyperinr'} <= pinned
 
 
-def test_make_and_ci_name_targets_that_exist():
-    makefile = (ROOT / 'Makefile').read_text(encoding='utf-8')
-    targets = set(re.findall(r'^([a-z]+):', makefile, re.MULTILINE))
-    assert targets >= {'install', 'demo', 'test', 'lint', 'bench', 'constraints'}
-    ci = (ROOT / '.ci' / 'run').read_text(encoding='utf-8')
-    assert set(re.findall(r'^make ([a-z]+)$', ci, re.MULTILINE)) <= targets
-    for path in re.findall(r'tests/[\w/]+\.py', ci):
-        assert (ROOT / path).is_file()
+def recipe(target: str) -> list[str]:
+    """The commands that make would run, and no more."""
+    command = ['make', '--dry-run', '--always-make', target]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize('document', ['README.md', 'CONTRIBUTING.md', '.ci/run'])
+def test_the_make_commands_of_the_documents_run_something(document):
+    text = (ROOT / document).read_text(encoding='utf-8')
+    named = set(re.findall(r'(?:^|`)make ([a-z][a-z-]*)', text, re.MULTILINE))
+    assert named
+    assert all(recipe(target) for target in named)
+
+
+def test_test_all_runs_what_test_leaves_out():
+    kept, exhaustive, as_users = (line for line in recipe('test-all') if '-m pytest' in line)
+    assert "-m 'not exhaustive'" in kept
+    assert '-m exhaustive' in exhaustive
+    assert as_users.startswith('HYPERINR_TEST_AS_USERS=1')
+    named = re.findall(r'tests/[\w/]+\.py', as_users)
+    folders = {path.parent.relative_to(ROOT) for path in ROOT.glob('tests/**/test_*.py')}
+    top = {folder for folder in folders if len(folder.parts) <= 2} - {Path('tests/gpu')}
+    assert {Path(path).parent for path in named} == top
