@@ -5,6 +5,7 @@ sorted, so ``b`` comes before ``w``. The order never depends on how a mapping wa
 """
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -41,13 +42,7 @@ class WeightSpec(NamedTuple):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Number of elements of each tensor."""
-        sizes = []
-        for shape in self.shapes:
-            size = 1
-            for axis in shape:
-                size *= axis
-            sizes.append(size)
-        return tuple(sizes)
+        return tuple(map(math.prod, self.shapes))
 
 
 def _by_number(name: str) -> tuple:

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
-from hyperinr.launching.base import MAX_RESTARTS, Ended, Poll, last_line, watch, worker_environment
+from hyperinr.launching.base import Ended, Poll, last_line, watch, worker_environment
 
 __all__ = ['launch_local']
 
@@ -16,7 +16,6 @@ def launch_local(
     *,
     environment: Mapping[str, str] | None = None,
     on_poll: Callable[[], None] = lambda: None,
-    max_restarts: int = MAX_RESTARTS,
 ) -> None:
     """Run each command in its own process and wait until all have succeeded; leave no process running.
 
@@ -24,7 +23,6 @@ def launch_local(
       commands: command lines.
       environment: variables added to those of this process; ``None``: `base.worker_environment`.
       on_poll: called a few times a second.
-      max_restarts: maximum restarts of each command.
 
     Raises:
       InputError, RunError, KeyboardInterrupt: as for `base.watch`.
@@ -46,7 +44,7 @@ def launch_local(
 
             return poll
 
-        watch(start, commands, on_poll=on_poll, max_restarts=max_restarts)
+        watch(start, commands, on_poll=on_poll)
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -4,6 +4,7 @@ A scheduler sends SIGTERM, or SIGUSR1 if it is configured so, before it takes th
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -19,23 +20,11 @@ NOTICES = (signal.SIGTERM, signal.SIGUSR1)
 """Signals of a scheduler."""
 
 
+@dataclasses.dataclass
 class Interruption:
     """The signal that has arrived; ``None`` before one has."""
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def raise_if_any(self, message: str) -> None:
-        """End the run as the signal would have.
-
-        Raises:
-          KeyboardInterrupt: with ``message``, after SIGINT.
-          InterruptedRunError: with ``message``, after any other signal.
-        """
-        if self.signal == signal.SIGINT:
-            raise KeyboardInterrupt(message)
-        if self.signal is not None:
-            raise InterruptedRunError(message)
+    signal: int | None = None
 
 
 @contextlib.contextmanager
@@ -54,8 +43,7 @@ def interruptible() -> Iterator[Interruption]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
+    def note(number: int, _: FrameType | None) -> None:
         found.signal = number
         restore()
 

@@ -114,8 +114,7 @@ def test_a_damaged_newest_checkpoint_falls_back_and_says_so(saved, damage):
 
 def test_damaged_steps_are_no_obstacle_to_saving_again(saved):
     cut_short(saved / '3')
-    checkpoints = Checkpoints(saved, keep=2)
-    checkpoints.discard_after(2)
+    checkpoints = Checkpoints(saved, keep=2, after_step=2)
     checkpoints.save(packed(state_at(3)), seconds=1.0)
     checkpoints.wait()
     checkpoints.close()

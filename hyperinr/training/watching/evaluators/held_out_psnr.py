@@ -42,7 +42,6 @@ def held_out_psnr(
         not exist or has no datapoint.
       RunError: a measured PSNR is NaN.
     """
-    cadence = span(every)
     if num_pictures < 0:
         raise InputError(f'num_pictures must be at least 0, not {num_pictures}.')
 
@@ -73,4 +72,4 @@ def held_out_psnr(
 
         return Measurement((*names, 'adapted_psnr_db'), measure)
 
-    return Evaluator(name, cadence, prepare)
+    return Evaluator(name, span(every), prepare)
