@@ -34,7 +34,9 @@ def launch_local(
             errors = stack.enter_context(tempfile.TemporaryFile())
             nothing = subprocess.DEVNULL
             process = subprocess.Popen(list(command), stdin=nothing, stdout=nothing, stderr=errors, env=variables)
-            stack.callback(_stop, process)
+            # The last callback is called first.
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
 
             def poll() -> Ended | None:
                 if process.poll() is None:
@@ -45,9 +47,3 @@ def launch_local(
             return poll
 
         watch(start, commands, on_poll=on_poll)
-
-
-def _stop(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        process.terminate()
-        process.wait()

@@ -5,7 +5,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 __all__ = ['ProgressReport', 'duration', 'print_table']
 
@@ -86,9 +86,7 @@ class ProgressReport:
 
 def print_table(title: str, rows: Sequence[tuple[str, str]], console: Console | None = None) -> None:
     """Print a short table of names and values."""
-    table = Table(title=title, show_header=False)
-    table.add_column()
-    table.add_column(justify='right')
+    table = Table(Column(), Column(justify='right'), title=title, show_header=False)
     for row in rows:
         table.add_row(*row)
     (console or Console()).print(table)

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -128,21 +128,17 @@ def prefetched(
     Yields:
       The items. An exception of ``make`` is raised in place of its item. The threads end with the context.
     """
-    numbers = iter(range(first, last))
-    ahead: collections.deque[Future[Any]] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix='hyperinr-input')
-
-    def submit(count: int) -> None:
-        ahead.extend(pool.submit(make, number) for number in itertools.islice(numbers, count))
+    futures = (pool.submit(make, number) for number in range(first, last))
+    ahead = collections.deque(itertools.islice(futures, depth + workers))
 
     def take() -> Iterator[Any]:
         while ahead:
             item = ahead.popleft().result()
-            submit(1)
+            ahead.extend(itertools.islice(futures, 1))
             yield item
 
     try:
-        submit(depth + workers)
         yield take()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.runtime.files import check_writable_folder
 from hyperinr.runtime.machine import Machine
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.runtime.sharding import fetch
@@ -165,7 +164,6 @@ def train(
         check_memory(update, devices, experiment.batch_size)
         if group.leads:
             if not resuming:
-                check_writable_folder(run_dir)
                 stack.enter_context(locked(run_dir))
             write_run_files(run_dir, files)
 

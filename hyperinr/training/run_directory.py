@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hyperinr.errors import InputError
 from hyperinr.runtime import locks
-from hyperinr.runtime.files import check_writable_folder, read_json, read_json_lines, replacing, write_json
+from hyperinr.runtime.files import read_json, read_json_lines, replacing, write_json
 from hyperinr.types import DatasetSpec
 
 __all__ = [
@@ -209,7 +209,7 @@ def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
     Raises:
       InputError, RunError: as for `hyperinr.runtime.files.disk_errors`.
     """
-    run_dir = check_writable_folder(run_dir)
+    run_dir = Path(run_dir)
     spec = files.spec and files.spec._asdict()
     for name, content in ((RUN, dict(files.run)), (SPEC, spec), (VERSIONS, versions())):
         if content is not None and not (run_dir / name).exists():

@@ -160,11 +160,10 @@ class Session:
         This happens one update after the dispatch, so the devices never wait for the host. An update does not overwrite
         the state that it starts from, so the state before a diverged update can still be examined.
         """
-        pending, self._pending = self._pending, None
-        if pending is None:
+        if self._pending is None:
             return
+        (before, step, last), self._pending = self._pending, None
         with self.clock.part('step'):
-            before, step, last = pending
             metrics = {name: float(leaf) for name, leaf in last.items()}
         self._others_stop |= metrics.pop(STOP, 0.0) > 0
         if not_finite(metrics):

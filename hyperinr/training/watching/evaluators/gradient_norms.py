@@ -5,14 +5,7 @@ import optax
 
 from hyperinr.errors import InputError
 from hyperinr.training.devices import unpack
-from hyperinr.training.watching.evaluators.base import (
-    Evaluator,
-    Subject,
-    Summarise,
-    Summary,
-    by_module,
-    traced,
-)
+from hyperinr.training.watching.evaluators.base import Evaluator, Subject, Summarise, Summary, by_module, traced
 from hyperinr.types import Datapoint, TrainState
 
 __all__ = ['gradient_norms']

@@ -6,12 +6,7 @@ import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
-from hyperinr.training.watching.evaluators.reconstruction import (
-    has_pictures,
-    mosaic,
-    pictures,
-    reconstructor,
-)
+from hyperinr.training.watching.evaluators.reconstruction import has_pictures, mosaic, pictures, reconstructor
 from hyperinr.training.watching.spans import span
 from hyperinr.types import TrainState
 
