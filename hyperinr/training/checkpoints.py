@@ -131,6 +131,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=False,
+            cleanup_tmp_directories=True,
             multiprocessing_options=_only_this_process(),
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_sums),
         )
