@@ -177,9 +177,9 @@ def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
         except InputError:
             raise
         except (TypeError, ValueError) as error:
-            if _is_complaint(error):
-                raise InputError(str(error).split('\n  In call to')[0]) from error
-            raise
+            if not _is_complaint(error):
+                raise
+            raise InputError(str(error).split('\n  In call to')[0]) from error
 
     return wrapper
 

@@ -122,14 +122,11 @@ def compile_update(
     def shape(leaf: Any, *axes: int, on: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(axes, leaf.dtype, sharding=on)
 
-    def on_lead(leaf: Any) -> jax.ShapeDtypeStruct:
-        return shape(leaf, *leaf.shape, on=lead)
-
     read = jax.tree.map(lambda leaf: shape(leaf, count, *leaf.shape, on=sharding), jax.eval_shape(travelling, packed))
     parts = jax.tree.map(lambda leaf: shape(leaf, count, leaf.shape[0] // count, *leaf.shape[1:], on=sharding), batch)
     lowered = map_on_devices(gradient, devices).lower(read, parts)
     found = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape[1:], on=lead), lowered.out_info)
-    placed = jax.tree.map(on_lead, packed)
+    placed = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape, on=lead), packed)
     compiled_gradient = lowered.compile()
     compiled_travelling = jax.jit(travelling).lower(placed).compile()
 
