@@ -24,6 +24,7 @@ import numpy as np
 import optax
 
 from hyperinr import coordinates, encoders, hypernetworks, inrs, meta_learning
+from hyperinr.runtime import sharding
 from hyperinr.training import devices as devices_lib
 from hyperinr.training.watching.throughput import matrix_product_gflops
 from hyperinr.types import Datapoint, DatasetSpec, Inr
@@ -57,7 +58,7 @@ def update_of(inr: Inr, *, batch: Datapoint, group_size: int | None, count: int)
     state = learner.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], batch))
     devices = jax.local_devices()[:count]
     step = devices_lib.compile_update(learner, state, batch, devices)
-    placed, sharded = devices_lib.put_on_first(devices_lib.pack(state), devices), devices_lib.shard(batch, devices)
+    placed, sharded = jax.device_put(devices_lib.pack(state), devices[0]), sharding.shard(batch, devices)
     return lambda: jax.block_until_ready(step.call(placed, sharded)), learner.flops(batch)
 
 

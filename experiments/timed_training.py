@@ -15,6 +15,7 @@ import jax
 import hyperinr
 from hyperinr import config, library
 from hyperinr.model import Model
+from hyperinr.runtime import sharding
 from hyperinr.training import devices as devices_lib
 from hyperinr.training import loop
 from hyperinr.training.input_pipeline import Batches, Positions
@@ -62,7 +63,7 @@ def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
     devices, _ = devices_lib.choose(experiment.batch_size)
     state = jax.jit(learner.init)(jax.random.key(experiment.seed), jax.tree.map(lambda leaf: leaf[0], batch))
     update = devices_lib.compile_update(learner, state, batch, devices)
-    placed, shards = devices_lib.put_on_first(devices_lib.pack(state), devices), devices_lib.shard(batch, devices)
+    placed, shards = jax.device_put(devices_lib.pack(state), devices[0]), sharding.shard(batch, devices)
     for _ in range(WARM_UPDATES):
         placed, _ = jax.block_until_ready(update.call(placed, shards))
     began, count = time.perf_counter(), 0

@@ -1,14 +1,10 @@
-"""Where the samples of a signal lie: pixel-centre grids in [-1, 1]^D, and sub-sampling of datapoints."""
+"""Where the samples of a signal lie: pixel-centre grids in [-1, 1]^D."""
 
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from hyperinr.types import Datapoint, Key
-
-__all__ = ['grid', 'subsample']
+__all__ = ['grid']
 
 
 def grid(shape: Sequence[int]) -> np.ndarray:
@@ -36,24 +32,3 @@ def grid(shape: Sequence[int]) -> np.ndarray:
     axes = [(2 * np.arange(n) + 1) / n - 1 for n in shape]
     mesh = np.meshgrid(*axes, indexing='ij')
     return np.stack([axis.ravel() for axis in mesh], axis=-1).astype(np.float32)
-
-
-def subsample(key: Key, datapoint: Datapoint, num_points: int) -> Datapoint:
-    """Draw a uniform random subset of the points of one datapoint, without replacement.
-
-    Args:
-      key: consumed.
-      datapoint: ``N`` points.
-      num_points: M <= N points to keep; N keeps all, in their order.
-
-    Returns:
-      The datapoint with M points; padding (weight 0) is drawn like any other point.
-    """
-    total = datapoint.coords.shape[0]
-    if num_points >= total:
-        return datapoint
-    rows = jax.random.choice(key, total, (num_points,), replace=False)
-    take = lambda array: jnp.take(jnp.asarray(array), rows, axis=0)
-    return datapoint._replace(
-        coords=take(datapoint.coords), values=take(datapoint.values), weight=take(datapoint.weight)
-    )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyperinr import config, coordinates
+from hyperinr import config
 from hyperinr.errors import InputError
 from hyperinr.inrs.initialisation import Initialisation
 from hyperinr.model import Model
@@ -160,13 +160,11 @@ def single_inr(
 
 def _blank(spec: DatasetSpec) -> Datapoint:
     """Return a datapoint of the right shapes."""
-    coords = np.zeros((spec.num_points, spec.coord_dims), np.float32)
-    if spec.grid_shape is not None:
-        coords = coordinates.grid(spec.grid_shape)
-    values = np.full((spec.num_points, spec.channels), spec.data_range[0], np.float32)
+    coords, values, weight = (
+        np.zeros((spec.num_points, *axes), np.float32) for axes in ((spec.coord_dims,), (spec.channels,), ())
+    )
     index = np.zeros((), np.int32)
-    label = None if spec.num_labels is None else index
-    return Datapoint(coords, values, np.ones(spec.num_points, np.float32), index, label)
+    return Datapoint(coords, values, weight, index, None if spec.num_labels is None else index)
 
 
 def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
@@ -179,9 +177,9 @@ def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
         except InputError:
             raise
         except (TypeError, ValueError) as error:
-            if _is_complaint(error):
-                raise InputError(str(error).split('\n  In call to')[0]) from error
-            raise
+            if not _is_complaint(error):
+                raise
+            raise InputError(str(error).split('\n  In call to')[0]) from error
 
     return wrapper
 

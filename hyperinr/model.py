@@ -48,10 +48,11 @@ class Model:
 
     @functools.cached_property
     def _reconstruct(self) -> Any:
-        def reconstruct(weights: InrWeights, coords: Array, num_axes: int) -> Array:
+        def reconstruct(weights: InrWeights, coords: Array) -> Array:
+            num_axes = jnp.ndim(weights['layer_0']['b']) - 1
             return _over_axes(lambda weights: self.inr.apply(weights, coords), num_axes)(weights)
 
-        return jax.jit(reconstruct, static_argnums=2)
+        return jax.jit(reconstruct)
 
     def check(self, datapoints: Datapoint) -> None:
         """Refuse datapoints that the model cannot take. Values are checked only outside jax transformations.
@@ -148,9 +149,8 @@ class Model:
         grid_shape = self.spec.grid_shape if shape is None else tuple(shape)
         if grid_shape is None:
             raise InputError(f'the data of {self.spec.name!r} lie on no grid; give the shape to reconstruct.')
-        num_axes = jnp.ndim(weights['layer_0']['b']) - 1
-        values = self._reconstruct(weights, coordinates.grid(grid_shape), num_axes)
-        return values.reshape(*values.shape[:num_axes], *grid_shape, values.shape[-1])
+        values = self._reconstruct(weights, coordinates.grid(grid_shape))
+        return values.reshape(*values.shape[:-2], *grid_shape, values.shape[-1])
 
 
 def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ sorted, so ``b`` comes before ``w``. The order never depends on how a mapping wa
 """
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -41,13 +42,7 @@ class WeightSpec(NamedTuple):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Number of elements of each tensor."""
-        sizes = []
-        for shape in self.shapes:
-            size = 1
-            for axis in shape:
-                size *= axis
-            sizes.append(size)
-        return tuple(sizes)
+        return tuple(map(math.prod, self.shapes))
 
 
 def _by_number(name: str) -> tuple:
@@ -96,20 +91,17 @@ def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
     Raises:
       ValueError: the weights have other names or shapes than ``spec``.
     """
+    paths = spec_of(weights).paths
+    if paths != spec.paths:
+        raise ValueError(f'the weights are {", ".join(paths)}; their specification says {", ".join(spec.paths)}.')
     parts = []
-    for path, shape, size in zip(spec.paths, spec.shapes, spec.sizes, strict=True):
+    for path, shape, size in zip(paths, spec.shapes, spec.sizes, strict=True):
         layer, name = path.split('/')
-        try:
-            leaf = jnp.asarray(weights[layer][name])
-        except KeyError:
-            raise ValueError(f'the weights lack {path!r}, which their specification names.') from None
+        leaf = jnp.asarray(weights[layer][name])
         lead = leaf.ndim - len(shape)
         if lead < 0 or leaf.shape[lead:] != shape:
             raise ValueError(f'{path!r} has shape {leaf.shape}, its specification says [..., {shape}].')
         parts.append(leaf.reshape(*leaf.shape[:lead], size))
-    found = sum(len(layer) for layer in weights.values())
-    if found != len(parts):
-        raise ValueError(f'the weights have {found} tensors, their specification {len(parts)}.')
     return jnp.concatenate(parts, axis=-1)
 
 

@@ -3,13 +3,11 @@
 import itertools
 
 import hypothesis.strategies as st
-import jax
 import numpy as np
 import pytest
 from hypothesis import given
 
 from hyperinr import coordinates
-from hyperinr.types import Datapoint
 
 SHAPES = st.lists(st.integers(1, 7), min_size=1, max_size=4).map(tuple)
 
@@ -47,34 +45,3 @@ def test_a_grid_fills_the_cube_evenly(shape):
 def test_a_shape_without_samples_is_refused(shape):
     with pytest.raises(ValueError, match='at least one axis and only sizes >= 1'):
         coordinates.grid(shape)
-
-
-def numbered(num_points):
-    number = np.arange(num_points, dtype=np.float32)
-    return Datapoint(number[:, None] * [1, 10], number[:, None] * [2, 3, 4], number, np.int32(7))
-
-
-@given(st.integers(1, 12), st.integers(0, 1000))
-def test_a_subsample_keeps_rows_together_and_repeats_none(num_points, seed):
-    part = coordinates.subsample(jax.random.key(seed), numbered(12), num_points)
-    rows = np.asarray(part.weight).astype(int)
-    assert len(set(rows.tolist())) == num_points
-    whole = numbered(12)
-    np.testing.assert_array_equal(part.coords, whole.coords[rows])
-    np.testing.assert_array_equal(part.values, whole.values[rows])
-    assert part.index == 7
-
-
-def test_a_subsample_depends_on_its_key_and_reaches_every_point():
-    draws = [
-        frozenset(np.asarray(coordinates.subsample(jax.random.key(seed), numbered(6), 3).weight).tolist())
-        for seed in range(20)
-    ]
-    assert len(set(draws)) > 5
-    assert frozenset().union(*draws) == set(range(6))
-
-
-@pytest.mark.parametrize('num_points', [6, 9])
-def test_a_subsample_of_all_points_is_the_datapoint(num_points):
-    whole = numbered(6)
-    assert coordinates.subsample(jax.random.key(0), whole, num_points) is whole

@@ -63,9 +63,12 @@ def without(weights, layer, name):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda weights: without(weights, 'layer_1', 'b'), "lack 'layer_1/b'"),
-        (lambda weights: {'layer_0': weights['layer_0']}, "lack 'layer_1/b'"),
-        (lambda weights: {**weights, 'layer_2': {'w': jnp.zeros((1, 1))}}, '5 tensors, their specification 4'),
+        (
+            lambda weights: without(weights, 'layer_1', 'b'),
+            'layer_0/w, layer_1/w; their specification says',
+        ),
+        (lambda weights: {'layer_0': weights['layer_0']}, 'the weights are layer_0/b, layer_0/w; their specification'),
+        (lambda weights: {**weights, 'layer_2': {'w': jnp.zeros((1, 1))}}, 'layer_1/w, layer_2/w; their specification'),
         (lambda weights: make_weights([2, 4, 3]), r"'layer_0/b' has shape \(4,\)"),
         (
             lambda weights: {**weights, 'layer_0': {'w': jnp.zeros(6), 'b': jnp.zeros(3)}},

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 
+from hyperinr.runtime import sharding
 from hyperinr.training import devices as devices_lib
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
@@ -113,7 +114,7 @@ def prepare(experiment: Experiment, dataset: Any) -> Program:
     state = jax.eval_shape(init, key, first)
     update = devices_lib.compile_update(_with_gradient_norms(learner), state, example, devices)
     seconds = time.perf_counter() - began
-    fresh = devices_lib.put_on_first(devices_lib.pack(init(key, first)), devices)
+    fresh = jax.device_put(devices_lib.pack(init(key, first)), devices[0])
     return Program(experiment, learner, batches, devices, update, fresh, seconds)
 
 
@@ -141,7 +142,7 @@ def train(program: Program, batch_of: Callable[[int], Datapoint], *, step_factor
     state, rows, seconds, waited = program.fresh, [], [], []
     for number in range(program.experiment.num_steps):
         began = time.perf_counter()
-        batch = devices_lib.shard(batch_of(number), program.devices)
+        batch = sharding.shard(batch_of(number), program.devices)
         ready = time.perf_counter()
         after, metrics = program.update.call(state, batch)
         if step_factor != 1:

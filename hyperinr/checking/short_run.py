@@ -9,6 +9,7 @@ import numpy as np
 from hyperinr.checking.findings import Stage
 from hyperinr.checking.one_datapoint import find_rate
 from hyperinr.checking.program import GRADIENT, Program, Training, module_of, modules, train
+from hyperinr.runtime import sharding
 from hyperinr.runtime.progress import duration
 from hyperinr.training import devices as devices_lib
 from hyperinr.types import Code, Datapoint, InrWeights, Params, Start, TrainState
@@ -81,7 +82,7 @@ def check_short_run(program: Program, datapoints: Sequence[Datapoint], stage: St
 
 def _mean_psnr(program: Program, state: TrainState, batches: Sequence[Datapoint]) -> float:
     """Return the mean PSNR of the batches in dB. It comes from updates whose new states are dropped."""
-    found = [program.update.call(state, devices_lib.shard(each, program.devices))[1]['psnr_db'] for each in batches]
+    found = [program.update.call(state, sharding.shard(each, program.devices))[1]['psnr_db'] for each in batches]
     return float(np.mean([float(value) for value in found]))
 
 

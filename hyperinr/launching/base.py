@@ -37,7 +37,6 @@ def watch(
     commands: Sequence[Sequence[str]],
     *,
     on_poll: Callable[[], None],
-    max_restarts: int,
 ) -> None:
     """Start commands and wait until all have succeeded.
 
@@ -47,7 +46,6 @@ def watch(
       start: starts a command on the launcher's machines.
       commands: command lines.
       on_poll: called a few times a second.
-      max_restarts: maximum restarts of each command.
 
     Raises:
       InputError, RunError: a command reported this error, or was killed too often.
@@ -64,9 +62,9 @@ def watch(
             del running[number]
             if ended.status == 0:
                 continue
-            if restarts[number] == max_restarts:
+            if restarts[number] == MAX_RESTARTS:
                 raise RunError(
-                    f'a worker died {max_restarts + 1} times (exit status {ended.status}): {ended.message}; finished '
+                    f'a worker died {MAX_RESTARTS + 1} times (exit status {ended.status}): {ended.message}; finished '
                     'work is kept; run the command again to go on.'
                 )
             restarts[number] += 1

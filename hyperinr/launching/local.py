@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
-from hyperinr.launching.base import MAX_RESTARTS, Ended, Poll, last_line, watch, worker_environment
+from hyperinr.launching.base import Ended, Poll, last_line, watch, worker_environment
 
 __all__ = ['launch_local']
 
@@ -16,7 +16,6 @@ def launch_local(
     *,
     environment: Mapping[str, str] | None = None,
     on_poll: Callable[[], None] = lambda: None,
-    max_restarts: int = MAX_RESTARTS,
 ) -> None:
     """Run each command in its own process and wait until all have succeeded; leave no process running.
 
@@ -24,7 +23,6 @@ def launch_local(
       commands: command lines.
       environment: variables added to those of this process; ``None``: `base.worker_environment`.
       on_poll: called a few times a second.
-      max_restarts: maximum restarts of each command.
 
     Raises:
       InputError, RunError, KeyboardInterrupt: as for `base.watch`.
@@ -36,7 +34,9 @@ def launch_local(
             errors = stack.enter_context(tempfile.TemporaryFile())
             nothing = subprocess.DEVNULL
             process = subprocess.Popen(list(command), stdin=nothing, stdout=nothing, stderr=errors, env=variables)
-            stack.callback(_stop, process)
+            # The last callback is called first.
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
 
             def poll() -> Ended | None:
                 if process.poll() is None:
@@ -46,10 +46,4 @@ def launch_local(
 
             return poll
 
-        watch(start, commands, on_poll=on_poll, max_restarts=max_restarts)
-
-
-def _stop(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
+        watch(start, commands, on_poll=on_poll)

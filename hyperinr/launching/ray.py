@@ -10,9 +10,7 @@ from hyperinr.runtime.extras import import_extra
 __all__ = ['launch_ray']
 
 
-def launch_ray(
-    commands: Sequence[Sequence[str]], *, on_poll: Callable[[], None] = lambda: None, max_restarts: int = MAX_RESTARTS
-) -> None:
+def launch_ray(commands: Sequence[Sequence[str]], *, on_poll: Callable[[], None] = lambda: None) -> None:
     """Run each command as a task of one core, on the cluster of ``RAY_ADDRESS`` or on a new one on this machine.
 
     Every node must see the same files under the same paths and have hyperinr installed.
@@ -20,7 +18,6 @@ def launch_ray(
     Args:
       commands: command lines.
       on_poll: called a few times a second.
-      max_restarts: maximum restarts of each command.
 
     Raises:
       InputError: Ray is not installed.
@@ -32,7 +29,7 @@ def launch_ray(
         ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
     try:
         # Ray itself restarts a task whose node or process was lost; `watch` checks the exit status of the command.
-        task = ray.remote(num_cpus=1, max_retries=max_restarts)(run_command)
+        task = ray.remote(num_cpus=1, max_retries=MAX_RESTARTS)(run_command)
         environment = {**worker_environment(), 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
 
         def start(command: Sequence[str]) -> Poll:
@@ -48,7 +45,7 @@ def launch_ray(
 
             return poll
 
-        watch(start, commands, on_poll=on_poll, max_restarts=max_restarts)
+        watch(start, commands, on_poll=on_poll)
     finally:
         if mine:
             ray.shutdown()

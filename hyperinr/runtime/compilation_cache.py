@@ -38,15 +38,10 @@ def machine_folder(root: Path) -> Path:
     Compiled code holds instructions of the processor that it was compiled on. With one folder for each kind of
     processor, several machines can share a cache in a home folder.
     """
-    return root / f'jax-{jax.__version__}-{_machine()}'
-
-
-def _machine() -> str:
-    """Return the architecture and a digest of the processor's features."""
     try:
         lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:
         lines = []
     features = sorted({line for line in lines if line.startswith(('flags', 'Features', 'model name'))})
     digest = hashlib.sha256('\n'.join(features).encode()).hexdigest()[:12]
-    return f'{platform.machine()}-{digest}'
+    return root / f'jax-{jax.__version__}-{platform.machine()}-{digest}'

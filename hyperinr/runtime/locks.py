@@ -41,21 +41,10 @@ def locked(path: str | os.PathLike, *, wait: bool = True) -> Iterator[bool]:
       ...     print('mine' if held else "another's")
     """
     lock = FileLock(path, fallback_to_soft=False)
-    held = _acquire(lock, Path(path), wait)
-    try:
-        yield held
-    finally:
-        if held:
-            lock.release()
-
-
-def _acquire(lock: FileLock, path: Path, wait: bool) -> bool:
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path), contextlib.suppress(Timeout):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(blocking=wait)
-        except Timeout:
-            return False
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
@@ -63,4 +52,7 @@ def _acquire(lock: FileLock, path: Path, wait: bool) -> bool:
                 f'the file system of {path} has no locks ({error.strerror}); choose a folder on another one, or mount '
                 'it with locks.'
             ) from error
-    return True
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()

@@ -40,21 +40,20 @@ class Placed:
     """`broadcast` with a cache of its last result, so that parameters are sent to the devices once for many batches."""
 
     def __init__(self) -> None:
-        self._last: tuple[list[Any], Sequence[jax.Device], Any] = ([], (), None)
+        self._known: Any = None
+        self._kept: Any = None
 
     def __call__(self, tree: Tree, devices: Sequence[jax.Device]) -> Tree:
         """Call `broadcast`, or return its last result for the same arrays; NumPy arrays are always sent again."""
-        structure: Any
         leaves, structure = jax.tree.flatten(tree)
-        if not leaves or not all(isinstance(leaf, jax.Array) for leaf in leaves):
+        if not all(isinstance(leaf, jax.Array) for leaf in leaves):
             return broadcast(tree, devices)
-        known, known_devices, copies = self._last
-        same = len(known) == len(leaves) and all(a is b for a, b in zip(known, leaves, strict=True))
-        if not (same and tuple(known_devices) == tuple(devices) and jax.tree.structure(copies) == structure):
-            copies = broadcast(tree, devices)
-            self._last = (leaves, devices, copies)
-        found: Tree = copies
-        return found
+        # The arrays are kept as well: a new array may get the identity of a deleted one.
+        known = (structure, tuple(devices), [id(leaf) for leaf in leaves])
+        if known != self._known:
+            self._known, self._kept = known, (leaves, broadcast(tree, devices))
+        copies: Tree = self._kept[1]
+        return copies
 
 
 def _row(leaf: Any) -> Any:

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import pickle
 import shutil
@@ -27,7 +28,8 @@ import numpy as np
 
 from hyperinr.errors import InputError, RunError
 from hyperinr.runtime.files import disk_errors
-from hyperinr.training.devices import fetch, pack, unpack
+from hyperinr.runtime.sharding import fetch
+from hyperinr.training.devices import pack, unpack
 from hyperinr.training.distributed import Group
 from hyperinr.training.watching.divergence import first_not_finite
 from hyperinr.types import TrainState
@@ -118,20 +120,26 @@ class Checkpoints:
     Args:
       directory: created if it does not exist.
       keep: >= 2 for a run that resumes, so that there is one to fall back to.
+      after_step: checkpoints newer than this are deleted: damaged ones that were skipped on resuming, which would block
+        later saves.
     """
 
-    def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
+    def __init__(self, directory: str | os.PathLike, *, keep: int = 2, after_step: float = math.inf):
         ocp = _orbax()
 
         self._directory = Path(directory).absolute()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=False,
+            cleanup_tmp_directories=True,
             multiprocessing_options=_only_this_process(),
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_sums),
         )
         with _write_errors(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
+            for step in steps_in(self._directory):
+                if step > after_step:
+                    shutil.rmtree(self._directory / str(step), ignore_errors=True)
             self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, state: TrainState, *, seconds: float) -> None:
@@ -180,13 +188,6 @@ class Checkpoints:
         with _write_errors(self._directory):
             self._manager.wait_until_finished()
 
-    def discard_after(self, step: int) -> None:
-        """Delete checkpoints newer than ``step``: damaged ones that were skipped on resuming and block later saves."""
-        for newer in steps_in(self._directory):
-            if newer > step:
-                shutil.rmtree(self._directory / str(newer), ignore_errors=True)
-        self._manager.reload()
-
     def close(self) -> None:
         """End the background threads. Errors of an unfinished save are ignored here; `wait` raises them."""
         with contextlib.suppress(Exception):
@@ -231,22 +232,18 @@ def _read(folder: Path, like: TrainState) -> Restored:
     return Restored(unpack(state), int(metadata['step']), float(metadata['seconds']), [])
 
 
-def shared(restored: Restored | None, like: TrainState, group: Group) -> Restored | None:
+def shared(restored: Restored | None, group: Group) -> Restored | None:
     """Send the checkpoint that process 0 has restored to all processes of a run. Every process calls it.
 
     Args:
       restored: the checkpoint in process 0; ignored in the other processes.
-      like: as for `restore_newest`.
       group: the processes.
     """
     if group.count == 1:
         return restored
-    content = restored and (jax.tree.leaves(fetch(pack(restored.state))), *restored[1:])
-    received = pickle.loads(group.broadcast(pickle.dumps(content)))
-    if received is None:
-        return None
-    leaves, *rest = received
-    return Restored(unpack(jax.tree.unflatten(jax.tree.structure(like), leaves)), *rest)
+    packed = restored and restored._replace(state=fetch(pack(restored.state)))
+    received: Restored | None = pickle.loads(group.broadcast(pickle.dumps(packed)))
+    return received and received._replace(state=unpack(received.state))
 
 
 def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored | None:

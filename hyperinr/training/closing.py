@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hyperinr.runtime.files import write_json
+from hyperinr.runtime.files import plain, write_json
 from hyperinr.runtime.progress import duration, print_table
 from hyperinr.training.session import ALL_STEPS, Session
 from hyperinr.training.watching.clock import PARTS, TRAINING
@@ -36,27 +34,25 @@ def summarise(
     for name, found in session.latest.items():
         psnr = found.curves.get('psnr_db')
         if psnr is not None:
-            summary[f'{name}_psnr_db'] = [_or_none(value) for value in psnr]
+            summary[f'{name}_psnr_db'] = psnr
             rows += [(f'{name} PSNR, {step} steps', f'{psnr[step]:.2f} dB') for step in sorted({0, len(psnr) - 1})]
-    figures = {
+    summary['figures'] = {
         f'{name}/{figure}': value for name, found in session.latest.items() for figure, value in found.figures.items()
     }
-    summary['figures'] = {name: _or_none(value) for name, value in figures.items()}
     best = session.best.best if session.best else None
     if best is not None:
-        summary['best'] = {'step': best.step, 'value': best.value}
+        summary['best'] = best._asdict()
         rows.append(('best state', f'{best.value:.4g} at step {best.step}'))
     if step_seconds > 0:
-        reached, ceiling = flops / step_seconds / 1e9, matrix_product_gflops(session.devices)
+        reached, ceiling = flops / step_seconds / 1e9, matrix_product_gflops(session.subject.devices)
         summary |= {'gflops': reached, 'matrix_product_gflops': ceiling, 'fraction': reached / ceiling}
         rows.append(('arithmetic', f'{reached:.0f} GFLOP/s, {reached / ceiling:.0%} of a matrix product'))
     time = _time_of_all_sessions(spent, records)
     summary['time'] = time
     whole = max(sum(time.values()), 1e-9)
     rows += [(f'time: {part}', f'{duration(value)}, {value / whole:.1%}') for part, value in time.items()]
-    failed = session.loggers.failed if session.loggers else {}
-    rows += [(f'logger {name}', f'failed: {reason}') for name, reason in failed.items()]
-    write_json(run_dir / 'summary.json', summary)
+    rows += [(f'logger {name}', f'failed: {reason}') for name, reason in session.loggers.failed.items()]
+    write_json(run_dir / 'summary.json', plain(summary))
     print_table(str(run_dir), rows)
 
 
@@ -64,7 +60,3 @@ def _time_of_all_sessions(spent: Mapping[str, float], records: Iterable[Mapping[
     """Return the seconds of each part over all sessions; a killed session has recorded none."""
     earlier = [record for record in records if record['kind'] == 'time']
     return {part: spent[part] + sum(record.get(f'{part}_seconds', 0.0) for record in earlier) for part in PARTS}
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -21,7 +21,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from hyperinr.errors import InputError
-from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard, sharding_over
+from hyperinr.runtime.sharding import broadcast, map_on_devices, sharding_over
 from hyperinr.training.distributed import ALONE, Group
 from hyperinr.types import Array, Datapoint, MetaLearner, Metrics, TrainState
 
@@ -30,15 +30,10 @@ __all__ = [
     'STOP',
     'CompiledUpdate',
     'available_memory',
-    'broadcast',
     'check_memory',
     'choose',
     'compile_update',
-    'fetch',
-    'map_on_devices',
     'pack',
-    'put_on_first',
-    'shard',
     'unpack',
 ]
 
@@ -76,18 +71,13 @@ def unpack(state: TrainState) -> TrainState:
     return state._replace(key=jax.random.wrap_key_data(jnp.asarray(state.key)))
 
 
-def put_on_first(state: TrainState, devices: Sequence[jax.Device]) -> TrainState:
-    """Put a packed state on the first device, where `CompiledUpdate` expects it."""
-    return jax.device_put(state, devices[0])
-
-
 class CompiledUpdate(NamedTuple):
     """A training step, compiled for one shape of batch; it cannot be traced again.
 
     Attributes:
-      call: ``(state, sharded batch, stop=False) -> (state, metrics [])``. States are `put_on_first`. The given state
-        stays valid. ``stop`` says whether this process wants to end the run early. In a run of several processes the
-        metric `STOP` is its mean over them.
+      call: ``(state, sharded batch, stop=False) -> (state, metrics [])``. States are packed and on the first device, as
+        ``jax.device_put(pack(state), devices[0])`` puts them. The given state stays valid. ``stop`` says whether this
+        process wants to end the run early. In a run of several processes the metric `STOP` is its mean over them.
       bytes_needed: bytes of arguments, results and workspace on all devices together; ``None`` if the compiler does not
         report them.
     """
@@ -129,57 +119,50 @@ def compile_update(
     def local_mean(parts: Sequence[tuple[jax.Array, Metrics]]) -> tuple[jax.Array, Metrics]:
         return jax.tree.map(lambda *leaves: sum(leaves) / count, *parts)
 
-    def apply_mean(state: TrainState, mean: tuple[jax.Array, Metrics]) -> tuple[TrainState, Metrics]:
-        flat, metrics = mean
-        state, applied = learner.apply_gradient(unpack(state), unravel(flat))
-        return pack(state), {**metrics, **applied}
-
-    def to_row(parts: Sequence[tuple[jax.Array, Metrics]], stop: Array) -> jax.Array:
-        return ravel_pytree((*local_mean(parts), {STOP: stop}))[0][None]
-
-    def from_total(total: jax.Array) -> tuple[jax.Array, Metrics]:
-        flat, metrics, stop = unravel_row(total / group.count)
-        return flat, {**metrics, **stop}
-
     def shape(leaf: Any, *axes: int, on: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(axes, leaf.dtype, sharding=on)
-
-    def on_lead(leaf: Any) -> jax.ShapeDtypeStruct:
-        return shape(leaf, *leaf.shape, on=lead)
 
     read = jax.tree.map(lambda leaf: shape(leaf, count, *leaf.shape, on=sharding), jax.eval_shape(travelling, packed))
     parts = jax.tree.map(lambda leaf: shape(leaf, count, leaf.shape[0] // count, *leaf.shape[1:], on=sharding), batch)
     lowered = map_on_devices(gradient, devices).lower(read, parts)
     found = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape[1:], on=lead), lowered.out_info)
-    placed = jax.tree.map(on_lead, packed)
+    placed = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape, on=lead), packed)
     compiled_gradient = lowered.compile()
     compiled_travelling = jax.jit(travelling).lower(placed).compile()
 
-    def parts_of(state: TrainState, batch: Datapoint) -> list[tuple[jax.Array, Metrics]]:
-        found = compiled_gradient(broadcast(compiled_travelling(state), devices), batch)
-        return [_to_lead(found, index, devices[0]) for index in range(count)]
-
-    if group.count == 1:
-        apply = lambda state, parts: apply_mean(state, local_mean(parts))
-        compiled_apply = jax.jit(apply).lower(placed, [found] * count).compile()
-
-        def call(state: TrainState, batch: Datapoint, stop: bool = False) -> tuple[TrainState, Metrics]:
-            return compiled_apply(state, parts_of(state, batch))
-    else:
-        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
+    # What goes from the parts of the devices into the optimiser's step, and how that step gets the mean from it.
+    merge: Callable[[Any, bool], Any] = lambda parts, stop: parts
+    merged: Any = [found] * count
+    mean_of: Callable[[Any], tuple[jax.Array, Metrics]] = local_mean
+    if group.count > 1:
         no = np.zeros((), np.float32)
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), found)
         _, unravel_row = ravel_pytree((*zeros, {STOP: no}))
-        compiled_row = jax.jit(to_row).lower([found] * count, no).compile()
+
+        def to_row(parts: Sequence[tuple[jax.Array, Metrics]], stop: Array) -> jax.Array:
+            return ravel_pytree((*local_mean(parts), {STOP: stop}))[0][None]
+
+        def from_total(total: jax.Array) -> tuple[jax.Array, Metrics]:
+            flat, metrics, stop = unravel_row(total / group.count)
+            return flat, {**metrics, **stop}
+
         row = jax.eval_shape(to_row, [found] * count, no)
-        apply = lambda state, total: apply_mean(state, from_total(total))
-        compiled_apply = jax.jit(apply).lower(placed, shape(row, row.shape[1], on=lead)).compile()
+        mean_of, merged = from_total, shape(row, row.shape[1], on=lead)
+        compiled_row = jax.jit(to_row).lower([found] * count, no).compile()
+        merge = lambda parts, stop: jax.device_put(group.total(compiled_row(parts, np.float32(stop))), devices[0])
 
-        def call(state: TrainState, batch: Datapoint, stop: bool = False) -> tuple[TrainState, Metrics]:
-            total = group.total(compiled_row(parts_of(state, batch), np.float32(stop)))
-            return compiled_apply(state, jax.device_put(total, devices[0]))
+    def apply(state: TrainState, merged: Any) -> tuple[TrainState, Metrics]:
+        flat, metrics = mean_of(merged)
+        state, applied = learner.apply_gradient(unpack(state), unravel(flat))
+        return pack(state), {**metrics, **applied}
 
-    needed = [_bytes_needed(compiled_gradient, count), _bytes_needed(compiled_apply, 1)]
-    return CompiledUpdate(call, None if None in needed else sum(size for size in needed if size))
+    compiled_apply = jax.jit(apply).lower(placed, merged).compile()
+
+    def call(state: TrainState, batch: Datapoint, stop: bool = False) -> tuple[TrainState, Metrics]:
+        found = compiled_gradient(broadcast(compiled_travelling(state), devices), batch)
+        return compiled_apply(state, merge([_to_lead(found, index, devices[0]) for index in range(count)], stop))
+
+    return CompiledUpdate(call, _bytes_needed((compiled_gradient, count), (compiled_apply, 1)))
 
 
 def _to_lead(tree: Tree, index: int, lead: jax.Device) -> Tree:
@@ -187,13 +170,16 @@ def _to_lead(tree: Tree, index: int, lead: jax.Device) -> Tree:
     return jax.tree.map(lambda leaf: jax.device_put(leaf.addressable_data(index)[0], lead), tree)
 
 
-def _bytes_needed(compiled: Any, count: int) -> int | None:
+def _bytes_needed(*programs: tuple[Any, int]) -> int | None:
+    """Return the bytes of compiled programs, each on a number of devices."""
     try:
-        analysis = compiled.memory_analysis()
-        sizes = (analysis.temp_size_in_bytes, analysis.argument_size_in_bytes, analysis.output_size_in_bytes)
+        found = [(compiled.memory_analysis(), count) for compiled, count in programs]
+        return sum(
+            count * (each.temp_size_in_bytes + each.argument_size_in_bytes + each.output_size_in_bytes)
+            for each, count in found
+        )
     except (AttributeError, NotImplementedError, jax.errors.JaxRuntimeError):
         return None
-    return count * sum(sizes)
 
 
 def available_memory(devices: Sequence[jax.Device]) -> int | None:

@@ -115,12 +115,12 @@ class Group:
     def __init__(self, index: int = 0, count: int = 1):
         self.index, self.count = index, count
         if count > 1:
-            firsts: dict[int, jax.Device] = {}
-            for device in jax.devices():
-                firsts.setdefault(device.process_index, device)
-            mesh = Mesh(np.array([firsts[number] for number in range(count)]), ('processes',))
+            firsts = [jax.local_devices(number)[0] for number in range(count)]
+            mesh = Mesh(np.array(firsts), ('processes',))
             self._rows = NamedSharding(mesh, PartitionSpec('processes'))
-            self._sum = jax.jit(lambda rows: rows.sum(axis=0), out_shardings=NamedSharding(mesh, PartitionSpec()))
+            self._sum = jax.jit(
+                lambda rows: rows.sum(axis=0, dtype=rows.dtype), out_shardings=NamedSharding(mesh, PartitionSpec())
+            )
 
     @property
     def leads(self) -> bool:
@@ -152,18 +152,15 @@ class Group:
         if self.count == 1:
             return content
         size = int(self._of_lead(np.array([len(content)], np.uint32))[0])
-        padded = np.zeros(-(-size // 4) * 4, np.uint8)
-        if self.leads:
-            padded[:size] = np.frombuffer(content, np.uint8)
-        return self._of_lead(padded.view(np.uint32)).tobytes()[:size]
+        return self._of_lead(np.frombuffer(content if self.leads else bytes(size), np.uint8)).tobytes()
 
     def wait_for_all(self) -> None:
         """Wait until every process has called this method."""
         self.broadcast(b'here')
 
-    def _of_lead(self, words: np.ndarray) -> np.ndarray:
-        row = words[None] if self.leads else np.zeros_like(words)[None]
-        return np.asarray(self.total(jax.device_put(row, jax.local_devices()[0])))
+    def _of_lead(self, row: np.ndarray) -> np.ndarray:
+        rows = (row if self.leads else np.zeros_like(row))[None]
+        return np.asarray(self.total(jax.device_put(rows, jax.local_devices()[0])))
 
 
 ALONE = Group()
@@ -185,20 +182,16 @@ def joined(rank: Rank | None) -> Iterator[Group]:
     if rank is None or rank.num_processes == 1:
         yield ALONE
         return
-    lifeline = None
+    group, lifeline = _join(rank)
     try:
-        group, lifeline = _join(rank)
         yield group
     except BaseException as error:
-        if lifeline is None:
-            raise
         lost = lifeline.ending(wait_seconds=NEWS_SECONDS if isinstance(error, jax.errors.JaxRuntimeError) else 0)
         lifeline.close(lost or _ending_of(error))
         if lost is None or isinstance(error, RunError | InputError | KeyboardInterrupt):
             raise
         raise _as_error(lost) from error
-    else:
-        lifeline.close()
+    lifeline.close()
 
 
 def _join(rank: Rank) -> tuple[Group, Lifeline]:
@@ -231,14 +224,14 @@ def _join(rank: Rank) -> tuple[Group, Lifeline]:
 
 def _ending_of(error: BaseException) -> Ending:
     """Return the message for the other processes. Processes that have agreed to stop no longer listen."""
-    interrupted = isinstance(error, InterruptedRunError | KeyboardInterrupt)
-    return Ending(_first_line(error), None if interrupted else getattr(error, 'exit_status', 1))
+    kind = InterruptedRunError if isinstance(error, KeyboardInterrupt) else type(error)
+    return Ending(_first_line(error), getattr(kind, 'exit_status', 1))
 
 
 def _as_error(lost: Ending) -> RunError | InputError:
     if lost.status == InputError.exit_status:
         return InputError(lost.message)
-    if lost.status is None:
+    if lost.status == InterruptedRunError.exit_status:
         return InterruptedRunError(f'{lost.message}; the same command goes on from the newest checkpoint.')
     return RunError(lost.message)
 

@@ -6,9 +6,10 @@ threads keep a few batches ready; they work while the main thread waits for a st
 
 import collections
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -34,8 +35,9 @@ class Positions:
     """
 
     def __init__(self, length: int, batch_size: int, seed: int):
-        self._length, self._batch_size, self._seed = length, batch_size, seed
-        self._orders: dict[int, np.ndarray] = {}
+        self._length, self._batch_size = length, batch_size
+        order = lambda epoch: np.random.default_rng((seed, epoch)).permutation(length)
+        self._order = functools.lru_cache(maxsize=2)(order)
 
     @property
     def epochs_per_step(self) -> Fraction:
@@ -47,13 +49,7 @@ class Positions:
         first = step * self._batch_size
         epochs, offsets = np.divmod(np.arange(first, first + self._batch_size, dtype=np.int64), self._length)
         wanted = range(int(epochs[0]), int(epochs[-1]) + 1)
-        orders = {epoch: self._order(epoch) for epoch in wanted}
-        self._orders = orders
-        return np.concatenate([orders[epoch][offsets[epochs == epoch]] for epoch in wanted]), epochs
-
-    def _order(self, epoch: int) -> np.ndarray:
-        known = self._orders.get(epoch)
-        return np.random.default_rng((self._seed, epoch)).permutation(self._length) if known is None else known
+        return np.concatenate([self._order(epoch)[offsets[epochs == epoch]] for epoch in wanted]), epochs
 
 
 def check_batch(batch: Datapoint, spec: DatasetSpec, name_of: Callable[[int], str]) -> None:
@@ -132,21 +128,17 @@ def prefetched(
     Yields:
       The items. An exception of ``make`` is raised in place of its item. The threads end with the context.
     """
-    numbers = iter(range(first, last))
-    ahead: collections.deque[Future[Any]] = collections.deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix='hyperinr-input')
-
-    def submit(count: int) -> None:
-        ahead.extend(pool.submit(make, number) for number in itertools.islice(numbers, count))
+    futures = (pool.submit(make, number) for number in range(first, last))
+    ahead = collections.deque(itertools.islice(futures, depth + workers))
 
     def take() -> Iterator[Any]:
         while ahead:
             item = ahead.popleft().result()
-            submit(1)
+            ahead.extend(itertools.islice(futures, 1))
             yield item
 
     try:
-        submit(depth + workers)
         yield take()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -4,11 +4,12 @@ A scheduler sends SIGTERM, or SIGUSR1 if it is configured so, before it takes th
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 
 from hyperinr.errors import InterruptedRunError
@@ -19,23 +20,22 @@ NOTICES = (signal.SIGTERM, signal.SIGUSR1)
 """Signals of a scheduler."""
 
 
+@dataclasses.dataclass
 class Interruption:
     """The signal that has arrived; ``None`` before one has."""
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
+    signal: int | None = None
 
-    def raise_if_any(self, message: str) -> None:
-        """End the run as the signal would have.
 
-        Raises:
-          KeyboardInterrupt: with ``message``, after SIGINT.
-          InterruptedRunError: with ``message``, after any other signal.
-        """
-        if self.signal == signal.SIGINT:
-            raise KeyboardInterrupt(message)
-        if self.signal is not None:
-            raise InterruptedRunError(message)
+@contextlib.contextmanager
+def _handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle signals by ``handler`` within the context."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextlib.contextmanager
@@ -45,26 +45,15 @@ def interruptible() -> Iterator[Interruption]:
     Outside the main thread Python cannot handle signals, so nothing is recorded there.
     """
     found = Interruption()
-    if threading.current_thread() is not threading.main_thread():
+    with contextlib.ExitStack() as handlers:
+
+        def note(number: int, _: FrameType | None) -> None:
+            found.signal = number
+            handlers.close()
+
+        if threading.current_thread() is threading.main_thread():
+            handlers.enter_context(_handled((signal.SIGINT, *NOTICES), note))
         yield found
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *NOTICES)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        found.signal = number
-        restore()
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield found
-    finally:
-        restore()
 
 
 @contextlib.contextmanager
@@ -82,7 +71,6 @@ def ending_at_once(message: str) -> Iterator[None]:
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    before = {number: signal.signal(number, lambda *_: None) for number in NOTICES}
     descriptor = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def work() -> None:
@@ -95,11 +83,10 @@ def ending_at_once(message: str) -> Iterator[None]:
     thread = threading.Thread(target=work, name='hyperinr-signals', daemon=True)
     thread.start()
     try:
-        yield
+        with _handled(NOTICES, lambda *_: None):
+            yield
     finally:
         signal.set_wakeup_fd(descriptor)
-        for number, handler in before.items():
-            signal.signal(number, handler)
         os.close(writer)
         thread.join()
         os.close(reader)

@@ -37,11 +37,11 @@ class Ending(NamedTuple):
 
     Attributes:
       message: one line.
-      status: exit status of the process that failed; ``None`` if it was lost without a message.
+      status: exit status of the process that failed; that of an interrupted run if it was lost without a message.
     """
 
     message: str
-    status: int | None
+    status: int = InterruptedRunError.exit_status
 
 
 def listen() -> socket.socket:
@@ -121,14 +121,14 @@ class Lifeline:
                 silent = {peer: beats + 1 for peer, beats in silent.items()}
                 for peer in [peer for peer, beats in silent.items() if beats > SILENT_BEATS]:
                     seconds = BEAT_SECONDS * SILENT_BEATS
-                    self._lose(Ending(f'{self._peers[peer]} was lost: nothing heard of it for {seconds:.0f} s', None))
+                    self._lose(Ending(f'{self._peers[peer]} was lost: nothing heard of it for {seconds:.0f} s'))
             ready: list[Any] = wait(list(silent), max(next_beat - time.monotonic(), 0))
             for peer in ready:
                 silent[peer] = 0
                 try:
                     message = json.loads(peer.recv_bytes())
                 except (EOFError, OSError):
-                    self._lose(Ending(f'{self._peers[peer]} was lost: its connection closed without a message', None))
+                    self._lose(Ending(f'{self._peers[peer]} was lost: its connection closed without a message'))
                     message = {'done': True}
                 if 'failed' in message:
                     self._lose(Ending(message['failed'], message['status']))
@@ -175,4 +175,4 @@ def end_process(ending: Ending) -> None:
     """Print the line and end the process at once, even if its main thread is waiting."""
     print(f'hyperinr: {ending.message}', file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os._exit(InterruptedRunError.exit_status if ending.status is None else ending.status)
+    os._exit(ending.status)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import jax
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.runtime.files import check_writable_folder
 from hyperinr.runtime.machine import Machine
 from hyperinr.runtime.progress import ProgressReport
+from hyperinr.runtime.sharding import fetch
 from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest, shared
 from hyperinr.training.closing import summarise
-from hyperinr.training.devices import check_memory, choose, compile_update, fetch, pack, put_on_first, unpack
+from hyperinr.training.devices import check_memory, choose, compile_update, pack, unpack
 from hyperinr.training.distributed import ALONE, Group
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
@@ -33,7 +32,7 @@ from hyperinr.training.watching.best_checkpoint import BestCheckpoint, KeptBest
 from hyperinr.training.watching.clock import Clock, compilation_apart
 from hyperinr.training.watching.evaluations import Evaluation, evaluations_of, figures_of, prepare
 from hyperinr.training.watching.evaluators.base import Evaluator, Subject
-from hyperinr.training.watching.loggers import Logger, LoggerGroup, Record, RunFacts, jsonl
+from hyperinr.training.watching.loggers import Logger, LoggerGroup, OpenLogger, Record, RunFacts, jsonl
 from hyperinr.training.watching.loggers.jsonl import FILE, read_metrics
 from hyperinr.training.watching.profiling import StepTrace
 from hyperinr.training.watching.spans import Progress
@@ -107,6 +106,8 @@ def train(
             raise InputError(f'{name} is {value}; it must be at least {lowest}.')
     if stop_rules and group.count > 1:
         raise InputError('loop.train.stop_rules end a run of one process; leave them out with --distributed.')
+    if not group.leads:
+        evaluators, loggers, best, profile_steps = (), (), None, 0
     share = group.share(experiment.batch_size)
     run_dir = Path(run_dir)
     run = {'num_steps': experiment.num_steps, 'batch_size': experiment.batch_size, 'seed': experiment.seed}
@@ -144,7 +145,7 @@ def train(
             restored = restore_newest(run_dir / 'checkpoints', like)
             if restored is None:
                 check_nothing_lost(run_dir, checkpoint_every)
-        restored = shared(restored, like, group)
+        restored = shared(restored, group)
         if restored is not None:
             records = read_metrics(run_dir / FILE, until_step=restored.step) if group.leads else []
             clock.earlier = restored.seconds
@@ -154,33 +155,29 @@ def train(
                 if group.leads:
                     print(f'{run_dir} is finished: {restored.step} of {experiment.num_steps} steps are done{reason}.')
                 return restored.state
-        prepared = prepare(
-            evaluators if group.leads else (),
-            Subject(learner, dataset, batches, devices, like),
-            wanted=[*(rule.figure for rule in stop_rules), best.figure if best else None] if group.leads else (),
-        )
-        began = time.perf_counter()
+        subject = Subject(learner, dataset, batches, devices, like)
+        wanted = [*(rule.figure for rule in stop_rules), best.figure if best else None]
+        prepared = prepare(evaluators, subject, wanted=wanted)
         with clock.part('compile'), _memory_errors(experiment.batch_size, InputError):
             update = compile_update(learner, like, example, devices, group)
-        compile_seconds = time.perf_counter() - began
+        compile_seconds = clock.spent()['compile']
         check_memory(update, devices, experiment.batch_size)
         if group.leads:
             if not resuming:
-                check_writable_folder(run_dir)
                 stack.enter_context(locked(run_dir))
             write_run_files(run_dir, files)
 
         start = restored.step if restored else 0
         state = restored.state if restored else init(jax.random.key(experiment.seed), first)
         progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps, quiet=not group.leads))
-        trace = StepTrace(
-            run_dir, profile_steps if group.leads else 0, start=start, end=experiment.num_steps, clock=clock
-        )
+        trace = StepTrace(run_dir, profile_steps, start=start, end=experiment.num_steps, clock=clock)
         stack.callback(trace.finish, progress.say)
+        facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
+        reported = Logger('report', lambda facts: OpenLogger(report), essential=True)
+        all_loggers = LoggerGroup([jsonl(), *loggers, reported] if group.leads else (), facts, progress.say)
+        stack.callback(all_loggers.close)
         session = Session(
-            learner=learner,
-            batches=batches,
-            devices=devices,
+            subject=subject,
             workers=machine.workers,
             update=update,
             num_steps=experiment.num_steps,
@@ -192,18 +189,14 @@ def train(
             trace=trace,
             group=group,
             progress=progress,
-            report=report,
+            loggers=all_loggers,
         )
         if group.leads:
-            session.checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints)
+            session.checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints, after_step=start)
             stack.callback(session.checkpoints.close)
-            session.checkpoints.discard_after(start)
             if best is not None:
                 session.best = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records))
                 stack.callback(session.best.close)
-            facts = RunFacts(run_dir, start, hyperparameters(config_text or ''), figures_of(prepared), progress.console)
-            session.loggers = LoggerGroup([jsonl(), *loggers], facts, progress.say)
-            stack.callback(session.loggers.close)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)
         if restored:
@@ -217,7 +210,7 @@ def train(
         )
         setup.close()
         with _memory_errors(experiment.batch_size, RunError):
-            final = fetch(session.run(put_on_first(pack(state), devices), start))
+            final = fetch(session.run(jax.device_put(pack(state), devices[0]), start))
     if group.leads:
         summarise(run_dir, session, num_steps=int(final.step) - start, records=records, flops=learner.flops(example))
     return unpack(final)

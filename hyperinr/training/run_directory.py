@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hyperinr.errors import InputError
 from hyperinr.runtime import locks
-from hyperinr.runtime.files import check_writable_folder, read_json, read_json_lines, replacing, write_json
+from hyperinr.runtime.files import read_json, read_json_lines, replacing, write_json
 from hyperinr.types import DatasetSpec
 
 __all__ = [
@@ -68,15 +68,11 @@ def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
       >>> hyperparameters("siren.width = 64\\nexperiment.inr = @siren")
       {'siren.width': 64, 'experiment.inr': '@siren'}
     """
-    found: dict[str, bool | int | float | str] = {}
-    for name, text in _bindings(config_text).items():
-        if not text:
-            continue
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        found[name] = value if isinstance(value, bool | int | float | str) else text
+    found: dict[str, bool | int | float | str] = {name: text for name, text in _bindings(config_text).items() if text}
+    for name, text in found.items():
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(str(text))
+            found[name] = value if isinstance(value, bool | int | float | str) else text
     return found
 
 
@@ -97,11 +93,11 @@ def changed_bindings(before: str, after: str) -> list[str]:
         {name: value for name, value in _bindings(text).items() if not WATCHING.match(name)} for text in (before, after)
     )
     changes = []
-    for name in [*old, *(name for name in new if name not in old)]:
+    for name in old | new:
         if name not in new:
-            changes.append(f'{name}{" = " + old[name] if old[name] else ""} is gone')
+            changes.append(f'{name} = {old[name]} is gone')
         elif name not in old:
-            changes.append(f'{name}{" = " + new[name] if new[name] else ""} is new')
+            changes.append(f'{name} = {new[name]} is new')
         elif old[name] != new[name]:
             changes.append(f'{name} was {old[name]}, is now {new[name]}')
     return changes
@@ -116,22 +112,18 @@ def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
     path = Path(run_dir) / SPEC
     if not path.is_file():
         raise InputError(f'{run_dir} holds no run ({SPEC} is missing); give the folder of --run in `hyperinr train`.')
-    fields = read_json(path, remedy=DAMAGED)
+    stored = read_json(path, remedy=DAMAGED)
     try:
-        spec = DatasetSpec(**fields)
-    except TypeError as error:
-        raise InputError(f'{path} does not describe a dataset ({error}); the run directory is damaged.') from error
-    low, high = spec.data_range
-    shape = None if spec.grid_shape is None else tuple(spec.grid_shape)
-    return spec._replace(grid_shape=shape, data_range=(low, high))
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
+        return DatasetSpec(**fields)
+    except (TypeError, AttributeError) as error:
+        raise InputError(f'{path} does not describe a dataset ({error}); {DAMAGED}.') from error
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return [f'{name} was {old}, is now {after[name]}' for name, old in before.items() if old != after[name]]
-
-
-def _is_leftover(path: Path) -> bool:
-    return path.name == LOCK or '.partial' in path.name
 
 
 def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
@@ -150,11 +142,11 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
     nearest = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f'no permission to write {run_dir}; choose another folder or change its permissions.')
-    content = [] if not run_dir.is_dir() else [path for path in run_dir.iterdir() if not _is_leftover(path)]
+    content = sorted(path.name for path in run_dir.glob('*') if path.name != LOCK and '.partial' not in path.name)
     if not content:
         return False
     if not (run_dir / RUN).is_file():
-        names = ', '.join(sorted(path.name for path in content)[:3])
+        names = ', '.join(content[:3])
         raise InputError(f'{run_dir} is not empty and holds no run ({names} ...); give a new or empty folder.')
     stored, changes = read_json(run_dir / RUN, remedy=DAMAGED), []
     if files.config_text is not None and (run_dir / CONFIG).is_file():
@@ -217,13 +209,12 @@ def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
     Raises:
       InputError, RunError: as for `hyperinr.runtime.files.disk_errors`.
     """
-    run_dir = check_writable_folder(run_dir)
+    run_dir = Path(run_dir)
     spec = files.spec and files.spec._asdict()
     for name, content in ((RUN, dict(files.run)), (SPEC, spec), (VERSIONS, versions())):
         if content is not None and not (run_dir / name).exists():
             write_json(run_dir / name, content)
-    stored = (run_dir / CONFIG).read_text(encoding='utf-8') if (run_dir / CONFIG).exists() else None
-    if files.config_text is not None and files.config_text != stored:
+    if files.config_text is not None:
         with replacing(run_dir / CONFIG) as temporary:
             temporary.write_text(files.config_text, encoding='utf-8')
 

@@ -2,30 +2,29 @@
 
 import dataclasses
 import signal
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
 
-import jax
 import numpy as np
 
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.runtime.progress import ProgressReport
+from hyperinr.runtime.sharding import fetch, shard
 from hyperinr.training.checkpoints import Checkpoints
-from hyperinr.training.devices import STOP, CompiledUpdate, fetch, shard, unpack
+from hyperinr.training.devices import STOP, CompiledUpdate, unpack
 from hyperinr.training.distributed import Group
-from hyperinr.training.input_pipeline import Batches, prefetched
+from hyperinr.training.input_pipeline import prefetched
 from hyperinr.training.interruption import Interruption, interruptible
 from hyperinr.training.watching.best_checkpoint import KeptBest
 from hyperinr.training.watching.clock import Clock
 from hyperinr.training.watching.divergence import FallGuard, locate, not_finite
 from hyperinr.training.watching.evaluations import Prepared
-from hyperinr.training.watching.evaluators.base import Findings
+from hyperinr.training.watching.evaluators.base import Findings, Subject
 from hyperinr.training.watching.loggers.base import Record
 from hyperinr.training.watching.loggers.group import LoggerGroup
 from hyperinr.training.watching.profiling import StepTrace
 from hyperinr.training.watching.spans import Progress
 from hyperinr.training.watching.stop_rules import StopRules
-from hyperinr.types import MetaLearner, TrainState
+from hyperinr.types import Metrics, TrainState
 
 __all__ = ['ALL_STEPS', 'Session']
 
@@ -33,22 +32,12 @@ ALL_STEPS = 'all steps'
 """The reason for the end of a run that no stop rule ended."""
 
 
-class _Pending(NamedTuple):
-    """A dispatched update whose metrics were not read yet: the state before it, its number and its metrics."""
-
-    state: TrainState
-    step: int
-    metrics: Any
-
-
 @dataclasses.dataclass
 class Session:
-    """The work of one process in a run. ``checkpoints``, ``best`` and ``loggers`` are ``None`` except in process 0.
+    """The work of one process in a run. ``checkpoints`` and ``best`` are ``None`` except in process 0.
 
     Attributes:
-      learner: the learner that is trained.
-      batches: the batches that it is trained on.
-      devices: the devices that share the work.
+      subject: the learner that is trained, its batches, and the devices that share the work.
       workers: number of threads that prepare batches.
       update: the update, compiled for these devices.
       num_steps: number of updates of the run.
@@ -60,18 +49,15 @@ class Session:
       trace: traces some steps.
       group: the processes of the run.
       progress: prints to the terminal.
-      report: called with every record.
+      loggers: get every record; none except in process 0.
       checkpoints: writes the checkpoints.
       best: writes the best states.
-      loggers: get every record.
       ended_by: why the run ended: `ALL_STEPS`, or a rule's reason.
       latest: the newest findings of each evaluator.
     """
 
     _: dataclasses.KW_ONLY
-    learner: MetaLearner
-    batches: Batches
-    devices: list[jax.Device]
+    subject: Subject
     workers: int
     update: CompiledUpdate
     num_steps: int
@@ -83,15 +69,15 @@ class Session:
     trace: StepTrace
     group: Group
     progress: ProgressReport
-    report: Callable[[Record], None]
+    loggers: LoggerGroup
     checkpoints: Checkpoints | None = None
     best: KeptBest | None = None
-    loggers: LoggerGroup | None = None
     ended_by: str = ALL_STEPS
     latest: dict[str, Findings] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._pending: _Pending | None = None
+        # The dispatched update whose metrics were not read yet: the state before it, its number and its metrics.
+        self._pending: tuple[TrainState, int, Metrics] | None = None
         self._interval: list[dict[str, float]] = []
         self._reported = self.clock.trained
         self._guard = FallGuard()
@@ -100,12 +86,8 @@ class Session:
     def run(self, state: TrainState, start: int) -> TrainState:
         """Update from step ``start`` to the last step; ``state`` and the result are packed and on the first device."""
         num_steps, clock = self.num_steps, self.clock
-        with (
-            interruptible() as interruption,
-            prefetched(
-                lambda step: shard(self.batches(step), self.devices), start, num_steps, workers=self.workers
-            ) as items,
-        ):
+        load = lambda step: shard(self.subject.batches(step), self.subject.devices)
+        with interruptible() as interruption, prefetched(load, start, num_steps, workers=self.workers) as items:
             before = self._progress_at(start)
             for step in range(start, num_steps):
                 with clock.part('input'):
@@ -116,7 +98,7 @@ class Session:
                 with clock.part('step'), self.trace.step(step):
                     after, metrics = self.update.call(state, batch, interruption.signal is not None)
                     self._settle()
-                self._pending, state, now = _Pending(state, step, metrics), after, self._progress_at(step + 1)
+                self._pending, state, now = (state, step, metrics), after, self._progress_at(step + 1)
                 self.progress.advance(step)
                 if self.trace.ends_with(step):
                     self._settle()
@@ -132,7 +114,7 @@ class Session:
         return state
 
     def _progress_at(self, step: int) -> Progress:
-        return Progress(step, self.clock.trained, step * self.batches.positions.epochs_per_step)
+        return Progress(step, self.clock.trained, step * self.subject.batches.positions.epochs_per_step)
 
     def _attend(self, state: TrainState, before: Progress, now: Progress, interruption: Interruption) -> str | None:
         """Report, evaluate and save if due after an update; return why the run ends, or ``None`` if it goes on."""
@@ -160,7 +142,8 @@ class Session:
         self._save(state, figures, wanted=saves or ended is not None)
         if stops and ended is None:
             self._finish(now)
-            interruption.raise_if_any(f'interrupted: saved at step {now.step}; the same command goes on from there')
+            stopped = KeyboardInterrupt if interruption.signal == signal.SIGINT else InterruptedRunError
+            raise stopped(f'interrupted: saved at step {now.step}; the same command goes on from there')
         return ended
 
     def _stops(self, interruption: Interruption) -> bool:
@@ -177,17 +160,16 @@ class Session:
         This happens one update after the dispatch, so the devices never wait for the host. An update does not overwrite
         the state that it starts from, so the state before a diverged update can still be examined.
         """
-        pending, self._pending = self._pending, None
-        if pending is None:
+        if self._pending is None:
             return
+        (before, step, last), self._pending = self._pending, None
         with self.clock.part('step'):
-            metrics = {name: float(leaf) for name, leaf in pending.metrics.items()}
+            metrics = {name: float(leaf) for name, leaf in last.items()}
         self._others_stop |= metrics.pop(STOP, 0.0) > 0
         if not_finite(metrics):
-            state = unpack(fetch(pending.state))
-            found = locate(self.learner, state, self.batches(pending.step), metrics)
+            found = locate(self.subject.learner, unpack(fetch(before)), self.subject.batches(step), metrics)
             raise RunError(
-                f'training diverged at step {pending.step + 1}: {found}; lower the learning rate or clip the gradient, '
+                f'training diverged at step {step + 1}: {found}; lower the learning rate or clip the gradient, '
                 'and start a new run.'
             )
         self._interval.append(metrics)
@@ -237,10 +219,8 @@ class Session:
                     best.save(fetched, seconds=seconds)
 
     def _log(self, record: Record) -> None:
-        if self.loggers is not None:
-            with self.clock.part('logging'):
-                self.loggers.write(record)
-            self.report(record)
+        with self.clock.part('logging'):
+            self.loggers.write(record)
 
     def _finish(self, now: Progress) -> None:
         """Finish all writing, and record the time spent in each part."""

@@ -39,14 +39,15 @@ def scripted(*endings):
 
 def test_a_command_is_watched_until_it_succeeds(monkeypatch):
     monkeypatch.setattr(base, 'POLL_SECONDS', 0.0)
+    monkeypatch.setattr(base, 'MAX_RESTARTS', 2)
     start, starts = scripted(base.Ended(-9, 'killed'), base.Ended(-9, 'killed'), base.Ended(0, ''))
     polls = []
-    base.watch(start, ['work'], on_poll=lambda: polls.append(1), max_restarts=2)
+    base.watch(start, ['work'], on_poll=lambda: polls.append(1))
     assert starts == ['work'] * 3
     assert len(polls) == 6
-    start, starts = scripted(base.Ended(-9, 'killed'), base.Ended(-11, 'the last words'))
-    with pytest.raises(RunError, match=r'died 2 times \(exit status -11\): the last words'):
-        base.watch(start, ['work'], on_poll=lambda: None, max_restarts=1)
+    start, starts = scripted(*[base.Ended(-9, 'killed')] * 2, base.Ended(-11, 'the last words'))
+    with pytest.raises(RunError, match=r'died 3 times \(exit status -11\): the last words'):
+        base.watch(start, ['work'], on_poll=lambda: None)
 
 
 def test_a_worker_that_reports_an_error_ends_all():
@@ -58,11 +59,12 @@ def test_a_worker_that_reports_an_error_ends_all():
     assert time.monotonic() - began < 30
 
 
-def test_a_worker_that_dies_is_started_again_but_not_for_ever(tmp_path):
+def test_a_worker_that_dies_is_started_again_but_not_for_ever(tmp_path, monkeypatch):
     launch_local([python(DIE, tmp_path / 'a', 3)])
     assert (tmp_path / 'a').read_text() == 'xxx'
+    monkeypatch.setattr(base, 'MAX_RESTARTS', 1)
     with pytest.raises(RunError, match='died 2 times'):
-        launch_local([python(DIE, tmp_path / 'b', 9)], max_restarts=1)
+        launch_local([python(DIE, tmp_path / 'b', 9)])
 
 
 def test_the_environment_is_that_of_the_call(tmp_path):
@@ -80,7 +82,7 @@ def test_a_worker_gets_as_many_devices_as_asked_for(monkeypatch):
 
 @pytest.mark.exhaustive
 @pytest.mark.filterwarnings('ignore')  # Ray's own, of its processes and their sockets
-def test_ray_starts_a_killed_worker_again_and_reports_an_error(tmp_path):
+def test_ray_starts_a_killed_worker_again_and_reports_an_error(tmp_path, monkeypatch):
     ray = pytest.importorskip('ray')
     ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False, num_cpus=2)
     try:
@@ -88,8 +90,9 @@ def test_ray_starts_a_killed_worker_again_and_reports_an_error(tmp_path):
         assert (tmp_path / 'a').read_text() == 'xx'
         with pytest.raises(InputError, match='^bad$'):
             launch_ray([python(SAY, 2)])
+        monkeypatch.setattr(base, 'MAX_RESTARTS', 0)
         with pytest.raises(RunError, match='died 1 times'):
-            launch_ray([['/no/such/program']], max_restarts=0)
+            launch_ray([['/no/such/program']])
         assert ray.is_initialized()
     finally:
         ray.shutdown()

@@ -21,6 +21,4 @@ def make_subject(learner, dataset, *, devices=None, batch_size=8) -> Subject:
 def make_state(subject: Subject, seed: int = 0):
     """A first state, packed and placed."""
     source = subject.batches.source
-    return devices_lib.put_on_first(
-        devices_lib.pack(subject.learner.init(jax.random.key(seed), source[0])), subject.devices
-    )
+    return jax.device_put(devices_lib.pack(subject.learner.init(jax.random.key(seed), source[0])), subject.devices[0])

@@ -114,12 +114,21 @@ def test_a_damaged_newest_checkpoint_falls_back_and_says_so(saved, damage):
 
 def test_damaged_steps_are_no_obstacle_to_saving_again(saved):
     cut_short(saved / '3')
-    checkpoints = Checkpoints(saved, keep=2)
-    checkpoints.discard_after(2)
+    checkpoints = Checkpoints(saved, keep=2, after_step=2)
     checkpoints.save(packed(state_at(3)), seconds=1.0)
     checkpoints.wait()
     checkpoints.close()
     assert restore_newest(saved, state_at(0)).step == 3
+
+
+def test_a_save_that_a_kill_cut_short_is_no_obstacle_to_saving_another_step(saved):
+    (saved / '9.orbax-checkpoint-tmp').mkdir()
+    checkpoints = Checkpoints(saved, keep=2)
+    checkpoints.save(packed(state_at(4)), seconds=1.0)
+    checkpoints.wait()
+    checkpoints.close()
+    assert restore_newest(saved, state_at(0)).step == 4
+    assert not list(saved.glob('*tmp'))
 
 
 def test_no_sound_checkpoint_is_an_error(saved):

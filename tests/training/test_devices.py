@@ -4,6 +4,7 @@ import optax
 import pytest
 
 from hyperinr.errors import InputError
+from hyperinr.runtime import sharding
 from hyperinr.training import devices as devices_lib
 from tests.training.tiny_run import tiny_dataset, tiny_experiment
 from tests.training.toy import toy_learner
@@ -22,16 +23,16 @@ def test_as_many_devices_as_divide_the_batch(batch_size, available, used):
 def test_a_state_comes_back_from_its_copies_exactly(several_devices):
     dataset = tiny_dataset()
     state = toy_learner(dataset.spec).init(jax.random.key(3), dataset.splits['train'][0])
-    copies = devices_lib.broadcast(devices_lib.pack(state), several_devices)
+    copies = sharding.broadcast(devices_lib.pack(state), several_devices)
     for leaf in jax.tree.leaves(copies):
         assert leaf.shape[0] == len(leaf.addressable_shards) == len(several_devices)
-    back = devices_lib.unpack(jax.tree.map(lambda leaf: leaf[-1], devices_lib.fetch(copies)))
+    back = devices_lib.unpack(jax.tree.map(lambda leaf: leaf[-1], sharding.fetch(copies)))
     assert back.key == state.key
     jax.tree.map(np.testing.assert_array_equal, back._replace(key=0), state._replace(key=0))
 
 
 def test_shards_lie_in_the_order_of_the_batch(several_devices):
-    sharded = devices_lib.shard(np.arange(32).reshape(16, 2), several_devices)
+    sharded = sharding.shard(np.arange(32).reshape(16, 2), several_devices)
     shards = np.arange(32).reshape(len(several_devices), -1, 2)
     for number, part in enumerate(sharded.addressable_shards):
         np.testing.assert_array_equal(part.data[0], shards[number])
@@ -49,9 +50,9 @@ def test_the_gradient_on_several_devices_is_that_of_one(several_devices):
         devices = several_devices[:count]
         update = devices_lib.compile_update(learner, state, batch, devices)
         after, metrics = update.call(
-            devices_lib.put_on_first(devices_lib.pack(state), devices), devices_lib.shard(batch, devices)
+            jax.device_put(devices_lib.pack(state), devices[0]), sharding.shard(batch, devices)
         )
-        moved = devices_lib.fetch(after)
+        moved = sharding.fetch(after)
         gradient = jax.tree.map(np.subtract, state.params, moved.params)
         found[count] = gradient, float(metrics['loss']), np.asarray(moved.key)
     (one, loss_one, key_one), (many, loss_many, key_many) = found.values()

@@ -71,7 +71,7 @@ def test_a_process_that_vanishes_ends_the_others_by_name(three, ends):
     three[1].ending = None
     three[1]._over.set()
     cut(three[1])
-    lost = Ending('process 1 was lost: its connection closed without a message', None)
+    lost = Ending('process 1 was lost: its connection closed without a message')
     assert ends.wait_for(2) == {0: lost, 2: lost}
     assert three[0].ending() == three[2].ending() == lost
 
@@ -79,7 +79,7 @@ def test_a_process_that_vanishes_ends_the_others_by_name(three, ends):
 def test_process_0_is_missed_by_all(three, ends):
     three[0]._over.set()
     cut(three[0])
-    lost = Ending('process 0 was lost: its connection closed without a message', None)
+    lost = Ending('process 0 was lost: its connection closed without a message')
     assert ends.wait_for(2) == {1: lost, 2: lost}
 
 
@@ -128,7 +128,7 @@ def test_a_stranger_is_not_taken_for_a_process(ends):
 
 
 def test_the_process_is_ended_with_its_line_and_a_status(run_python):
-    code = 'from hyperinr.training.lifeline import Ending, end_process\nend_process(Ending("process 1 was lost", {}))'
-    for status, expected in ((None, 75), (1, 1)):
+    code = 'from hyperinr.training.lifeline import Ending, end_process\nend_process(Ending("process 1 was lost"{}))'
+    for status, expected in (('', 75), (', 1', 1)):
         ended = run_python(code.format(status))
         assert (ended.returncode, ended.stderr) == (expected, 'hyperinr: process 1 was lost\n')

@@ -1,5 +1,6 @@
 """Keep the state with the best figure of an evaluator, in addition to the newest checkpoints."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -66,9 +67,8 @@ class KeptBest(Checkpoints):
     """
 
     def __init__(self, wanted: BestCheckpoint, run_dir: Path, *, after_step: int, earlier: Sequence[Evaluation]):
-        super().__init__(run_dir / BEST, keep=wanted.keep)
+        super().__init__(run_dir / BEST, keep=wanted.keep, after_step=after_step)
         self._wanted = wanted
-        self.discard_after(after_step)
         kept = steps_in(run_dir / BEST)
         self.best: Best | None = None
         for step, _, figures in earlier:
@@ -77,9 +77,8 @@ class KeptBest(Checkpoints):
 
     def consider(self, step: int, figures: Mapping[str, float]) -> bool:
         """Return whether the state after ``step`` is the best so far and must be saved."""
-        value = figures.get(self._wanted.figure)
-        best = None if self.best is None else self.best.value
-        if value is None or not better(value, best, mode=self._wanted.mode):
+        value = figures.get(self._wanted.figure, math.nan)
+        if not better(value, self.best and self.best.value, mode=self._wanted.mode):
             return False
         self.best = Best(step, value)
         return True

@@ -34,7 +34,7 @@ def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: M
       learner: the learner.
       state: the state before the update, with a typed key.
       batch: the batch of the update, leaves ``[B, ...]``.
-      metrics: metrics of the update.
+      metrics: metrics of the update, some of them not finite.
 
     Returns:
       A clause that names the first quantity that is not finite: a parameter; else the metrics, and the first module
@@ -43,8 +43,8 @@ def locate(learner: MetaLearner, state: TrainState, batch: Datapoint, metrics: M
     parameter = first_not_finite(state.params)
     if parameter is not None:
         return f'the parameter {parameter} is not finite'
-    gradient, again = jax.jit(learner.gradient)(state, batch, batch)
-    found = not_finite(metrics) or not_finite({name: float(value) for name, value in again.items()})
+    gradient, _ = jax.jit(learner.gradient)(state, batch, batch)
+    found = not_finite(metrics)
     module = first_not_finite(gradient)
     if module is not None:
         found.append(f'the gradient of {module} is not finite')

@@ -39,9 +39,6 @@ class StepTrace:
             with self._clock.part('other'):
                 jax.profiler.start_trace(str(self._folder))
             self._running = True
-        if not self._running:
-            yield
-            return
         with jax.profiler.StepTraceAnnotation('train', step_num=step):
             yield
 

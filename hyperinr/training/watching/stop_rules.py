@@ -112,8 +112,5 @@ def better(value: float, best: float | None, *, mode: str, min_change: float = 0
 
     NaN is never better.
     """
-    if np.isnan(value):
-        return False
-    if best is None:
-        return True
-    return value > best + min_change if mode == 'max' else value < best - min_change
+    sign = 1 if mode == 'max' else -1
+    return not np.isnan(value) and (best is None or sign * value > sign * best + min_change)

@@ -100,7 +100,6 @@ def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Summarise, 
       InputError: ``every`` is not a length of training; when the run starts: the learner does not support this number
         of datapoints.
     """
-    cadence = span(every)
 
     def prepared(subject: Subject) -> Measurement:
         summarise, batch = prepare(subject)
@@ -122,13 +121,13 @@ def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Summarise, 
 
         return Measurement(tuple(promised), measure)
 
-    return Evaluator(name, cadence, prepared)
+    return Evaluator(name, span(every), prepared)
 
 
-def by_module(params: object) -> dict[str, list[tuple[str, jax.Array]]]:
-    """Return each module's parameters: ``{'encoder/linear': [('w', [in, out]), ('b', [out])], ...}``, in tree order."""
-    found: dict[str, list[tuple[str, jax.Array]]] = {}
+def by_module(params: object) -> dict[str, list[jax.Array]]:
+    """Return each module's parameters: ``{'encoder/linear': [b [out], w [in, out]], ...}``, in tree order."""
+    found: dict[str, list[jax.Array]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        *module, name = (str(getattr(key, 'key', getattr(key, 'idx', key))) for key in path) if path else ('params',)
-        found.setdefault('/'.join(module) or 'params', []).append((name, leaf))
+        module, _, _ = jax.tree_util.keystr(path, simple=True, separator='/').rpartition('/')
+        found.setdefault(module or 'params', []).append(leaf)
     return found

@@ -5,14 +5,7 @@ import optax
 
 from hyperinr.errors import InputError
 from hyperinr.training.devices import unpack
-from hyperinr.training.watching.evaluators.base import (
-    Evaluator,
-    Subject,
-    Summarise,
-    Summary,
-    by_module,
-    traced,
-)
+from hyperinr.training.watching.evaluators.base import Evaluator, Subject, Summarise, Summary, by_module, traced
 from hyperinr.types import Datapoint, TrainState
 
 __all__ = ['gradient_norms']
@@ -42,8 +35,8 @@ def gradient_norms(*, every: str = '1000 steps', num_datapoints: int = 8, name: 
 
         def summarise(state: TrainState, batch: Datapoint) -> Summary:
             gradient, _ = subject.learner.gradient(unpack(state), batch, batch)
-            modules = {module: [leaf for _, leaf in leaves] for module, leaves in by_module(gradient).items()}
-            return {module: optax.tree.norm(leaves) for module, leaves in (modules | {'all': gradient}).items()}, {}
+            modules = by_module(gradient) | {'all': gradient}
+            return {module: optax.tree.norm(leaves) for module, leaves in modules.items()}, {}
 
         return summarise, batch
 

@@ -4,12 +4,7 @@ import numpy as np
 
 from hyperinr.errors import InputError, RunError
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
-from hyperinr.training.watching.evaluators.reconstruction import (
-    has_pictures,
-    mosaic,
-    pictures,
-    reconstructor,
-)
+from hyperinr.training.watching.evaluators.reconstruction import has_pictures, mosaic, pictures, reconstructor
 from hyperinr.training.watching.spans import span
 from hyperinr.types import TrainState
 
@@ -42,7 +37,6 @@ def held_out_psnr(
         not exist or has no datapoint.
       RunError: a measured PSNR is NaN.
     """
-    cadence = span(every)
     if num_pictures < 0:
         raise InputError(f'num_pictures must be at least 0, not {num_pictures}.')
 
@@ -73,4 +67,4 @@ def held_out_psnr(
 
         return Measurement((*names, 'adapted_psnr_db'), measure)
 
-    return Evaluator(name, cadence, prepare)
+    return Evaluator(name, span(every), prepare)

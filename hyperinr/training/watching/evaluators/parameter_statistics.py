@@ -25,7 +25,7 @@ def parameter_statistics(*, every: str = '1000 steps', histograms: bool = True, 
 
     def summarise(state: TrainState, batch: None) -> Summary:
         modules = by_module(state.params).items()
-        values = {module: jnp.concatenate([jnp.ravel(leaf) for _, leaf in leaves]) for module, leaves in modules}
+        values = {module: jnp.concatenate([jnp.ravel(leaf) for leaf in leaves]) for module, leaves in modules}
         figures = {}
         for module, each in values.items():
             figures[f'{module}/norm'] = jnp.linalg.norm(each)

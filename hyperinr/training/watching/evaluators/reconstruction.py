@@ -9,9 +9,10 @@ import numpy as np
 
 from hyperinr import metrics
 from hyperinr.datasets.base import select
+from hyperinr.files.images import to_rgb
 from hyperinr.fitting import map_datapoints
 from hyperinr.meta_learning.observation import observed
-from hyperinr.training.devices import broadcast, map_on_devices, shard
+from hyperinr.runtime.sharding import broadcast, map_on_devices, shard
 from hyperinr.training.watching.evaluators.base import Subject
 from hyperinr.types import Array, Datapoint, DatasetSpec, Params
 
@@ -83,18 +84,17 @@ def has_pictures(spec: DatasetSpec) -> bool:
 
 
 def pictures(found: Reconstructed, spec: DatasetSpec, number: int) -> np.ndarray:
-    """Return the original and each reconstruction, ``[number, 1 + len(keep_steps), H, W, C]``, clipped to [0, 1]."""
-    low, high = spec.data_range
+    """Return the original and each reconstruction, ``[number, 1 + len(keep_steps), H, W, 3]`` in [0, 1]."""
     assert spec.grid_shape is not None
     panels = np.concatenate([np.asarray(found.batch.values)[:number, None], found.values[:number]], axis=1)
-    return np.clip((panels - low) / (high - low), 0, 1).reshape(*panels.shape[:2], *spec.grid_shape, spec.channels)
+    return to_rgb(panels.reshape(*panels.shape[:2], *spec.grid_shape, spec.channels), spec.data_range)
 
 
 def mosaic(panels: np.ndarray, *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
-    """Lay out panels ``[rows, columns, H, W, C]`` in [0, 1] as one picture ``[height, width, 3]``.
+    """Lay out panels ``[rows, columns, H, W, 3]`` in [0, 1] as one picture ``[height, width, 3]``.
 
     Args:
-      panels: C is 1 (shown in grey) or 3.
+      panels: RGB.
       enlarge: side in pixels of the square that shows one pixel of a panel.
       gap: white pixels between two panels.
     """
@@ -102,4 +102,4 @@ def mosaic(panels: np.ndarray, *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
     framed = np.pad(large, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=1)
     rows, columns, height, width, channels = framed.shape
     whole = framed.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-    return np.broadcast_to(whole, (*whole.shape[:2], 3))[: rows * height - gap, : columns * width - gap]
+    return whole[: rows * height - gap, : columns * width - gap]

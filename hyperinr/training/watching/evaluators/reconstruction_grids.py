@@ -6,12 +6,7 @@ import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
-from hyperinr.training.watching.evaluators.reconstruction import (
-    has_pictures,
-    mosaic,
-    pictures,
-    reconstructor,
-)
+from hyperinr.training.watching.evaluators.reconstruction import has_pictures, mosaic, pictures, reconstructor
 from hyperinr.training.watching.spans import span
 from hyperinr.types import TrainState
 
@@ -45,7 +40,6 @@ def reconstruction_grids(
       InputError: a value is outside its range; when the run starts: the split does not exist or has no datapoint, or
         the data are not images.
     """
-    cadence = span(every)
     if steps is not None and (len(steps) == 0 or min(steps) < 0):
         raise InputError(f'steps {tuple(steps)} must be numbers of adaptation steps, like (0, 1, 3).')
     if error_gain <= 0:
@@ -71,4 +65,4 @@ def reconstruction_grids(
 
         return Measurement((), measure)
 
-    return Evaluator(name, cadence, prepare)
+    return Evaluator(name, span(every), prepare)

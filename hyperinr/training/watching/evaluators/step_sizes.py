@@ -6,13 +6,7 @@ import jax.numpy as jnp
 from hyperinr.datasets.base import select
 from hyperinr.errors import InputError
 from hyperinr.meta_learning.observation import observed
-from hyperinr.training.watching.evaluators.base import (
-    Evaluator,
-    Subject,
-    Summarise,
-    Summary,
-    traced,
-)
+from hyperinr.training.watching.evaluators.base import Evaluator, Subject, Summarise, Summary, traced
 from hyperinr.types import Array, Datapoint, Params, TrainState
 
 __all__ = ['step_sizes']

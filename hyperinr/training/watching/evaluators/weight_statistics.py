@@ -5,13 +5,7 @@ import jax.numpy as jnp
 
 from hyperinr.datasets.base import select
 from hyperinr.meta_learning.observation import observed
-from hyperinr.training.watching.evaluators.base import (
-    Evaluator,
-    Subject,
-    Summarise,
-    Summary,
-    traced,
-)
+from hyperinr.training.watching.evaluators.base import Evaluator, Subject, Summarise, Summary, traced
 from hyperinr.types import Datapoint, InrWeights, Params, TrainState
 
 __all__ = ['weight_statistics']

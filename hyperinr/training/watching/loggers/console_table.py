@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from hyperinr.errors import InputError
 from hyperinr.training.watching.loggers.base import Logger, OpenLogger, Record, RunFacts
@@ -29,9 +29,8 @@ def console_table(*, max_rows: int = 20) -> Logger:
             figures, before = record.findings.figures, latest.get(record.kind, {})
             if record.kind in ('train', 'time') or not figures:
                 return
-            table = Table('figure', title=f'{record.kind} at step {record.step}')
-            for heading in ('now', 'before'):
-                table.add_column(heading, justify='right')
+            now_and_before = Column('now', justify='right'), Column('before', justify='right')
+            table = Table('figure', *now_and_before, title=f'{record.kind} at step {record.step}')
             for name, value in list(figures.items())[:max_rows]:
                 table.add_row(name, f'{value:.4g}', f'{before[name]:.4g}' if name in before else '')
             if len(figures) > max_rows:

@@ -1,8 +1,8 @@
 """Write the pictures of evaluators as PNG files."""
 
-import numpy as np
 from PIL import Image
 
+from hyperinr.files.images import quantise
 from hyperinr.runtime.files import replacing
 from hyperinr.training.watching.loggers.base import Logger, OpenLogger, Record, RunFacts
 
@@ -24,7 +24,7 @@ def picture_files() -> Logger:
         def write(record: Record) -> None:
             for name, picture in record.findings.images.items():
                 with replacing(folder / f'{record.kind}_{name}_{record.step:08}.png') as temporary:
-                    Image.fromarray(np.uint8(np.round(255 * picture))).save(temporary)
+                    Image.fromarray(quantise(picture)).save(temporary)
 
         return OpenLogger(write)
 

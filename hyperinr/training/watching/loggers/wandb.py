@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any
 
 from hyperinr.errors import InputError
+from hyperinr.files.images import quantise
 from hyperinr.training.watching.loggers.base import Logger, OpenLogger, Record, RunFacts
 
 __all__ = ['wandb']
@@ -61,7 +62,7 @@ def wandb(
             findings = record.findings
             content: dict[str, Any] = {f'{record.kind}/{name}': value for name, value in findings.figures.items()}
             for name, picture in findings.images.items() if images else ():
-                content[f'{record.kind}/{name}'] = wandb.Image((255 * picture).round().astype('uint8'))
+                content[f'{record.kind}/{name}'] = wandb.Image(quantise(picture))
             for name, values in findings.histograms.items() if histograms else ():
                 content[f'{record.kind}/histogram/{name}'] = wandb.Histogram(values)
             run.log({'step': record.step, **content})

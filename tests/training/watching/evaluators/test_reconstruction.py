@@ -7,7 +7,8 @@ from hyperinr import metrics
 from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError, RunError
 from hyperinr.training.watching.evaluators import held_out_psnr, reconstruction_grids
-from hyperinr.training.watching.evaluators.reconstruction import mosaic
+from hyperinr.training.watching.evaluators.reconstruction import Reconstructed, mosaic, pictures
+from hyperinr.types import Datapoint, DatasetSpec
 from tests.training.subjects import make_state, make_subject
 from tests.training.tiny_run import SHAPE, tiny_dataset
 from tests.training.toy import toy_learner
@@ -103,10 +104,15 @@ def test_a_grid_shows_the_original_each_step_and_the_error():
     np.testing.assert_array_equal(grid[height : height + gap], 1)
 
 
-def test_a_mosaic_of_one_channel_is_grey():
-    panels = np.arange(2 * 2 * 2 * 1, dtype=np.float32).reshape(2, 2, 2, 1, 1) / 8
-    np.testing.assert_array_equal(mosaic(panels)[..., 0] * 8, [[0, 2], [1, 3], [4, 6], [5, 7]])
-    assert mosaic(panels).shape == (4, 2, 3)
+def test_pictures_of_one_channel_are_grey_and_laid_out_by_row():
+    values = np.arange(2 * 2 * 2, dtype=np.float32).reshape(2, 2, 2, 1) / 8
+    batch = Datapoint(None, values[:, 0], None, None)
+    found = Reconstructed(batch, np.zeros((2, 1)), values[:, 1:])
+    spec = DatasetSpec('grey', (2, 1), 2, 2, 1, (0.0, 1.0))
+    panels = pictures(found, spec, 2)
+    assert panels.shape == (2, 2, 2, 1, 3)
+    picture = mosaic(panels)
+    np.testing.assert_array_equal(picture * 8, np.repeat([[[0], [2]], [[1], [3]], [[4], [6]], [[5], [7]]], 3, axis=-1))
 
 
 @pytest.mark.parametrize(
