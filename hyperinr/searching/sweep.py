@@ -2,11 +2,8 @@
 
 import contextlib
 import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +24,10 @@ from hyperinr.training.watching.evaluators import held_out_psnr
 from hyperinr.training.watching.loggers import Record
 from hyperinr.training.watching.loggers.jsonl import FILE, read_metrics
 
-__all__ = ['sweep', 'work']
+__all__ = ['sweep']
 
 SPACE = 'space.toml'
 LAUNCHERS = {'local': launch_local, 'ray': launch_ray}
-POLL_SECONDS = 1.0
 AUTOMATIC_MEMBERS = 8
 """Default number of trials in one program."""
 
@@ -81,7 +77,22 @@ def sweep(
     launches = num_workers > 1 or launcher != 'local'
     if launches and vmapped is not None and vmapped > 1:
         raise InputError('--vmapped runs the trials of one process in one program; leave --workers and --launcher out.')
-    search = _open(name, overrides, folder, space, storage, num_trials)
+    settings = read_space(space)
+    base = config.load_config(name, overrides)
+    check_bindings(base.text, settings.space)
+    with config.applied(base):
+        every, num_steps = config.configured(held_out_psnr)().every, library.compose().num_steps
+    if every.unit != 'step':
+        raise InputError('a sweep validates after steps: set held_out_psnr.every to a number of steps.')
+    search = open_search(
+        base,
+        settings,
+        folder,
+        storage=storage,
+        total=num_trials,
+        resources=(int(every.amount), num_steps),
+        files={SPACE: find_space(space).read_text(encoding='utf-8')},
+    )
     trials = search.trials
     if launches:
         command = _worker_command(search)
@@ -90,62 +101,26 @@ def sweep(
         run = lambda: run_vmapped(search, vmapped or AUTOMATIC_MEMBERS)
     else:
         run = lambda: studies.run_trials(trials, _objective(search))
-    studies.work_off(trials, run, launches=launches)
+    studies.work_off(trials, run)
     return conclude(search)
-
-
-def work(folder: str | os.PathLike, *, storage: str | None, num_trials: int) -> None:
-    """Work on an opened search as one of the processes that `sweep` launches.
-
-    Raises:
-      InputError: the folder holds no search.
-    """
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    folder = Path(folder)
-    search = _open(str(folder / CONFIG), (), folder, folder / SPACE, storage, num_trials)
-    studies.retry_lost(search.trials)
-    with studies.working(search.trials):
-        studies.run_trials(search.trials, _objective(search))
-
-
-def _open(
-    name: str,
-    overrides: Sequence[str],
-    folder: str | os.PathLike,
-    space: str | os.PathLike,
-    storage: str | None,
-    num_trials: int | None,
-) -> Search:
-    settings = read_space(space)
-    base = config.load_config(name, overrides)
-    check_bindings(base.text, settings.space)
-    with config.applied(base):
-        every, num_steps = config.configured(held_out_psnr)().every, library.compose().num_steps
-    if every.unit != 'step':
-        raise InputError('a sweep validates after steps: set held_out_psnr.every to a number of steps.')
-    resources = (int(every.amount), num_steps)
-    files = {SPACE: find_space(space).read_text(encoding='utf-8')}
-    return open_search(base, settings, folder, storage=storage, total=num_trials, resources=resources, files=files)
 
 
 def _objective(search: Search) -> Objective:
     """Make the objective: train a trial's run, from its last checkpoint if any, with the output in ``logs/``."""
 
     def objective(trial: Any, drawn: Draw) -> float:
-        import optuna
-
         resolved = search.begin(trial, drawn)
-        run_dir, _ = search.kept(trial)
+        run_dir, log = search.kept(trial)[0], search.folder / 'logs' / f'{trial.number:04d}.txt'
         value_of = lambda record: figure(search.trials.settings.objective, record)
 
         def report(record: Record) -> None:
             if record.kind == 'validation':
-                trial.report(value_of({**record.findings.figures, **record.findings.curves}), record.step)
-                if trial.should_prune():
-                    raise optuna.TrialPruned
+                value = value_of({**record.findings.figures, **record.findings.curves})
+                studies.report(trial, value, record.step)
 
         try:
-            with _written_to(search.folder / 'logs' / f'{trial.number:04d}.txt'), config.applied(resolved):
+            log.parent.mkdir(exist_ok=True)
+            with log.open('a', encoding='utf-8') as file, contextlib.redirect_stdout(file), config.applied(resolved):
                 train = config.configured(loop.train)
                 final = train(library.compose(), run_dir, config_text=resolved.text, report=report)
         finally:
@@ -157,25 +132,12 @@ def _objective(search: Search) -> Objective:
     return objective
 
 
-@contextlib.contextmanager
-def _written_to(path: Path) -> Iterator[None]:
-    """Redirect the printed output to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('a', encoding='utf-8') as file, contextlib.redirect_stdout(file):
-        yield
-
-
-def _end_with_parent(parent: int) -> None:
-    """End this worker when its launcher was killed."""
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def _worker_command(search: Search) -> list[str]:
+    """Return the command of a process that runs trials of the search one by one."""
     folder = search.folder.absolute()
-    options = ['--run', str(folder), '--trials', str(search.trials.total), '--worker']
-    return [sys.executable, '-m', 'hyperinr', 'sweep', str(folder / CONFIG), *options]
+    files = [str(folder / CONFIG), '--space', str(folder / SPACE), '--run', str(folder)]
+    options = ['--trials', str(search.trials.total), '--vmapped', '1']
+    return [sys.executable, '-m', 'hyperinr', 'sweep', *files, *options]
 
 
 def _automatic(search: Search) -> int:

@@ -61,13 +61,7 @@ def tune(
     search = open_search(base, settings, folder, storage=storage, total=trials)
 
     def objective(trial: Any, drawn: spaces.Draw) -> float:
-        import optuna
-
-        def on_chunk(number: int, value: float) -> None:
-            trial.report(value, number)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
+        on_chunk = lambda number, value: studies.report(trial, value, number)
         return tuning.measure(library.compose_job(search.begin(trial, drawn)), wanted, on_chunk=on_chunk)
 
     studies.work_off(search.trials, lambda: studies.run_trials(search.trials, objective))

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -25,6 +24,7 @@ from hyperinr.errors import RunError
 from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard
 from hyperinr.searching import study as studies
 from hyperinr.searching.search import Search
+from hyperinr.searching.space import Draw
 from hyperinr.searching.space_file import figure
 from hyperinr.training.devices import pack, unpack
 from hyperinr.training.experiment import Experiment
@@ -32,7 +32,7 @@ from hyperinr.training.input_pipeline import Batches, Positions, prefetched
 from hyperinr.training.watching.divergence import FallGuard, not_finite
 from hyperinr.training.watching.evaluators import Evaluator, Findings, Subject, held_out_psnr
 from hyperinr.training.watching.loggers.jsonl import MetricsFile
-from hyperinr.types import Array, Datapoint, Metrics, Params, TrainState
+from hyperinr.types import Datapoint, Metrics, TrainState
 
 __all__ = ['Member', 'difference', 'numbers_in_state', 'run_vmapped', 'train_vmapped']
 
@@ -57,36 +57,17 @@ class Member(NamedTuple):
     numbers: Mapping[str, float]
 
 
-class OptimizerState(NamedTuple):
-    """The state of an optimiser of `numbers_in_state`.
-
-    Attributes:
-      numbers: parameter -> number ``[]``.
-      inner: state of the optimiser with these numbers.
-    """
-
-    numbers: Mapping[str, Array]
-    inner: Any
-
-
 def numbers_in_state(factory: OptimizerFactory, numbers: Mapping[str, float]) -> OptimizerFactory:
     """Return an optimiser factory that keeps numbers in the optimiser's state. Each update reads them there.
 
     Args:
       factory: ``(num_steps=, **numbers) -> optax.GradientTransformation``; must accept arrays as numbers.
-      numbers: the numbers in the initial state.
+      numbers: the numbers in the initial state, which has them as ``hyperparams['values'] [len(numbers)]``, in order.
     """
 
     def with_state(**options: Any) -> optax.GradientTransformation:
-        def init(params: Params) -> OptimizerState:
-            arrays = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
-            return OptimizerState(arrays, factory(**options, **arrays).init(params))
-
-        def update(gradient: Params, state: OptimizerState, params: Params | None = None) -> tuple[Params, Any]:
-            updates, inner = factory(**options, **state.numbers).update(gradient, state.inner, params)
-            return updates, OptimizerState(state.numbers, inner)
-
-        return optax.GradientTransformation(init, update)
+        make = lambda values: factory(**options, **dict(zip(numbers, values, strict=True)))
+        return optax.inject_hyperparams(make)(np.array(list(numbers.values()), np.float32))
 
     return with_state
 
@@ -129,8 +110,8 @@ def train_vmapped(
         state = fetch(init(jax.random.key(member.seed), first))
         if not member.numbers:
             return state
-        numbers = {name: np.float32(value) for name, value in member.numbers.items()}
-        return state._replace(opt_state=state.opt_state._replace(numbers=numbers))
+        values = np.array(list(member.numbers.values()), np.float32)
+        return state._replace(opt_state=state.opt_state._replace(hyperparams={'values': values}))
 
     def update(state: TrainState, batch: Datapoint) -> tuple[TrainState, Metrics]:
         axes = (0, None if len(batches) == 1 else 0)
@@ -224,29 +205,36 @@ def run_vmapped(search: Search, most: int) -> None:
     A trial's figures go to a file in ``figures/``, in the format of ``metrics.jsonl``. Its weights are not stored. An
     interrupted trial begins from step 0.
     """
-    while asked := studies.ask(search.trials, most):
-        groups: list[Group] = []
-        for trial, drawn in asked:
-            try:
-                resolved = search.begin(trial, drawn)
-            except Exception as error:
-                studies.record(search.trials, trial, error=error)
-                continue
-            alike = [group for group in groups if difference(group[0][1], resolved) is None]
-            if not alike:
-                groups.append([])
-            (alike or groups)[-1].append((trial, resolved))
-        many = 'one program' if len(groups) == 1 else f'{len(groups)} programs'
-        reason = f', since they differ in {difference(groups[0][0][1], groups[1][0][1])}' if len(groups) > 1 else ''
-        print(f'{sum(map(len, groups))} trials in {many}{reason}', flush=True)
-        for group in groups:
-            _run_group(search, group)
-            jax.clear_caches()
+    while studies.left(search.trials):
+        with studies.begun(search.trials, most) as new:
+            _run_new(search, new)
+
+
+def _run_new(search: Search, new: Sequence[tuple[Any, Draw]]) -> None:
+    """Group trials that can share a program, and train one group after the other."""
+    groups: list[Group] = []
+    for trial, drawn in new:
+        try:
+            resolved = search.begin(trial, drawn)
+        except Exception as error:
+            studies.record(search.trials, trial, error)
+            continue
+        alike = [group for group in groups if difference(group[0][1], resolved) is None]
+        if not alike:
+            groups.append([])
+        (alike or groups)[-1].append((trial, resolved))
+    many = 'one program' if len(groups) == 1 else f'{len(groups)} programs'
+    reason = f', since they differ in {difference(groups[0][0][1], groups[1][0][1])}' if len(groups) > 1 else ''
+    print(f'{sum(map(len, groups))} trials in {many}{reason}', flush=True)
+    for group in groups:
+        _run_group(search, group)
+        jax.clear_caches()
 
 
 def _run_group(search: Search, group: Group) -> None:
     """Train the trials of one program, and record how each ended."""
-    latest, failure = [float('nan')] * len(group), None
+    latest = [float('nan')] * len(group)
+    failure: Exception | None = None
     try:
         with config.applied(group[0][1]):
             _train_group(search, group, latest)
@@ -258,11 +246,13 @@ def _run_group(search: Search, group: Group) -> None:
             _run_group(search, [each])
     for value, (trial, _) in zip(latest, group, strict=True):
         if studies.runs(search.trials, trial):
-            studies.record(search.trials, trial, value=value, error=failure)
+            studies.record(search.trials, trial, failure or value)
 
 
 def _train_group(search: Search, group: Group, latest: list[float]) -> None:
     """Train and prune the trials, and store the newest objective of each in ``latest``."""
+    from optuna import TrialPruned
+
     values, (factory, prefix) = [_settings(resolved) for _, resolved in group], _optimizer(group[0][1])
     names = [name for name in values[0] if name.startswith(prefix) and len({repr(each[name]) for each in values}) > 1]
     members = [Member(each[SEED], {name.removeprefix(prefix): each[name] for name in names}) for each in values]
@@ -271,19 +261,18 @@ def _train_group(search: Search, group: Group, latest: list[float]) -> None:
 
     def report(member: int, step: int, kind: str, found: Findings | RunError) -> bool:
         trial, _ = group[member]
-        if isinstance(found, RunError):
-            studies.record(search.trials, trial, error=found)
+        try:
+            if isinstance(found, RunError):
+                raise found
+            record = {**found.figures, **found.curves}
+            files[member].write(step, {'kind': kind, **record})
+            if kind != 'train':
+                latest[member] = figure(search.trials.settings.objective, record)
+                studies.report(trial, latest[member], step)
+        except (RunError, TrialPruned) as error:
+            studies.record(search.trials, trial, error)
             return False
-        record = {**found.figures, **found.curves}
-        files[member].write(step, {'kind': kind, **record})
-        if kind == 'train':
-            return True
-        latest[member] = figure(search.trials.settings.objective, record)
-        trial.report(latest[member], step)
-        if not trial.should_prune():
-            return True
-        studies.record(search.trials, trial)
-        return False
+        return True
 
     with contextlib.ExitStack() as stack:
         paths = [search.kept(trial)[1] for trial, _ in group]

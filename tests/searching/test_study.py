@@ -162,15 +162,17 @@ def test_a_killed_process_loses_no_trial(tmp_path, worker, storage):
     check_begun_again(trials)
 
 
-def test_other_processes_notice_a_killed_one_by_its_heartbeat(tmp_path, worker, monkeypatch):
-    monkeypatch.setattr(studies, 'GRACE_SECONDS', 1)
-    process = worker('sqlite')
-    trials = opened(tmp_path, total=3, sampler='random', storage='sqlite')
-    with studies.working(trials):
+@pytest.mark.parametrize('storage', ['journal', 'sqlite'])
+def test_a_process_at_work_notices_a_killed_one(tmp_path, worker, storage):
+    process = worker(storage)
+    trials = opened(tmp_path, total=3, sampler='random', storage=storage)
+
+    def objective(trial, drawn):
         kill(process)
-        time.sleep(2.5)
-        studies.run_trials(trials, lambda trial, drawn: drawn['x'])
-        check_begun_again(trials)
+        return drawn['x']
+
+    studies.work_off(trials, lambda: studies.run_trials(trials, objective))
+    check_begun_again(trials)
 
 
 def test_values_that_kill_every_process_fail_in_the_end(tmp_path):
@@ -178,7 +180,10 @@ def test_values_that_kill_every_process_fail_in_the_end(tmp_path):
     trials = opened(tmp_path, total=1, sampler='random', storage='sqlite')
     for _ in range(studies.MAX_RETRIES + 1):
         assert not studies.ended(trials)
-        studies.ask(trials, 1)
+        with studies.begun(trials, 1) as new:
+            assert len(new) == 1
+            studies.retry_lost(trials)
+            assert studies.runs(trials, new[0][0])
         studies.retry_lost(trials)
     assert [each.state.name for each in studies.ended(trials)] == ['FAIL']
 
