@@ -17,6 +17,7 @@ __all__ = [
     'Target',
     'is_literal',
     'leaves',
+    'mapped',
     'parameter_name',
     'substitute',
     'canonical_text',
@@ -135,15 +136,19 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def substitute(value: Any, values: Mapping[str, Any]) -> Any:
-    """Return ``value`` with every macro replaced by its value."""
-    if isinstance(value, Macro):
-        return substitute(values[value.name], values)
+def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Return a structure with ``function`` applied to its leaves."""
     if isinstance(value, Mapping):
-        return {key: substitute(item, values) for key, item in value.items()}
+        return {mapped(key, function): mapped(item, function) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(substitute(item, values) for item in value)
-    return value
+        return type(value)(mapped(item, function) for item in value)
+    return function(value)
+
+
+def substitute(value: Any, values: Mapping[str, Any]) -> Any:
+    """Return ``value`` with every macro that has a value replaced by it."""
+    known = lambda leaf: isinstance(leaf, Macro) and leaf.name in values
+    return mapped(value, lambda leaf: substitute(values[leaf.name], values) if known(leaf) else leaf)
 
 
 def is_literal(value: Any) -> bool:
