@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
 
-__all__ = ['add_check_verb']
+__all__ = ['add_verbs']
 
 
-def add_check_verb(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``check``."""
     check = add('check', _check, 'check a run before it is trained: data, INR, hypernetwork, short run')
     add_config(check)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hyperinr.cli.arguments import AddVerb, add_best, add_params, add_run, option
 
-__all__ = ['add_file_verbs']
+__all__ = ['add_verbs']
 
 
-def add_file_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``generate``, ``finetune`` and ``fit-one``."""
     _add_files(add('generate', _generate, 'generate INR weights for your own images'))
     finetune = add('finetune', _generate, 'generate INR weights for your own images, and fine-tune them')

@@ -4,10 +4,10 @@ import argparse
 
 from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
 
-__all__ = ['add_search_verbs']
+__all__ = ['add_verbs']
 
 
-def add_search_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``sweep`` and ``tune``."""
     sweep = add('sweep', _sweep, 'search the bindings of a config by trials of training; continues an earlier search')
     add_config(sweep)

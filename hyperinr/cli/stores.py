@@ -14,12 +14,12 @@ from hyperinr.errors import InputError, RunError
 if TYPE_CHECKING:
     from hyperinr.config import Config
 
-__all__ = ['add_store_verbs', 'explain_fit', 'store_config']
+__all__ = ['add_verbs', 'explain_fit', 'store_config']
 
 LAUNCHERS = ('local', 'ray', 'slurm')
 
 
-def add_store_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``fit``, ``verify``, ``inspect``, ``export`` and ``import``."""
     fit = add('fit', _fit, 'fit a neural dataset: one INR for every signal and seed; completes what is missing')
     add_config(fit, nargs='?', help="a gin file or a config's name; optional for an existing store")

@@ -7,10 +7,10 @@ from pathlib import Path
 from hyperinr.cli.arguments import AddVerb, add_best, add_config, add_params, add_run, option
 from hyperinr.cli.device import device_configs
 
-__all__ = ['add_training_verbs']
+__all__ = ['add_verbs']
 
 
-def add_training_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``train`` and ``evaluate``."""
     train = add('train', _train, 'meta-train; continues from a checkpoint in the run directory')
     add_config(train)
