@@ -47,7 +47,8 @@ def check_short_run(program: Program, datapoints: Sequence[Datapoint], stage: St
     updates, numbers = program.experiment.num_steps, stage.numbers
     measured = [program.batches(updates + index) for index in range(NUM_MEASURED)]
     before = _mean_psnr(program, program.fresh, measured)
-    training = train(program, program.batches.__call__)
+    training_at = lambda factor: train(program, program.batches.__call__, step_factor=factor)
+    training = training_at(1.0)
     after = float('nan') if training.diverged else _mean_psnr(program, training.state, measured)
     timed = slice(min(WARM_UP, len(training.update_seconds) - 1), None)
     seconds, waited = (float(np.median(each[timed])) for each in (training.update_seconds, training.input_seconds))
@@ -70,7 +71,7 @@ def check_short_run(program: Program, datapoints: Sequence[Datapoint], stage: St
     if needed is not None:
         stage.summary += f' and {needed / devices_lib.GIBIBYTE:.2g} GiB for a step'
     if not after >= before + LEAST_GAIN_DB:
-        cause, lead = find_rate(program, program.batches.__call__, training, stage, LEAST_GAIN_DB)
+        cause, lead = find_rate(training, training_at, stage, LEAST_GAIN_DB)
         if cause in (None, 'stuck'):
             stage.find('training.not_falling', lead=lead, psnr_db=after)
     if not training.diverged:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hyperinr.checking.data import Named, check_data, evenly, read_splits, typical
 from hyperinr.checking.findings import Stage
-from hyperinr.checking.inr_fit import Fit, check_inr, fit_alone, some_points
+from hyperinr.checking.inr_fit import Alone, Fit, check_inr, some_points
 from hyperinr.checking.one_datapoint import check_one_datapoint
 from hyperinr.checking.picture import draw_datapoints
 from hyperinr.checking.program import Program, prepare
@@ -105,12 +105,15 @@ def check(
     checks = _Checks(experiment, dataset, shortened, options.checked(), picture, experiment.build(dataset.spec))
     stages: list[Stage] = []
     for number in options.stages:
-        stage = Stage(number, STAGES[number - 1])
-        if stages and not stages[-1].passed:
-            stage.reached = False
-        else:
-            began = time.perf_counter()
-            (checks.data, checks.inr, checks.one_datapoint, checks.short_run)[number - 1](stage)
+        stage = Stage(number, STAGES[number - 1], reached=all(each.passed for each in stages))
+        began = time.perf_counter()
+        if stage.reached:
+            try:
+                (checks.data, checks.inr, checks.one_datapoint, checks.short_run)[number - 1](stage)
+            except InputError as error:
+                if number < 3:
+                    raise  # Only the trainings of the last two stages refuse data.
+                stage.find('data.refused', error=str(error).removesuffix('.'))
             stage.seconds = time.perf_counter() - began
         say(stage)
         stages.append(stage)
@@ -127,7 +130,6 @@ class _Checks:
     _options: Options
     _picture: Path | None
     _learner: MetaLearner
-    _fit: Fit | None = None
 
     @functools.cached_property
     def _seen(self) -> dict[str, list[Named]]:
@@ -140,12 +142,16 @@ class _Checks:
         return typical(self._seen['train'])
 
     @functools.cached_property
-    def _points(self) -> Datapoint:
-        return some_points(self._chosen.datapoint)
+    def _alone(self) -> Alone:
+        return Alone(self._learner.inr, some_points(self._chosen.datapoint), self._dataset.spec.data_range)
 
     @functools.cached_property
     def _start(self) -> InrWeights:
         return self._learner.inr.init(jax.random.key(self._experiment.seed), self._dataset.spec.coord_dims)
+
+    @functools.cached_property
+    def _fit(self) -> Fit:
+        return self._alone.fit(self._start)
 
     @functools.cached_property
     def _program(self) -> Program:
@@ -160,35 +166,21 @@ class _Checks:
             draw_datapoints(self._picture, equal, self._dataset.spec)
 
     def inr(self, stage: Stage) -> None:
-        data_range, target = self._dataset.spec.data_range, self._options.target_psnr_db
-        self._fit = check_inr(
-            self._learner.inr, self._start, self._points, stage, data_range=data_range, target_psnr_db=target
-        )
+        check_inr(self._alone, self._start, self._fit, stage, self._options.target_psnr_db)
         stage.summary = f'{self._chosen}: {stage.summary}'
 
     def one_datapoint(self, stage: Stage) -> None:
-        data_range = self._dataset.spec.data_range
-        fit = lambda: self._fit or fit_alone(self._learner.inr, self._start, self._points, data_range=data_range)
-        if self._runs(stage):
-            check_one_datapoint(
-                self._program, self._chosen.datapoint, self._points, stage, data_range=data_range, alone=fit
-            )
+        if self._fits_memory(stage):
+            check_one_datapoint(self._program, self._chosen.datapoint, self._alone, lambda: self._fit, stage)
 
     def short_run(self, stage: Stage) -> None:
-        if self._runs(stage):
+        if self._fits_memory(stage):
             datapoints = [each.datapoint for each in evenly(self._seen['train'], NUM_CODES)]
-            try:
-                check_short_run(self._program, datapoints, stage, num_steps=self._experiment.num_steps)
-            except InputError as error:
-                stage.find('data.refused', error=str(error).removesuffix('.'))
+            check_short_run(self._program, datapoints, stage, num_steps=self._experiment.num_steps)
 
-    def _runs(self, stage: Stage) -> bool:
-        """Return whether the program compiles and fits into memory; otherwise add the finding."""
-        try:
-            program = self._program
-        except InputError as error:
-            stage.find('data.refused', error=str(error).removesuffix('.'))
-            return False
+    def _fits_memory(self, stage: Stage) -> bool:
+        """Return whether a training step fits into memory; otherwise add the finding."""
+        program = self._program
         needed, limit = program.update.bytes_needed, self._options.memory_gib
         free = devices_lib.available_memory(program.devices) if limit is None else limit * devices_lib.GIBIBYTE
         if needed is None or free is None or needed <= free:

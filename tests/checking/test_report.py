@@ -139,9 +139,12 @@ def test_the_cause_follows_from_trainings_at_other_steps(ends, cause):
         asked.append(factor)
         return training([ends[factor]] * 5)
 
-    found, scores = one_datapoint.name_cause(15.0, training([ends[1.0]] * 5), training_at, 1.0)
+    stage = Stage(3, 'one datapoint', numbers={'first_psnr_db': 15.0, 'num_updates': 40})
+    found, lead = one_datapoint.find_rate(training([ends[1.0]] * 5), training_at, stage, 1.0)
+    assert lead.startswith('40 updates lead from 15.0 dB to ')
+    assert [each.code for each in stage.findings] == ([] if cause in (None, 'stuck') else [f'training.{cause}'])
     assert found == cause
-    assert set(scores) == {1.0, *asked}
+    assert set(map(float, stage.numbers['psnr_db_at_steps_times'])) == {1.0, *asked}
     # Longer steps cost a training more, and are tried only where nothing is learned.
     assert (10.0 in asked) == (10.0 in ends)
 
