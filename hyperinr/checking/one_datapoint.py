@@ -12,7 +12,8 @@ import numpy as np
 from hyperinr import metrics
 from hyperinr.checking.findings import Stage
 from hyperinr.checking.inr_fit import SHARP_DB, Alone, Fit
-from hyperinr.checking.program import Program, Training, repeated, train
+from hyperinr.checking.program import Program, Training, train
+from hyperinr.datasets.base import stack
 from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 
 __all__ = ['adapter', 'check_inner_rates', 'check_one_datapoint', 'find_rate']
@@ -99,7 +100,7 @@ def check_one_datapoint(
       random: returns the fit from a random start; called if the trainings have no finding.
       stage: gets findings, numbers and a summary.
     """
-    batch, numbers = repeated(datapoint, program.experiment.batch_size), stage.numbers
+    batch, numbers = stack([datapoint] * program.experiment.batch_size), stage.numbers
     training_at = lambda factor: train(program, lambda _: batch, step_factor=factor)
     adapt = adapter(program.learner, datapoint, alone.data_range)
     fresh = {factor: adapt(program.fresh.params, factor)[0] for factor in (1.0, *SHORTER)}

@@ -17,7 +17,7 @@ from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.training.watching.divergence import not_finite
 from hyperinr.types import Array, Datapoint, MetaLearner, Params, TrainState
 
-__all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'repeated', 'train']
+__all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'train']
 
 GRADIENT = 'gradient/'
 LAST_UPDATES = 5
@@ -115,11 +115,6 @@ def prepare(experiment: Experiment, dataset: Any) -> Program:
     seconds = time.perf_counter() - began
     fresh = devices_lib.put_on_first(devices_lib.pack(init(key, first)), devices)
     return Program(experiment, learner, batches, devices, update, fresh, seconds)
-
-
-def repeated(datapoint: Datapoint, size: int) -> Datapoint:
-    """Return a batch ``[B, ...]`` of copies of one datapoint."""
-    return jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], size, axis=0), datapoint)
 
 
 _part_of_the_way = jax.jit(optax.incremental_update)

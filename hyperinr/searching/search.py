@@ -82,27 +82,26 @@ def open_search(
     folder: str | os.PathLike,
     *,
     storage: str | None,
-    total: int | None,
     resources: tuple[int, int] = (1, 100),
     files: Mapping[str, str] = {},
 ) -> Search:
     """Begin a search, or open the one in ``folder``.
 
     Args:
-      base: the config that trials override; already checked with `check_bindings`.
+      base: the config that trials override.
       settings: settings of the search.
       folder: folder that is new, empty, or of the same search.
       storage: see `study.open_trials`.
-      total: see `study.open_trials`.
       resources: see `study.open_trials`.
       files: name -> text of files to write into a new folder.
 
     Raises:
-      InputError: a package is missing, storage or folder is wrong, or the folder holds another search. Nothing is
-        written then.
+      InputError: a binding of the space, the storage or the folder is wrong, the folder holds another search, or a
+        package is missing. Nothing is written then.
     """
     studies.check_storage(storage)
     check_drawing()
+    check_bindings(base.text, settings.space)
     folder = Path(folder)
     content = {path.name for path in folder.iterdir() if path.name[0] != '.'} if folder.is_dir() else set()
     if content and CONFIG not in content:
@@ -115,7 +114,7 @@ def open_search(
     # The digest leaves out the number of trials, which may grow, and the way they are chosen.
     content_text = f'{base.text}\n{settings.space}\n{settings.objective} {settings.direction}'
     digest = hashlib.sha256(content_text.encode()).hexdigest()
-    trials = studies.open_trials(folder, settings, digest=digest, storage=storage, total=total, resources=resources)
+    trials = studies.open_trials(folder, settings, digest=digest, storage=storage, resources=resources)
     return Search(base, folder, trials)
 
 

@@ -90,14 +90,12 @@ class Trials(NamedTuple):
     Attributes:
       study: study of Optuna.
       folder: its folder.
-      settings: settings of the search.
-      total: number of trials to end, with any outcome.
+      settings: settings of the search; ``num_trials`` are to end, with any outcome.
     """
 
     study: Any
     folder: Path
     settings: Settings
-    total: int
 
 
 def settings(space: Space, **options: Any) -> Settings:
@@ -136,18 +134,16 @@ def open_trials(
     *,
     digest: str,
     storage: str | None = None,
-    total: int | None = None,
     resources: tuple[int, int] = (1, 100),
 ) -> Trials:
     """Begin a search in ``folder``, or open the one in it.
 
     Args:
       folder: an existing folder.
-      settings: settings of the search.
+      settings: settings of the search. A grid has at most its points.
       digest: digest of everything that affects a trial's figures. A folder belongs to one digest.
       storage: ``'sqlite'``, or ``'journal'``, a file that network file systems can share too; ``None``: the storage in
         the folder, else SQLite.
-      total: number of trials to end, >= 1, instead of that of the settings. A grid has at most its points.
       resources: training steps at the first report and at the end, for hyperband.
 
     Raises:
@@ -158,7 +154,7 @@ def open_trials(
     held = next((name for name, file in FILES.items() if (folder / file).exists()), None)
     if held and storage not in (None, held):
         raise InputError(f'{folder} keeps its trials in {FILES[held]}; give --storage {held}.')
-    total, (least, most) = total or settings.num_trials, resources
+    least, most = resources
     pruners = {
         'median': optuna.pruners.MedianPruner(n_startup_trials=NUM_FREE_TRIALS),
         'hyperband': optuna.pruners.HyperbandPruner(min_resource=least, max_resource=max(least, most)),
@@ -179,8 +175,8 @@ def open_trials(
         study.set_user_attr('config_sha256', digest)
         trials = study.get_trials(deepcopy=False)
         if settings.sampler == 'grid':
-            points = list(spaces.grid(settings.space))[:total]
-            total = len(points)
+            points = list(spaces.grid(settings.space))[: settings.num_trials]
+            settings = settings._replace(num_trials=len(points))
             for point in points[len([each for each in trials if first_number(each) == each.number]) :]:
                 study.enqueue_trial(spaces.stored(point, settings.space))
     # Processes that begin at once must draw different values. A single process draws the same values again.
@@ -189,7 +185,7 @@ def open_trials(
     samplers = optuna.samplers
     tpe = settings.sampler == 'tpe'
     study.sampler = samplers.TPESampler(seed=seed) if tpe else samplers.RandomSampler(seed=seed)
-    return Trials(study, folder, settings, total)
+    return Trials(study, folder, settings)
 
 
 def _storage(optuna: Any, folder: Path, storage: str) -> Any:
@@ -212,7 +208,7 @@ def _running(trials: Trials, number: int, *, wait: bool = True) -> contextlib.Ab
 
 def work_off(trials: Trials, run: Callable[[], None]) -> None:
     """Call ``run``, which returns when no trial is left to begin, until all trials of all processes have ended."""
-    while len(ended(trials)) < trials.total:
+    while len(ended(trials)) < trials.settings.num_trials:
         retry_lost(trials)
         if left(trials):
             run()
@@ -301,7 +297,7 @@ def ended(trials: Trials) -> list[Any]:
 def left(trials: Trials) -> int:
     """Return how many trials are left to begin, >= 0."""
     running = sum(each.state.name == 'RUNNING' for each in trials.study.get_trials(deepcopy=False))
-    return max(0, trials.total - len(ended(trials)) - running)
+    return max(0, trials.settings.num_trials - len(ended(trials)) - running)
 
 
 def first_number(frozen: Any) -> int:

@@ -14,7 +14,7 @@ from hyperinr.errors import InputError
 from hyperinr.launching import launch_local, launch_ray
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import CONFIG, Search, check_bindings, conclude, open_search
+from hyperinr.searching.search import CONFIG, Search, conclude, open_search
 from hyperinr.searching.space import Draw
 from hyperinr.searching.space_file import figure, find_space, read_space
 from hyperinr.searching.study import Objective, Trials
@@ -77,19 +77,16 @@ def sweep(
     launches = num_workers > 1 or launcher != 'local'
     if launches and vmapped is not None and vmapped > 1:
         raise InputError('--vmapped runs the trials of one process in one program; leave --workers and --launcher out.')
-    settings = read_space(space)
-    base = config.load_config(name, overrides)
-    check_bindings(base.text, settings.space)
+    settings, base = read_space(space), config.load_config(name, overrides)
     with config.applied(base):
         every, num_steps = config.configured(held_out_psnr)().every, library.compose().num_steps
     if every.unit != 'step':
         raise InputError('a sweep validates after steps: set held_out_psnr.every to a number of steps.')
     search = open_search(
         base,
-        settings,
+        settings._replace(num_trials=num_trials or settings.num_trials),
         folder,
         storage=storage,
-        total=num_trials,
         resources=(int(every.amount), num_steps),
         files={SPACE: find_space(space).read_text(encoding='utf-8')},
     )
@@ -97,7 +94,7 @@ def sweep(
     if launches:
         command = _worker_command(search)
         run = lambda: LAUNCHERS[launcher]([command] * num_workers, on_poll=_announcer(trials))
-    elif len(studies.ended(trials)) < trials.total and (vmapped or _automatic(search)) > 1:
+    elif len(studies.ended(trials)) < trials.settings.num_trials and (vmapped or _automatic(search)) > 1:
         run = lambda: run_vmapped(search, vmapped or AUTOMATIC_MEMBERS)
     else:
         run = lambda: studies.run_trials(trials, _objective(search))
@@ -136,7 +133,7 @@ def _worker_command(search: Search) -> list[str]:
     """Return the command of a process that runs trials of the search one by one."""
     folder = search.folder.absolute()
     files = [str(folder / CONFIG), '--space', str(folder / SPACE), '--run', str(folder)]
-    options = ['--trials', str(search.trials.total), '--vmapped', '1']
+    options = ['--trials', str(search.trials.settings.num_trials), '--vmapped', '1']
     return [sys.executable, '-m', 'hyperinr', 'sweep', *files, *options]
 
 

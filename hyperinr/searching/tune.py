@@ -10,7 +10,7 @@ from hyperinr.errors import InputError
 from hyperinr.neural_datasets import tuning
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import check_bindings, conclude, open_search
+from hyperinr.searching.search import conclude, open_search
 
 __all__ = ['tune']
 
@@ -49,16 +49,17 @@ def tune(
         parameters = [
             spaces.parameter(each, drawn[0] if drawn else '', drawn[1:]) for each, drawn in wanted.space.items()
         ]
-        space = spaces.space(parameters)
+        settings = studies.settings(
+            spaces.space(parameters),
+            objective=wanted.objective,
+            direction=tuning.OBJECTIVES[wanted.objective],
+            num_trials=trials or wanted.num_trials,
+            seed=wanted.seed,
+        )
     except ValueError as error:
         raise InputError(f'tuning.search: {error}') from None
-    direction = tuning.OBJECTIVES[wanted.objective]
-    settings = studies.settings(
-        space, objective=wanted.objective, direction=direction, num_trials=wanted.num_trials, seed=wanted.seed
-    )
-    check_bindings(base.text, space)
     tuning.check_objective(library.compose_job(base), wanted)
-    search = open_search(base, settings, folder, storage=storage, total=trials)
+    search = open_search(base, settings, folder, storage=storage)
 
     def objective(trial: Any, drawn: spaces.Draw) -> float:
         on_chunk = lambda number, value: studies.report(trial, value, number)

@@ -80,7 +80,6 @@ def train_vmapped(
     log_every: int,
     evaluator: Evaluator,
     report: Report,
-    devices: Sequence[jax.Device] | None = None,
 ) -> TrainState:
     """Train each member to its end, or until ``report`` stops it.
 
@@ -92,13 +91,12 @@ def train_vmapped(
       log_every: steps between two reports of the training means.
       evaluator: evaluator with a cadence in steps.
       report: called for each member that is still running.
-      devices: devices that share the members; ``None``: all local ones.
 
     Returns:
       The packed states as NumPy arrays ``[T, ...]``. A member that stopped early has its state at that step or later.
     """
     learner, source, total = experiment.build(dataset.spec), dataset.splits['train'], experiment.num_steps
-    devices = list(devices or jax.local_devices())[: len(members)]
+    devices = jax.local_devices()[: len(members)]
     batches = {
         seed: Batches(source, dataset.spec, Positions(len(source), experiment.batch_size, seed))
         for seed in {member.seed for member in members}

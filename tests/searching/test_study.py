@@ -17,8 +17,8 @@ SPACE = space([parameter('x', 'uniform', [-2.0, 3.0], points=4), parameter('k', 
 
 
 def opened(folder, *, total=6, digest='one', storage='journal', resources=(1, 100), **options):
-    wanted = settings(SPACE, direction='minimize', **options)
-    return studies.open_trials(folder, wanted, total=total, digest=digest, storage=storage, resources=resources)
+    wanted = settings(SPACE, direction='minimize', num_trials=total, **options)
+    return studies.open_trials(folder, wanted, digest=digest, storage=storage, resources=resources)
 
 
 @pytest.mark.parametrize('storage', ['journal', 'sqlite'])
@@ -56,7 +56,7 @@ def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):
         trials = opened(tmp_path, total=total, sampler='grid')
         studies.run_trials(trials, lambda trial, drawn: seen.append(drawn) or drawn['x'])
     assert len(seen) == len({tuple(each.items()) for each in seen}) == 8
-    assert opened(tmp_path, total=100, sampler='grid').total == 8
+    assert opened(tmp_path, total=100, sampler='grid').settings.num_trials == 8
 
 
 def test_tpe_searches_where_it_was_good(tmp_path):

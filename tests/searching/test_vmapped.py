@@ -24,7 +24,7 @@ def dataset():
     return tiny_dataset()
 
 
-def collect(members, dataset, *, goes_on=lambda position, step: True, num_devices=None):
+def collect(members, dataset, *, goes_on=lambda position, step: True):
     """Records by member, reasons by member, and the final states."""
     records, lost = [[] for _ in members], {}
     optimizer = numbers_in_state(meta_learning.adam_cosine, members[0].numbers)(num_steps=NUM_STEPS)
@@ -43,7 +43,6 @@ def collect(members, dataset, *, goes_on=lambda position, step: True, num_device
         log_every=LOG_EVERY,
         evaluator=EVALUATOR,
         report=report,
-        devices=jax.local_devices()[:num_devices] if num_devices else None,
     )
     return records, lost, states
 
@@ -76,7 +75,7 @@ def test_members_equal_runs_of_their_own(dataset, seeds):
         for rate, clip, b2, decay in ((0.1, 1.0, 0.99, 0.0), (0.02, 0.1, 0.9, 0.1), (0.3, 5.0, 0.95, 0.01))
     ]
     members = [Member(seed, each) for seed, each in zip(seeds, numbers, strict=True)]
-    records, lost, states = collect(members, dataset, num_devices=2)
+    records, lost, states = collect(members, dataset)
     assert lost == {}
     for position, (seed, each) in enumerate(members):
         optimizer = meta_learning.adam_cosine(num_steps=NUM_STEPS, **each)
