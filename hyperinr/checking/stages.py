@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -35,7 +34,8 @@ TRAINING_FLOPS = 6e11
 NUM_SHOWN = 8
 
 
-class Options(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Options:
     """Options of the checks.
 
     Attributes:
@@ -43,6 +43,9 @@ class Options(NamedTuple):
       target_psnr_db: target of the second stage; ``None``: up to 10 dB above the PSNR of the datapoint's mean.
       memory_gib: memory that a training step may take; ``None``: the free memory of the devices or the control group.
       num_updates: updates of a short training; ``None``: `training_length`.
+
+    Raises:
+      InputError: a value is out of its range.
     """
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
@@ -50,12 +53,7 @@ class Options(NamedTuple):
     memory_gib: float | None = None
     num_updates: int | None = None
 
-    def checked(self) -> 'Options':
-        """Check the options and return them.
-
-        Raises:
-          InputError: a value is out of its range.
-        """
+    def __post_init__(self) -> None:
         if not self.stages or list(self.stages) != sorted({1, 2, 3, 4} & set(self.stages)):
             raise InputError(f'stages must be some of 1 2 3 4 in increasing order, not {list(self.stages)}.')
         if self.target_psnr_db is not None and not math.isfinite(self.target_psnr_db):
@@ -64,7 +62,6 @@ class Options(NamedTuple):
             raise InputError(f'the memory must be a positive number of GiB, not {self.memory_gib}.')
         if self.num_updates is not None and self.num_updates < 2:
             raise InputError(f'a short training has at least 2 updates, not {self.num_updates}.')
-        return self
 
 
 def training_length(learner: MetaLearner, dataset: Dataset, batch_size: int) -> int:
@@ -81,7 +78,7 @@ def check(
     dataset: Dataset,
     shortened: Callable[[int], Experiment],
     *,
-    options: Options = Options(),  # noqa: B008
+    options: Options = Options(),
     picture: Path | None = None,
     say: Callable[[Stage], None] = lambda stage: None,
 ) -> tuple[Stage, ...]:
@@ -99,10 +96,10 @@ def check(
       The requested stages. Stages after the first failed one are not ``reached``.
 
     Raises:
-      InputError: an option is out of its range, a factory refuses a value, or there is no permission to write.
+      InputError: a factory refuses a value, or there is no permission to write.
       RunError: the disk is full.
     """
-    checks = _Checks(experiment, dataset, shortened, options.checked(), picture, experiment.build(dataset.spec))
+    checks = _Checks(experiment, dataset, shortened, options, picture, experiment.build(dataset.spec))
     stages: list[Stage] = []
     for number in options.stages:
         stage = Stage(number, STAGES[number - 1], reached=all(each.passed for each in stages))

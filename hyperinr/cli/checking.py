@@ -29,7 +29,7 @@ def _check(options: argparse.Namespace) -> None:
     from hyperinr.library import compose
     from hyperinr.runtime.files import check_writable_folder, write_json
 
-    asked = checking.Options(tuple(options.stages), options.target, options.memory, options.updates).checked()
+    asked = checking.Options(tuple(options.stages), options.target, options.memory, options.updates)
     config = load_config(options.config, options.param)
     with applied(config):
         experiment = compose()

@@ -40,9 +40,8 @@ SEED = 'experiment.experiment.seed'
 Group = list[tuple[Any, Config]]
 """The trials of one program and their configs."""
 OptimizerFactory = Callable[..., optax.GradientTransformation]
-Report = Callable[[int, int, str, Findings | RunError], bool]
-"""``(member, step, kind, findings) -> whether the member continues``. Kinds are those of ``metrics.jsonl``. The
-findings of a diverged member are an error."""
+Report = Callable[[int, int, str, Findings], None]
+"""``(member, step, kind, findings)``; may raise an exception to end the member. The kinds are of ``metrics.jsonl``."""
 
 
 class Member(NamedTuple):
@@ -80,8 +79,9 @@ def train_vmapped(
     log_every: int,
     evaluator: Evaluator,
     report: Report,
+    stopped: Callable[[int, Exception], None],
 ) -> TrainState:
-    """Train each member to its end, or until ``report`` stops it.
+    """Train each member to its end, or until it diverges or ``report`` raises an exception.
 
     Args:
       experiment: experiment of all members. Its seed is not used. Its optimiser comes from `numbers_in_state` if
@@ -91,6 +91,7 @@ def train_vmapped(
       log_every: steps between two reports of the training means.
       evaluator: evaluator with a cadence in steps.
       report: called for each member that is still running.
+      stopped: called with a member that ended early, and the exception.
 
     Returns:
       The packed states as NumPy arrays ``[T, ...]``. A member that stopped early has its state at that step or later.
@@ -128,10 +129,9 @@ def train_vmapped(
     def tell(kind: str, findings_of: Callable[[int], Findings]) -> None:
         for member in tuple(within):
             try:
-                found: Findings | RunError = findings_of(member)
-            except RunError as error:
-                found = error
-            if not report(member, done, kind, found):
+                report(member, done, kind, findings_of(member))
+            except Exception as error:
+                stopped(member, error)
                 within.remove(member)
 
     def means(member: int) -> Findings:
@@ -231,46 +231,35 @@ def _run_new(search: Search, new: Sequence[tuple[Any, Draw]]) -> None:
 
 def _run_group(search: Search, group: Group) -> None:
     """Train the trials of one program, and record how each ended."""
-    latest = [float('nan')] * len(group)
-    failure: Exception | None = None
     try:
         with config.applied(group[0][1]):
-            _train_group(search, group, latest)
+            _train_group(search, group)
     except Exception as error:
-        failure = error
-    if isinstance(failure, jax.errors.ConcretizationTypeError) and len(group) > 1:
-        print('trials run one by one: the optimiser takes no arrays for its numbers', flush=True)
-        for each in group:
-            _run_group(search, [each])
-    for value, (trial, _) in zip(latest, group, strict=True):
-        if studies.runs(search.trials, trial):
-            studies.record(search.trials, trial, failure or value)
+        if isinstance(error, jax.errors.ConcretizationTypeError) and len(group) > 1:
+            print('trials run one by one: the optimiser takes no arrays for its numbers', flush=True)
+            for each in group:
+                _run_group(search, [each])
+        for trial, _ in group:
+            if studies.runs(search.trials, trial):
+                studies.record(search.trials, trial, error)
 
 
-def _train_group(search: Search, group: Group, latest: list[float]) -> None:
-    """Train and prune the trials, and store the newest objective of each in ``latest``."""
-    from optuna import TrialPruned
-
+def _train_group(search: Search, group: Group) -> None:
+    """Train and prune the trials, and record how each ended, unless the whole program fails."""
     values, (factory, prefix) = [_settings(resolved) for _, resolved in group], _optimizer(group[0][1])
     names = [name for name in values[0] if name.startswith(prefix) and len({repr(each[name]) for each in values}) > 1]
     members = [Member(each[SEED], {name.removeprefix(prefix): each[name] for name in names}) for each in values]
     parts = {'optimizer': numbers_in_state(factory, members[0].numbers)} if names else {}
     experiment = library.compose(**parts)
 
-    def report(member: int, step: int, kind: str, found: Findings | RunError) -> bool:
-        trial, _ = group[member]
-        try:
-            if isinstance(found, RunError):
-                raise found
-            record = {**found.figures, **found.curves}
-            files[member].write(step, {'kind': kind, **record})
-            if kind != 'train':
-                latest[member] = figure(search.trials.settings.objective, record)
-                studies.report(trial, latest[member], step)
-        except (RunError, TrialPruned) as error:
-            studies.record(search.trials, trial, error)
-            return False
-        return True
+    def report(member: int, step: int, kind: str, found: Findings) -> None:
+        record, trial = {**found.figures, **found.curves}, group[member][0]
+        files[member].write(step, {'kind': kind, **record})
+        if kind != 'train':
+            value = figure(search.trials.settings.objective, record)
+            studies.report(trial, value, step)
+            if step == experiment.num_steps:
+                studies.record(search.trials, trial, value)
 
     with contextlib.ExitStack() as stack:
         paths = [search.kept(trial)[1] for trial, _ in group]
@@ -283,4 +272,5 @@ def _train_group(search: Search, group: Group, latest: list[float]) -> None:
             log_every=values[0]['loop.train.log_every'],
             evaluator=config.configured(held_out_psnr)(num_pictures=0),
             report=report,
+            stopped=lambda member, error: studies.record(search.trials, group[member][0], error),
         )

@@ -80,7 +80,7 @@ def test_every_row_of_the_table_is_said_somewhere_and_every_one_said_is_a_row():
 )
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError, match=r'stages|target|memory|updates'):
-        checking.Options(**options).checked()
+        checking.Options(**options)
 
 
 @pytest.mark.parametrize(
