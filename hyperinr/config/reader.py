@@ -1,5 +1,6 @@
 """Read gin files and overrides, and check every name in them."""
 
+import ast
 import dataclasses
 import graphlib
 import importlib
@@ -18,18 +19,14 @@ from gin import config_parser
 
 from hyperinr.config.names import config_root, display, either, find, nearest
 from hyperinr.config.values import (
-    DEFAULT,
-    REQUIRED,
     Config,
     Macro,
     Reference,
     Setting,
     Target,
     canonical_text,
-    is_literal,
     leaves,
     mapped,
-    parameter_name,
     substitute,
 )
 from hyperinr.errors import InputError
@@ -45,7 +42,8 @@ ENTRY_POINTS = (
     'hyperinr.neural_datasets.tuning.search',
 )
 """Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
-COMMAND_LINE = '-p'
+COMMAND_LINE, DEFAULT = '-p', 'default'
+REQUIRED = 'gin.REQUIRED'
 
 
 def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = ()) -> Config:
@@ -143,9 +141,8 @@ class _Reader:
             for statement in config_parser.ConfigParser(io.StringIO(text), _Delegate()):
                 yield statement, name if hint else f'{name}:{statement.location.line_num}'
         except (SyntaxError, tokenize.TokenError) as error:
-            details = error.args[1] if len(error.args) > 1 else None
-            at = getattr(details, 'line_num', None) or (details[0] if isinstance(details, tuple) else None)
-            position = name if hint or not isinstance(at, int) else f'{name}:{at}'
+            line = error.lineno if isinstance(error, SyntaxError) else error.args[1][0]
+            position = name if hint or line is None else f'{name}:{line}'
             reason = ' '.join(str(error.args[0]).split()).rstrip('.')
             token = re.search(r"Failed to parse token ('.*')", reason)
             reason = f'cannot read the value {token[1]}' if token else reason
@@ -270,11 +267,21 @@ class _Reader:
         return order
 
     def _settings_of(self, target: Target) -> Iterator[Setting]:
-        bound = {key: entry for key, entry in self.bindings.items() if key[1] == target}
         for parameter in inspect.signature(target.function).parameters.values():
-            scoped = sorted(scope for scope, _, name in bound if name == parameter.name)
-            for scope in scoped:
-                value, where = bound[scope, target, parameter.name]
-                yield Setting(parameter_name(scope, target, parameter.name), value, where)
-            if '' not in scoped and parameter.default is not parameter.empty and is_literal(parameter.default):
-                yield Setting(parameter_name('', target, parameter.name), parameter.default, DEFAULT)
+            found = sorted(
+                (scope, *entry)
+                for (scope, owner, name), entry in self.bindings.items()
+                if owner == target and name == parameter.name
+            )
+            if '' not in [scope for scope, *_ in found] and _is_literal(parameter.default):
+                found.append(('', parameter.default, DEFAULT))
+            for scope, value, where in found:
+                yield Setting(f'{scope}{"/" if scope else ""}{target!r}.{parameter.name}', value, where)
+
+
+def _is_literal(value: Any) -> bool:
+    """Return whether gin can write ``value`` as text."""
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError):
+        return False

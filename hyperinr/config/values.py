@@ -1,6 +1,5 @@
 """The parts of a configuration, and its canonical text."""
 
-import ast
 import dataclasses
 import pathlib
 import pprint
@@ -9,22 +8,15 @@ from typing import Any, NamedTuple
 
 __all__ = [
     'Config',
-    'DEFAULT',
     'Macro',
-    'REQUIRED',
     'Reference',
     'Setting',
     'Target',
-    'is_literal',
     'leaves',
     'mapped',
-    'parameter_name',
     'substitute',
     'canonical_text',
 ]
-
-DEFAULT = 'default'
-REQUIRED = 'gin.REQUIRED'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +110,6 @@ def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def parameter_name(scope: str, target: Target, parameter: str) -> str:
-    """Return ``scope/target.parameter``."""
-    return f'{scope}{"/" if scope else ""}{target!r}.{parameter}'
-
-
 def leaves(value: Any) -> Iterator[Any]:
     """Yield the literals, references and macros of a structure."""
     if isinstance(value, Mapping):
@@ -149,11 +136,3 @@ def substitute(value: Any, values: Mapping[str, Any]) -> Any:
     """Return ``value`` with every macro that has a value replaced by it."""
     known = lambda leaf: isinstance(leaf, Macro) and leaf.name in values
     return mapped(value, lambda leaf: substitute(values[leaf.name], values) if known(leaf) else leaf)
-
-
-def is_literal(value: Any) -> bool:
-    """Return whether gin can write ``value`` as text."""
-    try:
-        return bool(ast.literal_eval(repr(value)) == value)
-    except (ValueError, SyntaxError):
-        return False

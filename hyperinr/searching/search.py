@@ -31,19 +31,17 @@ class Search(NamedTuple):
       base: the config that trials override.
       folder: folder of the search; holds a copy of the config.
       trials: the trials, stored by Optuna.
+      boundary_configs: see `check_bindings`.
     """
 
     base: Config
     folder: Path
     trials: Trials
-
-    def resolved(self, drawn: Draw) -> Config:
-        """Return the config of a draw."""
-        return config.load_config(str(self.folder / CONFIG), spaces.bindings(drawn))
+    boundary_configs: list[tuple[str, Config]]
 
     def begin(self, trial: Any, drawn: Draw) -> Config:
         """Return the config of a trial, and record it in the trial."""
-        resolved = self.resolved(drawn)
+        resolved = config.load_config(str(self.folder / CONFIG), spaces.bindings(drawn))
         trial.set_user_attr('config', resolved.text)
         return resolved
 
@@ -56,12 +54,15 @@ class Search(NamedTuple):
         return self.folder / 'trials' / f'{first:04d}', self.folder / 'figures' / f'{trial.number:04d}.jsonl'
 
 
-def check_bindings(text: str, parameters: Space) -> None:
+def check_bindings(text: str, parameters: Space) -> list[tuple[str, Config]]:
     """Read a config with each parameter's values, so that a wrong binding is found before the first trial.
 
     Args:
       text: canonical text of the config that every trial overrides.
       parameters: the space; `spaces.boundary_draws` gives the values that are read.
+
+    Returns:
+      For each value its binding and the config.
 
     Raises:
       InputError: the config lacks a name (the message suggests the nearest), or cannot read a value.
@@ -69,11 +70,13 @@ def check_bindings(text: str, parameters: Space) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, CONFIG)
         path.write_text(text, encoding='utf-8')
-        for _, drawn in spaces.boundary_draws(parameters):
-            try:
-                config.load_config(str(path), spaces.bindings(drawn))
-            except InputError as error:
-                raise InputError(f'[space] {str(error).removeprefix("-p ")}') from None
+        try:
+            return [
+                (each.binding, config.load_config(str(path), spaces.bindings(drawn)))
+                for each, drawn in spaces.boundary_draws(parameters)
+            ]
+        except InputError as error:
+            raise InputError(f'[space] {str(error).removeprefix("-p ")}') from None
 
 
 def open_search(
@@ -101,7 +104,7 @@ def open_search(
     """
     studies.check_storage(storage)
     check_drawing()
-    check_bindings(base.text, settings.space)
+    boundary_configs = check_bindings(base.text, settings.space)
     folder = Path(folder)
     content = {path.name for path in folder.iterdir() if path.name[0] != '.'} if folder.is_dir() else set()
     if content and CONFIG not in content:
@@ -115,7 +118,7 @@ def open_search(
     content_text = f'{base.text}\n{settings.space}\n{settings.objective} {settings.direction}'
     digest = hashlib.sha256(content_text.encode()).hexdigest()
     trials = studies.open_trials(folder, settings, digest=digest, storage=storage, resources=resources)
-    return Search(base, folder, trials)
+    return Search(base, folder, trials, boundary_configs)
 
 
 def conclude(search: Search) -> Path:

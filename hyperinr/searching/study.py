@@ -175,16 +175,15 @@ def open_trials(
         study.set_user_attr('config_sha256', digest)
         trials = study.get_trials(deepcopy=False)
         if settings.sampler == 'grid':
-            points = list(spaces.grid(settings.space))[: settings.num_trials]
+            points = spaces.grid(settings.space)[: settings.num_trials]
             settings = settings._replace(num_trials=len(points))
             for point in points[len([each for each in trials if first_number(each) == each.number]) :]:
                 study.enqueue_trial(spaces.stored(point, settings.space))
     # Processes that begin at once must draw different values. A single process draws the same values again.
     alone = not any(each.state == optuna.trial.TrialState.RUNNING for each in trials)
     seed = settings.seed + len(trials) + (0 if alone else os.getpid())
-    samplers = optuna.samplers
-    tpe = settings.sampler == 'tpe'
-    study.sampler = samplers.TPESampler(seed=seed) if tpe else samplers.RandomSampler(seed=seed)
+    sampler = optuna.samplers.TPESampler if settings.sampler == 'tpe' else optuna.samplers.RandomSampler
+    study.sampler = sampler(seed=seed)
     return Trials(study, folder, settings)
 
 

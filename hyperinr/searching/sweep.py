@@ -12,7 +12,6 @@ import jax
 from hyperinr import config, library
 from hyperinr.errors import InputError
 from hyperinr.launching import launch_local, launch_ray
-from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
 from hyperinr.searching.search import CONFIG, Search, conclude, open_search
 from hyperinr.searching.space import Draw
@@ -139,13 +138,11 @@ def _worker_command(search: Search) -> list[str]:
 
 def _automatic(search: Search) -> int:
     """Return the number of trials in one program: above 1 if all draws of the space give the same program."""
-    first = None
-    for parameter, drawn in spaces.boundary_draws(search.trials.settings.space):
-        resolved = search.resolved(drawn)
-        first = first or resolved
+    (_, first), *others = search.boundary_configs
+    for binding, resolved in others:
         different = difference(first, resolved)
         if different:
-            print(f'trials run one by one: {parameter.binding} changes {different} (--workers N runs several at once)')
+            print(f'trials run one by one: {binding} changes {different} (--workers N runs several at once)')
             return 1
     return AUTOMATIC_MEMBERS
 
