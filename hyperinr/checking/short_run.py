@@ -89,11 +89,7 @@ def _mean_psnr(program: Program, state: TrainState, batches: Sequence[Datapoint]
 def _check_modules(program: Program, training: Training, datapoints: Sequence[Datapoint], stage: Stage) -> None:
     """Check the gradient and the change of each module, the spread of codes, and the step sizes."""
     params, updates = training.state.params, len(training.update_seconds)
-    largest = {
-        name.removeprefix(GRADIENT): float(values.max())
-        for name, values in training.metrics.items()
-        if name.startswith(GRADIENT)
-    }
+    largest = {name: float(training.metrics[f'{GRADIENT}{name}'].max()) for name in modules(params)}
     whole = float(training.metrics.get('gradient_norm', np.zeros(1)).max()) or max(largest.values())
     stage.numbers['gradient_share'] = {name: value / whole if whole else 0.0 for name, value in largest.items()}
     without = [name for name, value in largest.items() if value <= DEAD_GRADIENT * whole]

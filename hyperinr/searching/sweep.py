@@ -10,10 +10,11 @@ from typing import Any
 import jax
 
 from hyperinr import config, library
+from hyperinr.config.values import Config
 from hyperinr.errors import InputError
 from hyperinr.launching import launch_local, launch_ray
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import CONFIG, Search, conclude, open_search
+from hyperinr.searching.search import CONFIG, begin, check_bindings, conclude, kept, open_search
 from hyperinr.searching.space import Draw
 from hyperinr.searching.space_file import figure, find_space, read_space
 from hyperinr.searching.study import Objective, Trials
@@ -81,7 +82,8 @@ def sweep(
         every, num_steps = config.configured(held_out_psnr)().every, library.compose().num_steps
     if every.unit != 'step':
         raise InputError('a sweep validates after steps: set held_out_psnr.every to a number of steps.')
-    search = open_search(
+    boundary_configs = check_bindings(base.text, settings.space)
+    trials = open_search(
         base,
         settings._replace(num_trials=num_trials or settings.num_trials),
         folder,
@@ -89,25 +91,24 @@ def sweep(
         resources=(int(every.amount), num_steps),
         files={SPACE: find_space(space).read_text(encoding='utf-8')},
     )
-    trials = search.trials
     if launches:
-        command = _worker_command(search)
+        command = _worker_command(trials)
         run = lambda: LAUNCHERS[launcher]([command] * num_workers, on_poll=_announcer(trials))
-    elif len(studies.ended(trials)) < trials.settings.num_trials and (vmapped or _automatic(search)) > 1:
-        run = lambda: run_vmapped(search, vmapped or AUTOMATIC_MEMBERS)
+    elif len(studies.ended(trials)) < trials.settings.num_trials and (vmapped or _automatic(boundary_configs)) > 1:
+        run = lambda: run_vmapped(trials, vmapped or AUTOMATIC_MEMBERS)
     else:
-        run = lambda: studies.run_trials(trials, _objective(search))
+        run = lambda: studies.run_trials(trials, _objective(trials))
     studies.work_off(trials, run)
-    return conclude(search)
+    return conclude(trials, base.source.stem)
 
 
-def _objective(search: Search) -> Objective:
+def _objective(trials: Trials) -> Objective:
     """Make the objective: train a trial's run, from its last checkpoint if any, with the output in ``logs/``."""
 
     def objective(trial: Any, drawn: Draw) -> float:
-        resolved = search.begin(trial, drawn)
-        run_dir, log = search.kept(trial)[0], search.folder / 'logs' / f'{trial.number:04d}.txt'
-        value_of = lambda record: figure(search.trials.settings.objective, record)
+        resolved = begin(trials, trial, drawn)
+        run_dir, log = kept(trials, trial)[0], trials.folder / 'logs' / f'{trial.number:04d}.txt'
+        value_of = lambda record: figure(trials.settings.objective, record)
 
         def report(record: Record) -> None:
             if record.kind == 'validation':
@@ -128,17 +129,17 @@ def _objective(search: Search) -> Objective:
     return objective
 
 
-def _worker_command(search: Search) -> list[str]:
+def _worker_command(trials: Trials) -> list[str]:
     """Return the command of a process that runs trials of the search one by one."""
-    folder = search.folder.absolute()
+    folder = trials.folder.absolute()
     files = [str(folder / CONFIG), '--space', str(folder / SPACE), '--run', str(folder)]
-    options = ['--trials', str(search.trials.settings.num_trials), '--vmapped', '1']
+    options = ['--trials', str(trials.settings.num_trials), '--vmapped', '1']
     return [sys.executable, '-m', 'hyperinr', 'sweep', *files, *options]
 
 
-def _automatic(search: Search) -> int:
+def _automatic(boundary_configs: Sequence[tuple[str, Config]]) -> int:
     """Return the number of trials in one program: above 1 if all draws of the space give the same program."""
-    (_, first), *others = search.boundary_configs
+    (_, first), *others = boundary_configs
     for binding, resolved in others:
         different = difference(first, resolved)
         if different:

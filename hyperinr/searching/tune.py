@@ -10,7 +10,7 @@ from hyperinr.errors import InputError
 from hyperinr.neural_datasets import tuning
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import conclude, open_search
+from hyperinr.searching.search import begin, check_bindings, conclude, open_search
 
 __all__ = ['tune']
 
@@ -58,12 +58,13 @@ def tune(
         )
     except ValueError as error:
         raise InputError(f'tuning.search: {error}') from None
+    check_bindings(base.text, settings.space)
     tuning.check_objective(library.compose_job(base), wanted)
-    search = open_search(base, settings, folder, storage=storage)
+    found = open_search(base, settings, folder, storage=storage)
 
     def objective(trial: Any, drawn: spaces.Draw) -> float:
         on_chunk = lambda number, value: studies.report(trial, value, number)
-        return tuning.measure(library.compose_job(search.begin(trial, drawn)), wanted, on_chunk=on_chunk)
+        return tuning.measure(library.compose_job(begin(found, trial, drawn)), wanted, on_chunk=on_chunk)
 
-    studies.work_off(search.trials, lambda: studies.run_trials(search.trials, objective))
-    return conclude(search)
+    studies.work_off(found, lambda: studies.run_trials(found, objective))
+    return conclude(found, base.source.stem)

@@ -23,9 +23,10 @@ from hyperinr.datasets.base import Dataset
 from hyperinr.errors import RunError
 from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import Search
+from hyperinr.searching.search import begin, kept
 from hyperinr.searching.space import Draw
 from hyperinr.searching.space_file import figure
+from hyperinr.searching.study import Trials
 from hyperinr.training.devices import pack, unpack
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions, prefetched
@@ -197,25 +198,25 @@ def _optimizer(resolved: Config) -> tuple[OptimizerFactory, str]:
     return config.configured(reference.target.function), prefix
 
 
-def run_vmapped(search: Search, most: int) -> None:
+def run_vmapped(trials: Trials, most: int) -> None:
     """Run trials, at most ``most`` at a time, until none is left to begin.
 
     A trial's figures go to a file in ``figures/``, in the format of ``metrics.jsonl``. Its weights are not stored. An
     interrupted trial begins from step 0.
     """
-    while studies.left(search.trials):
-        with studies.begun(search.trials, most) as new:
-            _run_new(search, new)
+    while studies.left(trials):
+        with studies.begun(trials, most) as new:
+            _run_new(trials, new)
 
 
-def _run_new(search: Search, new: Sequence[tuple[Any, Draw]]) -> None:
+def _run_new(trials: Trials, new: Sequence[tuple[Any, Draw]]) -> None:
     """Group trials that can share a program, and train one group after the other."""
     groups: list[Group] = []
     for trial, drawn in new:
         try:
-            resolved = search.begin(trial, drawn)
+            resolved = begin(trials, trial, drawn)
         except Exception as error:
-            studies.record(search.trials, trial, error)
+            studies.record(trials, trial, error)
             continue
         alike = [group for group in groups if difference(group[0][1], resolved) is None]
         if not alike:
@@ -225,26 +226,26 @@ def _run_new(search: Search, new: Sequence[tuple[Any, Draw]]) -> None:
     reason = f', since they differ in {difference(groups[0][0][1], groups[1][0][1])}' if len(groups) > 1 else ''
     print(f'{sum(map(len, groups))} trials in {many}{reason}', flush=True)
     for group in groups:
-        _run_group(search, group)
+        _run_group(trials, group)
         jax.clear_caches()
 
 
-def _run_group(search: Search, group: Group) -> None:
+def _run_group(trials: Trials, group: Group) -> None:
     """Train the trials of one program, and record how each ended."""
     try:
         with config.applied(group[0][1]):
-            _train_group(search, group)
+            _train_group(trials, group)
     except Exception as error:
         if isinstance(error, jax.errors.ConcretizationTypeError) and len(group) > 1:
             print('trials run one by one: the optimiser takes no arrays for its numbers', flush=True)
             for each in group:
-                _run_group(search, [each])
+                _run_group(trials, [each])
         for trial, _ in group:
-            if studies.runs(search.trials, trial):
-                studies.record(search.trials, trial, error)
+            if studies.runs(trials, trial):
+                studies.record(trials, trial, error)
 
 
-def _train_group(search: Search, group: Group) -> None:
+def _train_group(trials: Trials, group: Group) -> None:
     """Train and prune the trials, and record how each ended, unless the whole program fails."""
     values, (factory, prefix) = [_settings(resolved) for _, resolved in group], _optimizer(group[0][1])
     names = [name for name in values[0] if name.startswith(prefix) and len({repr(each[name]) for each in values}) > 1]
@@ -256,13 +257,13 @@ def _train_group(search: Search, group: Group) -> None:
         record, trial = {**found.figures, **found.curves}, group[member][0]
         files[member].write(step, {'kind': kind, **record})
         if kind != 'train':
-            value = figure(search.trials.settings.objective, record)
+            value = figure(trials.settings.objective, record)
             studies.report(trial, value, step)
             if step == experiment.num_steps:
-                studies.record(search.trials, trial, value)
+                studies.record(trials, trial, value)
 
     with contextlib.ExitStack() as stack:
-        paths = [search.kept(trial)[1] for trial, _ in group]
+        paths = [kept(trials, trial)[1] for trial, _ in group]
         paths[0].parent.mkdir(exist_ok=True)
         files = [stack.enter_context(contextlib.closing(MetricsFile(path, after_step=0))) for path in paths]
         train_vmapped(
@@ -272,5 +273,5 @@ def _train_group(search: Search, group: Group) -> None:
             log_every=values[0]['loop.train.log_every'],
             evaluator=config.configured(held_out_psnr)(num_pictures=0),
             report=report,
-            stopped=lambda member, error: studies.record(search.trials, group[member][0], error),
+            stopped=lambda member, error: studies.record(trials, group[member][0], error),
         )
