@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import hyperinr
-from hyperinr.cli import checking, describing, own_files, searching, stores, training
+from hyperinr.cli import describing, own_files, searching, stores, training
 from hyperinr.cli.device import add_device, on_machine
 from hyperinr.errors import InputError, RunError
 
@@ -99,6 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument('--keep-compiled', action='store_true', help=keep_compiled)
         return command
 
-    for family in (training, checking, own_files, stores, searching, describing):
+    for family in (training, own_files, stores, searching, describing):
         family.add_verbs(add)
     return parser

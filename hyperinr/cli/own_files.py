@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from hyperinr.cli.arguments import AddVerb, add_best, add_params, add_run, option
+from hyperinr.cli.arguments import AddVerb, add_params, add_run, option
 
 __all__ = ['add_verbs']
 
@@ -34,7 +34,6 @@ def add_verbs(add: AddVerb) -> None:
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     add_run(command)
-    add_best(command)
     command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
     _add_output(command)
     command.add_argument('--tile', action='store_true', help="one INR for each patch of the model's size")

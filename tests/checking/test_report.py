@@ -11,8 +11,7 @@ from PIL import Image
 from hyperinr import checking, cli
 from hyperinr.checking import findings as table
 from hyperinr.checking import inr_fit, one_datapoint, program, short_run, stages
-from hyperinr.checking.findings import CODES, Stage, finding
-from hyperinr.checking.report import as_json, lines, raise_if_any
+from hyperinr.checking.findings import CODES, Stage, as_json, finding, lines, raise_if_any
 from hyperinr.errors import InputError, RunError
 from hyperinr.types import Datapoint
 from tests import tiny
