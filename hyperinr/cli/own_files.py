@@ -89,5 +89,4 @@ def _fit_one(options: argparse.Namespace) -> None:
     for note in result.notes:
         print(f'{options.file}: {note}')
     print(f'{options.optimizer} at {result.rate:.3g}: {result.psnr_db[-1]:.2f} dB after {options.num_steps} steps')
-    for path in (result.weights, result.reconstruction, result.curve, picture):
-        print(path)
+    print(result.weights, result.reconstruction, result.curve, picture, sep='\n')

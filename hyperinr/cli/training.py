@@ -71,18 +71,18 @@ def _check(options: argparse.Namespace) -> None:
         dataset = experiment.dataset()
         experiment.build(dataset.spec)
         folder = check_writable_folder(options.run or Path('checks') / config.source.stem)
-        picture, findings = folder / 'data.png', Path(options.json or folder / 'check.json')
+        picture = folder / 'data.png' if 1 in asked.stages else None
+        findings = Path(options.json or folder / 'check.json')
         stages = checking.check(
             experiment,
             dataset,
             lambda num_steps: compose(num_steps=num_steps),
             options=asked,
-            picture=picture if 1 in asked.stages else None,
+            picture=picture,
             say=lambda stage: print('\n'.join(checking.lines(stage)), flush=True),
         )
     write_json(findings, checking.as_json(stages))
-    for path in ([picture] if 1 in asked.stages else []) + [findings]:
-        print(path)
+    print(*filter(None, (picture, findings)), sep='\n')
     checking.raise_if_any(stages)
 
 

@@ -1,9 +1,10 @@
 """The parts of a configuration, and its canonical text."""
 
 import dataclasses
+import itertools
 import pathlib
 import pprint
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -98,29 +99,13 @@ def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:
         package, _, last = target.module.rpartition('.')
         statement = f'from {package} import {last}' if package else f'import {last}'
         imports[target.module] = statement if last == target.alias else f'{statement} as {target.alias}'
-    lines = ['from __gin__ import dynamic_registration', *(imports[module] for module in sorted(imports)), '']
-    owner = None
-    for setting in settings:
-        head = setting.name.rpartition('.')[0]
-        if owner is not None and head != owner:
-            lines.append('')
-        owner = head
-        value = pprint.pformat(setting.value, width=96, compact=True, sort_dicts=False)
-        lines += f'{setting.name} = {value}'.split('\n') if '\n' not in value else [f'{setting.name} = \\', value]
+    lines = ['from __gin__ import dynamic_registration', *(imports[module] for module in sorted(imports))]
+    for _, owned in itertools.groupby(settings, lambda setting: setting.name.rpartition('.')[0]):
+        lines.append('')
+        for setting in owned:
+            value = pprint.pformat(setting.value, width=96, compact=True, sort_dicts=False)
+            lines += f'{setting.name} = {value}'.split('\n') if '\n' not in value else [f'{setting.name} = \\', value]
     return '\n'.join(lines) + '\n'
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """Yield the literals, references and macros of a structure."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from leaves(key)
-            yield from leaves(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from leaves(item)
-    else:
-        yield value
 
 
 def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
@@ -130,6 +115,13 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(mapped(item, function) for item in value)
     return function(value)
+
+
+def leaves(value: Any) -> list[Any]:
+    """Return the literals, references and macros of a structure."""
+    found: list[Any] = []
+    mapped(value, found.append)
+    return found
 
 
 def substitute(value: Any, values: Mapping[str, Any]) -> Any:

@@ -105,7 +105,7 @@ def train_vmapped(
     }
     init = jax.jit(lambda key, datapoint: pack(learner.init(key, datapoint)))
 
-    def begin(member: Member) -> TrainState:
+    def first_state(member: Member) -> TrainState:
         first = jax.tree.map(lambda leaf: leaf[0], batches[member.seed](0))
         state = fetch(init(jax.random.key(member.seed), first))
         if not member.numbers:
@@ -146,7 +146,7 @@ def train_vmapped(
         return measure(jax.tree.map(lambda leaf: leaf[member], fetched))
 
     compiled = map_on_devices(update, devices, donate=(0,))
-    beginnings = [begin(member) for member in members]
+    beginnings = [first_state(member) for member in members]
     subject = Subject(learner, dataset, batches[members[0].seed], devices, jax.eval_shape(unpack, beginnings[0]))
     measure = evaluator.prepare(subject).measure
     state, guards, within = _spread(beginnings, devices), [FallGuard() for _ in members], list(range(len(members)))
