@@ -179,11 +179,8 @@ def open_trials(
             settings = settings._replace(num_trials=len(points))
             for point in points[len([each for each in trials if first_number(each) == each.number]) :]:
                 study.enqueue_trial(spaces.stored(point, settings.space))
-    # Processes that begin at once must draw different values. A single process draws the same values again.
-    alone = not any(each.state == optuna.trial.TrialState.RUNNING for each in trials)
-    seed = settings.seed + len(trials) + (0 if alone else os.getpid())
     sampler = optuna.samplers.TPESampler if settings.sampler == 'tpe' else optuna.samplers.RandomSampler
-    study.sampler = sampler(seed=seed)
+    study.sampler = sampler(seed=settings.seed + len(trials))
     return Trials(study, folder, settings)
 
 
@@ -241,11 +238,16 @@ def _retry(trials: Trials, trial: Any) -> None:
 def begun(trials: Trials, most: int) -> Iterator[list[tuple[Any, dict[str, Any]]]]:
     """Begin all trials that are left, but at most ``most``; yield them with their draws.
 
-    A trial without a recorded end after the context counts as killed.
+    A trial without a recorded end after the context counts as killed. The draws of a single process depend on the seed
+    alone.
     """
+    from optuna.trial import TrialState
+
     with contextlib.ExitStack() as running:
         new = []
         with _one_process(trials.folder):
+            if trials.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                trials.study.sampler.reseed_rng()  # Another process may have begun with the same seed.
             for _ in range(min(most, left(trials))):
                 trial = trials.study.ask()
                 running.enter_context(_running(trials, trial.number))

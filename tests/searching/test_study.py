@@ -59,6 +59,19 @@ def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):
     assert opened(tmp_path, total=100, sampler='grid').settings.num_trials == 8
 
 
+@pytest.mark.parametrize('sampler', ['random', 'tpe'])
+def test_processes_that_begin_at_once_draw_different_values(tmp_path, sampler):
+    pytest.importorskip('optuna')
+    one, other = opened(tmp_path, sampler=sampler), opened(tmp_path, sampler=sampler)
+    with studies.begun(one, 1) as first, studies.begun(other, 1) as second:
+        assert first[0][1]['x'] != second[0][1]['x']
+        first_draw = dict(first[0][1])
+    (tmp_path / 'again').mkdir()
+    again = opened(tmp_path / 'again', sampler=sampler)
+    with studies.begun(again, 1) as new:
+        assert new[0][1] == first_draw
+
+
 def test_tpe_searches_where_it_was_good(tmp_path):
     pytest.importorskip('optuna')
     trials = opened(tmp_path, total=40, sampler='tpe')
