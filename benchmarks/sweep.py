@@ -72,8 +72,8 @@ def main() -> None:
     learner = learner_of(spec, size)
     state = jax.jit(learner.init)(jax.random.key(0), first)
     states = jax.tree.map(lambda leaf: jax.numpy.stack([leaf] * count), state)
-    rates = {'learning_rate': 1e-4 * jax.numpy.arange(1.0, count + 1)}
-    states = states._replace(opt_state=states.opt_state._replace(numbers=rates))
+    rates = {'values': 1e-4 * jax.numpy.arange(1.0, count + 1)[:, None]}
+    states = states._replace(opt_state=states.opt_state._replace(hyperparams=rates))
 
     def update(state: object, batch: Datapoint) -> object:
         return learner.update(state, batch, batch)

@@ -77,7 +77,7 @@ def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> conf
             f'{run_dir} holds no run with a config ({path.name} is missing); '
             'give the folder of --run in `hyperinr train`.'
         )
-    return config.load_config(str(path.absolute()), bindings, stored=True)
+    return config.load_config(str(path.absolute()), bindings)
 
 
 def compose(**parts: Any) -> Experiment:

@@ -126,7 +126,6 @@ def test_two_modules_of_one_name_keep_apart(write):
         ('NUM_STEPS', 'write NAME=VALUE'),
         ('import os', 'only bindings'),
         ('SEED=%gin.REQUIRED', 'SEED must be set'),
-        ('loop.train.validate_every=5', "no parameter 'validate_every' any more; set held_out_psnr.every"),
     ],
 )
 def test_a_wrong_override_is_one_line_that_names_it(binding, message):

@@ -57,14 +57,6 @@ def test_loading_leaves_a_users_gin_alone(run_dir):
     gin.clear_config()
 
 
-def test_a_run_of_an_earlier_version_loads(run_dir, tmp_path):
-    shutil.copytree(run_dir, tmp_path / 'run')
-    text = (run_dir / 'config.gin').read_text()
-    retired = 'loop.train.validate_every = 200\nloop.train.num_validation = 64\nloop.train.tensorboard = True\n'
-    (tmp_path / 'run' / 'config.gin').write_text(f'{text}\n{retired}')
-    assert hyperinr.load(tmp_path / 'run').metadata['step'] == 2
-
-
 def test_the_best_checkpoint_is_loaded_on_request(run_dir, tmp_path):
     shutil.copytree(run_dir, tmp_path / 'run')
     with pytest.raises(InputError, match='keeps no best checkpoint'):

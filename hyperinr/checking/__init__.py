@@ -2,13 +2,12 @@
 
 `stages.check` runs them. `data` reads the data, with `layout` for the order of the axes and `picture` to draw them.
 `inr_fit` fits one INR to one datapoint, `one_datapoint` trains the hypernetwork on it, and `short_run` trains briefly
-on all data. The last two share the compiled training in `program`. `findings` holds the results of a stage, `report`
+on all data. The last two share the compiled training in `program`. `findings` holds the results of a stage and
 prints them. Nothing here trains a whole run or stores a model. To add a finding, write a row of ``findings.toml`` and a
 condition in one of the four files, with the reason of its threshold. docs/checking.md has the measured detections.
 """
 
-from hyperinr.checking.findings import CODES, Finding, Stage
-from hyperinr.checking.report import as_json, lines, raise_if_any
+from hyperinr.checking.findings import CODES, Finding, Stage, as_json, lines, raise_if_any
 from hyperinr.checking.stages import Options, check
 
 __all__ = ['CODES', 'Finding', 'Options', 'Stage', 'as_json', 'check', 'lines', 'raise_if_any']

@@ -1,17 +1,22 @@
-"""The results of a stage: numbers, and findings with stable codes from the table ``findings.toml``."""
+"""The results of a stage: numbers, and findings with stable codes from the table ``findings.toml``; text and JSON."""
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
-__all__ = ['CODES', 'TABLE', 'Finding', 'Stage', 'finding']
+from hyperinr.errors import RunError
+from hyperinr.runtime.files import plain
+
+__all__ = ['CODES', 'TABLE', 'Finding', 'Stage', 'as_json', 'finding', 'lines', 'raise_if_any']
 
 TABLE = tomllib.loads(resources.files('hyperinr.checking').joinpath('findings.toml').read_text(encoding='utf-8'))
 """Name -> meaning, message, remedy, and whether it is a note."""
 CODES: Mapping[str, str] = {name: row['meaning'] for name, row in TABLE.items() if 'meaning' in row}
 """Code -> meaning. Codes are stable: scripts may rely on them."""
+SHOWN = {'pass': 'pass', 'fail': 'FAIL', 'not reached': '----'}
+"""Outcome of a stage -> its text."""
 
 
 class Finding(NamedTuple):
@@ -81,3 +86,52 @@ class Stage:
     def find(self, name: str, **numbers: Any) -> None:
         """Add a `finding`."""
         self.findings.append(finding(name, **numbers))
+
+
+def lines(stage: Stage) -> list[str]:
+    """Return a stage as lines of text: its outcome, then each finding with its remedy.
+
+    Example:
+      >>> lines(Stage(2, 'one INR alone', '30.1 dB', seconds=3.2))
+      ['2  pass  one INR alone: 30.1 dB (3 s)']
+    """
+    head = f'{stage.number}  {SHOWN[stage.outcome]}  {stage.name}'
+    if not stage.reached:
+        return [f'{head}: not reached']
+    shown = [f'{head}{": " if stage.summary else ""}{stage.summary} ({stage.seconds:.0f} s)']
+    for each in stage.findings:
+        kind, remedy = '' if each.is_problem else 'note: ', f'{each.remedy[:1].upper()}{each.remedy[1:]}'
+        shown.append(f'         {each.code}  {kind}{each.message}. {remedy}.')
+    return shown
+
+
+def as_json(stages: Sequence[Stage]) -> dict[str, Any]:
+    """Return ``{'passed': ..., 'codes': [...], 'stages': [...]}``; codes are of problems, NaN is null."""
+    rows = [
+        {
+            'stage': stage.number,
+            'name': stage.name,
+            'outcome': stage.outcome,
+            'summary': stage.summary,
+            'seconds': stage.seconds,
+            'findings': [each._asdict() for each in stage.findings],
+            'numbers': stage.numbers,
+        }
+        for stage in stages
+    ]
+    return plain({'passed': all(stage.passed for stage in stages), 'codes': _codes(stages), 'stages': rows})
+
+
+def raise_if_any(stages: Sequence[Stage]) -> None:
+    """Raise an error that names the failed stage in one line.
+
+    Raises:
+      RunError: a stage failed.
+    """
+    for stage in stages:
+        if stage.outcome == 'fail':
+            raise RunError(f'stage {stage.number}, {stage.name}, fails: {", ".join(_codes(stages))}.')
+
+
+def _codes(stages: Sequence[Stage]) -> list[str]:
+    return [each.code for stage in stages for each in stage.findings if each.is_problem]

@@ -11,8 +11,9 @@ from hyperinr.checking.findings import Stage
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['Fit', 'check_inr', 'fit_alone', 'mean_psnr', 'some_points']
+__all__ = ['Alone', 'Fit', 'check_inr', 'mean_psnr', 'some_points']
 
+ADAM = fitting.FAMILIES['adam']
 NUM_STEPS = 200
 """Steps of each fit. A SIREN of 64 units that can fit a patch of 32 x 32 reaches 40 dB in them."""
 MAX_POINTS = 4096
@@ -47,6 +48,32 @@ class Fit(NamedTuple):
     num_tried: int
 
 
+class Alone(NamedTuple):
+    """One INR without a hypernetwork, and the points that it is fitted to.
+
+    Attributes:
+      inr: evaluates the weights.
+      points: a datapoint of at most `MAX_POINTS` points.
+      data_range: range of the values.
+    """
+
+    inr: Inr
+    points: Datapoint
+    data_range: tuple[float, float]
+
+    def fit(self, start: InrWeights) -> Fit:
+        """Fit the INR from unbatched weights at the best rate of Adam. Compiles once for each shape."""
+        starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (dict(start), self.points))
+        try:
+            found = fitting.best_rate(
+                self.inr, starts, batch, num_steps=NUM_STEPS, data_range=self.data_range, families={'adam': ADAM}
+            )
+        except InputError:
+            return Fit(float('nan'), float('nan'), len(ADAM.rates), len(ADAM.rates))
+        ends = {trial.rate: float(trial.psnr_db[-1]) for trial in found.trials}
+        return Fit(found.rate, ends[found.rate], int(np.sum(~np.isfinite(list(ends.values())))), len(ends))
+
+
 def some_points(datapoint: Datapoint) -> Datapoint:
     """Draw at most `MAX_POINTS` points from those of positive weight."""
     counted = np.flatnonzero(np.asarray(datapoint.weight) > 0)
@@ -65,57 +92,23 @@ def mean_psnr(datapoint: Datapoint, data_range: tuple[float, float]) -> float:
     return float(metrics.psnr(mean, values, weight, data_range=data_range))
 
 
-def fit_alone(inr: Inr, weights: InrWeights, datapoint: Datapoint, *, data_range: tuple[float, float]) -> Fit:
-    """Fit one INR to one datapoint at the best rate of Adam. Compiles once for each shape.
-
-    Args:
-      inr: evaluates the weights.
-      weights: the start, unbatched.
-      datapoint: datapoint of at most `MAX_POINTS` points.
-      data_range: range of the values.
-    """
-    starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (dict(weights), datapoint))
-    family = fitting.FAMILIES['adam']
-    try:
-        found = fitting.best_rate(
-            inr, starts, batch, num_steps=NUM_STEPS, data_range=data_range, families={'adam': family}
-        )
-    except InputError:
-        return Fit(float('nan'), float('nan'), len(family.rates), len(family.rates))
-    ends = {trial.rate: float(trial.psnr_db[-1]) for trial in found.trials}
-    return Fit(found.rate, ends[found.rate], int(np.sum(~np.isfinite(list(ends.values())))), len(ends))
-
-
-def check_inr(
-    inr: Inr,
-    start: InrWeights,
-    points: Datapoint,
-    stage: Stage,
-    *,
-    data_range: tuple[float, float],
-    target_psnr_db: float | None,
-) -> Fit:
-    """Fit one INR from a random start, and find the cause of a bad fit.
+def check_inr(alone: Alone, start: InrWeights, fit: Fit, stage: Stage, target_psnr_db: float | None) -> None:
+    """Check the fit of an INR from a random start, and find the cause of a bad one.
 
     One cause can be identified: too low frequencies. Below `SHARP_DB` the same start is also fitted on coordinates
     multiplied by `SMOOTH_FACTOR`. An INR with too low frequencies gains at least `SMOOTH_GAIN_DB` by that.
 
     Args:
-      inr: evaluates the weights.
+      alone: the INR and its points.
       start: random weights.
-      points: points to fit, see `some_points`.
+      fit: the fit from these weights.
       stage: gets findings, numbers and a summary.
-      data_range: range of the values.
       target_psnr_db: PSNR to reach; ``None``: up to `LEAST_GAIN_DB` above `mean_psnr`.
-
-    Returns:
-      The fit.
     """
-    num_weights, num_values = weights_lib.count(weights_lib.spec_of(start)), points.values.size
-    baseline = mean_psnr(points, data_range)
+    num_weights, num_values = weights_lib.count(weights_lib.spec_of(start)), alone.points.values.size
+    baseline = mean_psnr(alone.points, alone.data_range)
     gain = LEAST_GAIN_DB * min(1.0, num_weights / num_values)
     target = baseline + gain if target_psnr_db is None else target_psnr_db
-    fit = fit_alone(inr, start, points, data_range=data_range)
     stage.numbers |= {
         **fit._asdict(),
         'target_psnr_db': target,
@@ -128,14 +121,12 @@ def check_inr(
     stage.summary = f'{reached}; the target is {target:.1f} dB'
     reached = f'one INR alone reaches {reached}'
     if not np.isfinite(fit.psnr_db):
-        lowest = min(fitting.FAMILIES['adam'].rates)
-        stage.find('fit.diverged', num_tried=fit.num_tried, lowest_rate=lowest)
+        stage.find('fit.diverged', num_tried=fit.num_tried, lowest_rate=min(ADAM.rates))
     elif fit.psnr_db < max(target, SHARP_DB):
-        scaled = points._replace(coords=np.float32(SMOOTH_FACTOR) * points.coords)
-        sharper = fit_alone(inr, start, scaled, data_range=data_range).psnr_db
+        scaled = alone.points._replace(coords=np.float32(SMOOTH_FACTOR) * alone.points.coords)
+        sharper = alone._replace(points=scaled).fit(start).psnr_db
         stage.numbers['psnr_db_at_higher_frequencies'] = sharper
         if sharper >= fit.psnr_db + SMOOTH_GAIN_DB:
             stage.find('fit.too_smooth', reached=reached, factor=SMOOTH_FACTOR, **stage.numbers)
         elif fit.psnr_db < target:
             stage.find('fit.misses_target', reached=reached, **stage.numbers)
-    return fit

@@ -11,11 +11,12 @@ import numpy as np
 
 from hyperinr import metrics
 from hyperinr.checking.findings import Stage
-from hyperinr.checking.inr_fit import SHARP_DB, Fit, fit_alone
-from hyperinr.checking.program import Program, Training, repeated, train
+from hyperinr.checking.inr_fit import SHARP_DB, Alone, Fit
+from hyperinr.checking.program import Program, Training, train
+from hyperinr.datasets.base import stack
 from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 
-__all__ = ['adapter', 'check_inner_rates', 'check_one_datapoint', 'find_rate', 'name_cause']
+__all__ = ['adapter', 'check_inner_rates', 'check_one_datapoint', 'find_rate']
 
 SHORTER = (0.1, 0.01)
 """Factors of the outer optimiser's steps. In so few updates a tenth of a good rate learns less than the rate itself. If
@@ -54,110 +55,83 @@ def adapter(learner: MetaLearner, datapoint: Datapoint, data_range: tuple[float,
     return lambda params, factor: jax.tree.map(np.asarray, adapted(params, jnp.float32(factor)))
 
 
-def name_cause(
-    first_db: float, usual: Training, training_at: Callable[[float], Training], least_gain_db: float
-) -> tuple[str | None, dict[float, float]]:
-    """Name the fault of the outer rate, by trainings with shorter and, if nothing is learned, longer steps.
+def find_rate(
+    usual: Training, training_at: Callable[[float], Training], stage: Stage, least_gain_db: float
+) -> tuple[str | None, str]:
+    """Find the fault of the outer rate, by trainings with shorter and, if nothing is learned, longer steps.
 
     Args:
-      first_db: PSNR before the training.
       usual: the training at the rate of the config.
       training_at: ``factor of the steps -> training``.
+      stage: has the numbers ``first_psnr_db`` and ``num_updates``; gets the finding, unless the cause is ``'stuck'``.
       least_gain_db: least gain that counts as learning.
 
     Returns:
-      ``(cause, scores)``: the cause is ``'rate_too_high'``, ``'rate_too_low'``, ``'diverged'``, ``'stuck'`` or
-      ``None``; the scores are in dB by factor.
+      The cause, ``'rate_too_high'``, ``'rate_too_low'``, ``'diverged'``, ``'stuck'`` or ``None``, and the results of
+      all trainings in words.
     """
+    cause, first, updates = None, stage.numbers['first_psnr_db'], stage.numbers['num_updates']
     scores = {1.0: usual.score_db} | {factor: training_at(factor).score_db for factor in SHORTER}
     if max(scores[factor] for factor in SHORTER) > scores[1.0] + RATE_GAIN_DB:
-        return 'rate_too_high', scores
-    if usual.diverged:
-        return 'diverged', scores
-    if scores[1.0] >= first_db + least_gain_db:
-        return None, scores
-    scores[LONGER] = training_at(LONGER).score_db
-    return ('rate_too_low' if scores[LONGER] >= first_db + least_gain_db else 'stuck'), scores
-
-
-def find_rate(
-    program: Program, batch_of: Callable[[int], Datapoint], usual: Training, stage: Stage, least_gain_db: float
-) -> tuple[str | None, str]:
-    """Add the finding of `name_cause` for trainings on these batches, unless the cause is ``'stuck'``.
-
-    Args:
-      program: the prepared program.
-      batch_of: number of an update -> its batch.
-      usual: the training at the rate of the config.
-      stage: stage with the number ``first_psnr_db``.
-      least_gain_db: least gain that counts as learning.
-
-    Returns:
-      The cause, and the results of all trainings in words.
-    """
-    first, updates = stage.numbers['first_psnr_db'], program.experiment.num_steps
-    training_at = lambda factor: train(program, batch_of, step_factor=factor)
-    cause, scores = name_cause(first, usual, training_at, least_gain_db)
+        cause = 'rate_too_high'
+    elif usual.diverged:
+        cause = 'diverged'
+    elif scores[1.0] < first + least_gain_db:
+        scores[LONGER] = training_at(LONGER).score_db
+        cause = 'rate_too_low' if scores[LONGER] >= first + least_gain_db else 'stuck'
     stage.numbers['psnr_db_at_steps_times'] = {f'{factor:g}': value for factor, value in scores.items()}
     tried = ', '.join(f'{value:.1f} dB with steps times {factor:g}' for factor, value in sorted(scores.items()))
     lead = f'{updates} updates lead from {first:.1f} dB to {tried}'
-    if cause in ('rate_too_high', 'rate_too_low', 'diverged'):
+    if cause not in (None, 'stuck'):
         best = max(scores, key=lambda factor: scores[factor])
         stage.find(f'training.{cause}', lead=lead, times=max(best, 1 / best), num_updates=updates)
     return cause, lead
 
 
 def check_one_datapoint(
-    program: Program,
-    datapoint: Datapoint,
-    points: Datapoint,
-    stage: Stage,
-    *,
-    data_range: tuple[float, float],
-    alone: Callable[[], Fit],
+    program: Program, datapoint: Datapoint, alone: Alone, random: Callable[[], Fit], stage: Stage
 ) -> None:
     """Train on one datapoint alone at three step lengths, then fit its INR from the emitted weights.
 
     Args:
       program: the prepared program; gets batches of copies of the datapoint.
       datapoint: datapoint of the training split.
-      points: the points of it to which an INR alone is fitted.
+      alone: its INR, and the points of it that the INR alone is fitted to.
+      random: returns the fit from a random start; called if the trainings have no finding.
       stage: gets findings, numbers and a summary.
-      data_range: range of the values.
-      alone: fits the same points from a random start; called if the trainings have no finding.
     """
-    batch, numbers = repeated(datapoint, program.experiment.batch_size), stage.numbers
-    adapt = adapter(program.learner, datapoint, data_range)
+    batch, numbers = stack([datapoint] * program.experiment.batch_size), stage.numbers
+    training_at = lambda factor: train(program, lambda _: batch, step_factor=factor)
+    adapt = adapter(program.learner, datapoint, alone.data_range)
     fresh = {factor: adapt(program.fresh.params, factor)[0] for factor in (1.0, *SHORTER)}
     numbers['fresh_psnr_db_after_steps'] = fresh[1.0].tolist()
     if check_inner_rates(fresh, stage):
         return
-    usual = train(program, lambda _: batch)
+    usual = training_at(1.0)
     numbers |= {
         'num_updates': program.experiment.num_steps,
         'first_psnr_db': float(usual.metrics['psnr_db'][0]),
         'psnr_db': usual.score_db,
     }
     stage.summary = '{first_psnr_db:.1f} to {psnr_db:.1f} dB in {num_updates} updates'.format(**numbers)
-    cause, lead = find_rate(program, lambda _: batch, usual, stage, LEAST_GAIN_DB)
+    cause, lead = find_rate(usual, training_at, stage, LEAST_GAIN_DB)
     if cause == 'stuck':
         stage.find('training.stuck', lead=lead, **numbers)
     if cause is not None:
         return
     after_steps, weights = adapt(usual.state.average, 1.0)
-    onwards = fit_alone(program.learner.inr, weights, points, data_range=data_range)
-    random = alone()
+    onwards, fresh_fit = alone.fit(weights), random()
     numbers |= {
         'emitted_psnr_db_after_steps': after_steps.tolist(),
         'onwards_psnr_db': onwards.psnr_db,
         'onwards_rate': onwards.rate,
-        'alone_psnr_db': random.psnr_db,
+        'alone_psnr_db': fresh_fit.psnr_db,
     }
     stage.summary += (
         f'; from the emitted weights the INR alone reaches {onwards.psnr_db:.1f} dB, from a random start '
-        f'{random.psnr_db:.1f} dB'
+        f'{fresh_fit.psnr_db:.1f} dB'
     )
-    needed = np.nan_to_num(min(random.psnr_db, SHARP_DB), nan=-np.inf) - START_LOSS_DB
+    needed = np.nan_to_num(min(fresh_fit.psnr_db, SHARP_DB), nan=-np.inf) - START_LOSS_DB
     if not onwards.psnr_db >= needed:
         squares = {layer: [np.mean(np.square(leaf)) for leaf in leaves.values()] for layer, leaves in weights.items()}
         layers = ', '.join(f'{layer} {np.sqrt(np.mean(each)):.2g}' for layer, each in squares.items())

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -22,7 +21,7 @@ SCATTERED = (64, 64)
 NOT_FINITE, BELOW, ABOVE, HIDDEN, PAPER = (255, 0, 255), (0, 64, 255), (255, 64, 0), (96, 128, 96), (255, 255, 255)
 
 
-def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> Path:
+def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], spec: DatasetSpec) -> None:
     """Write the picture of `picture_of` as a PNG.
 
     Raises:
@@ -32,7 +31,6 @@ def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], sp
     picture = Image.fromarray(picture_of(datapoints, spec))
     with replacing(path) as temporary:
         picture.save(temporary, 'png')
-    return Path(path)
 
 
 def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
@@ -86,8 +84,7 @@ def _placed(colours: np.ndarray, coords: np.ndarray, shape: Sequence[int]) -> np
     """Draw each point on the pixel of ``shape`` at its first two coordinates; pixels without a point stay paper."""
     canvas = np.full((*shape, 3), PAPER, np.uint8)
     coords = np.nan_to_num(np.asarray(coords, np.float64).reshape(len(colours), -1))
-    flat = np.zeros((len(colours), 2))
-    flat[:, : min(2, coords.shape[1])] = coords[:, :2]
+    flat = np.pad(coords[:, :2], ((0, 0), (0, max(0, 2 - coords.shape[1]))))
     inside = (np.abs(coords[:, 2:]) <= 0.25).all(axis=1)
     places = np.clip(np.floor((flat + 1) / 2 * np.array(shape)), 0, np.array(shape) - 1).astype(int)[inside]
     canvas[places[:, 0], places[:, 1]] = colours[inside]

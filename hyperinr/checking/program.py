@@ -18,7 +18,7 @@ from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.training.watching.divergence import not_finite
 from hyperinr.types import Array, Datapoint, MetaLearner, Params, TrainState
 
-__all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'repeated', 'train']
+__all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'train']
 
 GRADIENT = 'gradient/'
 LAST_UPDATES = 5
@@ -116,11 +116,6 @@ def prepare(experiment: Experiment, dataset: Any) -> Program:
     seconds = time.perf_counter() - began
     fresh = jax.device_put(devices_lib.pack(init(key, first)), devices[0])
     return Program(experiment, learner, batches, devices, update, fresh, seconds)
-
-
-def repeated(datapoint: Datapoint, size: int) -> Datapoint:
-    """Return a batch ``[B, ...]`` of copies of one datapoint."""
-    return jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], size, axis=0), datapoint)
 
 
 _part_of_the_way = jax.jit(optax.incremental_update)

@@ -48,7 +48,8 @@ def check_short_run(program: Program, datapoints: Sequence[Datapoint], stage: St
     updates, numbers = program.experiment.num_steps, stage.numbers
     measured = [program.batches(updates + index) for index in range(NUM_MEASURED)]
     before = _mean_psnr(program, program.fresh, measured)
-    training = train(program, program.batches.__call__)
+    training_at = lambda factor: train(program, program.batches.__call__, step_factor=factor)
+    training = training_at(1.0)
     after = float('nan') if training.diverged else _mean_psnr(program, training.state, measured)
     timed = slice(min(WARM_UP, len(training.update_seconds) - 1), None)
     seconds, waited = (float(np.median(each[timed])) for each in (training.update_seconds, training.input_seconds))
@@ -71,7 +72,7 @@ def check_short_run(program: Program, datapoints: Sequence[Datapoint], stage: St
     if needed is not None:
         stage.summary += f' and {needed / devices_lib.GIBIBYTE:.2g} GiB for a step'
     if not after >= before + LEAST_GAIN_DB:
-        cause, lead = find_rate(program, program.batches.__call__, training, stage, LEAST_GAIN_DB)
+        cause, lead = find_rate(training, training_at, stage, LEAST_GAIN_DB)
         if cause in (None, 'stuck'):
             stage.find('training.not_falling', lead=lead, psnr_db=after)
     if not training.diverged:
@@ -89,11 +90,7 @@ def _mean_psnr(program: Program, state: TrainState, batches: Sequence[Datapoint]
 def _check_modules(program: Program, training: Training, datapoints: Sequence[Datapoint], stage: Stage) -> None:
     """Check the gradient and the change of each module, the spread of codes, and the step sizes."""
     params, updates = training.state.params, len(training.update_seconds)
-    largest = {
-        name.removeprefix(GRADIENT): float(values.max())
-        for name, values in training.metrics.items()
-        if name.startswith(GRADIENT)
-    }
+    largest = {name: float(training.metrics[f'{GRADIENT}{name}'].max()) for name in modules(params)}
     whole = float(training.metrics.get('gradient_norm', np.zeros(1)).max()) or max(largest.values())
     stage.numbers['gradient_share'] = {name: value / whole if whole else 0.0 for name, value in largest.items()}
     without = [name for name, value in largest.items() if value <= DEAD_GRADIENT * whole]

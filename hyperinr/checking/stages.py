@@ -6,14 +6,13 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from hyperinr.checking.data import Named, check_data, evenly, read_splits, typical
 from hyperinr.checking.findings import Stage
-from hyperinr.checking.inr_fit import Fit, check_inr, fit_alone, some_points
+from hyperinr.checking.inr_fit import Alone, Fit, check_inr, some_points
 from hyperinr.checking.one_datapoint import check_one_datapoint
 from hyperinr.checking.picture import draw_datapoints
 from hyperinr.checking.program import Program, prepare
@@ -35,7 +34,8 @@ TRAINING_FLOPS = 6e11
 NUM_SHOWN = 8
 
 
-class Options(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Options:
     """Options of the checks.
 
     Attributes:
@@ -43,6 +43,9 @@ class Options(NamedTuple):
       target_psnr_db: target of the second stage; ``None``: up to 10 dB above the PSNR of the datapoint's mean.
       memory_gib: memory that a training step may take; ``None``: the free memory of the devices or the control group.
       num_updates: updates of a short training; ``None``: `training_length`.
+
+    Raises:
+      InputError: a value is out of its range.
     """
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
@@ -50,12 +53,7 @@ class Options(NamedTuple):
     memory_gib: float | None = None
     num_updates: int | None = None
 
-    def checked(self) -> 'Options':
-        """Check the options and return them.
-
-        Raises:
-          InputError: a value is out of its range.
-        """
+    def __post_init__(self) -> None:
         if not self.stages or list(self.stages) != sorted({1, 2, 3, 4} & set(self.stages)):
             raise InputError(f'stages must be some of 1 2 3 4 in increasing order, not {list(self.stages)}.')
         if self.target_psnr_db is not None and not math.isfinite(self.target_psnr_db):
@@ -64,7 +62,6 @@ class Options(NamedTuple):
             raise InputError(f'the memory must be a positive number of GiB, not {self.memory_gib}.')
         if self.num_updates is not None and self.num_updates < 2:
             raise InputError(f'a short training has at least 2 updates, not {self.num_updates}.')
-        return self
 
 
 def training_length(learner: MetaLearner, dataset: Dataset, batch_size: int) -> int:
@@ -81,7 +78,7 @@ def check(
     dataset: Dataset,
     shortened: Callable[[int], Experiment],
     *,
-    options: Options = Options(),  # noqa: B008
+    options: Options = Options(),
     picture: Path | None = None,
     say: Callable[[Stage], None] = lambda stage: None,
 ) -> tuple[Stage, ...]:
@@ -99,18 +96,21 @@ def check(
       The requested stages. Stages after the first failed one are not ``reached``.
 
     Raises:
-      InputError: an option is out of its range, a factory refuses a value, or there is no permission to write.
+      InputError: a factory refuses a value, or there is no permission to write.
       RunError: the disk is full.
     """
-    checks = _Checks(experiment, dataset, shortened, options.checked(), picture, experiment.build(dataset.spec))
+    checks = _Checks(experiment, dataset, shortened, options, picture, experiment.build(dataset.spec))
     stages: list[Stage] = []
     for number in options.stages:
-        stage = Stage(number, STAGES[number - 1])
-        if stages and not stages[-1].passed:
-            stage.reached = False
-        else:
-            began = time.perf_counter()
-            (checks.data, checks.inr, checks.one_datapoint, checks.short_run)[number - 1](stage)
+        stage = Stage(number, STAGES[number - 1], reached=all(each.passed for each in stages))
+        began = time.perf_counter()
+        if stage.reached:
+            try:
+                (checks.data, checks.inr, checks.one_datapoint, checks.short_run)[number - 1](stage)
+            except InputError as error:
+                if number < 3:
+                    raise  # Only the trainings of the last two stages refuse data.
+                stage.find('data.refused', error=str(error).removesuffix('.'))
             stage.seconds = time.perf_counter() - began
         say(stage)
         stages.append(stage)
@@ -127,7 +127,6 @@ class _Checks:
     _options: Options
     _picture: Path | None
     _learner: MetaLearner
-    _fit: Fit | None = None
 
     @functools.cached_property
     def _seen(self) -> dict[str, list[Named]]:
@@ -140,12 +139,16 @@ class _Checks:
         return typical(self._seen['train'])
 
     @functools.cached_property
-    def _points(self) -> Datapoint:
-        return some_points(self._chosen.datapoint)
+    def _alone(self) -> Alone:
+        return Alone(self._learner.inr, some_points(self._chosen.datapoint), self._dataset.spec.data_range)
 
     @functools.cached_property
     def _start(self) -> InrWeights:
         return self._learner.inr.init(jax.random.key(self._experiment.seed), self._dataset.spec.coord_dims)
+
+    @functools.cached_property
+    def _fit(self) -> Fit:
+        return self._alone.fit(self._start)
 
     @functools.cached_property
     def _program(self) -> Program:
@@ -160,35 +163,21 @@ class _Checks:
             draw_datapoints(self._picture, equal, self._dataset.spec)
 
     def inr(self, stage: Stage) -> None:
-        data_range, target = self._dataset.spec.data_range, self._options.target_psnr_db
-        self._fit = check_inr(
-            self._learner.inr, self._start, self._points, stage, data_range=data_range, target_psnr_db=target
-        )
+        check_inr(self._alone, self._start, self._fit, stage, self._options.target_psnr_db)
         stage.summary = f'{self._chosen}: {stage.summary}'
 
     def one_datapoint(self, stage: Stage) -> None:
-        data_range = self._dataset.spec.data_range
-        fit = lambda: self._fit or fit_alone(self._learner.inr, self._start, self._points, data_range=data_range)
-        if self._runs(stage):
-            check_one_datapoint(
-                self._program, self._chosen.datapoint, self._points, stage, data_range=data_range, alone=fit
-            )
+        if self._fits_memory(stage):
+            check_one_datapoint(self._program, self._chosen.datapoint, self._alone, lambda: self._fit, stage)
 
     def short_run(self, stage: Stage) -> None:
-        if self._runs(stage):
+        if self._fits_memory(stage):
             datapoints = [each.datapoint for each in evenly(self._seen['train'], NUM_CODES)]
-            try:
-                check_short_run(self._program, datapoints, stage, num_steps=self._experiment.num_steps)
-            except InputError as error:
-                stage.find('data.refused', error=str(error).removesuffix('.'))
+            check_short_run(self._program, datapoints, stage, num_steps=self._experiment.num_steps)
 
-    def _runs(self, stage: Stage) -> bool:
-        """Return whether the program compiles and fits into memory; otherwise add the finding."""
-        try:
-            program = self._program
-        except InputError as error:
-            stage.find('data.refused', error=str(error).removesuffix('.'))
-            return False
+    def _fits_memory(self, stage: Stage) -> bool:
+        """Return whether a training step fits into memory; otherwise add the finding."""
+        program = self._program
         needed, limit = program.update.bytes_needed, self._options.memory_gib
         free = devices_lib.available_memory(program.devices) if limit is None else limit * devices_lib.GIBIBYTE
         if needed is None or free is None or needed <= free:

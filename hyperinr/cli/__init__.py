@@ -2,8 +2,8 @@
 
 Each module beside this one declares a family of verbs and has one function for each. An error in a call, a config or a
 file is reported in one line (exit status 2), and so is the failure of a running command (1). ``--debug`` shows the
-traceback. A verb imports the heavy modules that it needs. To add a verb, declare it in its family's ``add_...``
-function.
+traceback. A verb imports the heavy modules that it needs. To add a verb, declare it in its family's
+``add_verbs``.
 """
 
 import argparse
@@ -15,13 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import hyperinr
-from hyperinr.cli.checking import add_check_verb
-from hyperinr.cli.describing import add_describing_verbs
+from hyperinr.cli import describing, own_files, searching, stores, training
 from hyperinr.cli.device import add_device, on_machine
-from hyperinr.cli.own_files import add_file_verbs
-from hyperinr.cli.searching import add_search_verbs
-from hyperinr.cli.stores import add_store_verbs
-from hyperinr.cli.training import add_training_verbs
 from hyperinr.errors import InputError, RunError
 
 __all__ = ['main']
@@ -50,54 +45,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plain = warnings.formatwarning
     if not options.debug:
         warnings.formatwarning = lambda message, *_: f'hyperinr: {message}\n'
-        _quieten()
+        from absl import logging
+
+        logging.set_verbosity(logging.FATAL)  # Orbax and tfds log each of their steps, and errors that they also raise.
     try:
         with on_machine(options) as options.machine:
             if options.keep_compiled:
-                _keep_compiled()
+                from hyperinr.datasets import cache_folder
+                from hyperinr.runtime.compilation_cache import use_compilation_cache
+
+                use_compilation_cache(cache_folder())
             options.verb(options)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt as error:
-        return _fail(str(error) or 'interrupted', 128 + signal.SIGINT, debug=False)
+        return _fail(str(error) or 'interrupted', 128 + signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except (InputError, RunError) as error:
-        return _fail(error, error.exit_status, debug=options.debug)
     except Exception as error:
-        message = f'unexpected {type(error).__name__}: {_first_line(error)} (--debug shows the traceback)'
-        return _fail(message if not options.debug else error, 1, debug=options.debug)
+        if options.debug:
+            raise
+        message = _first_line(error)
+        if isinstance(error, InputError | RunError):
+            return _fail(message, error.exit_status)
+        return _fail(f'unexpected {type(error).__name__}: {message} (--debug shows the traceback)', 1)
     finally:
         warnings.formatwarning = plain
         sys.path.pop()
 
 
-def _fail(error: BaseException | str, status: int, *, debug: bool) -> int:
-    if debug and isinstance(error, BaseException):
-        raise error
-    message = _first_line(error)
+def _fail(message: str, status: int) -> int:
     print(f'hyperinr: {"" if status > 2 else "error: "}{message}', file=sys.stderr)
     return status
 
 
-def _first_line(error: BaseException | str) -> str:
+def _first_line(error: Exception) -> str:
     """Return the message as one line, without the call chain that gin adds."""
     return (str(error).strip() or type(error).__name__).split('\n  In call to')[0].replace('\n', ' ')
-
-
-def _keep_compiled() -> None:
-    from hyperinr.datasets import cache_folder
-    from hyperinr.runtime.compilation_cache import use_compilation_cache
-
-    use_compilation_cache(cache_folder())
-
-
-def _quieten() -> None:
-    """Switch off absl's log. Orbax and tfds log each of their steps there, and errors that they also raise."""
-    from absl import logging
-
-    logging.set_verbosity(logging.FATAL)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,13 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument('--keep-compiled', action='store_true', help=keep_compiled)
         return command
 
-    for declare in (
-        add_training_verbs,
-        add_check_verb,
-        add_file_verbs,
-        add_store_verbs,
-        add_search_verbs,
-        add_describing_verbs,
-    ):
-        declare(add)
+    for family in (training, own_files, stores, searching, describing):
+        family.add_verbs(add)
     return parser

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['AddVerb', 'add_best', 'add_config', 'add_params', 'add_run', 'option']
+__all__ = ['AddVerb', 'add_config', 'add_params', 'add_run', 'option']
 
 AddVerb = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 """``(name, function, summary) -> parser``: declares a command that calls the function."""
@@ -37,8 +37,6 @@ def add_params(command: argparse.ArgumentParser) -> None:
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
-    command.add_argument('--run', metavar='DIR', required=True, help='run directory of `hyperinr train`')
-
-
-def add_best(command: argparse.ArgumentParser) -> None:
+    """Declare ``--run`` and ``--best``, which choose a trained model."""
+    option(command, '--run', 'DIR', 'run directory of `hyperinr train`', required=True)
     command.add_argument('--best', action='store_true', help='use the best checkpoint of the run')

@@ -5,10 +5,10 @@ import argparse
 from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
 from hyperinr.cli.stores import explain_fit
 
-__all__ = ['add_describing_verbs']
+__all__ = ['add_verbs']
 
 
-def add_describing_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``prepare``, ``configs`` and ``describe``."""
     prepare = add('prepare', _prepare, 'download and prepare an image dataset of tensorflow-datasets (extra `prepare`)')
     prepare.add_argument('name', metavar='NAME', help='mnist, fashion_mnist, cifar10, celeb_a, imagenette, ...')

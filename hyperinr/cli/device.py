@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from hyperinr.cli.arguments import option
 from hyperinr.runtime.environment import set_environment
 from hyperinr.runtime.machine import Machine, machine
 
@@ -14,12 +15,8 @@ VARIABLE = 'HYPERINR_DEVICE'
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        '--device',
-        metavar='NAME',
-        help='settings of this machine: gin_configs/device/NAME.gin, or your own file ending in .gin '
-        f'(default: ${VARIABLE})',
-    )
+    help = f'settings of this machine: gin_configs/device/NAME.gin, or your own .gin file (default: ${VARIABLE})'
+    option(command, '--device', 'NAME', help)
 
 
 def device_configs(options: argparse.Namespace) -> list[str]:
@@ -50,13 +47,11 @@ def on_machine(options: argparse.Namespace) -> Iterator[Machine]:
             found = configured(machine)()
     set_environment(found.devices)
     inside = {VARIABLE: options.device, 'DATA_PATH': None if found.data_root is None else str(found.data_root)}
-    before = {name: os.environ.get(name) for name in inside}
+    before = {name: os.environ[name] for name in inside if name in os.environ}
     os.environ.update({name: value for name, value in inside.items() if value is not None})
     try:
         yield found
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in inside:
+            os.environ.pop(name, None)
+        os.environ.update(before)

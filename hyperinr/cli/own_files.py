@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from hyperinr.cli.arguments import AddVerb, add_best, add_params, add_run, option
+from hyperinr.cli.arguments import AddVerb, add_params, add_run, option
 
-__all__ = ['add_file_verbs']
+__all__ = ['add_verbs']
 
 
-def add_file_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``generate``, ``finetune`` and ``fit-one``."""
     _add_files(add('generate', _generate, 'generate INR weights for your own images'))
     finetune = add('finetune', _generate, 'generate INR weights for your own images, and fine-tune them')
@@ -34,7 +34,6 @@ def add_file_verbs(add: AddVerb) -> None:
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     add_run(command)
-    add_best(command)
     command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
     _add_output(command)
     command.add_argument('--tile', action='store_true', help="one INR for each patch of the model's size")
@@ -90,5 +89,4 @@ def _fit_one(options: argparse.Namespace) -> None:
     for note in result.notes:
         print(f'{options.file}: {note}')
     print(f'{options.optimizer} at {result.rate:.3g}: {result.psnr_db[-1]:.2f} dB after {options.num_steps} steps')
-    for path in (result.weights, result.reconstruction, result.curve, picture):
-        print(path)
+    print(result.weights, result.reconstruction, result.curve, picture, sep='\n')

@@ -4,26 +4,21 @@ import argparse
 
 from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
 
-__all__ = ['add_search_verbs']
+__all__ = ['add_verbs']
 
 
-def add_search_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``sweep`` and ``tune``."""
     sweep = add('sweep', _sweep, 'search the bindings of a config by trials of training; continues an earlier search')
     add_config(sweep)
-    sweep.add_argument('--space', metavar='FILE', help='TOML file of the search space and settings (docs/searching.md)')
-    sweep.add_argument('--run', metavar='DIR', required=True, help='folder for the trials and the best config')
-    sweep.add_argument('--workers', type=int, default=1, metavar='N', help='processes (default: 1)')
-    sweep.add_argument('--launcher', default='local', help='local or ray (default: local)')
-    sweep.add_argument(
-        '--vmapped',
-        type=int,
-        metavar='N',
-        help='trials in one program (default: 8 if only the seed and numbers of the optimiser change; 1: never)',
-    )
-    sweep.add_argument('--trials', type=int, metavar='N', help="number of trials (default: the space file's)")
-    sweep.add_argument('--storage', help='sqlite or journal (default: that of the folder, else sqlite)')
-    sweep.add_argument('--worker', action='store_true', help=argparse.SUPPRESS)
+    option(sweep, '--space', 'FILE', 'TOML file of the search space and settings (docs/searching.md)', required=True)
+    option(sweep, '--run', 'DIR', 'folder for the trials and the best config', required=True)
+    option(sweep, '--workers', 'N', 'processes', 1)
+    option(sweep, '--launcher', 'NAME', 'local or ray', 'local')
+    vmapped = 'trials in one program (default: 8 if only the seed and numbers of the optimiser change; 1: never)'
+    option(sweep, '--vmapped', 'N', vmapped, type=int)
+    option(sweep, '--trials', 'N', "number of trials (default: the space file's)", type=int)
+    option(sweep, '--storage', 'NAME', 'sqlite or journal (default: that of the folder, else sqlite)')
     add_params(sweep)
 
     tune = add('tune', _tune, 'search the bindings of a config for the best neural dataset')
@@ -35,14 +30,8 @@ def add_search_verbs(add: AddVerb) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from hyperinr.errors import InputError
-    from hyperinr.searching.sweep import sweep, work
+    from hyperinr.searching.sweep import sweep
 
-    if options.worker:
-        work(options.run, storage=options.storage, num_trials=options.trials)
-        return
-    if options.space is None:
-        raise InputError('--space FILE is missing: a TOML file of the search space (docs/searching.md).')
     sweep(
         options.config,
         options.param,

@@ -14,12 +14,10 @@ from hyperinr.errors import InputError, RunError
 if TYPE_CHECKING:
     from hyperinr.config import Config
 
-__all__ = ['add_store_verbs', 'explain_fit', 'store_config']
-
-LAUNCHERS = ('local', 'ray', 'slurm')
+__all__ = ['add_verbs', 'explain_fit', 'store_config']
 
 
-def add_store_verbs(add: AddVerb) -> None:
+def add_verbs(add: AddVerb) -> None:
     """Declare ``fit``, ``verify``, ``inspect``, ``export`` and ``import``."""
     fit = add('fit', _fit, 'fit a neural dataset: one INR for every signal and seed; completes what is missing')
     add_config(fit, nargs='?', help="a gin file or a config's name; optional for an existing store")
@@ -27,7 +25,7 @@ def add_store_verbs(add: AddVerb) -> None:
     option(fit, '--start', 'I', 'first index (default: 0)', type=int)
     option(fit, '--end', 'J', 'one after the last index (default: all)', type=int)
     option(fit, '--workers', 'N', 'processes that share the cores; a single one uses all cores', 1)
-    option(fit, '--launcher', 'NAME', 'local, ray or slurm', 'local')
+    option(fit, '--launcher', 'NAME', 'local, ray or slurm', 'local', choices=('local', 'ray', 'slurm'))
     option(fit, '--slurm', 'KEY=VALUE', 'option of sbatch; repeatable', action='append')
     fit.add_argument('--worker', metavar='K/N', help=argparse.SUPPRESS)
     add_params(fit)
@@ -119,14 +117,11 @@ def _fit(options: argparse.Namespace) -> None:
     from hyperinr.runtime.environment import num_cores
 
     folder, start, end = options.store, options.start, options.end
-    if options.launcher not in LAUNCHERS:
-        raise InputError(f'--launcher {options.launcher!r} is none of {", ".join(LAUNCHERS)}.')
     if options.workers < 1:
         raise InputError(f'--workers {options.workers} must be 1 or more.')
-    if options.config is None and not (Path(folder) / DESCRIPTION).is_file():
+    if not options.config and not (Path(folder) / DESCRIPTION).is_file():
         raise InputError(f'{folder} holds no neural dataset yet; give a CONFIG to begin one.')
-    own = options.config is None
-    config = store_config(folder, options.param) if own else load_config(options.config, options.param)
+    config = load_config(options.config, options.param) if options.config else store_config(folder, options.param)
     job = compose_job(config)
     shards = job.description.shards(start, end)
     open_for_fitting(folder, job.description)

@@ -1,17 +1,17 @@
-"""The verbs that train a meta-learner and evaluate what was trained: ``train`` and ``evaluate``."""
+"""The verbs around a run: ``train`` a meta-learner, ``check`` it before, ``evaluate`` it afterwards."""
 
 import argparse
 import os
 from pathlib import Path
 
-from hyperinr.cli.arguments import AddVerb, add_best, add_config, add_params, add_run, option
+from hyperinr.cli.arguments import AddVerb, add_config, add_params, add_run, option
 from hyperinr.cli.device import device_configs
 
-__all__ = ['add_training_verbs']
+__all__ = ['add_verbs']
 
 
-def add_training_verbs(add: AddVerb) -> None:
-    """Declare ``train`` and ``evaluate``."""
+def add_verbs(add: AddVerb) -> None:
+    """Declare ``train``, ``check`` and ``evaluate``."""
     train = add('train', _train, 'meta-train; continues from a checkpoint in the run directory')
     add_config(train)
     option(train, '--run', 'DIR', 'run directory (default: the name of the config, below runs/)')
@@ -23,9 +23,20 @@ def add_training_verbs(add: AddVerb) -> None:
     option(processes, '--num-processes', 'N', 'of the run', type=int)
     option(processes, '--process', 'I', 'number of this process, from 0', type=int)
 
+    check = add('check', _check, 'check a run before it is trained: data, INR, hypernetwork, short run')
+    add_config(check)
+    option(check, '--run', 'DIR', 'folder for the picture and the findings (default: checks/NAME)')
+    option(check, '--json', 'FILE', 'file for the findings (default: DIR/check.json)')
+    check.add_argument(
+        '--stages', '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
+    )
+    option(check, '--target', 'DB', 'target PSNR of one INR alone (default: its mean + 10 dB)', type=float)
+    option(check, '--memory', 'GIB', 'memory that a step may take (default: all free memory)', type=float)
+    option(check, '--updates', 'N', 'updates of a short training (default: 24 to 60, by their cost)', type=int)
+    add_params(check)
+
     evaluate = add('evaluate', _evaluate, 'held-out PSNR against fine-tuning steps and seconds, with the baselines')
     add_run(evaluate)
-    add_best(evaluate)
     option(evaluate, '--json', 'FILE', 'file for the figures (default: DIR/evaluation.json)')
     add_params(evaluate)
 
@@ -45,6 +56,34 @@ def _train(options: argparse.Namespace) -> None:
         configured(loop.train)(
             compose(), run_dir, machine=options.machine, config_text=config.text, group=group, **profile
         )
+
+
+def _check(options: argparse.Namespace) -> None:
+    from hyperinr import checking
+    from hyperinr.config import applied, load_config
+    from hyperinr.library import compose
+    from hyperinr.runtime.files import check_writable_folder, write_json
+
+    asked = checking.Options(tuple(options.stages), options.target, options.memory, options.updates)
+    config = load_config(options.config, options.param)
+    with applied(config):
+        experiment = compose()
+        dataset = experiment.dataset()
+        experiment.build(dataset.spec)
+        folder = check_writable_folder(options.run or Path('checks') / config.source.stem)
+        picture = folder / 'data.png' if 1 in asked.stages else None
+        findings = Path(options.json or folder / 'check.json')
+        stages = checking.check(
+            experiment,
+            dataset,
+            lambda num_steps: compose(num_steps=num_steps),
+            options=asked,
+            picture=picture,
+            say=lambda stage: print('\n'.join(checking.lines(stage)), flush=True),
+        )
+    write_json(findings, checking.as_json(stages))
+    print(*filter(None, (picture, findings)), sep='\n')
+    checking.raise_if_any(stages)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -21,14 +21,22 @@ def applied(config: Config) -> Iterator[None]:
 
     Gin reads values when a factory is called, so call everything that depends on the config inside the block.
     """
-    saved = _gin_state()
+    saved = {name: dict(getattr(gin_config, name).items()) for name in TABLES}
+    imports, locked = set(gin_config._IMPORTS), gin.config_is_locked()
     try:
         gin.clear_config()
         gin.parse_config(config.text)
         gin.finalize()
         yield
     finally:
-        _restore_gin_state(saved)
+        for name, content in saved.items():
+            table = getattr(gin_config, name)
+            table.clear()
+            for key, value in content.items():
+                table[key] = value
+        gin_config._IMPORTS.clear()
+        gin_config._IMPORTS.update(imports)
+        gin_config._set_config_is_locked(locked)
 
 
 def configured(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,23 +45,3 @@ def configured(function: Callable[..., Any]) -> Callable[..., Any]:
         return gin.get_configurable(function)
     except (KeyError, ValueError):
         return function
-
-
-def _gin_state() -> tuple[Any, ...]:
-    return (
-        *(dict(getattr(gin_config, name).items()) for name in TABLES),
-        set(gin_config._IMPORTS),
-        gin.config_is_locked(),
-    )
-
-
-def _restore_gin_state(saved: tuple[Any, ...]) -> None:
-    *tables, imports, locked = saved
-    for name, content in zip(TABLES, tables, strict=True):
-        table = getattr(gin_config, name)
-        table.clear()
-        for key, value in content.items():
-            table[key] = value
-    gin_config._IMPORTS.clear()
-    gin_config._IMPORTS.update(imports)
-    gin_config._set_config_is_locked(locked)

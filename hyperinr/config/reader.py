@@ -1,5 +1,8 @@
 """Read gin files and overrides, and check every name in them."""
 
+import ast
+import dataclasses
+import graphlib
 import importlib
 import inspect
 import io
@@ -8,7 +11,7 @@ import pathlib
 import pkgutil
 import re
 import tokenize
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -16,17 +19,15 @@ from gin import config_parser
 
 from hyperinr.config.names import config_root, display, either, find, nearest
 from hyperinr.config.values import (
-    DEFAULT,
-    REQUIRED,
     Config,
     Macro,
     Reference,
     Setting,
     Target,
     canonical_text,
-    is_literal,
     leaves,
-    parameter_name,
+    mapped,
+    substitute,
 )
 from hyperinr.errors import InputError
 
@@ -41,18 +42,11 @@ ENTRY_POINTS = (
     'hyperinr.neural_datasets.tuning.search',
 )
 """Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
-RETIRED = {
-    'hyperinr.training.loop.train': {
-        'validate_every': "set held_out_psnr.every, e.g. '200 steps'",
-        'num_validation': 'set held_out_psnr.num_datapoints',
-        'tensorboard': 'list the loggers in loop.train.loggers',
-    },
-}
-"""Function -> parameters of earlier versions -> their replacement."""
-COMMAND_LINE = '-p'
+COMMAND_LINE, DEFAULT = '-p', 'default'
+REQUIRED = 'gin.REQUIRED'
 
 
-def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = (), stored: bool = False) -> Config:
+def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = ()) -> Config:
     """Read a config with its includes, override it, and check every name in it. Gin's state stays unchanged.
 
     Args:
@@ -60,15 +54,13 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
       bindings: overrides such as ``'siren.width = 32'`` or ``'NUM_STEPS=100'``, applied last. Leading module names of a
         target may be left out if the rest is unique.
       also: configs to read after ``name`` and before the bindings.
-      stored: whether a run of an earlier version may have written the config. If so, parameters of `RETIRED` are
-        skipped.
 
     Raises:
       InputError: a file, module, function, parameter or macro is unknown (the message suggests the nearest), the syntax
         is wrong, a binding has no effect, or a required value is missing.
     """
     path = find(name)
-    reader = _Reader(stored)
+    reader = _Reader()
     for each in (path, *(find(name) for name in also)):
         reader.read_file(each, ())
     for binding in bindings:
@@ -76,25 +68,25 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
     return reader.resolve(path)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Unresolved:
+    """A reference whose name has not been looked up."""
+
+    name: str
+    called: bool
+
+
 class _Delegate(config_parser.ParserDelegate):
     """Factory of references and macros for gin's parser."""
 
-    def __init__(self, resolve: Callable[[str], Target]):
-        self._resolve = resolve
-
-    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
-        *scopes, selector = scoped_configurable_name.split('/')
-        return Reference('/'.join(scopes), self._resolve(selector), evaluate)
-
-    def macro(self, macro_name: str) -> Macro:
-        return Macro(macro_name)
+    configurable_reference = _Unresolved
+    macro = Macro
 
 
 class _Reader:
     """Collector of the statements in files and overrides, which it then resolves."""
 
-    def __init__(self, stored: bool = False) -> None:
-        self.stored = stored
+    def __init__(self) -> None:
         self.targets: dict[int, Target] = {}
         self.modules: dict[str, ModuleType] = {}
         self.bindings: dict[tuple[str, Target, str], tuple[Any, str]] = {}
@@ -111,7 +103,7 @@ class _Reader:
             text = path.read_text(encoding='utf-8')
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f'config {name} cannot be read: {error}.') from None
-        for statement, where in self._statements(text, symbols, name):
+        for statement, where in self._statements(text, name):
             if isinstance(statement, config_parser.IncludeStatement):
                 folders = [path.parent, root, pathlib.Path()]
                 found = find(statement.filename, folders=folders, where=f'{where}: ')
@@ -124,7 +116,7 @@ class _Reader:
     def read_override(self, text: str) -> None:
         """Read one binding of the command line, which may use all imports and macros of the files."""
         hint = ' (write NAME=VALUE, the value as in Python: strings in quotes, e.g. -p "image_folder.path=\'photos\'")'
-        for statement, _ in self._statements(text, self.modules, f'{COMMAND_LINE} {text}', hint):
+        for statement, _ in self._statements(text, f'{COMMAND_LINE} {text}', hint):
             if not isinstance(statement, config_parser.BindingStatement):
                 raise InputError(f'{COMMAND_LINE} {text}: only bindings are allowed here{hint}.')
             self._bind(statement, self.modules, f'{COMMAND_LINE} {text}')
@@ -144,30 +136,17 @@ class _Reader:
                 raise InputError(f'{setting.where}: {setting.name} must be set, e.g. {COMMAND_LINE} {setting.name}=...')
         return Config(source, canonical_text(order, settings), tuple(settings))
 
-    def _statements(
-        self, text: str, symbols: Mapping[str, ModuleType], name: str, hint: str = ''
-    ) -> Iterator[tuple[Any, str]]:
-        line = 0
+    def _statements(self, text: str, name: str, hint: str = '') -> Iterator[tuple[Any, str]]:
         try:
-            delegate = _Delegate(lambda selector: self._target(selector, symbols, f'{name}:{line}' if line else name))
-            parser = config_parser.ConfigParser(io.StringIO(text), delegate)
-            while True:
-                line = 0 if hint else parser.current_token.start[0]
-                statement = parser.parse_statement()
-                if statement is None:
-                    return
-                location = getattr(statement, 'location', None)
-                yield statement, name if hint or location is None else f'{name}:{location.line_num}'
+            for statement in config_parser.ConfigParser(io.StringIO(text), _Delegate()):
+                yield statement, name if hint else f'{name}:{statement.location.line_num}'
         except (SyntaxError, tokenize.TokenError) as error:
-            details = error.args[1] if len(error.args) > 1 else None
-            at = getattr(details, 'line_num', None) or (details[0] if isinstance(details, tuple) else None)
-            position = name if hint or not isinstance(at, int) else f'{name}:{at}'
+            line = error.lineno if isinstance(error, SyntaxError) else error.args[1][0]
+            position = name if hint or line is None else f'{name}:{line}'
             reason = ' '.join(str(error.args[0]).split()).rstrip('.')
             token = re.search(r"Failed to parse token ('.*')", reason)
             reason = f'cannot read the value {token[1]}' if token else reason
             raise InputError(f'{position}: {reason}{hint}.') from None
-        except InputError as error:
-            raise InputError(str(error).partition('\n')[0]) from None  # Without the lines that gin's parser adds.
 
     def _import(self, statement: config_parser.ImportStatement, symbols: dict[str, ModuleType], where: str) -> None:
         if statement.module.startswith('__gin__.'):
@@ -186,25 +165,27 @@ class _Reader:
         symbols[symbol] = self.modules[symbol] = module
 
     def _bind(self, statement: config_parser.BindingStatement, symbols: Mapping[str, ModuleType], where: str) -> None:
-        self.uses += [(leaf.name, where) for leaf in leaves(statement.value) if isinstance(leaf, Macro)]
+        def resolved(leaf: Any) -> Any:
+            if not isinstance(leaf, _Unresolved):
+                return leaf
+            scope, _, selector = leaf.name.rpartition('/')
+            return Reference(scope, self._target(selector, symbols, where), leaf.called)
+
+        value = mapped(statement.value, resolved)
+        self.uses += [(leaf.name, where) for leaf in leaves(value) if isinstance(leaf, Macro)]
         if not statement.arg_name:
             name = f'{statement.scope}/{statement.selector}'.lstrip('/')
-            self.macros[name] = (statement.value, where)
+            self.macros[name] = (value, where)
             return
         target = self._target(statement.selector, symbols, where)
         parameters = inspect.signature(target.function).parameters
         open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
         if statement.arg_name not in parameters and not open_ended:
-            successor = RETIRED.get(f'{target.module}.{target.name}', {}).get(statement.arg_name)
-            if successor is not None and self.stored:
-                return
-            if successor is not None:
-                raise InputError(f'{where}: {target!r} has no parameter {statement.arg_name!r} any more; {successor}.')
             remedy = nearest(
                 statement.arg_name, list(parameters), fallback=f'; it has {", ".join(parameters) or "none"}.'
             )
             raise InputError(f'{where}: {target!r} has no parameter {statement.arg_name!r}{remedy}')
-        self.bindings[statement.scope, target, statement.arg_name] = (statement.value, where)
+        self.bindings[statement.scope, target, statement.arg_name] = (value, where)
 
     def _target(self, selector: str, symbols: Mapping[str, ModuleType], where: str) -> Target:
         for symbol in sorted(symbols, key=len, reverse=True):
@@ -248,51 +229,59 @@ class _Reader:
         for name, where in self.uses:
             if name not in self.macros and name != REQUIRED:
                 raise InputError(f'{where}: macro %{name} has no value{nearest(name, list(self.macros))}')
-        for name in self.macros:
-            list(self._expanded(Macro(name)))
         used = {name for name, _ in self.uses}
         for name, (_, where) in self.macros.items():
             if name not in used:
                 remedy = nearest(name, sorted(used - {REQUIRED}), fallback='; remove it.')
                 raise InputError(f'{where}: nothing refers to a macro {name!r}{remedy}')
 
+        graph = {
+            name: [leaf.name for leaf in leaves(value) if isinstance(leaf, Macro)]
+            for name, (value, _) in self.macros.items()
+        }
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            name = error.args[1][0]
+            raise InputError(f'{self.macros[name][1]}: macro {name} refers to itself.') from None
+
     def _reachable(self) -> list[Target]:
         """Return the targets that the entry points reach by references, in the order of a walk from the first."""
         order: list[Target] = []
-        entries = [target for target in self.targets.values() if f'{target.module}.{target.name}' in ENTRY_POINTS]
-        entries.sort(key=lambda target: ENTRY_POINTS.index(f'{target.module}.{target.name}'))
+        macros = {name: value for name, (value, _) in self.macros.items()}
+        known = {f'{target.module}.{target.name}': target for target in self.targets.values()}
 
         def visit(target: Target) -> None:
             if target in order:
                 return
             order.append(target)
-            for (_, owner, _), (value, _) in list(self.bindings.items()):
+            for (_, owner, _), (value, _) in self.bindings.items():
                 if owner == target:
-                    for leaf in self._expanded(value):
+                    for leaf in leaves(substitute(value, macros)):
                         if isinstance(leaf, Reference):
                             visit(leaf.target)
 
-        for entry in entries:
-            visit(entry)
+        for name in ENTRY_POINTS:
+            if name in known:
+                visit(known[name])
         return order
 
-    def _expanded(self, value: Any, inside: tuple[str, ...] = ()) -> Iterator[Any]:
-        """Yield the literals and references of ``value`` and of its macros; ``inside`` are the enclosing macros."""
-        for leaf in leaves(value):
-            if not isinstance(leaf, Macro) or leaf.name not in self.macros:
-                yield leaf
-                continue
-            inner, where = self.macros[leaf.name]
-            if leaf.name in inside:
-                raise InputError(f'{where}: macro {leaf.name} refers to itself.')
-            yield from self._expanded(inner, (*inside, leaf.name))
-
     def _settings_of(self, target: Target) -> Iterator[Setting]:
-        bound = {key: entry for key, entry in self.bindings.items() if key[1] == target}
         for parameter in inspect.signature(target.function).parameters.values():
-            scoped = sorted(scope for scope, _, name in bound if name == parameter.name)
-            for scope in scoped:
-                value, where = bound[scope, target, parameter.name]
-                yield Setting(parameter_name(scope, target, parameter.name), value, where)
-            if '' not in scoped and parameter.default is not parameter.empty and is_literal(parameter.default):
-                yield Setting(parameter_name('', target, parameter.name), parameter.default, DEFAULT)
+            found = sorted(
+                (scope, *entry)
+                for (scope, owner, name), entry in self.bindings.items()
+                if owner == target and name == parameter.name
+            )
+            if '' not in [scope for scope, *_ in found] and _is_literal(parameter.default):
+                found.append(('', parameter.default, DEFAULT))
+            for scope, value, where in found:
+                yield Setting(f'{scope}{"/" if scope else ""}{target!r}.{parameter.name}', value, where)
+
+
+def _is_literal(value: Any) -> bool:
+    """Return whether gin can write ``value`` as text."""
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError):
+        return False

@@ -1,29 +1,23 @@
 """The parts of a configuration, and its canonical text."""
 
-import ast
 import dataclasses
+import itertools
 import pathlib
 import pprint
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 __all__ = [
     'Config',
-    'DEFAULT',
     'Macro',
-    'REQUIRED',
     'Reference',
     'Setting',
     'Target',
-    'is_literal',
     'leaves',
-    'parameter_name',
+    'mapped',
     'substitute',
     'canonical_text',
 ]
-
-DEFAULT = 'default'
-REQUIRED = 'gin.REQUIRED'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,50 +99,32 @@ def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:
         package, _, last = target.module.rpartition('.')
         statement = f'from {package} import {last}' if package else f'import {last}'
         imports[target.module] = statement if last == target.alias else f'{statement} as {target.alias}'
-    lines = ['from __gin__ import dynamic_registration', *(imports[module] for module in sorted(imports)), '']
-    owner = None
-    for setting in settings:
-        head = setting.name.rpartition('.')[0]
-        if owner is not None and head != owner:
-            lines.append('')
-        owner = head
-        value = pprint.pformat(setting.value, width=96, compact=True, sort_dicts=False)
-        lines += f'{setting.name} = {value}'.split('\n') if '\n' not in value else [f'{setting.name} = \\', value]
+    lines = ['from __gin__ import dynamic_registration', *(imports[module] for module in sorted(imports))]
+    for _, owned in itertools.groupby(settings, lambda setting: setting.name.rpartition('.')[0]):
+        lines.append('')
+        for setting in owned:
+            value = pprint.pformat(setting.value, width=96, compact=True, sort_dicts=False)
+            lines += f'{setting.name} = {value}'.split('\n') if '\n' not in value else [f'{setting.name} = \\', value]
     return '\n'.join(lines) + '\n'
 
 
-def parameter_name(scope: str, target: Target, parameter: str) -> str:
-    """Return ``scope/target.parameter``."""
-    return f'{scope}{"/" if scope else ""}{target!r}.{parameter}'
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """Yield the literals, references and macros of a structure."""
+def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Return a structure with ``function`` applied to its leaves."""
     if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from leaves(key)
-            yield from leaves(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from leaves(item)
-    else:
-        yield value
+        return {mapped(key, function): mapped(item, function) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(mapped(item, function) for item in value)
+    return function(value)
+
+
+def leaves(value: Any) -> list[Any]:
+    """Return the literals, references and macros of a structure."""
+    found: list[Any] = []
+    mapped(value, found.append)
+    return found
 
 
 def substitute(value: Any, values: Mapping[str, Any]) -> Any:
-    """Return ``value`` with every macro replaced by its value."""
-    if isinstance(value, Macro):
-        return substitute(values[value.name], values)
-    if isinstance(value, Mapping):
-        return {key: substitute(item, values) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(substitute(item, values) for item in value)
-    return value
-
-
-def is_literal(value: Any) -> bool:
-    """Return whether gin can write ``value`` as text."""
-    try:
-        return bool(ast.literal_eval(repr(value)) == value)
-    except (ValueError, SyntaxError):
-        return False
+    """Return ``value`` with every macro that has a value replaced by it."""
+    known = lambda leaf: isinstance(leaf, Macro) and leaf.name in values
+    return mapped(value, lambda leaf: substitute(values[leaf.name], values) if known(leaf) else leaf)

@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hyperinr import config
 from hyperinr.config.values import Config
@@ -19,49 +19,36 @@ from hyperinr.searching import study as studies
 from hyperinr.searching.space import Draw, Space
 from hyperinr.searching.study import Settings, Trials
 
-__all__ = ['CONFIG', 'Search', 'check_bindings', 'conclude', 'open_search']
+__all__ = ['CONFIG', 'begin', 'check_bindings', 'conclude', 'kept', 'open_search']
 
 CONFIG, BEST, TRIALS, PAGE = 'config.gin', 'best.gin', 'trials.json', 'index.html'
 
 
-class Search(NamedTuple):
-    """An open search.
+def begin(trials: Trials, trial: Any, drawn: Draw) -> Config:
+    """Return the config of a trial, and record it in the trial."""
+    resolved = config.load_config(str(trials.folder / CONFIG), spaces.bindings(drawn))
+    trial.set_user_attr('config', resolved.text)
+    return resolved
 
-    Attributes:
-      base: the config that trials override.
-      folder: folder of the search; holds a copy of the config.
-      trials: the trials, stored by Optuna.
+
+def kept(trials: Trials, trial: Any) -> tuple[Path, Path]:
+    """Return the run directory of a trial, and the file of its figures if it ran with others and has no run.
+
+    A repeated trial continues the run of the first attempt.
     """
-
-    base: Config
-    folder: Path
-    trials: Trials
-
-    def resolved(self, drawn: Draw) -> Config:
-        """Return the config of a draw."""
-        return config.load_config(str(self.folder / CONFIG), spaces.bindings(drawn))
-
-    def begin(self, trial: Any, drawn: Draw) -> Config:
-        """Return the config of a trial, and record it in the trial."""
-        resolved = self.resolved(drawn)
-        trial.set_user_attr('config', resolved.text)
-        return resolved
-
-    def kept(self, trial: Any) -> tuple[Path, Path]:
-        """Return the run directory of a trial, and the file of its figures if it ran with others and has no run.
-
-        A repeated trial continues the run of the first attempt.
-        """
-        first = studies.first_number(studies.frozen(self.trials, trial))
-        return self.folder / 'trials' / f'{first:04d}', self.folder / 'figures' / f'{trial.number:04d}.jsonl'
+    first = studies.first_number(studies.frozen(trials, trial))
+    return trials.folder / 'trials' / f'{first:04d}', trials.folder / 'figures' / f'{trial.number:04d}.jsonl'
 
 
-def check_bindings(text: str, parameters: Space) -> None:
+def check_bindings(text: str, parameters: Space) -> list[tuple[str, Config]]:
     """Read a config with each parameter's values, so that a wrong binding is found before the first trial.
 
     Args:
       text: canonical text of the config that every trial overrides.
       parameters: the space; `spaces.boundary_draws` gives the values that are read.
+
+    Returns:
+      For each value its binding and the config.
 
     Raises:
       InputError: the config lacks a name (the message suggests the nearest), or cannot read a value.
@@ -69,11 +56,13 @@ def check_bindings(text: str, parameters: Space) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, CONFIG)
         path.write_text(text, encoding='utf-8')
-        for _, drawn in spaces.boundary_draws(parameters):
-            try:
-                config.load_config(str(path), spaces.bindings(drawn))
-            except InputError as error:
-                raise InputError(f'[space] {str(error).removeprefix("-p ")}') from None
+        try:
+            return [
+                (each.binding, config.load_config(str(path), spaces.bindings(drawn)))
+                for each, drawn in spaces.boundary_draws(parameters)
+            ]
+        except InputError as error:
+            raise InputError(f'[space] {str(error).removeprefix("-p ")}') from None
 
 
 def open_search(
@@ -82,10 +71,9 @@ def open_search(
     folder: str | os.PathLike,
     *,
     storage: str | None,
-    total: int | None,
     resources: tuple[int, int] = (1, 100),
     files: Mapping[str, str] = {},
-) -> Search:
+) -> Trials:
     """Begin a search, or open the one in ``folder``.
 
     Args:
@@ -93,7 +81,6 @@ def open_search(
       settings: settings of the search.
       folder: folder that is new, empty, or of the same search.
       storage: see `study.open_trials`.
-      total: see `study.open_trials`.
       resources: see `study.open_trials`.
       files: name -> text of files to write into a new folder.
 
@@ -115,49 +102,51 @@ def open_search(
     # The digest leaves out the number of trials, which may grow, and the way they are chosen.
     content_text = f'{base.text}\n{settings.space}\n{settings.objective} {settings.direction}'
     digest = hashlib.sha256(content_text.encode()).hexdigest()
-    trials = studies.open_trials(folder, settings, digest=digest, storage=storage, total=total, resources=resources)
-    return Search(base, folder, trials)
+    return studies.open_trials(folder, settings, digest=digest, storage=storage, resources=resources)
 
 
-def conclude(search: Search) -> Path:
+def conclude(trials: Trials, name: str) -> Path:
     """Write the results and print the best trial; return the path of the best config.
+
+    Args:
+      trials: the trials of the search.
+      name: name of the searched config, for the title of the page.
 
     Raises:
       RunError: no trial is complete.
     """
-    folder, (study, *_) = search.folder, search.trials
-    objective, direction = search.trials.settings.objective, search.trials.settings.direction
-    ended = studies.ended(search.trials)
+    (study, folder, settings), objective = trials, trials.settings.objective
+    ended = studies.ended(trials)
     complete = [each for each in ended if each.state.name == 'COMPLETE']
     if not complete:
         reasons = [each.user_attrs['reason'] for each in ended if 'reason' in each.user_attrs]
         raise RunError(f'none of {len(ended)} trials came to an end; {reasons[-1] if reasons else "all were pruned"}')
     best, importance = study.best_trial, _importance(study)
-    rows = [_row(search, each) for each in ended]
+    rows = [_row(trials, each) for each in ended]
     head = f'# {objective} {best.value:.6g}: trial {best.number}, best of {len(complete)} complete of {len(ended)}.\n'
     with replacing(folder / BEST) as temporary:
         temporary.write_text(head + best.user_attrs['config'], encoding='utf-8')
     write_json(folder / TRIALS, {'objective': objective, 'best': best.number, 'importance': importance, 'trials': rows})
     page = write_page(
         folder / PAGE,
-        title=f'{search.base.source.stem}: {objective}',
+        title=f'{name}: {objective}',
         objective=objective,
-        maximize=direction == 'maximize',
-        kinds={each.binding: each.kind for each in search.trials.settings.space},
+        maximize=settings.direction == 'maximize',
+        kinds={each.binding: each.kind for each in settings.space},
         rows=rows,
         importance=importance,
         best=best.number,
     )
     states = [each.state.name.lower() for each in ended]
     table = [(state, str(states.count(state))) for state in ('complete', 'pruned', 'fail') if state in states]
-    table += [(f'importance of {name}', f'{share:.2f}') for name, share in importance.items()]
+    table += [(f'importance of {each}', f'{share:.2f}') for each, share in importance.items()]
     print_table(str(folder), table)
     print(f'best {objective}: {best.value:.6g} with {spaces.shown(best.user_attrs["drawn"])}')
     print(folder / BEST, page, sep='\n')
     return folder / BEST
 
 
-def _row(search: Search, trial: Any) -> dict[str, Any]:
+def _row(trials: Trials, trial: Any) -> dict[str, Any]:
     return {
         'number': trial.number,
         'state': trial.state.name.lower(),
@@ -166,7 +155,7 @@ def _row(search: Search, trial: Any) -> dict[str, Any]:
         'reports': {str(step): value for step, value in sorted(trial.intermediate_values.items())},
         'seconds': (trial.datetime_complete - trial.datetime_start).total_seconds(),
         'reason': trial.user_attrs.get('reason'),
-        'kept': [str(path.relative_to(search.folder)) for path in search.kept(trial) if path.exists()],
+        'kept': [str(path.relative_to(trials.folder)) for path in kept(trials, trial) if path.exists()],
     }
 
 

@@ -91,7 +91,8 @@ def parameter(
     drawn = f'space[{binding!r}] = {(kind, *values)!r}'
     if kind not in KINDS:
         raise ValueError(f'{drawn} must begin with one of {", ".join(KINDS)}.')
-    numbers = len(values) == 2 and all(_is_number(value, whole=kind == 'integer') for value in values)
+    types = {int} if kind == 'integer' else {int, float}
+    numbers = len(values) == 2 and {type(value) for value in values} <= types
     fine = len(values) > 0 if kind == 'choice' else numbers and values[0] < values[1]
     if not fine or (kind == 'log' and values[0] <= 0):
         raise ValueError(f'{drawn} is no range: give (kind, low, high) with low < high, or choices.')
@@ -99,10 +100,6 @@ def parameter(
         raise ValueError(f'{drawn} needs points >= 2, not {points}.')
     conditions = {name: tuple(allowed) for name, allowed in (when or {}).items()}
     return Parameter(binding, kind, tuple(values), points, conditions)
-
-
-def _is_number(value: Any, *, whole: bool) -> bool:
-    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
 
 
 def space(parameters: Sequence[Parameter]) -> Space:
@@ -155,19 +152,13 @@ def stored(drawn: Draw, parameters: Space) -> dict[str, Any]:
     }
 
 
-def grid(parameters: Space) -> Iterator[dict[str, Any]]:
-    """Yield every combination of the parameters' grid values. Conditional parameters appear only where active."""
-
-    def extend(drawn: dict[str, Any], rest: Space) -> Iterator[dict[str, Any]]:
-        if not rest:
-            yield drawn
-        elif not rest[0].active(drawn):
-            yield from extend(drawn, rest[1:])
-        else:
-            for value in rest[0].grid_values():
-                yield from extend({**drawn, rest[0].binding: value}, rest[1:])
-
-    return extend({}, parameters)
+def grid(parameters: Space) -> list[dict[str, Any]]:
+    """Return every combination of the parameters' grid values. Conditional parameters appear only where active."""
+    draws: list[dict[str, Any]] = [{}]
+    for each in parameters:
+        choices = [{each.binding: value} for value in each.grid_values()]
+        draws = [{**drawn, **choice} for drawn in draws for choice in (choices if each.active(drawn) else [{}])]
+    return draws
 
 
 def boundary_draws(parameters: Space) -> Iterator[tuple[Parameter, dict[str, Any]]]:

@@ -66,7 +66,7 @@ def find_space(path: str | os.PathLike) -> Path:
 
 
 def read_space(path: str | os.PathLike) -> Settings:
-    """Read and check a space file. `search.check_bindings` checks its bindings.
+    """Read and check a space file. `search.open_search` checks its bindings.
 
     Raises:
       InputError: the file is missing, or has a syntax error, an unknown key (the message suggests the nearest) or a
@@ -108,9 +108,8 @@ def _parameter(name: str, entry: Any, where: str) -> Parameter:
     when = entry.get('when', {})
     if not isinstance(when, dict) or not all(isinstance(allowed, list) for allowed in when.values()):
         raise InputError(f"{where}: when = {{ 'other.binding' = [values] }} is how to write a condition.")
+    options = {key: entry[key] for key in OPTIONS if key in entry}
     try:
-        return spaces.parameter(
-            name, kinds[0], entry[kinds[0]], points=entry.get('points', spaces.GRID_POINTS), when=when
-        )
+        return spaces.parameter(name, kinds[0], entry[kinds[0]], **options)
     except (TypeError, ValueError) as error:
         raise InputError(f'{where}: {error}') from None

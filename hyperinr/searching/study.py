@@ -1,37 +1,32 @@
 """The trials of a search. Optuna stores them in one folder for any number of processes, and any end can be resumed.
 
-Optuna's retry callback begins a trial whose process was killed again, with the same values. Killed trials are found in
-two ways. First, every running trial in an SQLite file has a heartbeat, and the other processes notice when it stops.
-Second, every working process holds a shared lock on a file of the folder. If no process holds it, all trials marked as
-running were killed. This also covers journal files and trials of one program, which have no heartbeat, and a resumed
-search need not wait for a heartbeat to expire.
+A process locks a file of each trial that it runs. The operating system releases the lock when the process ends in any
+way, so a trial that is marked as running and has a free lock was killed. This holds for SQLite and journal files, for
+trials of one program, for processes beside living ones and for a resumed search. Optuna's retry callback begins such a
+trial again, with the same values.
 
 Optuna is imported when a study is opened (``pip install hyperinr[tune]``).
 """
 
 import contextlib
-import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import ReadWriteLock, Timeout
-
 from hyperinr.errors import InputError, InterruptedRunError, RunError
+from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.locks import locked
 from hyperinr.searching import space as spaces
 from hyperinr.searching.space import Draw, Space
 
 __all__ = [
-    'PRUNERS',
-    'SAMPLERS',
     'Objective',
     'Settings',
     'Trials',
-    'ask',
+    'begun',
     'check_storage',
     'ended',
     'first_number',
@@ -39,13 +34,13 @@ __all__ = [
     'left',
     'open_trials',
     'record',
+    'report',
     'retry_lost',
     'run_trials',
     'runs',
     'say',
     'settings',
     'work_off',
-    'working',
 ]
 
 DIRECTIONS = ('maximize', 'minimize')
@@ -57,9 +52,6 @@ NUM_FREE_TRIALS = 5
 """Complete trials before their median prunes others."""
 MAX_RETRIES = 3
 """Most retries of a trial whose process was killed: the trial itself may cause it."""
-HEARTBEAT_SECONDS = 10
-GRACE_SECONDS = 60
-"""Time without a heartbeat after which a trial counts as killed: longer than tracing a large model takes."""
 DATABASE_SECONDS = 60
 """Longest wait of a process while others write to the SQLite file."""
 POLL_SECONDS = 1.0
@@ -98,14 +90,12 @@ class Trials(NamedTuple):
     Attributes:
       study: study of Optuna.
       folder: its folder.
-      settings: settings of the search.
-      total: number of trials to end, with any outcome.
+      settings: settings of the search; ``num_trials`` are to end, with any outcome.
     """
 
     study: Any
     folder: Path
     settings: Settings
-    total: int
 
 
 def settings(space: Space, **options: Any) -> Settings:
@@ -133,10 +123,7 @@ def check_storage(storage: str | None) -> Any:
     """
     if storage is not None and storage not in FILES:
         raise InputError(f'--storage {storage!r} is none of {", ".join(FILES)}.')
-    try:
-        import optuna
-    except ImportError:
-        raise InputError('searching needs Optuna; install hyperinr[tune].') from None
+    optuna = import_extra('optuna', needed_by='searching', package='Optuna', extra='tune')
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
@@ -147,18 +134,16 @@ def open_trials(
     *,
     digest: str,
     storage: str | None = None,
-    total: int | None = None,
     resources: tuple[int, int] = (1, 100),
 ) -> Trials:
     """Begin a search in ``folder``, or open the one in it.
 
     Args:
       folder: an existing folder.
-      settings: settings of the search.
+      settings: settings of the search. A grid has at most its points.
       digest: digest of everything that affects a trial's figures. A folder belongs to one digest.
       storage: ``'sqlite'``, or ``'journal'``, a file that network file systems can share too; ``None``: the storage in
         the folder, else SQLite.
-      total: number of trials to end, >= 1, instead of that of the settings. A grid has at most its points.
       resources: training steps at the first report and at the end, for hyperband.
 
     Raises:
@@ -169,13 +154,18 @@ def open_trials(
     held = next((name for name, file in FILES.items() if (folder / file).exists()), None)
     if held and storage not in (None, held):
         raise InputError(f'{folder} keeps its trials in {FILES[held]}; give --storage {held}.')
-    total = total or settings.num_trials
+    least, most = resources
+    pruners = {
+        'median': optuna.pruners.MedianPruner(n_startup_trials=NUM_FREE_TRIALS),
+        'hyperband': optuna.pruners.HyperbandPruner(min_resource=least, max_resource=max(least, most)),
+        'none': optuna.pruners.NopPruner(),
+    }
     with _one_process(folder):
         study = optuna.create_study(
             storage=_storage(optuna, folder, storage or held or 'sqlite'),
             study_name=STUDY,
             direction=settings.direction,
-            pruner=_pruner(optuna, settings.pruner, resources),
+            pruner=pruners[settings.pruner],
             load_if_exists=True,
         )
         if study.user_attrs.get('config_sha256', digest) != digest:
@@ -185,40 +175,21 @@ def open_trials(
         study.set_user_attr('config_sha256', digest)
         trials = study.get_trials(deepcopy=False)
         if settings.sampler == 'grid':
-            points = list(spaces.grid(settings.space))[:total]
-            total = len(points)
+            points = spaces.grid(settings.space)[: settings.num_trials]
+            settings = settings._replace(num_trials=len(points))
             for point in points[len([each for each in trials if first_number(each) == each.number]) :]:
                 study.enqueue_trial(spaces.stored(point, settings.space))
-    # Processes that begin at once must draw different values. A single process draws the same values again.
-    alone = not any(each.state == optuna.trial.TrialState.RUNNING for each in trials)
-    seed = settings.seed + len(trials) + (0 if alone else os.getpid())
-    samplers = optuna.samplers
-    tpe = settings.sampler == 'tpe'
-    study.sampler = samplers.TPESampler(seed=seed) if tpe else samplers.RandomSampler(seed=seed)
-    return Trials(study, folder, settings, total)
+    sampler = optuna.samplers.TPESampler if settings.sampler == 'tpe' else optuna.samplers.RandomSampler
+    study.sampler = sampler(seed=settings.seed + len(trials))
+    return Trials(study, folder, settings)
 
 
 def _storage(optuna: Any, folder: Path, storage: str) -> Any:
     path, storages = (folder / FILES[storage]).absolute(), optuna.storages
     if storage == 'journal':
         return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
-    with warnings.catch_warnings(action='ignore'):  # The heartbeat is experimental.
-        return storages.RDBStorage(
-            f'sqlite:///{path}',
-            engine_kwargs={'connect_args': {'timeout': DATABASE_SECONDS}},
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
-        )
-
-
-def _pruner(optuna: Any, name: str, resources: tuple[int, int]) -> Any:
-    if name == 'median':
-        return optuna.pruners.MedianPruner(n_startup_trials=NUM_FREE_TRIALS)
-    if name == 'hyperband':
-        least, most = resources
-        return optuna.pruners.HyperbandPruner(min_resource=least, max_resource=max(least, most))
-    return optuna.pruners.NopPruner()
+    options = {'connect_args': {'timeout': DATABASE_SECONDS}}
+    return storages.RDBStorage(f'sqlite:///{path}', engine_kwargs=options)
 
 
 def _one_process(folder: Path) -> contextlib.AbstractContextManager[bool]:
@@ -226,71 +197,63 @@ def _one_process(folder: Path) -> contextlib.AbstractContextManager[bool]:
     return locked(folder / '.lock')
 
 
-def work_off(trials: Trials, run: Callable[[], None], *, launches: bool = False) -> None:
-    """Call ``run`` until all trials have ended, including those of other processes.
+def _running(trials: Trials, number: int, *, wait: bool = True) -> contextlib.AbstractContextManager[bool]:
+    """Return the lock that a process holds while it runs a trial."""
+    return locked(trials.folder / '.running' / f'{number:04d}', wait=wait)
 
-    Args:
-      trials: trials of the search.
-      run: returns when no trial is left to begin.
-      launches: whether ``run`` only starts other processes, which call `working` themselves.
-    """
-    while len(ended(trials)) < trials.total:
+
+def work_off(trials: Trials, run: Callable[[], None]) -> None:
+    """Call ``run``, which returns when no trial is left to begin, until all trials of all processes have ended."""
+    while len(ended(trials)) < trials.settings.num_trials:
         retry_lost(trials)
-        if not left(trials):
-            time.sleep(POLL_SECONDS)  # Other processes work on the last trials.
-        elif launches:
+        if left(trials):
             run()
         else:
-            with working(trials):
-                run()
-
-
-def working(trials: Trials) -> contextlib.AbstractContextManager[None]:
-    """Mark this process as working on the trials."""
-    return _workers_lock(trials).read_lock()
-
-
-def _workers_lock(trials: Trials) -> ReadWriteLock:
-    """Return the lock that every working process shares."""
-    return ReadWriteLock(trials.folder / '.working', is_singleton=False)
+            time.sleep(POLL_SECONDS)  # Other processes work on the last trials.
 
 
 def retry_lost(trials: Trials) -> None:
-    """Begin the trials again that are marked as running while no process works on trials."""
+    """Begin the trials again whose process was killed."""
     from optuna.trial import TrialState
 
-    with contextlib.suppress(Timeout), _workers_lock(trials).write_lock(blocking=False):
+    with _one_process(trials.folder):
         for each in trials.study.get_trials(states=(TrialState.RUNNING,)):
-            print(f'begun again, its process was killed: trial {each.number}', flush=True)
-            _retry(trials, each.number)
-            trials.study.tell(each.number, state=TrialState.FAIL)
+            with _running(trials, each.number, wait=False) as free:
+                if free and runs(trials, each):
+                    print(f'begun again, its process was killed: trial {each.number}', flush=True)
+                    _retry(trials, each)
 
 
-def _retry(trials: Trials, number: int) -> None:
-    """Put the values of an interrupted trial back into the queue, up to `MAX_RETRIES` times.
-
-    Args:
-      trials: trials of the search.
-      number: number of the trial, which the caller records as failed.
-    """
+def _retry(trials: Trials, trial: Any) -> None:
+    """Record a trial as failed, and put its values back into the queue, up to `MAX_RETRIES` times."""
     import optuna
 
-    with warnings.catch_warnings(action='ignore'):
+    with warnings.catch_warnings(action='ignore'):  # The callback is experimental.
         callback = optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES)
-    callback(trials.study, trials.study.get_trials()[number])
+    callback(trials.study, trials.study.get_trials()[trial.number])
+    trials.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def ask(trials: Trials, most: int) -> list[tuple[Any, dict[str, Any]]]:
-    """Return new trials and their draws: all that are left to begin, but at most ``most``."""
-    with _one_process(trials.folder), warnings.catch_warnings(action='ignore'):  # There is no heartbeat.
-        asked = [trials.study.ask() for _ in range(min(most, left(trials)))]
-        return [(trial, _draw(trials, trial)) for trial in asked]
+@contextlib.contextmanager
+def begun(trials: Trials, most: int) -> Iterator[list[tuple[Any, dict[str, Any]]]]:
+    """Begin all trials that are left, but at most ``most``; yield them with their draws.
 
+    A trial without a recorded end after the context counts as killed. The draws of a single process depend on the seed
+    alone.
+    """
+    from optuna.trial import TrialState
 
-def _draw(trials: Trials, trial: Any) -> dict[str, Any]:
-    drawn = spaces.draw(trial, trials.settings.space)
-    trial.set_user_attr('drawn', drawn)
-    return drawn
+    with contextlib.ExitStack() as running:
+        new = []
+        with _one_process(trials.folder):
+            if trials.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                trials.study.sampler.reseed_rng()  # Another process may have begun with the same seed.
+            for _ in range(min(most, left(trials))):
+                trial = trials.study.ask()
+                running.enter_context(_running(trials, trial.number))
+                new.append((trial, spaces.draw(trial, trials.settings.space)))
+                trial.set_user_attr('drawn', new[-1][1])
+        yield new
 
 
 def run_trials(trials: Trials, objective: Objective) -> None:
@@ -299,35 +262,30 @@ def run_trials(trials: Trials, objective: Objective) -> None:
     After an exception the trial counts as failed, and the next one begins. After an interruption the values are put
     back into the queue, and the interruption is raised again.
     """
-    while _run_next(trials, objective):
-        pass
+    while left(trials):
+        with begun(trials, 1) as new:
+            for trial, drawn in new:
+                try:
+                    outcome: float | Exception = objective(trial, drawn)
+                except (KeyboardInterrupt, InterruptedRunError):
+                    _retry(trials, trial)
+                    raise
+                except Exception as error:
+                    outcome = error
+                record(trials, trial, outcome)
 
 
-def _run_next(trials: Trials, objective: Objective) -> bool:
-    """Run one trial, and return whether there was one."""
+def report(trial: Any, value: float, step: int) -> None:
+    """Report the objective of a running trial after a step.
+
+    Raises:
+      optuna.TrialPruned: the pruner gives the trial up.
+    """
     from optuna import TrialPruned
 
-    with contextlib.ExitStack() as drawing:
-        drawing.enter_context(_one_process(trials.folder))
-        if not left(trials):
-            return False
-
-        def run(trial: Any) -> float:
-            drawn = _draw(trials, trial)
-            drawing.close()
-            try:
-                return objective(trial, drawn)
-            except (KeyboardInterrupt, InterruptedRunError):
-                _retry(trials, trial.number)
-                raise
-            except TrialPruned:
-                raise
-            except Exception as error:
-                trial.set_user_attr('reason', _reason(error))
-                return math.nan  # Optuna records it as failed.
-
-        trials.study.optimize(run, n_trials=1, callbacks=[lambda study, trial: say(trial)])
-    return True
+    trial.report(value, step)
+    if trial.should_prune():
+        raise TrialPruned
 
 
 def ended(trials: Trials) -> list[Any]:
@@ -340,7 +298,7 @@ def ended(trials: Trials) -> list[Any]:
 def left(trials: Trials) -> int:
     """Return how many trials are left to begin, >= 0."""
     running = sum(each.state.name == 'RUNNING' for each in trials.study.get_trials(deepcopy=False))
-    return max(0, trials.total - len(ended(trials)) - running)
+    return max(0, trials.settings.num_trials - len(ended(trials)) - running)
 
 
 def first_number(frozen: Any) -> int:
@@ -358,17 +316,19 @@ def runs(trials: Trials, trial: Any) -> bool:
     return not frozen(trials, trial).state.is_finished()
 
 
-def record(trials: Trials, trial: Any, *, value: float | None = None, error: Exception | None = None) -> None:
-    """Record and print the end of a trial of `ask`: its value, its error, or neither if it was pruned."""
+def record(trials: Trials, trial: Any, outcome: float | Exception) -> None:
+    """Record and print the end of a trial: its value, or the error that ended it, such as ``optuna.TrialPruned``."""
+    from optuna import TrialPruned
     from optuna.trial import TrialState
 
-    if error is not None:
-        trial.set_user_attr('reason', _reason(error))
-        trials.study.tell(trial, state=TrialState.FAIL)
-    elif value is None:
+    if isinstance(outcome, TrialPruned):
         trials.study.tell(trial, state=TrialState.PRUNED)
+    elif isinstance(outcome, Exception):
+        trial.set_user_attr('reason', _reason(outcome))
+        trials.study.tell(trial, state=TrialState.FAIL)
     else:
-        trials.study.tell(trial, value)
+        with warnings.catch_warnings(action='ignore'):  # NaN counts as failed.
+            trials.study.tell(trial, outcome)
     say(frozen(trials, trial))
 
 

@@ -2,22 +2,19 @@
 
 import contextlib
 import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from hyperinr import config, library
+from hyperinr.config.values import Config
 from hyperinr.errors import InputError
 from hyperinr.launching import launch_local, launch_ray
-from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import CONFIG, Search, check_bindings, conclude, open_search
+from hyperinr.searching.search import CONFIG, begin, check_bindings, conclude, kept, open_search
 from hyperinr.searching.space import Draw
 from hyperinr.searching.space_file import figure, find_space, read_space
 from hyperinr.searching.study import Objective, Trials
@@ -27,11 +24,10 @@ from hyperinr.training.watching.evaluators import held_out_psnr
 from hyperinr.training.watching.loggers import Record
 from hyperinr.training.watching.loggers.jsonl import FILE, read_metrics
 
-__all__ = ['sweep', 'work']
+__all__ = ['sweep']
 
 SPACE = 'space.toml'
 LAUNCHERS = {'local': launch_local, 'ray': launch_ray}
-POLL_SECONDS = 1.0
 AUTOMATIC_MEMBERS = 8
 """Default number of trials in one program."""
 
@@ -81,71 +77,47 @@ def sweep(
     launches = num_workers > 1 or launcher != 'local'
     if launches and vmapped is not None and vmapped > 1:
         raise InputError('--vmapped runs the trials of one process in one program; leave --workers and --launcher out.')
-    search = _open(name, overrides, folder, space, storage, num_trials)
-    trials = search.trials
-    if launches:
-        command = _worker_command(search)
-        run = lambda: LAUNCHERS[launcher]([command] * num_workers, on_poll=_announcer(trials))
-    elif len(studies.ended(trials)) < trials.total and (vmapped or _automatic(search)) > 1:
-        run = lambda: run_vmapped(search, vmapped or AUTOMATIC_MEMBERS)
-    else:
-        run = lambda: studies.run_trials(trials, _objective(search))
-    studies.work_off(trials, run, launches=launches)
-    return conclude(search)
-
-
-def work(folder: str | os.PathLike, *, storage: str | None, num_trials: int) -> None:
-    """Work on an opened search as one of the processes that `sweep` launches.
-
-    Raises:
-      InputError: the folder holds no search.
-    """
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    folder = Path(folder)
-    search = _open(str(folder / CONFIG), (), folder, folder / SPACE, storage, num_trials)
-    studies.retry_lost(search.trials)
-    with studies.working(search.trials):
-        studies.run_trials(search.trials, _objective(search))
-
-
-def _open(
-    name: str,
-    overrides: Sequence[str],
-    folder: str | os.PathLike,
-    space: str | os.PathLike,
-    storage: str | None,
-    num_trials: int | None,
-) -> Search:
-    settings = read_space(space)
-    base = config.load_config(name, overrides)
-    check_bindings(base.text, settings.space)
+    settings, base = read_space(space), config.load_config(name, overrides)
     with config.applied(base):
         every, num_steps = config.configured(held_out_psnr)().every, library.compose().num_steps
     if every.unit != 'step':
         raise InputError('a sweep validates after steps: set held_out_psnr.every to a number of steps.')
-    resources = (int(every.amount), num_steps)
-    files = {SPACE: find_space(space).read_text(encoding='utf-8')}
-    return open_search(base, settings, folder, storage=storage, total=num_trials, resources=resources, files=files)
+    boundary_configs = check_bindings(base.text, settings.space)
+    trials = open_search(
+        base,
+        settings._replace(num_trials=num_trials or settings.num_trials),
+        folder,
+        storage=storage,
+        resources=(int(every.amount), num_steps),
+        files={SPACE: find_space(space).read_text(encoding='utf-8')},
+    )
+    if launches:
+        command = _worker_command(trials)
+        run = lambda: LAUNCHERS[launcher]([command] * num_workers, on_poll=_announcer(trials))
+    elif len(studies.ended(trials)) < trials.settings.num_trials and (vmapped or _automatic(boundary_configs)) > 1:
+        run = lambda: run_vmapped(trials, vmapped or AUTOMATIC_MEMBERS)
+    else:
+        run = lambda: studies.run_trials(trials, _objective(trials))
+    studies.work_off(trials, run)
+    return conclude(trials, base.source.stem)
 
 
-def _objective(search: Search) -> Objective:
+def _objective(trials: Trials) -> Objective:
     """Make the objective: train a trial's run, from its last checkpoint if any, with the output in ``logs/``."""
 
     def objective(trial: Any, drawn: Draw) -> float:
-        import optuna
-
-        resolved = search.begin(trial, drawn)
-        run_dir, _ = search.kept(trial)
-        value_of = lambda record: figure(search.trials.settings.objective, record)
+        resolved = begin(trials, trial, drawn)
+        run_dir, log = kept(trials, trial)[0], trials.folder / 'logs' / f'{trial.number:04d}.txt'
+        value_of = lambda record: figure(trials.settings.objective, record)
 
         def report(record: Record) -> None:
             if record.kind == 'validation':
-                trial.report(value_of({**record.findings.figures, **record.findings.curves}), record.step)
-                if trial.should_prune():
-                    raise optuna.TrialPruned
+                value = value_of({**record.findings.figures, **record.findings.curves})
+                studies.report(trial, value, record.step)
 
         try:
-            with _written_to(search.folder / 'logs' / f'{trial.number:04d}.txt'), config.applied(resolved):
+            log.parent.mkdir(exist_ok=True)
+            with log.open('a', encoding='utf-8') as file, contextlib.redirect_stdout(file), config.applied(resolved):
                 train = config.configured(loop.train)
                 final = train(library.compose(), run_dir, config_text=resolved.text, report=report)
         finally:
@@ -157,36 +129,21 @@ def _objective(search: Search) -> Objective:
     return objective
 
 
-@contextlib.contextmanager
-def _written_to(path: Path) -> Iterator[None]:
-    """Redirect the printed output to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('a', encoding='utf-8') as file, contextlib.redirect_stdout(file):
-        yield
+def _worker_command(trials: Trials) -> list[str]:
+    """Return the command of a process that runs trials of the search one by one."""
+    folder = trials.folder.absolute()
+    files = [str(folder / CONFIG), '--space', str(folder / SPACE), '--run', str(folder)]
+    options = ['--trials', str(trials.settings.num_trials), '--vmapped', '1']
+    return [sys.executable, '-m', 'hyperinr', 'sweep', *files, *options]
 
 
-def _end_with_parent(parent: int) -> None:
-    """End this worker when its launcher was killed."""
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _worker_command(search: Search) -> list[str]:
-    folder = search.folder.absolute()
-    options = ['--run', str(folder), '--trials', str(search.trials.total), '--worker']
-    return [sys.executable, '-m', 'hyperinr', 'sweep', str(folder / CONFIG), *options]
-
-
-def _automatic(search: Search) -> int:
+def _automatic(boundary_configs: Sequence[tuple[str, Config]]) -> int:
     """Return the number of trials in one program: above 1 if all draws of the space give the same program."""
-    first = None
-    for parameter, drawn in spaces.boundary_draws(search.trials.settings.space):
-        resolved = search.resolved(drawn)
-        first = first or resolved
+    (_, first), *others = boundary_configs
+    for binding, resolved in others:
         different = difference(first, resolved)
         if different:
-            print(f'trials run one by one: {parameter.binding} changes {different} (--workers N runs several at once)')
+            print(f'trials run one by one: {binding} changes {different} (--workers N runs several at once)')
             return 1
     return AUTOMATIC_MEMBERS
 

@@ -10,7 +10,7 @@ from hyperinr.errors import InputError
 from hyperinr.neural_datasets import tuning
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import check_bindings, conclude, open_search
+from hyperinr.searching.search import begin, check_bindings, conclude, open_search
 
 __all__ = ['tune']
 
@@ -49,26 +49,22 @@ def tune(
         parameters = [
             spaces.parameter(each, drawn[0] if drawn else '', drawn[1:]) for each, drawn in wanted.space.items()
         ]
-        space = spaces.space(parameters)
+        settings = studies.settings(
+            spaces.space(parameters),
+            objective=wanted.objective,
+            direction=tuning.OBJECTIVES[wanted.objective],
+            num_trials=trials or wanted.num_trials,
+            seed=wanted.seed,
+        )
     except ValueError as error:
         raise InputError(f'tuning.search: {error}') from None
-    direction = tuning.OBJECTIVES[wanted.objective]
-    settings = studies.settings(
-        space, objective=wanted.objective, direction=direction, num_trials=wanted.num_trials, seed=wanted.seed
-    )
-    check_bindings(base.text, space)
+    check_bindings(base.text, settings.space)
     tuning.check_objective(library.compose_job(base), wanted)
-    search = open_search(base, settings, folder, storage=storage, total=trials)
+    found = open_search(base, settings, folder, storage=storage)
 
     def objective(trial: Any, drawn: spaces.Draw) -> float:
-        import optuna
+        on_chunk = lambda number, value: studies.report(trial, value, number)
+        return tuning.measure(library.compose_job(begin(found, trial, drawn)), wanted, on_chunk=on_chunk)
 
-        def on_chunk(number: int, value: float) -> None:
-            trial.report(value, number)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        return tuning.measure(library.compose_job(search.begin(trial, drawn)), wanted, on_chunk=on_chunk)
-
-    studies.work_off(search.trials, lambda: studies.run_trials(search.trials, objective))
-    return conclude(search)
+    studies.work_off(found, lambda: studies.run_trials(found, objective))
+    return conclude(found, base.source.stem)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -24,15 +23,17 @@ from hyperinr.datasets.base import Dataset
 from hyperinr.errors import RunError
 from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard
 from hyperinr.searching import study as studies
-from hyperinr.searching.search import Search
+from hyperinr.searching.search import begin, kept
+from hyperinr.searching.space import Draw
 from hyperinr.searching.space_file import figure
+from hyperinr.searching.study import Trials
 from hyperinr.training.devices import pack, unpack
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions, prefetched
 from hyperinr.training.watching.divergence import FallGuard, not_finite
 from hyperinr.training.watching.evaluators import Evaluator, Findings, Subject, held_out_psnr
 from hyperinr.training.watching.loggers.jsonl import MetricsFile
-from hyperinr.types import Array, Datapoint, Metrics, Params, TrainState
+from hyperinr.types import Datapoint, Metrics, TrainState
 
 __all__ = ['Member', 'difference', 'numbers_in_state', 'run_vmapped', 'train_vmapped']
 
@@ -40,9 +41,8 @@ SEED = 'experiment.experiment.seed'
 Group = list[tuple[Any, Config]]
 """The trials of one program and their configs."""
 OptimizerFactory = Callable[..., optax.GradientTransformation]
-Report = Callable[[int, int, str, Findings | RunError], bool]
-"""``(member, step, kind, findings) -> whether the member continues``. Kinds are those of ``metrics.jsonl``. The
-findings of a diverged member are an error."""
+Report = Callable[[int, int, str, Findings], None]
+"""``(member, step, kind, findings)``; may raise an exception to end the member. The kinds are of ``metrics.jsonl``."""
 
 
 class Member(NamedTuple):
@@ -57,36 +57,17 @@ class Member(NamedTuple):
     numbers: Mapping[str, float]
 
 
-class OptimizerState(NamedTuple):
-    """The state of an optimiser of `numbers_in_state`.
-
-    Attributes:
-      numbers: parameter -> number ``[]``.
-      inner: state of the optimiser with these numbers.
-    """
-
-    numbers: Mapping[str, Array]
-    inner: Any
-
-
 def numbers_in_state(factory: OptimizerFactory, numbers: Mapping[str, float]) -> OptimizerFactory:
     """Return an optimiser factory that keeps numbers in the optimiser's state. Each update reads them there.
 
     Args:
       factory: ``(num_steps=, **numbers) -> optax.GradientTransformation``; must accept arrays as numbers.
-      numbers: the numbers in the initial state.
+      numbers: the numbers in the initial state, which has them as ``hyperparams['values'] [len(numbers)]``, in order.
     """
 
     def with_state(**options: Any) -> optax.GradientTransformation:
-        def init(params: Params) -> OptimizerState:
-            arrays = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
-            return OptimizerState(arrays, factory(**options, **arrays).init(params))
-
-        def update(gradient: Params, state: OptimizerState, params: Params | None = None) -> tuple[Params, Any]:
-            updates, inner = factory(**options, **state.numbers).update(gradient, state.inner, params)
-            return updates, OptimizerState(state.numbers, inner)
-
-        return optax.GradientTransformation(init, update)
+        make = lambda values: factory(**options, **dict(zip(numbers, values, strict=True)))
+        return optax.inject_hyperparams(make)(np.array(list(numbers.values()), np.float32))
 
     return with_state
 
@@ -99,9 +80,9 @@ def train_vmapped(
     log_every: int,
     evaluator: Evaluator,
     report: Report,
-    devices: Sequence[jax.Device] | None = None,
+    stopped: Callable[[int, Exception], None],
 ) -> TrainState:
-    """Train each member to its end, or until ``report`` stops it.
+    """Train each member to its end, or until it diverges or ``report`` raises an exception.
 
     Args:
       experiment: experiment of all members. Its seed is not used. Its optimiser comes from `numbers_in_state` if
@@ -111,26 +92,26 @@ def train_vmapped(
       log_every: steps between two reports of the training means.
       evaluator: evaluator with a cadence in steps.
       report: called for each member that is still running.
-      devices: devices that share the members; ``None``: all local ones.
+      stopped: called with a member that ended early, and the exception.
 
     Returns:
       The packed states as NumPy arrays ``[T, ...]``. A member that stopped early has its state at that step or later.
     """
     learner, source, total = experiment.build(dataset.spec), dataset.splits['train'], experiment.num_steps
-    devices = list(devices or jax.local_devices())[: len(members)]
+    devices = jax.local_devices()[: len(members)]
     batches = {
         seed: Batches(source, dataset.spec, Positions(len(source), experiment.batch_size, seed))
         for seed in {member.seed for member in members}
     }
     init = jax.jit(lambda key, datapoint: pack(learner.init(key, datapoint)))
 
-    def begin(member: Member) -> TrainState:
+    def first_state(member: Member) -> TrainState:
         first = jax.tree.map(lambda leaf: leaf[0], batches[member.seed](0))
         state = fetch(init(jax.random.key(member.seed), first))
         if not member.numbers:
             return state
-        numbers = {name: np.float32(value) for name, value in member.numbers.items()}
-        return state._replace(opt_state=state.opt_state._replace(numbers=numbers))
+        values = np.array(list(member.numbers.values()), np.float32)
+        return state._replace(opt_state=state.opt_state._replace(hyperparams={'values': values}))
 
     def update(state: TrainState, batch: Datapoint) -> tuple[TrainState, Metrics]:
         axes = (0, None if len(batches) == 1 else 0)
@@ -149,10 +130,9 @@ def train_vmapped(
     def tell(kind: str, findings_of: Callable[[int], Findings]) -> None:
         for member in tuple(within):
             try:
-                found: Findings | RunError = findings_of(member)
-            except RunError as error:
-                found = error
-            if not report(member, done, kind, found):
+                report(member, done, kind, findings_of(member))
+            except Exception as error:
+                stopped(member, error)
                 within.remove(member)
 
     def means(member: int) -> Findings:
@@ -166,7 +146,7 @@ def train_vmapped(
         return measure(jax.tree.map(lambda leaf: leaf[member], fetched))
 
     compiled = map_on_devices(update, devices, donate=(0,))
-    beginnings = [begin(member) for member in members]
+    beginnings = [first_state(member) for member in members]
     subject = Subject(learner, dataset, batches[members[0].seed], devices, jax.eval_shape(unpack, beginnings[0]))
     measure = evaluator.prepare(subject).measure
     state, guards, within = _spread(beginnings, devices), [FallGuard() for _ in members], list(range(len(members)))
@@ -218,75 +198,72 @@ def _optimizer(resolved: Config) -> tuple[OptimizerFactory, str]:
     return config.configured(reference.target.function), prefix
 
 
-def run_vmapped(search: Search, most: int) -> None:
+def run_vmapped(trials: Trials, most: int) -> None:
     """Run trials, at most ``most`` at a time, until none is left to begin.
 
     A trial's figures go to a file in ``figures/``, in the format of ``metrics.jsonl``. Its weights are not stored. An
     interrupted trial begins from step 0.
     """
-    while asked := studies.ask(search.trials, most):
-        groups: list[Group] = []
-        for trial, drawn in asked:
-            try:
-                resolved = search.begin(trial, drawn)
-            except Exception as error:
-                studies.record(search.trials, trial, error=error)
-                continue
-            alike = [group for group in groups if difference(group[0][1], resolved) is None]
-            if not alike:
-                groups.append([])
-            (alike or groups)[-1].append((trial, resolved))
-        many = 'one program' if len(groups) == 1 else f'{len(groups)} programs'
-        reason = f', since they differ in {difference(groups[0][0][1], groups[1][0][1])}' if len(groups) > 1 else ''
-        print(f'{sum(map(len, groups))} trials in {many}{reason}', flush=True)
-        for group in groups:
-            _run_group(search, group)
-            jax.clear_caches()
+    while studies.left(trials):
+        with studies.begun(trials, most) as new:
+            _run_new(trials, new)
 
 
-def _run_group(search: Search, group: Group) -> None:
+def _run_new(trials: Trials, new: Sequence[tuple[Any, Draw]]) -> None:
+    """Group trials that can share a program, and train one group after the other."""
+    groups: list[Group] = []
+    for trial, drawn in new:
+        try:
+            resolved = begin(trials, trial, drawn)
+        except Exception as error:
+            studies.record(trials, trial, error)
+            continue
+        alike = [group for group in groups if difference(group[0][1], resolved) is None]
+        if not alike:
+            groups.append([])
+        (alike or groups)[-1].append((trial, resolved))
+    many = 'one program' if len(groups) == 1 else f'{len(groups)} programs'
+    reason = f', since they differ in {difference(groups[0][0][1], groups[1][0][1])}' if len(groups) > 1 else ''
+    print(f'{sum(map(len, groups))} trials in {many}{reason}', flush=True)
+    for group in groups:
+        _run_group(trials, group)
+        jax.clear_caches()
+
+
+def _run_group(trials: Trials, group: Group) -> None:
     """Train the trials of one program, and record how each ended."""
-    latest, failure = [float('nan')] * len(group), None
     try:
         with config.applied(group[0][1]):
-            _train_group(search, group, latest)
+            _train_group(trials, group)
     except Exception as error:
-        failure = error
-    if isinstance(failure, jax.errors.ConcretizationTypeError) and len(group) > 1:
-        print('trials run one by one: the optimiser takes no arrays for its numbers', flush=True)
-        for each in group:
-            _run_group(search, [each])
-    for value, (trial, _) in zip(latest, group, strict=True):
-        if studies.runs(search.trials, trial):
-            studies.record(search.trials, trial, value=value, error=failure)
+        if isinstance(error, jax.errors.ConcretizationTypeError) and len(group) > 1:
+            print('trials run one by one: the optimiser takes no arrays for its numbers', flush=True)
+            for each in group:
+                _run_group(trials, [each])
+        for trial, _ in group:
+            if studies.runs(trials, trial):
+                studies.record(trials, trial, error)
 
 
-def _train_group(search: Search, group: Group, latest: list[float]) -> None:
-    """Train and prune the trials, and store the newest objective of each in ``latest``."""
+def _train_group(trials: Trials, group: Group) -> None:
+    """Train and prune the trials, and record how each ended, unless the whole program fails."""
     values, (factory, prefix) = [_settings(resolved) for _, resolved in group], _optimizer(group[0][1])
     names = [name for name in values[0] if name.startswith(prefix) and len({repr(each[name]) for each in values}) > 1]
     members = [Member(each[SEED], {name.removeprefix(prefix): each[name] for name in names}) for each in values]
     parts = {'optimizer': numbers_in_state(factory, members[0].numbers)} if names else {}
     experiment = library.compose(**parts)
 
-    def report(member: int, step: int, kind: str, found: Findings | RunError) -> bool:
-        trial, _ = group[member]
-        if isinstance(found, RunError):
-            studies.record(search.trials, trial, error=found)
-            return False
-        record = {**found.figures, **found.curves}
+    def report(member: int, step: int, kind: str, found: Findings) -> None:
+        record, trial = {**found.figures, **found.curves}, group[member][0]
         files[member].write(step, {'kind': kind, **record})
-        if kind == 'train':
-            return True
-        latest[member] = figure(search.trials.settings.objective, record)
-        trial.report(latest[member], step)
-        if not trial.should_prune():
-            return True
-        studies.record(search.trials, trial)
-        return False
+        if kind != 'train':
+            value = figure(trials.settings.objective, record)
+            studies.report(trial, value, step)
+            if step == experiment.num_steps:
+                studies.record(trials, trial, value)
 
     with contextlib.ExitStack() as stack:
-        paths = [search.kept(trial)[1] for trial, _ in group]
+        paths = [kept(trials, trial)[1] for trial, _ in group]
         paths[0].parent.mkdir(exist_ok=True)
         files = [stack.enter_context(contextlib.closing(MetricsFile(path, after_step=0))) for path in paths]
         train_vmapped(
@@ -296,4 +273,5 @@ def _train_group(search: Search, group: Group, latest: list[float]) -> None:
             log_every=values[0]['loop.train.log_every'],
             evaluator=config.configured(held_out_psnr)(num_pictures=0),
             report=report,
+            stopped=lambda member, error: studies.record(trials, group[member][0], error),
         )

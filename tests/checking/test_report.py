@@ -11,8 +11,7 @@ from PIL import Image
 from hyperinr import checking, cli
 from hyperinr.checking import findings as table
 from hyperinr.checking import inr_fit, one_datapoint, program, short_run, stages
-from hyperinr.checking.findings import CODES, Stage, finding
-from hyperinr.checking.report import as_json, lines, raise_if_any
+from hyperinr.checking.findings import CODES, Stage, as_json, finding, lines, raise_if_any
 from hyperinr.errors import InputError, RunError
 from hyperinr.types import Datapoint
 from tests import tiny
@@ -80,7 +79,7 @@ def test_every_row_of_the_table_is_said_somewhere_and_every_one_said_is_a_row():
 )
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError, match=r'stages|target|memory|updates'):
-        checking.Options(**options).checked()
+        checking.Options(**options)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +138,12 @@ def test_the_cause_follows_from_trainings_at_other_steps(ends, cause):
         asked.append(factor)
         return training([ends[factor]] * 5)
 
-    found, scores = one_datapoint.name_cause(15.0, training([ends[1.0]] * 5), training_at, 1.0)
+    stage = Stage(3, 'one datapoint', numbers={'first_psnr_db': 15.0, 'num_updates': 40})
+    found, lead = one_datapoint.find_rate(training([ends[1.0]] * 5), training_at, stage, 1.0)
+    assert lead.startswith('40 updates lead from 15.0 dB to ')
+    assert [each.code for each in stage.findings] == ([] if cause in (None, 'stuck') else [f'training.{cause}'])
     assert found == cause
-    assert set(scores) == {1.0, *asked}
+    assert set(map(float, stage.numbers['psnr_db_at_steps_times'])) == {1.0, *asked}
     # Longer steps cost a training more, and are tried only where nothing is learned.
     assert (10.0 in asked) == (10.0 in ends)
 

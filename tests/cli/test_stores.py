@@ -138,7 +138,7 @@ def test_a_changed_config_is_refused_with_the_difference(run, complete, config):
         (('--start', '-1'), ('[-1, 22)',)),
         (('--start', '7', '--end', '7'), ('[7, 7) is empty',)),
         (('--workers', '0'), ('--workers 0',)),
-        (('--launcher', 'cloud'), ("'cloud' is none of local, ray, slurm",)),
+        (('--launcher', 'cloud'), ("--launcher: invalid choice: 'cloud'", 'local', 'ray', 'slurm')),
         (('-p', 'neural_dataset.num_step=3'), ("did you mean 'num_steps'",)),
         (('-p', 'SEEDS=(1, 1)'), ('seeds (1, 1) must be different',)),
         (('-p', 'neural_dataset.shard_size=0'), ('shard_size >= 1',)),

@@ -17,8 +17,8 @@ SPACE = space([parameter('x', 'uniform', [-2.0, 3.0], points=4), parameter('k', 
 
 
 def opened(folder, *, total=6, digest='one', storage='journal', resources=(1, 100), **options):
-    wanted = settings(SPACE, direction='minimize', **options)
-    return studies.open_trials(folder, wanted, total=total, digest=digest, storage=storage, resources=resources)
+    wanted = settings(SPACE, direction='minimize', num_trials=total, **options)
+    return studies.open_trials(folder, wanted, digest=digest, storage=storage, resources=resources)
 
 
 @pytest.mark.parametrize('storage', ['journal', 'sqlite'])
@@ -56,7 +56,20 @@ def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):
         trials = opened(tmp_path, total=total, sampler='grid')
         studies.run_trials(trials, lambda trial, drawn: seen.append(drawn) or drawn['x'])
     assert len(seen) == len({tuple(each.items()) for each in seen}) == 8
-    assert opened(tmp_path, total=100, sampler='grid').total == 8
+    assert opened(tmp_path, total=100, sampler='grid').settings.num_trials == 8
+
+
+@pytest.mark.parametrize('sampler', ['random', 'tpe'])
+def test_processes_that_begin_at_once_draw_different_values(tmp_path, sampler):
+    pytest.importorskip('optuna')
+    one, other = opened(tmp_path, sampler=sampler), opened(tmp_path, sampler=sampler)
+    with studies.begun(one, 1) as first, studies.begun(other, 1) as second:
+        assert first[0][1]['x'] != second[0][1]['x']
+        first_draw = dict(first[0][1])
+    (tmp_path / 'again').mkdir()
+    again = opened(tmp_path / 'again', sampler=sampler)
+    with studies.begun(again, 1) as new:
+        assert new[0][1] == first_draw
 
 
 def test_tpe_searches_where_it_was_good(tmp_path):
@@ -162,15 +175,17 @@ def test_a_killed_process_loses_no_trial(tmp_path, worker, storage):
     check_begun_again(trials)
 
 
-def test_other_processes_notice_a_killed_one_by_its_heartbeat(tmp_path, worker, monkeypatch):
-    monkeypatch.setattr(studies, 'GRACE_SECONDS', 1)
-    process = worker('sqlite')
-    trials = opened(tmp_path, total=3, sampler='random', storage='sqlite')
-    with studies.working(trials):
+@pytest.mark.parametrize('storage', ['journal', 'sqlite'])
+def test_a_process_at_work_notices_a_killed_one(tmp_path, worker, storage):
+    process = worker(storage)
+    trials = opened(tmp_path, total=3, sampler='random', storage=storage)
+
+    def objective(trial, drawn):
         kill(process)
-        time.sleep(2.5)
-        studies.run_trials(trials, lambda trial, drawn: drawn['x'])
-        check_begun_again(trials)
+        return drawn['x']
+
+    studies.work_off(trials, lambda: studies.run_trials(trials, objective))
+    check_begun_again(trials)
 
 
 def test_values_that_kill_every_process_fail_in_the_end(tmp_path):
@@ -178,7 +193,10 @@ def test_values_that_kill_every_process_fail_in_the_end(tmp_path):
     trials = opened(tmp_path, total=1, sampler='random', storage='sqlite')
     for _ in range(studies.MAX_RETRIES + 1):
         assert not studies.ended(trials)
-        studies.ask(trials, 1)
+        with studies.begun(trials, 1) as new:
+            assert len(new) == 1
+            studies.retry_lost(trials)
+            assert studies.runs(trials, new[0][0])
         studies.retry_lost(trials)
     assert [each.state.name for each in studies.ended(trials)] == ['FAIL']
 

@@ -97,16 +97,17 @@ pruner = 'none'
 
 @pytest.mark.exhaustive
 def test_what_workers_leave_behind_is_finished_by_the_same_command(run, tmp_path):
-    """Two processes whose launcher is killed: a trial that fails is recorded, one under way is begun again."""
+    """Launcher and two workers are killed: a trial that fails is recorded, one under way is begun again."""
     space = write_space(tmp_path, SHAPES)
     folder = tmp_path / 'sweep'
     arguments = ['sweep', DEFAULT, '--space', str(space), '--run', str(folder), *PARAMS]
     environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
-    launcher = subprocess.Popen([sys.executable, '-m', 'hyperinr', *arguments, '--workers', '2'], env=environment)
+    command = [sys.executable, '-m', 'hyperinr', *arguments, '--workers', '2']
+    launcher = subprocess.Popen(command, env=environment, start_new_session=True)
     while not list(folder.glob('trials/*/run.json')):
         assert launcher.poll() is None
         time.sleep(0.05)
-    launcher.send_signal(signal.SIGKILL)
+    os.killpg(launcher.pid, signal.SIGKILL)
     launcher.wait()
     assert not (folder / 'best.gin').exists()
     status, out, err = run(*arguments)
@@ -129,7 +130,7 @@ def test_a_search_that_cannot_work_is_one_line(run, tmp_path):
     space = write_space(tmp_path, SHAPES.replace('6, -6, 8', '-6, -8'))
     arguments = ('sweep', DEFAULT, '--run', tmp_path / 'sweep', *PARAMS)
     for more, message in (
-        ((), '--space FILE is missing'),
+        ((), 'the following arguments are required: --space'),
         (('--space', space, '--workers', 0), '--workers 0 must be 1 or more'),
         (('--space', space, '--vmapped', 4, '--workers', 2), 'leave --workers and --launcher out'),
         (('--space', space, '--launcher', 'slurm'), "'slurm' is none of local, ray"),

@@ -24,17 +24,23 @@ def dataset():
     return tiny_dataset()
 
 
-def collect(members, dataset, *, goes_on=lambda position, step: True, num_devices=None):
+class GivenUpError(Exception):
+    pass
+
+
+def collect(members, dataset, *, goes_on=lambda position, step: True):
     """Records by member, reasons by member, and the final states."""
     records, lost = [[] for _ in members], {}
     optimizer = numbers_in_state(meta_learning.adam_cosine, members[0].numbers)(num_steps=NUM_STEPS)
 
     def report(position, step, kind, findings):
-        if isinstance(findings, RunError):
-            lost[position] = str(findings)
-            return False
         records[position].append({'step': step, 'kind': kind, **findings.figures, **findings.curves})
-        return goes_on(position, step)
+        if not goes_on(position, step):
+            raise GivenUpError
+
+    def stopped(position, error):
+        if not isinstance(error, GivenUpError):
+            lost[position] = error
 
     states = train_vmapped(
         toy_experiment(num_steps=NUM_STEPS, optimizer=optimizer),
@@ -43,7 +49,7 @@ def collect(members, dataset, *, goes_on=lambda position, step: True, num_device
         log_every=LOG_EVERY,
         evaluator=EVALUATOR,
         report=report,
-        devices=jax.local_devices()[:num_devices] if num_devices else None,
+        stopped=stopped,
     )
     return records, lost, states
 
@@ -76,7 +82,7 @@ def test_members_equal_runs_of_their_own(dataset, seeds):
         for rate, clip, b2, decay in ((0.1, 1.0, 0.99, 0.0), (0.02, 0.1, 0.9, 0.1), (0.3, 5.0, 0.95, 0.01))
     ]
     members = [Member(seed, each) for seed, each in zip(seeds, numbers, strict=True)]
-    records, lost, states = collect(members, dataset, num_devices=2)
+    records, lost, states = collect(members, dataset)
     assert lost == {}
     for position, (seed, each) in enumerate(members):
         optimizer = meta_learning.adam_cosine(num_steps=NUM_STEPS, **each)
@@ -98,7 +104,8 @@ def test_one_that_diverges_or_is_given_up_leaves_the_others(dataset):
     members = [Member(0, {'learning_rate': rate}) for rate in (0.1, float('inf'), 0.02, 0.3)]
     records, lost, _ = collect(members, dataset, goes_on=lambda position, step: not (position == 2 and step >= 3))
     assert lost.keys() == {1}
-    assert 'diverged by step' in lost[1]
+    assert isinstance(lost[1], RunError)
+    assert 'diverged by step' in str(lost[1])
     assert len(records[1]) <= 1
     assert [each['step'] for each in records[2]] == [2, 3]
     alone, _, _ = collect([members[0], members[3]], dataset)
