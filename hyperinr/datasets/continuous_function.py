@@ -8,7 +8,7 @@ import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.datasets.arguments import check_counts, check_seed, check_sizes
-from hyperinr.datasets.base import ComputedSource, Dataset
+from hyperinr.datasets.base import Dataset, Source
 from hyperinr.datasets.functions import Field, RandomFunction, waves
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
@@ -77,7 +77,7 @@ def continuous_function(
     return Dataset(spec, splits)
 
 
-class FunctionSource(ComputedSource):
+class FunctionSource(Source):
     """A `Source` that computes its datapoints from random functions.
 
     Args:
@@ -87,8 +87,6 @@ class FunctionSource(ComputedSource):
       stream: numbers that, with the position, seed the random numbers.
       label: name of the split, used in `names`.
     """
-
-    labels: np.ndarray | None = None
 
     def __init__(self, function: RandomFunction, spec: DatasetSpec, count: int, *, stream: tuple[int, int], label: str):
         super().__init__(count, spec.grid_shape)

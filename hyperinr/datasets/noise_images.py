@@ -71,7 +71,7 @@ def noise_images(
 
     def images(stream: int, split: str, count: int) -> Images:
         record = lambda index: Record(draw(stream, index), (0, 0, *resolution), f'{split} noise {index}')
-        return Images(count, record, lambda index: None)
+        return Images(count, record)
 
     splits = {split: images(stream, split, count) for stream, (split, count) in enumerate(counts.items())}
     return image_dataset('noise_images', splits, (*resolution, channels), seed=seed)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from hyperinr.datasets.base import ComputedSource
+from hyperinr.datasets.base import Source
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
@@ -133,7 +133,7 @@ def draw_probe(shape: Shape, rng: np.random.Generator, num_points: int = NUM_PRO
     return points.astype(np.float32), (weight / weight.mean()).astype(np.float32)
 
 
-class ShapeSource(ComputedSource):
+class ShapeSource(Source):
     """A `Source` of shapes.
 
     Args:
@@ -157,7 +157,7 @@ class ShapeSource(ComputedSource):
         kept: Callable[[int, str, Callable[[], Arrays]], Arrays] = lambda position, what, make: make(),
     ):
         super().__init__(len(names))
-        self.labels = np.asarray(labels, np.int32)
+        self.labels: np.ndarray = np.asarray(labels, np.int32)
         self._shapes, self._names, self._rule, self._stream = shapes, list(names), rule, stream
 
         def pool(index: int) -> Arrays:

@@ -70,15 +70,13 @@ def tfds_images(
 
     def images(part: str) -> Images:
         source = builder.as_data_source(part, decoders={image_key: tfds.decode.SkipDecoding()})
-        label_of = lambda example: None if num_labels is None else int(example['label'])
 
         def record(index: int) -> Record:
             example = source[index]
-            return fitted_record(
-                decode(example[image_key], channels), shape, f'{name} {part} {index}', label_of(example)
-            )
+            label = None if num_labels is None else int(example['label'])
+            return fitted_record(decode(example[image_key], channels), shape, f'{name} {part} {index}', label)
 
-        return Images(len(source), record, lambda index: None if num_labels is None else label_of(source[index]))
+        return Images(len(source), record)
 
     splits = {split: images(part) for split, part in _split_names(name, list(builder.info.splits)).items()}
     return image_dataset(
