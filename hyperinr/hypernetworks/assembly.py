@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from hyperinr import weights as weights_lib
+from hyperinr.encoders.attention import normalize
 from hyperinr.hypernetworks.rates import Rates
 from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
 
@@ -73,24 +74,28 @@ class Head(NamedTuple):
     spread: float
 
 
-def linear_heads(outputs: Any, trunk: Sequence[int]) -> hk.Transformed:
+def linear_heads(outputs: Any, trunk: Sequence[int], *, learned_start: bool = False) -> hk.Transformed:
     """Make ``embedding [E] -> outputs``: an MLP with layer normalisation, then a linear head for every `Head`.
 
     The last hidden vector is normalised to unit variance, which makes ``spread`` exact in expectation. If the embedding
-    has no dimensions, there is no trunk, and the output is the learned ``c`` alone, the same for all datapoints.
+    has no dimensions, there is no trunk, and the output is the same for all datapoints.
 
     Args:
       outputs: pytree of `Head`.
       trunk: widths of the MLP.
+      learned_start: the output for an embedding without dimensions: the learned ``c`` if true, otherwise 0, without
+        parameters.
     """
     heads, structure = jax.tree.flatten(outputs, is_leaf=lambda each: isinstance(each, Head))
 
     def forward(embedding: Array) -> Any:
+        if not (embedding.size or learned_start):
+            return jax.tree.unflatten(structure, [jnp.zeros(head.shape) for head in heads])
         hidden = embedding
         if hidden.size:
             for layer, width in enumerate(trunk):
-                norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'trunk_{layer}_norm')
-                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(norm(hidden)))
+                normalized = normalize(hidden, f'trunk_{layer}_norm')
+                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(normalized))
             hidden = hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name='head_norm')(hidden)
         emitted = []
         for index, head in enumerate(heads):
@@ -130,7 +135,6 @@ def assemble(
     Raises:
       ValueError: ``rates`` is not a `Rates`.
     """
-
     if not isinstance(rates, Rates):
         raise ValueError(
             'rates must be what hypernetworks.learned_rates(), predicted_rates() or only_leaves() returns, '

@@ -7,6 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -75,15 +76,10 @@ def modulations(
     Raises:
       ValueError: a value outside the ranges above; an INR without hidden biases, or without one of the ``matrices``.
     """
-    if kind not in ('shift', 'film'):
-        raise ValueError(f"kind must be 'shift' or 'film', not {kind!r}.")
-    positive = (latent_dims, *map_hidden, map_spread, matrix_spread, initial_latent, head_gain)
-    if min(positive) <= 0:
-        raise ValueError(
-            f'must be positive: {latent_dims=}, {map_hidden=}, {map_spread=}, {matrix_spread=}, {initial_latent=}, '
-            f'{head_gain=}.'
-        )
-    latent_head = {'latent': Head((latent_dims,), head_gain, initial_latent / head_gain)}
+    check_choice('kind', kind, ('shift', 'film'))
+    check_positive('modulations', latent_dims=latent_dims, map_hidden=map_hidden, map_spread=map_spread)
+    check_positive('modulations', matrix_spread=matrix_spread, initial_latent=initial_latent, head_gain=head_gain)
+    heads = linear_heads({'latent': Head((latent_dims,), head_gain, initial_latent / head_gain)}, ())
 
     def modulated(weights: InrWeights) -> dict[str, int]:
         """Return the number of units of each hidden layer."""
@@ -135,14 +131,11 @@ def modulations(
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         map_key, heads_key = jax.random.split(key)
-        own = {'base': base, 'map': mapping(target.shapes, target.scales).init(map_key, jnp.zeros(latent_dims))}
-        own['heads'] = linear_heads(latent_head, ()).init(heads_key, embedding) if embedding.size else {}
-        return own
+        latent_map = mapping(target.shapes, target.scales).init(map_key, jnp.zeros(latent_dims))
+        return {'base': base, 'map': latent_map, 'heads': heads.init(heads_key, embedding)}
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        if not embedding.size:
-            return {'latent': jnp.zeros(latent_dims)}
-        return linear_heads(latent_head, ()).apply(params['heads'], embedding)
+        return heads.apply(params['heads'], embedding)
 
     def decode(params: Params, code: Code) -> InrWeights:
         weights = {layer: dict(tensors) for layer, tensors in params['base'].items()}

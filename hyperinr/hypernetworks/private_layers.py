@@ -2,6 +2,7 @@
 
 import jax
 
+from hyperinr.arguments import check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -44,8 +45,7 @@ def private_layers(
     Raises:
       ValueError: a value outside the ranges above.
     """
-    if num_private < 1 or initial_delta <= 0:
-        raise ValueError(f'must be positive: {num_private=}, {initial_delta=}.')
+    check_positive('private_layers', num_private=num_private, initial_delta=initial_delta)
 
     def outputs(target: Target) -> dict[str, dict[str, Head]]:
         names = natural_layers(target.shapes)
@@ -64,19 +64,15 @@ def private_layers(
         return {
             'shared': {layer: tensors for layer, tensors in base.items() if layer not in private},
             'private': {layer: base[layer] for layer in private},
-            'heads': linear_heads(private, ()).init(key, embedding) if embedding.size else {},
+            'heads': linear_heads(private, ()).init(key, embedding),
         }
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        if not embedding.size:
-            return params['private']
         deltas = linear_heads(outputs(target), ()).apply(params['heads'], embedding)
         return jax.tree.map(lambda leaf, delta: leaf + delta, params['private'], deltas)
 
-    def decode(params: Params, code: Code) -> InrWeights:
-        return {**params['shared'], **code}
-
     return assemble(
-        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit,
+        decode=lambda params, code: {**params['shared'], **code},
         base=lambda params: {**params['shared'], **params['private']},
     )  # fmt: skip

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.types import Array, Code, Key, Params
 
 __all__ = ['Rates', 'learned_rates', 'only_leaves', 'predicted_rates']
@@ -49,8 +50,8 @@ def learned_rates(
     Raises:
       ValueError: a value outside the ranges above.
     """
-    _check(shared_by, num_steps, initial, gain)
-
+    check_choice('shared_by', shared_by, get_args(SharedBy))
+    check_positive('learned_rates', num_steps=num_steps, initial=initial, gain=gain)
     return Rates(
         init=lambda key, code, embedding: _zeros(code, shared_by, num_steps),
         apply=lambda params, code, embedding: _positive(params, code, shared_by, initial, gain),
@@ -84,10 +85,8 @@ def predicted_rates(
     Raises:
       ValueError: a value outside its range.
     """
-    _check(shared_by, num_steps, initial, gain)
-    _check_shared('predicted_by', predicted_by)
-    if prediction_gain <= 0:
-        raise ValueError(f'prediction_gain must be positive, not {prediction_gain}.')
+    check_choice('predicted_by', predicted_by, get_args(SharedBy))
+    check_positive('predicted_rates', prediction_gain=prediction_gain)
     constant = learned_rates(shared_by=shared_by, num_steps=num_steps, initial=initial, gain=gain)
 
     def init(key: Key, code: Code, embedding: Array) -> Params:
@@ -141,17 +140,6 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
         )
 
     return Rates(init=init, apply=apply)
-
-
-def _check(shared_by: str, num_steps: int, initial: float, gain: float) -> None:
-    _check_shared('shared_by', shared_by)
-    if num_steps < 1 or initial <= 0 or gain <= 0:
-        raise ValueError(f'must be positive: {num_steps=}, {initial=}, {gain=}.')
-
-
-def _check_shared(name: str, value: str) -> None:
-    if value not in ('code', 'leaf', 'nothing'):
-        raise ValueError(f"{name} must be 'code', 'leaf' or 'nothing', not {value!r}.")
 
 
 def _zeros(code: Code, shared_by: str, num_steps: int) -> Params:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from hyperinr import metrics
+from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.meta_learning.adaptation import InnerStep, adapt, follow, gradient_descent
 from hyperinr.meta_learning.losses import Loss, LossSteps, last_step, log_mse
 from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
@@ -95,12 +96,8 @@ def meta_learner(
     _check_part('inner_step', _takes(inner_step, 3), inner_step, 'gradient_descent()')
     _check_part('loss', _takes(loss, 2), loss, 'log_mse() or mse()')
     _check_part('loss_steps', _takes(loss_steps, 1), loss_steps, 'last_step() or every_step()')
-    if num_steps < 0:
-        raise ValueError(f'num_steps must be >= 0, not {num_steps}.')
-    if group_size is not None and group_size < 1:
-        raise ValueError(f'group_size must be >= 1 or None, not {group_size}.')
-    if second_order_steps is not None and second_order_steps < 0:
-        raise ValueError(f'second_order_steps must be >= 0 or None, not {second_order_steps}.')
+    check_not_negative('a meta_learner', num_steps=num_steps, second_order_steps=second_order_steps)
+    check_positive('a meta_learner', group_size=group_size)
     if not meta_gradient.through_steps and num_steps < 1:
         raise ValueError('meta_gradient reptile() needs num_steps >= 1: without steps the code does not change.')
     if not 0 < observed_fraction <= 1:

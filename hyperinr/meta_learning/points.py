@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint, Key
 
 __all__ = [
@@ -55,7 +56,7 @@ def uniform_points(*, num_points: int) -> PointChoice:
     Raises:
       ValueError: ``num_points`` is below 1.
     """
-    _check_positive('num_points', num_points)
+    check_positive('uniform_points', num_points=num_points)
 
     def draw(key: Key, total: int, num_steps: int) -> Any:
         if num_points >= total:
@@ -83,7 +84,7 @@ def largest_error_points(*, num_points: int) -> PointChoice:
     Raises:
       ValueError: ``num_points`` is below 1.
     """
-    _check_positive('num_points', num_points)
+    check_positive('largest_error_points', num_points=num_points)
 
     def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
         if num_points >= points.coords.shape[0]:
@@ -111,7 +112,7 @@ def every_kth(*, stride: int) -> PointChoice:
     Raises:
       ValueError: ``stride`` is below 1, or, at the first step, above N.
     """
-    _check_positive('stride', stride)
+    check_positive('every_kth', stride=stride)
 
     def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
         if stride == 1:
@@ -135,8 +136,3 @@ def take_points(points: Datapoint, rows: Array, axis: int = 0) -> Datapoint:
     """Take the points ``rows [M]`` along the axis of the points."""
     take = lambda leaf: jnp.take(jnp.asarray(leaf), rows, axis=axis)
     return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))
-
-
-def _check_positive(name: str, number: int) -> None:
-    if number < 1:
-        raise ValueError(f'{name} must be >= 1, not {number}.')
