@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.datasets.arguments import check_counts, check_seed, check_sizes
+from hyperinr.arguments import check_choice
+from hyperinr.datasets.arguments import check_counts, check_sizes
 from hyperinr.datasets.base import Dataset, Source
 from hyperinr.datasets.functions import Field, RandomFunction, waves
 from hyperinr.errors import InputError
@@ -51,10 +52,8 @@ def continuous_function(
     """
     del data_dir
     resolution = check_sizes('continuous_function', resolution)
-    counts = check_counts('continuous_function', num_train, num_validation, num_test)
-    check_seed('continuous_function', seed)
-    if sampling not in ('grid', 'uniform'):
-        raise InputError(f"continuous_function.sampling must be 'grid' or 'uniform', not {sampling!r}.")
+    counts = check_counts('continuous_function', num_train, num_validation, num_test, seed=seed)
+    check_choice('continuous_function.sampling', sampling, ('grid', 'uniform'))
     if sampling == 'grid' and num_points not in (None, math.prod(resolution)):
         raise InputError(
             "continuous_function.num_points goes with sampling = 'uniform'; with a grid, resolution sets it."

@@ -105,16 +105,12 @@ def _split_files(
                 raise InputError(f'{str(folder / split)!r} has no images ({", ".join(SUFFIXES)}).')
         return files
     everything = _image_files(folder)
-    if len(everything) < len(SPLITS):
-        raise InputError(
-            f'{str(folder)!r} has {len(everything)} images ({", ".join(SUFFIXES)}); '
-            'at least 3 are needed, one for each of train, validation and test.'
-        )
     num_validation, num_test = (max(1, round(f * len(everything))) for f in (validation_fraction, test_fraction))
     num_train = len(everything) - num_validation - num_test
     if num_train < 1:
         raise InputError(
-            f'{str(folder)!r} has too few images ({len(everything)}) for its validation and test fractions.'
+            f'{str(folder)!r} has {len(everything)} images ({", ".join(SUFFIXES)}), too few for its validation and '
+            'test fractions; at least 3 are needed, one for each of train, validation and test.'
         )
     rows_of = random_split(len(everything), (num_train, num_validation, num_test), seed)
     return {split: [everything[row] for row in rows] for split, rows in rows_of.items()}

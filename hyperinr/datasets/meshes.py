@@ -98,7 +98,7 @@ def read_mesh(path: Path) -> Mesh:
     try:
         loaded: Any = trimesh.load_mesh(path)
         vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces)
-        watertight = bool(loaded.is_watertight)
+        watertight, outward = loaded.is_watertight, loaded.volume > 0
     except Exception as error:
         raise InputError(f'{path} is not a triangle mesh that can be read ({error}); remove or repair it.') from error
     if len(faces) == 0:
@@ -110,10 +110,7 @@ def read_mesh(path: Path) -> Mesh:
         )
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     vertices = (vertices - (low + high) / 2) * (2 * REACH / (high - low).max())
-    triangles = vertices[faces]
-    a, b, c = (triangles[:, corner] for corner in range(3))
-    outward = np.einsum('fi,fi->', a, np.cross(b, c)) > 0  # six times the volume
-    return Mesh(triangles if outward else triangles[:, ::-1])
+    return Mesh(vertices[faces if outward else faces[:, ::-1]])
 
 
 def mesh_folder(

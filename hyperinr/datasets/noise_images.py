@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
+from hyperinr.datasets.arguments import check_counts, check_resolution
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.image_source import Images, Record, image_dataset
 from hyperinr.errors import InputError
@@ -48,8 +48,7 @@ def noise_images(
     """
     del data_dir
     resolution = check_resolution('noise_images', resolution)
-    counts = check_counts('noise_images', num_train, num_validation, num_test)
-    check_seed('noise_images', seed)
+    counts = check_counts('noise_images', num_train, num_validation, num_test, seed=seed)
     if exponent < 0 or contrast <= 0 or channels not in (1, 3):
         raise InputError(
             'noise_images needs exponent >= 0, contrast > 0 and 1 or 3 channels, not '

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hyperinr.datasets.arguments import check_counts, check_seed
+from hyperinr.datasets.arguments import check_counts
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.shapes import PointRule, Quantity, ShapeSource, check_rule, shape_spec
 
@@ -130,8 +130,7 @@ def solids(
       InputError: a wrong argument.
     """
     del data_dir
-    counts = check_counts('solids', num_train, num_validation, num_test)
-    check_seed('solids', seed)
+    counts = check_counts('solids', num_train, num_validation, num_test, seed=seed)
     rule = check_rule('solids', PointRule(num_points, near_fraction, near_distance, quantity, truncation))
     families = list(FAMILIES)
     splits = {}

@@ -32,13 +32,9 @@ class Target(NamedTuple):
     scales: Mapping[str, Mapping[str, float]]
 
 
-def target_of(inr: Inr, coord_dims: int) -> Target:
-    """Return the target of an INR of ``coord_dims`` coordinates."""
-    return _target(inr.init, coord_dims)
-
-
 @functools.lru_cache(maxsize=64)
-def _target(init: Callable[[Key, int], InrWeights], coord_dims: int) -> Target:
+def target_of(init: Callable[[Key, int], InrWeights], coord_dims: int) -> Target:
+    """Return the target of an INR with this ``init``, of ``coord_dims`` coordinates."""
     with jax.ensure_compile_time_eval():
         fresh = init(jax.random.key(0), coord_dims)
         scales = jax.tree.map(_scale, fresh)
@@ -143,7 +139,7 @@ def assemble(
 
     def init(key: Key, datapoint: Datapoint) -> Params:
         base_key, encoder_key, own_key, rates_key = jax.random.split(key, 4)
-        target = target_of(inr, datapoint.coords.shape[-1])
+        target = target_of(inr.init, datapoint.coords.shape[-1])
         encoder_params = encoder.init(encoder_key, datapoint)
         embedding = encoder.apply(encoder_params, datapoint)
         own = init_own(own_key, inr.init(base_key, datapoint.coords.shape[-1]), target, embedding)
@@ -152,7 +148,7 @@ def assemble(
 
     def encode(params: Params, datapoint: Datapoint) -> Start:
         embedding = encoder.apply(params['encoder'], datapoint)
-        target = target_of(inr, datapoint.coords.shape[-1])
+        target = target_of(inr.init, datapoint.coords.shape[-1])
         code = emit(params, target, embedding)
         found = rates.apply(params['rates'], code, embedding)
         if rate_units is not None:

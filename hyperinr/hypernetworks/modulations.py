@@ -100,25 +100,23 @@ def modulations(
             raise ValueError(f'matrices {missing} are none of the {len(hidden)} hidden layers, 0 to {len(hidden) - 1}.')
         return [hidden[number] for number in matrices]
 
-    def mapping(weights: InrWeights, scales: Any = None) -> hk.Transformed:
+    def mapping(weights: InrWeights, scales: Any) -> hk.Transformed:
         """Make the map from a latent to modulations by name.
 
         ``LAYER`` has the layer's shifts, then its factors; ``LAYER_matrix`` has the change of its matrix. ``scales``
         are used at initialisation alone.
         """
 
-        def spread(layer: str, units: int) -> Array:
-            shifts = scales[layer]['b'] if scales is not None else 1.0
-            return jnp.where(jnp.arange(units if kind == 'shift' else 2 * units) < units, shifts, 1.0)
-
         def forward(latent: Array) -> dict[str, Array]:
             hidden = latent
             for index, width in enumerate(map_hidden):
                 hidden = jax.nn.silu(hk.Linear(width, name=f'hidden_{index}')(hidden))
-            spreads = {layer: map_spread * spread(layer, units) for layer, units in modulated(weights).items()}
+            spreads = {}
+            for layer, units in modulated(weights).items():
+                unit = jnp.array([scales[layer]['b']] if kind == 'shift' else [scales[layer]['b'], 1.0])
+                spreads[layer] = map_spread * jnp.repeat(unit, units)
             for layer in moved(weights):
-                unit = scales[layer]['w'] if scales is not None else 1.0
-                spreads[f'{layer}_matrix'] = jnp.full(weights[layer]['w'].size, matrix_spread * unit)
+                spreads[f'{layer}_matrix'] = jnp.full(weights[layer]['w'].size, matrix_spread * scales[layer]['w'])
             found = {}
             for name, each in spreads.items():
                 w_init = lambda shape, dtype, each=each: (
@@ -139,7 +137,7 @@ def modulations(
 
     def decode(params: Params, code: Code) -> InrWeights:
         weights = {layer: dict(tensors) for layer, tensors in params['base'].items()}
-        found = mapping(weights).apply(params['map'], code['latent'])
+        found = mapping(weights, jax.tree.map(lambda leaf: 1.0, weights)).apply(params['map'], code['latent'])
         for layer in moved(weights):
             weights[layer]['w'] = weights[layer]['w'] + found[f'{layer}_matrix'].reshape(weights[layer]['w'].shape)
         for layer in modulated(weights):

@@ -1,5 +1,6 @@
 """Step sizes of the adaptation, learned as constants or predicted from the datapoint."""
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
@@ -121,12 +122,13 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
     except re.error as error:
         raise ValueError(f'pattern must be a regular expression, not {pattern!r}: {error}.') from error
 
+    name_of = functools.partial(jax.tree_util.keystr, simple=True, separator='/')
+
     def chosen(code: Code) -> dict[str, Array]:
-        paths = [('/'.join(str(key.key) for key in path), leaf) for path, leaf in jax.tree.leaves_with_path(code)]
-        found = {path: leaf for path, leaf in paths if wanted.fullmatch(path)}
+        leaves = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(code)}
+        found = {name: leaf for name, leaf in leaves.items() if wanted.fullmatch(name)}
         if not found:
-            names = ', '.join(path for path, _ in paths)
-            raise ValueError(f'pattern {pattern!r} matches no leaf of the code; they are {names}.')
+            raise ValueError(f'pattern {pattern!r} matches no leaf of the code; they are {", ".join(leaves)}.')
         return found
 
     def init(key: Key, code: Code, embedding: Array) -> Params:
@@ -135,9 +137,7 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
     def apply(params: Params, code: Code, embedding: Array) -> Code:
         found = rates.apply(params, chosen(code), embedding)
         still = lambda leaf: jnp.zeros((1, *[1] * leaf.ndim))
-        return jax.tree.map_with_path(
-            lambda path, leaf: found.get('/'.join(str(key.key) for key in path), still(leaf)), code
-        )
+        return jax.tree.map_with_path(lambda path, leaf: found.get(name_of(path), still(leaf)), code)
 
     return Rates(init=init, apply=apply)
 

@@ -1,7 +1,7 @@
 """The meta-learner: encode, adapt for K steps, decode, and differentiate the outer loss through these three."""
 
+import functools
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -106,6 +106,7 @@ def meta_learner(
         raise ValueError(f'average_decay must be in [0, 1), not {average_decay}.')
     exact_steps = 0 if first_order else num_steps if second_order_steps is None else min(second_order_steps, num_steps)
     measured_steps = tuple(loss_steps(num_steps))
+    observe = functools.partial(observe_fraction, fraction=observed_fraction)
 
     def init(key: Key, datapoint: Datapoint) -> TrainState:
         params_key, train_key = jax.random.split(key)
@@ -117,9 +118,6 @@ def meta_learner(
             average=jax.tree.map(jnp.copy, params),
             key=train_key,
         )
-
-    def observe(key: Key, datapoint: Datapoint) -> Datapoint:
-        return observe_fraction(key, datapoint, observed_fraction)
 
     def gradient(state: TrainState, context: Datapoint, target: Datapoint) -> tuple[Params, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
@@ -178,13 +176,18 @@ def meta_learner(
         choice = context_points if context_points.when_generating else all_points()
         return follow(inr, decode, start, datapoint, num_steps=num_steps, inner_step=inner_step, choice=choice)
 
-    def evaluations(num_points: int) -> int:
-        """Return the cost of an update of one datapoint, in forward passes of the INR at one point."""
+    def flops(batch: Datapoint) -> float:
+        """Return the operations of the INRs' matrix products in one update, see `MetaLearner.flops`."""
+        num_datapoints, num_points, coord_dims = batch.coords.shape
+        shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
+        # A product of [out, in] and [in, 1] takes 2 * in * out operations; so does its derivative by either factor.
+        forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
         seen, ranked = context_points.cost(num_points)
         exact = exact_steps if meta_gradient.through_steps else 0
         # A gradient costs 3 forward passes. A gradient step and its derivative together cost 9.
         inner = (3 * (num_steps - exact) + 9 * exact) * seen + num_steps * ranked
-        return inner + 3 * min(num_target_points or num_points, num_points) * len(measured_steps)
+        outer = 3 * min(num_target_points or num_points, num_points) * len(measured_steps)
+        return float(num_datapoints * forward * (inner + outer))
 
     return MetaLearner(
         init=init,
@@ -194,7 +197,7 @@ def meta_learner(
         num_steps=num_steps,
         hypernetwork=hypernetwork,
         inr=inr,
-        flops=lambda batch: _flops(inr, batch, evaluations),
+        flops=flops,
         observe=observe,
     )
 
@@ -203,15 +206,6 @@ def _averaged(state: TrainState, params: Params, average_decay: float) -> Params
     t = state.step.astype(jnp.float32)
     decay = jnp.minimum(average_decay, (1 + t) / (10 + t))
     return optax.incremental_update(params, state.average, 1 - decay)
-
-
-def _flops(inr: Inr, batch: Datapoint, evaluations: Callable[[int], int]) -> float:
-    """Return the operations of the INRs' matrix products in one update, see `MetaLearner.flops`."""
-    num_datapoints, num_points, coord_dims = batch.coords.shape
-    shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
-    # A product of [out, in] and [in, 1] takes 2 * in * out operations; so does its derivative by either factor.
-    forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
-    return float(num_datapoints * forward * evaluations(num_points))
 
 
 def _takes(function: Any, num_arguments: int) -> bool:
