@@ -83,9 +83,9 @@ class ImageSource(Source):
 
     def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
         indices = np.asarray(indices, np.int64)
-        records = [self._record(int(index)) for index in indices]
-        pixels = np.stack([record.pixels for record in records])
-        weight = _box_weight(np.stack([record.box for record in records]), pixels.shape[1:3])
+        images, boxes, _, labels = zip(*(self._record(int(index)) for index in indices), strict=True)
+        pixels = np.stack(images)
+        weight = _box_weight(np.array(boxes), pixels.shape[1:3])
         if self._augment and epoch is not None:
             symmetries = augmentation.symmetry(self._seed, indices, epoch)
             pixels = augmentation.augment(pixels, symmetries)
@@ -97,7 +97,7 @@ class ImageSource(Source):
             values=values.reshape(size, num_points, -1),
             weight=weight.reshape(size, num_points),
             index=indices.astype(np.int32),
-            label=_known([record.label for record in records]),
+            label=_known(labels),
         )
 
     def names(self, index: int) -> str:
@@ -143,15 +143,10 @@ def image_dataset(
       num_labels: number of classes; ``None`` if the images have no labels.
     """
     height, width, channels = shape
-    sources = {
-        split: ImageSource(
-            images.in_memory() if in_memory else images,
-            shape=(height, width),
-            augment=augment and split == 'train',
-            seed=seed,
-        )
-        for split, images in splits.items()
-    }
+    sources = {}
+    for split, images in splits.items():
+        kept = images.in_memory() if in_memory else images
+        sources[split] = ImageSource(kept, shape=(height, width), augment=augment and split == 'train', seed=seed)
     spec = DatasetSpec(
         name=name,
         grid_shape=(height, width),

@@ -31,7 +31,7 @@ def check_heads(what: str, width: int, num_heads: int) -> None:
         raise InputError(f'{what} needs a width that is a multiple of num_heads, not {width=} and {num_heads=}.')
 
 
-def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, visible: Array | None = None) -> Array:
+def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, visible: Array) -> Array:
     """Apply one block: ``queries [T, W]`` attend to ``keys [S, W']``, then pass an MLP; returns ``[T, W]``.
 
     Vaswani et al., "Attention is all you need" (2017), eq. 1. Each part is preceded by a normalisation, as in Xiong et
@@ -42,13 +42,11 @@ def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, v
       keys: tokens that are attended to.
       num_heads: divides W.
       name: name of the block.
-      visible: ``[S]``, whether a key may be attended to; ``None``: all. If none is visible, attention adds nothing.
+      visible: ``[S]``, whether a key may be attended to. If none is visible, attention adds nothing.
     """
     asked, seen = normalize(queries, f'{name}_query_norm'), normalize(keys, f'{name}_key_norm')
-    found = _attention(asked, seen, num_heads, name, mask=None if visible is None else visible[None, None, :])
-    if visible is not None:
-        found = jnp.where(jnp.any(visible), found, 0)
-    return _mlp(queries + found, name)
+    found = _attention(asked, seen, num_heads, name, mask=visible[None, None, :])
+    return _mlp(queries + jnp.where(jnp.any(visible), found, 0), name)
 
 
 def self_attention(tokens: Array, *, num_heads: int, name: str) -> Array:

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 
 from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads
@@ -103,10 +102,7 @@ def low_rank(
                 return leaf + product
             return leaf * (1 + product if combine == 'multiplicative' else 2 * jax.nn.sigmoid(product))
 
-        return {
-            layer: {name: tensor(jnp.asarray(leaf), code[layer][name]) for name, leaf in tensors.items()}
-            for layer, tensors in params['base'].items()
-        }
+        return jax.tree.map(tensor, params['base'], code)
 
     return assemble(
         inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode, rate_units=rate_units

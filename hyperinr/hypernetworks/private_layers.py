@@ -51,13 +51,9 @@ def private_layers(
         names = natural_layers(target.shapes)
         if num_private >= len(names):
             raise ValueError(f'num_private must be less than the {len(names)} layers of the INR, not {num_private}.')
-        return {
-            layer: {
-                name: Head(tensor.shape, target.scales[layer][name], initial_delta)
-                for name, tensor in target.shapes[layer].items()
-            }
-            for layer in names[-num_private:]
-        }
+        head = lambda tensor, scale: Head(tensor.shape, scale, initial_delta)
+        private = names[-num_private:]
+        return {layer: jax.tree.map(head, target.shapes[layer], target.scales[layer]) for layer in private}
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         private = outputs(target)

@@ -131,15 +131,12 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
             raise ValueError(f'pattern {pattern!r} matches no leaf of the code; they are {", ".join(leaves)}.')
         return found
 
-    def init(key: Key, code: Code, embedding: Array) -> Params:
-        return rates.init(key, chosen(code), embedding)
-
     def apply(params: Params, code: Code, embedding: Array) -> Code:
         found = rates.apply(params, chosen(code), embedding)
         still = lambda leaf: jnp.zeros((1, *[1] * leaf.ndim))
         return jax.tree.map_with_path(lambda path, leaf: found.get(name_of(path), still(leaf)), code)
 
-    return Rates(init=init, apply=apply)
+    return Rates(init=lambda key, code, embedding: rates.init(key, chosen(code), embedding), apply=apply)
 
 
 def _zeros(code: Code, shared_by: str, num_steps: int) -> Params:

@@ -12,15 +12,7 @@ from hyperinr.inrs.initialisation import Initialisation, fan_in_weights, zero_bi
 from hyperinr.inrs.sine import cosine, sine
 from hyperinr.types import Array
 
-__all__ = [
-    'FAMILIES',
-    'fourier_matrix',
-    'fourier_mlp',
-    'gelu_mlp',
-    'positional_encoding',
-    'rectifier_scheme',
-    'relu_mlp',
-]
+__all__ = ['FAMILIES', 'fourier_mlp', 'gelu_mlp', 'positional_encoding', 'rectifier_scheme', 'relu_mlp']
 
 
 def positional_encoding(coords: Array, num_frequencies: int) -> Array:
