@@ -7,7 +7,7 @@ from hyperinr.datasets.base import SPLITS
 from hyperinr.errors import InputError
 from hyperinr.runtime.extras import import_extra
 
-__all__ = ['check_counts', 'check_resolution', 'check_seed', 'check_sizes', 'package_folder']
+__all__ = ['check_channels', 'check_counts', 'check_resolution', 'check_seed', 'check_sizes', 'package_folder']
 
 
 def _is_count(value: object) -> bool:
@@ -28,6 +28,12 @@ def check_resolution(dataset: str, resolution: Sequence[int]) -> tuple[int, int]
     if len(sizes) != 2:
         raise InputError(f'{dataset}.resolution must be (height, width), such as (32, 32), not {resolution!r}.')
     return sizes[0], sizes[1]
+
+
+def check_channels(dataset: str, channels: int) -> None:
+    """Raise `InputError` unless ``channels`` is 1 or 3."""
+    if channels not in (1, 3):
+        raise InputError(f'{dataset}.channels must be 1 (grey) or 3 (RGB), not {channels!r}.')
 
 
 def check_counts(dataset: str, train: int, validation: int, test: int, *, seed: int) -> dict[str, int]:

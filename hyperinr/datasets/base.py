@@ -9,9 +9,7 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = [
-    'SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'select', 'stack',
-]  # fmt: skip
+__all__ = ['SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'select', 'stack']
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -46,10 +44,9 @@ class Source:
         Raises:
           IndexError: ``index`` outside [0, len).
         """
-        self.check(index)
-        return self.read(index, None)
+        return self.sample(index, None)
 
-    def sample(self, index: int, epoch: int) -> Datapoint:
+    def sample(self, index: int, epoch: int | None) -> Datapoint:
         """Return the variant of the datapoint in one epoch; the stored datapoint if the source does not vary."""
         self.check(index)
         return self.read(index, epoch)
@@ -63,9 +60,7 @@ class Source:
 
         ``coords`` may be a read-only view that all datapoints share.
         """
-        if epoch is None:
-            return stack([self[int(index)] for index in indices])
-        epochs = np.broadcast_to(epoch, len(indices)).tolist()
+        epochs = np.broadcast_to(np.asarray(epoch), len(indices)).tolist()
         return stack([self.sample(int(index), each) for index, each in zip(indices, epochs, strict=True)])
 
     def image(self, index: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hyperinr.datasets.arguments import check_resolution, check_seed
+from hyperinr.datasets.arguments import check_channels, check_resolution, check_seed
 from hyperinr.datasets.base import SPLITS, Dataset, random_split
 from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
 from hyperinr.datasets.records import open_records
@@ -57,8 +57,7 @@ def image_folder(
     """
     resolution = check_resolution('image_folder', resolution)
     check_seed('image_folder', seed)
-    if channels not in (1, 3):
-        raise InputError(f'image_folder.channels must be 1 (grey) or 3 (RGB), not {channels!r}.')
+    check_channels('image_folder', channels)
     if min(validation_fraction, test_fraction) <= 0 or validation_fraction + test_fraction >= 1:
         raise InputError('image_folder.validation_fraction and test_fraction must be above 0 and together below 1.')
     folder = _check_folder(path)

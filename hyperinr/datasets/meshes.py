@@ -98,7 +98,7 @@ def read_mesh(path: Path) -> Mesh:
     try:
         loaded: Any = trimesh.load_mesh(path)
         vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces)
-        watertight, outward = loaded.is_watertight, loaded.volume > 0
+        watertight = bool(loaded.is_watertight)
     except Exception as error:
         raise InputError(f'{path} is not a triangle mesh that can be read ({error}); remove or repair it.') from error
     if len(faces) == 0:
@@ -110,7 +110,7 @@ def read_mesh(path: Path) -> Mesh:
         )
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     vertices = (vertices - (low + high) / 2) * (2 * REACH / (high - low).max())
-    return Mesh(vertices[faces if outward else faces[:, ::-1]])
+    return Mesh(vertices[faces if loaded.volume > 0 else faces[:, ::-1]])
 
 
 def mesh_folder(

@@ -77,8 +77,7 @@ def check_rule(dataset: str, rule: PointRule) -> PointRule:
 
 def shape_spec(name: str, rule: PointRule, *, num_datapoints: int, num_labels: int) -> DatasetSpec:
     """Return the specification of scattered points with one channel."""
-    reach = rule.truncation
-    data_range = (0.0, 1.0) if rule.quantity == 'occupancy' else (-reach, reach)
+    data_range = (0.0, 1.0) if rule.quantity == 'occupancy' else (-rule.truncation, rule.truncation)
     return DatasetSpec(
         name, None, rule.num_points, 3, 1, data_range, num_datapoints=num_datapoints, num_labels=num_labels
     )

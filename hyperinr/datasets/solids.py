@@ -41,10 +41,8 @@ def _torus(rng: np.random.Generator) -> tuple[Distance, float]:
 def _capsule(rng: np.random.Generator) -> tuple[Distance, float]:
     half, radius = rng.uniform(0.2, 0.5), rng.uniform(0.1, 0.3)
 
-    def distance(p: np.ndarray) -> np.ndarray:
-        nearest = np.clip(p[:, 2], -half, half)
-        return np.sqrt(p[:, 0] ** 2 + p[:, 1] ** 2 + (p[:, 2] - nearest) ** 2) - radius
-
+    beyond = lambda z: z - np.clip(z, -half, half)
+    distance = lambda p: np.sqrt(p[:, 0] ** 2 + p[:, 1] ** 2 + beyond(p[:, 2]) ** 2) - radius
     return distance, half + radius
 
 

@@ -90,8 +90,7 @@ def _prepared_folder(name: str, data_dir: str | None) -> Path:
     if data_dir is None:
         roots += [Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()]
     for root in roots:
-        found = [info.parent for info in (root / name).glob('**/dataset_info.json')]
-        found = [folder for folder in found if not folder.name.startswith('incomplete.')]
+        found = [info.parent for info in (root / name).glob('**/[0-9]*/dataset_info.json')]
         configs = sorted({str(folder.parent.relative_to(root)) for folder in found})
         if len(configs) > 1:
             raise InputError(

@@ -15,7 +15,7 @@ from hyperinr.meta_learning.losses import Loss, LossSteps, last_step, log_mse
 from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
 from hyperinr.meta_learning.meta_gradients import MetaGradient, unrolled
 from hyperinr.meta_learning.observation import observe_fraction
-from hyperinr.meta_learning.points import PointChoice, all_points, take_points, uniform_rows
+from hyperinr.meta_learning.points import PointChoice, all_points, take_points
 from hyperinr.types import (
     Array,
     Code,
@@ -136,7 +136,7 @@ def meta_learner(
         drawn = context_points.draw(context_key, num_points, num_steps) if num_steps else ()
         drawn = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch_size, *leaf.shape)), drawn)
         if num_target_points is not None and num_target_points < target.coords.shape[1]:
-            rows = uniform_rows(target_key, target.coords.shape[1], num_target_points)
+            rows = jax.random.choice(target_key, target.coords.shape[1], (num_target_points,), replace=False)
             target = take_points(target, rows, axis=1)
 
         def datapoint_loss(decode_params: Any, start: Start, data: Any) -> tuple[Array, Array]:

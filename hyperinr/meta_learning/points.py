@@ -12,15 +12,7 @@ import jax.numpy as jnp
 from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint, Key
 
-__all__ = [
-    'PointChoice',
-    'all_points',
-    'every_kth',
-    'largest_error_points',
-    'take_points',
-    'uniform_points',
-    'uniform_rows',
-]
+__all__ = ['PointChoice', 'all_points', 'every_kth', 'largest_error_points', 'take_points', 'uniform_points']
 
 
 class PointChoice(NamedTuple):
@@ -61,7 +53,8 @@ def uniform_points(*, num_points: int) -> PointChoice:
     def draw(key: Key, total: int, num_steps: int) -> Any:
         if num_points >= total:
             return ()
-        return jnp.stack([uniform_rows(each, total, num_points) for each in jax.random.split(key, num_steps)])
+        rows = lambda key: jax.random.choice(key, total, (num_points,), replace=False)
+        return jnp.stack([rows(each) for each in jax.random.split(key, num_steps)])
 
     def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
         return points if isinstance(drawn, tuple) else take_points(points, drawn)
@@ -125,11 +118,6 @@ def every_kth(*, stride: int) -> PointChoice:
         return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))
 
     return PointChoice(select, lambda total: (total // stride, 0), when_generating=True)
-
-
-def uniform_rows(key: Key, total: int, number: int) -> Array:
-    """Draw ``number`` different rows out of ``total``; consumes the key."""
-    return jax.random.choice(key, total, (number,), replace=False)
 
 
 def take_points(points: Datapoint, rows: Array, axis: int = 0) -> Datapoint:
