@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
-    ('coordinates', 'metrics', 'runtime', 'weights'),
+    ('arguments', 'coordinates', 'metrics', 'runtime', 'weights'),
     ('files', 'launching'),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),

@@ -1,13 +1,13 @@
 """Checks of the arguments that all factories share, made before anything is read or written."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from hyperinr.datasets.base import SPLITS
 from hyperinr.errors import InputError
+from hyperinr.runtime.extras import import_extra
 
-__all__ = ['check_counts', 'check_resolution', 'check_seed', 'check_sizes', 'package_folder']
+__all__ = ['check_channels', 'check_counts', 'check_resolution', 'check_seed', 'check_sizes', 'package_folder']
 
 
 def _is_count(value: object) -> bool:
@@ -30,8 +30,15 @@ def check_resolution(dataset: str, resolution: Sequence[int]) -> tuple[int, int]
     return sizes[0], sizes[1]
 
 
-def check_counts(dataset: str, train: int, validation: int, test: int) -> dict[str, int]:
-    """Return the number of datapoints of each split; raise `InputError` unless each is at least one."""
+def check_channels(dataset: str, channels: int) -> None:
+    """Raise `InputError` unless ``channels`` is 1 or 3."""
+    if channels not in (1, 3):
+        raise InputError(f'{dataset}.channels must be 1 (grey) or 3 (RGB), not {channels!r}.')
+
+
+def check_counts(dataset: str, train: int, validation: int, test: int, *, seed: int) -> dict[str, int]:
+    """Return the number of datapoints of each split; raise `InputError` unless each is at least one, or for a seed."""
+    check_seed(dataset, seed)
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     for split, count in counts.items():
         if not _is_count(count):
@@ -46,8 +53,6 @@ def check_seed(dataset: str, seed: int) -> None:
 
 
 def package_folder(dataset: str, package: str) -> Path:
-    """Find the folder of an installed package that holds a dataset's files, without importing the package."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise InputError(f"{dataset} needs the data inside the package {package}: pip install 'hyperinr[data]'.")
-    return Path(found.submodule_search_locations[0])
+    """Return the folder of an installed package that holds a dataset's files."""
+    inside = f'the data inside the package {package}'
+    return Path(import_extra(package, needed_by=dataset, package=inside, extra='data').__path__[0])

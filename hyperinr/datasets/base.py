@@ -1,36 +1,42 @@
 """The contract of a dataset: a specification, and splits that are read by position."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = [
-    'SPLITS', 'ComputedSource', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'select', 'stack',
-]  # fmt: skip
+__all__ = ['SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'select', 'stack']
 
 SPLITS = ('train', 'validation', 'test')
 
 
-class Source(Protocol):
+class Source:
     """One split: datapoints by position, as float32 NumPy arrays.
 
-    A read depends on nothing but its arguments, so that any number of threads and resumed runs see the same data.
-    ``epoch=None`` returns the datapoint as it is stored. A number returns the variant of that epoch, which differs from
-    the stored one only in a source that augments or resamples.
+    A subclass defines `names`, and `read` or `batch`. A read depends on nothing but its arguments, so that any number
+    of threads and resumed runs see the same data. ``epoch=None`` returns the datapoint as it is stored. A number
+    returns the variant of that epoch, which differs from the stored one only in a source that augments or resamples.
+
+    Args:
+      count: number of datapoints.
+      grid_shape: shape of the points' grid; ``None``: the points are scattered.
 
     Attributes:
       labels: ``[len]`` int32, the class of every datapoint, equal to the datapoints' ``label``; ``None`` without
         classes.
     """
 
-    @property
-    def labels(self) -> np.ndarray | None: ...
+    labels: np.ndarray | None = None
 
-    def __len__(self) -> int: ...
+    def __init__(self, count: int, grid_shape: Sequence[int] | None = None):
+        self._count, self._grid_shape = count, grid_shape
+
+    def __len__(self) -> int:
+        return self._count
 
     def __getitem__(self, index: int) -> Datapoint:
         """Return the datapoint as stored: ``coords [N, D]``, ``values [N, C]``, ``weight [N]``, ``index []``.
@@ -38,26 +44,39 @@ class Source(Protocol):
         Raises:
           IndexError: ``index`` outside [0, len).
         """
-        ...
+        return self.sample(index, None)
 
-    def sample(self, index: int, epoch: int) -> Datapoint:
+    def sample(self, index: int, epoch: int | None) -> Datapoint:
         """Return the variant of the datapoint in one epoch; the stored datapoint if the source does not vary."""
-        ...
+        self.check(index)
+        return self.read(index, epoch)
+
+    def read(self, index: int, epoch: int | None) -> Datapoint:
+        """Return the datapoint at a position in the split, as stored (``None``) or in an epoch."""
+        return jax.tree.map(lambda leaf: leaf[0], self.batch([index], epoch))
 
     def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
         """Return the datapoints at ``indices [B]``, leaves ``[B, ...]``; ``epoch`` is one number for all, or ``[B]``.
 
         ``coords`` may be a read-only view that all datapoints share.
         """
-        ...
+        epochs = np.broadcast_to(np.asarray(epoch), len(indices)).tolist()
+        return stack([self.sample(int(index), each) for index, each in zip(indices, epochs, strict=True)])
 
     def image(self, index: int) -> np.ndarray:
         """Return the stored values as ``[*grid_shape, C]``; raise ValueError if the points are scattered."""
-        ...
+        if self._grid_shape is None:
+            raise ValueError('these points lie on no grid, so they are no image; use `evaluate` at grid points.')
+        return np.asarray(self[index].values).reshape(*self._grid_shape, -1)
 
     def names(self, index: int) -> str:
         """Return a readable name of the datapoint's origin: ``'chelsea 120,40 96x96'``."""
-        ...
+        raise NotImplementedError
+
+    def check(self, index: int) -> None:
+        """Raise IndexError for a position outside the split."""
+        if not 0 <= index < self._count:
+            raise IndexError(f'position {index} lies outside a split of {self._count} datapoints.')
 
 
 class Dataset(NamedTuple):
@@ -72,49 +91,6 @@ class Dataset(NamedTuple):
     splits: Mapping[str, Source]
 
 
-class ComputedSource:
-    """Base class of sources that make their datapoints one by one. A subclass defines `read`, `names` and ``labels``.
-
-    Args:
-      count: number of datapoints.
-      grid_shape: shape of the points' grid; ``None``: the points are scattered.
-    """
-
-    def __init__(self, count: int, grid_shape: Sequence[int] | None = None):
-        self._count, self._grid_shape = count, grid_shape
-
-    def read(self, index: int, epoch: int | None) -> Datapoint:
-        """Return the datapoint at a position in the split, as stored (``None``) or in an epoch."""
-        raise NotImplementedError
-
-    def check(self, index: int) -> None:
-        """Raise IndexError for a position outside the split."""
-        if not 0 <= index < self._count:
-            raise IndexError(f'position {index} lies outside a split of {self._count} datapoints.')
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Datapoint:
-        self.check(index)
-        return self.read(index, None)
-
-    def sample(self, index: int, epoch: int) -> Datapoint:
-        self.check(index)
-        return self.read(index, epoch)
-
-    def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
-        if epoch is None:
-            return stack([self[int(index)] for index in indices])
-        epochs = np.broadcast_to(epoch, len(indices)).tolist()
-        return stack([self.sample(int(index), each) for index, each in zip(indices, epochs, strict=True)])
-
-    def image(self, index: int) -> np.ndarray:
-        if self._grid_shape is None:
-            raise ValueError('these points lie on no grid, so they are no image; use `evaluate` at grid points.')
-        return np.asarray(self[index].values).reshape(*self._grid_shape, -1)
-
-
 def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
     """Stack datapoints of equal shapes into one batch with leaves ``[B, ...]``.
 
@@ -123,11 +99,7 @@ def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
     """
     if not datapoints:
         raise ValueError('there are no datapoints to stack.')
-    fields: list[Any] = [
-        None if leaves[0] is None else np.stack([np.asarray(leaf) for leaf in leaves])
-        for leaves in zip(*datapoints, strict=True)
-    ]
-    return Datapoint(*fields)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *datapoints)
 
 
 def held_out(datapoints: Datapoint) -> Datapoint:

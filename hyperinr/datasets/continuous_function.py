@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.datasets.arguments import check_counts, check_seed, check_sizes
-from hyperinr.datasets.base import ComputedSource, Dataset
+from hyperinr.arguments import check_choice
+from hyperinr.datasets.arguments import check_counts, check_sizes
+from hyperinr.datasets.base import Dataset, Source
 from hyperinr.datasets.functions import Field, RandomFunction, waves
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
@@ -51,10 +52,8 @@ def continuous_function(
     """
     del data_dir
     resolution = check_sizes('continuous_function', resolution)
-    counts = check_counts('continuous_function', num_train, num_validation, num_test)
-    check_seed('continuous_function', seed)
-    if sampling not in ('grid', 'uniform'):
-        raise InputError(f"continuous_function.sampling must be 'grid' or 'uniform', not {sampling!r}.")
+    counts = check_counts('continuous_function', num_train, num_validation, num_test, seed=seed)
+    check_choice('continuous_function.sampling', sampling, ('grid', 'uniform'))
     if sampling == 'grid' and num_points not in (None, math.prod(resolution)):
         raise InputError(
             "continuous_function.num_points goes with sampling = 'uniform'; with a grid, resolution sets it."
@@ -77,7 +76,7 @@ def continuous_function(
     return Dataset(spec, splits)
 
 
-class FunctionSource(ComputedSource):
+class FunctionSource(Source):
     """A `Source` that computes its datapoints from random functions.
 
     Args:
@@ -87,8 +86,6 @@ class FunctionSource(ComputedSource):
       stream: numbers that, with the position, seed the random numbers.
       label: name of the split, used in `names`.
     """
-
-    labels: np.ndarray | None = None
 
     def __init__(self, function: RandomFunction, spec: DatasetSpec, count: int, *, stream: tuple[int, int], label: str):
         super().__init__(count, spec.grid_shape)

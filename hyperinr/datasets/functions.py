@@ -4,7 +4,6 @@ A new one is any function of that signature; `hyperinr.datasets.continuous_funct
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
@@ -14,12 +13,8 @@ Field = Callable[[np.ndarray], np.ndarray]
 """``coords [N, D] in [-1, 1] -> values [N, C]``."""
 
 
-class RandomFunction(Protocol):
-    """A distribution of functions of the coordinates."""
-
-    def __call__(self, rng: np.random.Generator, coord_dims: int, channels: int) -> Field:
-        """Draw one function; consumes ``rng``."""
-        ...
+RandomFunction = Callable[[np.random.Generator, int, int], Field]
+"""``(rng, coord_dims, channels) ->`` one function, drawn at random; consumes ``rng``."""
 
 
 def waves(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hyperinr.datasets.arguments import check_resolution, check_seed
+from hyperinr.datasets.arguments import check_channels, check_resolution, check_seed
 from hyperinr.datasets.base import SPLITS, Dataset, random_split
 from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
 from hyperinr.datasets.records import open_records
@@ -57,8 +57,7 @@ def image_folder(
     """
     resolution = check_resolution('image_folder', resolution)
     check_seed('image_folder', seed)
-    if channels not in (1, 3):
-        raise InputError(f'image_folder.channels must be 1 (grey) or 3 (RGB), not {channels!r}.')
+    check_channels('image_folder', channels)
     if min(validation_fraction, test_fraction) <= 0 or validation_fraction + test_fraction >= 1:
         raise InputError('image_folder.validation_fraction and test_fraction must be above 0 and together below 1.')
     folder = _check_folder(path)
@@ -105,16 +104,12 @@ def _split_files(
                 raise InputError(f'{str(folder / split)!r} has no images ({", ".join(SUFFIXES)}).')
         return files
     everything = _image_files(folder)
-    if len(everything) < len(SPLITS):
-        raise InputError(
-            f'{str(folder)!r} has {len(everything)} images ({", ".join(SUFFIXES)}); '
-            'at least 3 are needed, one for each of train, validation and test.'
-        )
     num_validation, num_test = (max(1, round(f * len(everything))) for f in (validation_fraction, test_fraction))
     num_train = len(everything) - num_validation - num_test
     if num_train < 1:
         raise InputError(
-            f'{str(folder)!r} has too few images ({len(everything)}) for its validation and test fractions.'
+            f'{str(folder)!r} has {len(everything)} images ({", ".join(SUFFIXES)}), too few for its validation and '
+            'test fractions; at least 3 are needed, one for each of train, validation and test.'
         )
     rows_of = random_split(len(everything), (num_train, num_validation, num_test), seed)
     return {split: [everything[row] for row in rows] for split, rows in rows_of.items()}

@@ -2,17 +2,17 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.datasets import augmentation
-from hyperinr.datasets.base import ComputedSource, Dataset
+from hyperinr.datasets.base import Dataset, Source
 from hyperinr.files.images import letterbox, quantise
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['ImageRecords', 'ImageSource', 'Images', 'Record', 'fitted_record', 'image_dataset']
+__all__ = ['ImageSource', 'Images', 'Record', 'fitted_record', 'image_dataset']
 
 Box = tuple[int, int, int, int]
 
@@ -46,93 +46,46 @@ def fitted_record(image: np.ndarray, shape: tuple[int, int], name: str, label: i
     return Record(quantise(boxed.image), boxed.box, name, label)
 
 
-class ImageRecords(NamedTuple):
-    """Images in memory.
+class Images(NamedTuple):
+    """Images by position.
 
     Attributes:
-      pixels: ``[n, H, W, C]`` uint8.
-      boxes: ``[n, 4]`` int32, see `Record`.
-      names: n strings.
-      labels: ``[n]`` int32, or ``None``.
-    """
-
-    pixels: np.ndarray
-    boxes: np.ndarray
-    names: Sequence[str]
-    labels: np.ndarray | None = None
-
-    @property
-    def num_images(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def read(self, indices: np.ndarray) -> 'ImageRecords':
-        """Return the images at ``indices [B]``."""
-        labels = None if self.labels is None else self.labels[indices]
-        return ImageRecords(self.pixels[indices], self.boxes[indices], [self.names[i] for i in indices], labels)
-
-
-class Images:
-    """Images that are made or decoded at each read.
-
-    Args:
       num_images: number of images.
-      record: position -> `Record`; any number of threads may call it.
-      label: position -> class or ``None``, without the cost of the whole record.
+      record: position -> `Record`, made or decoded at each call; any number of threads may call it.
     """
 
-    def __init__(self, num_images: int, record: Callable[[int], Record], label: Callable[[int], int | None]):
-        self.num_images = num_images
-        self._record, self._label = record, label
+    num_images: int
+    record: Callable[[int], Record]
 
-    def read(self, indices: np.ndarray) -> ImageRecords:
-        """Return the images at ``indices [B]``, B >= 1."""
-        pixels, boxes, names, labels = zip(*(self._record(int(index)) for index in indices), strict=True)
-        return ImageRecords(np.stack(pixels), np.array(boxes, np.int32), names, _known(labels))
-
-    @functools.cached_property
-    def labels(self) -> np.ndarray | None:
-        """Classes ``[num_images]`` int32, or ``None``."""
-        return _known([self._label(index) for index in range(self.num_images)])
-
-    def in_memory(self) -> 'ImageRecords | Images':
+    def in_memory(self) -> 'Images':
         """Read every image once and return all of them in memory."""
-        return self.read(np.arange(self.num_images)) if self.num_images else self
+        return Images(self.num_images, [self.record(index) for index in range(self.num_images)].__getitem__)
 
 
-def _known(labels: Sequence[int | None]) -> np.ndarray | None:
-    return None if None in labels else np.array(labels, np.int32)
-
-
-class ImageSource(ComputedSource):
+class ImageSource(Source):
     """A `Source` of images with values in [0, 1] at the pixel centres of ``coordinates.grid(shape)``.
 
     Args:
-      images: `ImageRecords` (faster) or `Images`.
+      images: images of one shape.
       shape: ``(H, W)``.
       augment: give each image one of eight flips and transpositions in each epoch.
       seed: seed of the augmentation.
     """
 
-    def __init__(self, images: ImageRecords | Images, *, shape: tuple[int, int], augment: bool = False, seed: int = 0):
+    def __init__(self, images: Images, *, shape: tuple[int, int], augment: bool = False, seed: int = 0):
         super().__init__(images.num_images, shape)
         self._images, self._augment, self._seed = images, augment, seed
         self._coords = coordinates.grid(shape)
 
     @functools.cached_property
-    def labels(self) -> np.ndarray | None:
-        return self._images.labels
-
-    def read(self, index: int, epoch: int | None) -> Datapoint:
-        fields: list[Any] = [None if leaf is None else leaf[0] for leaf in self.batch([index], epoch)]
-        return Datapoint(*fields)
+    def labels(self) -> np.ndarray | None:  # type: ignore[override]
+        return _known([self._record(index).label for index in range(len(self))])
 
     def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
         indices = np.asarray(indices, np.int64)
-        for end in (indices.min(), indices.max()) if len(indices) else ():
-            self.check(end)
-        records = self._images.read(indices)
-        pixels, weight = records.pixels, _box_weight(records.boxes, records.pixels.shape[1:3])
+        images, boxes, _, labels = zip(*(self._record(int(index)) for index in indices), strict=True)
+        pixels = np.stack(images)
+        weight = _box_weight(np.array(boxes), pixels.shape[1:3])
         if self._augment and epoch is not None:
             symmetries = augmentation.symmetry(self._seed, indices, epoch)
             pixels = augmentation.augment(pixels, symmetries)
@@ -144,12 +97,19 @@ class ImageSource(ComputedSource):
             values=values.reshape(size, num_points, -1),
             weight=weight.reshape(size, num_points),
             index=indices.astype(np.int32),
-            label=records.labels,
+            label=_known(labels),
         )
 
     def names(self, index: int) -> str:
+        return self._record(index).name
+
+    def _record(self, index: int) -> Record:
         self.check(index)
-        return self._images.read(np.asarray([index])).names[0]
+        return self._images.record(index)
+
+
+def _known(labels: Sequence[int | None]) -> np.ndarray | None:
+    return None if None in labels else np.array(labels, np.int32)
 
 
 def _box_weight(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -183,15 +143,10 @@ def image_dataset(
       num_labels: number of classes; ``None`` if the images have no labels.
     """
     height, width, channels = shape
-    sources = {
-        split: ImageSource(
-            images.in_memory() if in_memory else images,
-            shape=(height, width),
-            augment=augment and split == 'train',
-            seed=seed,
-        )
-        for split, images in splits.items()
-    }
+    sources = {}
+    for split, images in splits.items():
+        kept = images.in_memory() if in_memory else images
+        sources[split] = ImageSource(kept, shape=(height, width), augment=augment and split == 'train', seed=seed)
     spec = DatasetSpec(
         name=name,
         grid_shape=(height, width),

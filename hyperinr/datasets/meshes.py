@@ -110,10 +110,7 @@ def read_mesh(path: Path) -> Mesh:
         )
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     vertices = (vertices - (low + high) / 2) * (2 * REACH / (high - low).max())
-    triangles = vertices[faces]
-    a, b, c = (triangles[:, corner] for corner in range(3))
-    outward = np.einsum('fi,fi->', a, np.cross(b, c)) > 0  # six times the volume
-    return Mesh(triangles if outward else triangles[:, ::-1])
+    return Mesh(vertices[faces if loaded.volume > 0 else faces[:, ::-1]])
 
 
 def mesh_folder(

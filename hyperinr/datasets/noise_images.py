@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed
+from hyperinr.arguments import check_not_negative, check_positive
+from hyperinr.datasets.arguments import check_channels, check_counts, check_resolution
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.image_source import Images, Record, image_dataset
-from hyperinr.errors import InputError
 
 __all__ = ['noise_images']
 
@@ -48,13 +48,10 @@ def noise_images(
     """
     del data_dir
     resolution = check_resolution('noise_images', resolution)
-    counts = check_counts('noise_images', num_train, num_validation, num_test)
-    check_seed('noise_images', seed)
-    if exponent < 0 or contrast <= 0 or channels not in (1, 3):
-        raise InputError(
-            'noise_images needs exponent >= 0, contrast > 0 and 1 or 3 channels, not '
-            f'{exponent=}, {contrast=}, {channels=}.'
-        )
+    counts = check_counts('noise_images', num_train, num_validation, num_test, seed=seed)
+    check_not_negative('noise_images', exponent=exponent)
+    check_positive('noise_images', contrast=contrast)
+    check_channels('noise_images', channels)
     frequencies = np.hypot(*np.meshgrid(*(np.fft.fftfreq(size) for size in resolution), indexing='ij'))
     frequencies[0, 0] = np.inf
     amplitudes = frequencies**-exponent
@@ -71,7 +68,7 @@ def noise_images(
 
     def images(stream: int, split: str, count: int) -> Images:
         record = lambda index: Record(draw(stream, index), (0, 0, *resolution), f'{split} noise {index}')
-        return Images(count, record, lambda index: None)
+        return Images(count, record)
 
     splits = {split: images(stream, split, count) for stream, (split, count) in enumerate(counts.items())}
     return image_dataset('noise_images', splits, (*resolution, channels), seed=seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hyperinr.datasets.arguments import check_counts, check_resolution, check_seed, package_folder
+from hyperinr.datasets.arguments import check_counts, check_resolution, package_folder
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.image_source import Record, image_dataset
 from hyperinr.datasets.records import open_records
@@ -77,8 +77,7 @@ def photo_patches(
         written.
     """
     resolution = check_resolution('photo_patches', resolution)
-    counts = check_counts('photo_patches', num_train, num_validation, num_test)
-    check_seed('photo_patches', seed)
+    counts = check_counts('photo_patches', num_train, num_validation, num_test, seed=seed)
     shape, recipe = (*resolution, 3), {'seed': seed, 'counts': counts}
     splits = open_records('photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
     return image_dataset('photo_patches', splits, shape, augment=augment, seed=seed, in_memory=in_memory)
@@ -86,19 +85,16 @@ def photo_patches(
 
 def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator]:
     folder = package_folder('photo_patches', 'skimage') / 'data'
-    photographs = {
-        split: [photo for photo in map(_Photograph, (folder / file for file in files)) if photo.fits(resolution)]
-        for split, files in PHOTOGRAPHS.items()
-    }
-    for split, kept in photographs.items():
+    splits = {}
+    for position, (split, files) in enumerate(PHOTOGRAPHS.items()):
+        photographs = [_Photograph(folder / file) for file in files]
+        kept = [photo for photo in photographs if photo.largest_scale(resolution) >= 1]
         if not kept:
             raise InputError(
                 f'photo_patches.resolution {resolution} is larger than the photographs of {split}; lower it.'
             )
-    return {
-        split: _crops(kept, resolution, counts[split], [seed, position])
-        for position, (split, kept) in enumerate(photographs.items())
-    }
+        splits[split] = _crops(kept, resolution, counts[split], [seed, position])
+    return splits
 
 
 def _crops(photographs: list['_Photograph'], resolution: tuple[int, int], count: int, seed: list[int]) -> Iterator:
@@ -135,9 +131,6 @@ class _Photograph:
 
     def largest_scale(self, resolution: tuple[int, int]) -> float:
         return min(self.shape[0] / resolution[0], self.shape[1] / resolution[1])
-
-    def fits(self, resolution: tuple[int, int]) -> bool:
-        return self.largest_scale(resolution) >= 1
 
     def crop(self, box: tuple[int, int, int, int], resolution: tuple[int, int]) -> np.ndarray:
         """Cut the box (top, left, height, width), in pixels of the photograph, and resize it: ``[h, w, 3]`` uint8.

@@ -71,14 +71,13 @@ def open_records(
 
 def _images(source: Any, channels: int) -> Images:
     """Return the images of a ``tfds.data_source`` with encoded examples."""
-    label_of = lambda example: None if example['label'] == NO_LABEL else int(example['label'])
 
     def record(index: int) -> Record:
         example = source[index]
-        name = example['name'].decode()
-        return Record(decode(example['image'], channels), example['box'], name, label_of(example))
+        label = None if example['label'] == NO_LABEL else int(example['label'])
+        return Record(decode(example['image'], channels), example['box'], example['name'].decode(), label)
 
-    return Images(len(source), record, lambda index: label_of(source[index]))
+    return Images(len(source), record)
 
 
 def _prepare(

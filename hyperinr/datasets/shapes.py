@@ -7,26 +7,16 @@ A shape knows its surface and its inside; `ShapeSource` draws its points once an
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from hyperinr.datasets.base import ComputedSource
+from hyperinr.arguments import check_choice
+from hyperinr.datasets.base import Source
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = [
-    'Arrays',
-    'PointRule',
-    'Quantity',
-    'Shape',
-    'ShapeSource',
-    'check_rule',
-    'draw_pool',
-    'draw_probe',
-    'shape_spec',
-    'values_of',
-]
+__all__ = ['Arrays', 'PointRule', 'Quantity', 'ShapeSource', 'check_rule', 'draw_pool', 'draw_probe', 'shape_spec']
 
 Quantity = Literal['occupancy', 'signed_distance']
 POOL = 4
@@ -76,8 +66,7 @@ class PointRule(NamedTuple):
 
 def check_rule(dataset: str, rule: PointRule) -> PointRule:
     """Return the rule; raise `InputError` for a number outside its range."""
-    if rule.quantity not in ('occupancy', 'signed_distance'):
-        raise InputError(f"{dataset}.quantity must be 'occupancy' or 'signed_distance', not {rule.quantity!r}.")
+    check_choice(f'{dataset}.quantity', rule.quantity, get_args(Quantity))
     if rule.num_points < 1 or not 0 <= rule.near_fraction <= 1 or min(rule.near_distance, rule.truncation) <= 0:
         raise InputError(
             f'{dataset} needs num_points >= 1, near_fraction in [0, 1], near_distance and truncation > 0, not '
@@ -88,8 +77,7 @@ def check_rule(dataset: str, rule: PointRule) -> PointRule:
 
 def shape_spec(name: str, rule: PointRule, *, num_datapoints: int, num_labels: int) -> DatasetSpec:
     """Return the specification of scattered points with one channel."""
-    reach = rule.truncation
-    data_range = (0.0, 1.0) if rule.quantity == 'occupancy' else (-reach, reach)
+    data_range = (0.0, 1.0) if rule.quantity == 'occupancy' else (-rule.truncation, rule.truncation)
     return DatasetSpec(
         name, None, rule.num_points, 3, 1, data_range, num_datapoints=num_datapoints, num_labels=num_labels
     )
@@ -114,26 +102,25 @@ def draw_pool(shape: Shape, rule: PointRule, rng: np.random.Generator) -> tuple[
     return points, values_of(shape, points, rule)
 
 
-def draw_probe(shape: Shape, rng: np.random.Generator, num_points: int = NUM_PROBES) -> tuple[np.ndarray, np.ndarray]:
+def draw_probe(shape: Shape, rule: PointRule, rng: np.random.Generator) -> Arrays:
     """Draw points that measure volumes: half of them uniform in the cube, half in a box around the surface.
 
     Returns:
-      Points ``[M, 3]`` in [-1, 1]^3 and their weights ``[M]``, proportional to one over their density. A weighted sum
-      over them is an integral over the cube up to a factor; the box does not bias it.
+      Points ``[M, 3]`` in [-1, 1]^3, their values ``[M, 1]``, and their weights ``[M]``, proportional to one over their
+      density. A weighted sum over them is an integral over the cube up to a factor; the box does not bias it.
     """
     surface = shape.surface(rng, 1024)
     margin = 0.1 * (surface.max(axis=0) - surface.min(axis=0))
     low, high = np.clip(surface.min(axis=0) - margin, -1, 1), np.clip(surface.max(axis=0) + margin, -1, 1)
-    half = num_points // 2
-    anywhere, near = rng.uniform(-1, 1, (num_points - half, 3)), rng.uniform(low, high, (half, 3))
-    points = np.concatenate([anywhere, near])
+    half = (NUM_PROBES // 2, 3)
+    points = np.concatenate([rng.uniform(-1, 1, half), rng.uniform(low, high, half)])
     in_box = np.all((points >= low) & (points <= high), axis=1)
-    density = (1 - half / num_points) / 8 + half / num_points * in_box / np.prod(high - low)
-    weight = 1 / density
-    return points.astype(np.float32), (weight / weight.mean()).astype(np.float32)
+    weight = 1 / (0.5 / 8 + 0.5 * in_box / np.prod(high - low))
+    points = points.astype(np.float32)
+    return points, values_of(shape, points, rule), (weight / weight.mean()).astype(np.float32)
 
 
-class ShapeSource(ComputedSource):
+class ShapeSource(Source):
     """A `Source` of shapes.
 
     Args:
@@ -157,18 +144,15 @@ class ShapeSource(ComputedSource):
         kept: Callable[[int, str, Callable[[], Arrays]], Arrays] = lambda position, what, make: make(),
     ):
         super().__init__(len(names))
-        self.labels = np.asarray(labels, np.int32)
+        self.labels: np.ndarray = np.asarray(labels, np.int32)
         self._shapes, self._names, self._rule, self._stream = shapes, list(names), rule, stream
 
         def pool(index: int) -> Arrays:
             return kept(index, 'points', lambda: draw_pool(shapes(index), rule, self._random(index)))
 
         def probe(index: int, draw: int) -> Arrays:
-            def make() -> Arrays:
-                points, weight = draw_probe(shapes(index), self._random(index, PROBE_STREAM + draw))
-                return points, values_of(shapes(index), points, rule), weight
-
-            return kept(index, f'probe-{draw}', make)
+            rng = self._random(index, PROBE_STREAM + draw)
+            return kept(index, f'probe-{draw}', lambda: draw_probe(shapes(index), rule, rng))
 
         self._pool = functools.lru_cache(KEPT)(pool)
         self._probe = functools.lru_cache(KEPT)(probe)

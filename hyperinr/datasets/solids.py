@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hyperinr.datasets.arguments import check_counts, check_seed
+from hyperinr.datasets.arguments import check_counts
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.shapes import PointRule, Quantity, ShapeSource, check_rule, shape_spec
 
@@ -41,10 +41,8 @@ def _torus(rng: np.random.Generator) -> tuple[Distance, float]:
 def _capsule(rng: np.random.Generator) -> tuple[Distance, float]:
     half, radius = rng.uniform(0.2, 0.5), rng.uniform(0.1, 0.3)
 
-    def distance(p: np.ndarray) -> np.ndarray:
-        nearest = np.clip(p[:, 2], -half, half)
-        return np.sqrt(p[:, 0] ** 2 + p[:, 1] ** 2 + (p[:, 2] - nearest) ** 2) - radius
-
+    beyond = lambda z: z - np.clip(z, -half, half)
+    distance = lambda p: np.sqrt(p[:, 0] ** 2 + p[:, 1] ** 2 + beyond(p[:, 2]) ** 2) - radius
     return distance, half + radius
 
 
@@ -130,8 +128,7 @@ def solids(
       InputError: a wrong argument.
     """
     del data_dir
-    counts = check_counts('solids', num_train, num_validation, num_test)
-    check_seed('solids', seed)
+    counts = check_counts('solids', num_train, num_validation, num_test, seed=seed)
     rule = check_rule('solids', PointRule(num_points, near_fraction, near_distance, quantity, truncation))
     families = list(FAMILIES)
     splits = {}

@@ -70,15 +70,13 @@ def tfds_images(
 
     def images(part: str) -> Images:
         source = builder.as_data_source(part, decoders={image_key: tfds.decode.SkipDecoding()})
-        label_of = lambda example: None if num_labels is None else int(example['label'])
 
         def record(index: int) -> Record:
             example = source[index]
-            return fitted_record(
-                decode(example[image_key], channels), shape, f'{name} {part} {index}', label_of(example)
-            )
+            label = None if num_labels is None else int(example['label'])
+            return fitted_record(decode(example[image_key], channels), shape, f'{name} {part} {index}', label)
 
-        return Images(len(source), record, lambda index: None if num_labels is None else label_of(source[index]))
+        return Images(len(source), record)
 
     splits = {split: images(part) for split, part in _split_names(name, list(builder.info.splits)).items()}
     return image_dataset(
@@ -92,8 +90,7 @@ def _prepared_folder(name: str, data_dir: str | None) -> Path:
     if data_dir is None:
         roots += [Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()]
     for root in roots:
-        found = [info.parent for info in (root / name).glob('**/dataset_info.json')]
-        found = [folder for folder in found if not folder.name.startswith('incomplete.')]
+        found = [info.parent for info in (root / name).glob('**/[0-9]*/dataset_info.json')]
         configs = sorted({str(folder.parent.relative_to(root)) for folder in found})
         if len(configs) > 1:
             raise InputError(

@@ -4,9 +4,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_positive
+from hyperinr.errors import InputError
 from hyperinr.types import Array
 
-__all__ = ['cross_attention', 'normalize', 'self_attention', 'token_embedding', 'tokens_of']
+__all__ = ['check_heads', 'cross_attention', 'normalize', 'self_attention', 'token_embedding', 'tokens_of']
 
 SPREAD = 0.02
 """Standard deviation of initial tokens and positions, as in BERT and ViT."""
@@ -22,7 +24,14 @@ def tokens_of(name: str, number: int, width: int, *, spread: float = SPREAD) -> 
     return hk.get_parameter(name, (number, width), init=hk.initializers.RandomNormal(spread))
 
 
-def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, visible: Array | None = None) -> Array:
+def check_heads(what: str, width: int, num_heads: int) -> None:
+    """Raise `InputError` unless ``width`` and ``num_heads`` are positive and ``num_heads`` divides ``width``."""
+    check_positive(what, width=width, num_heads=num_heads)
+    if width % num_heads:
+        raise InputError(f'{what} needs a width that is a multiple of num_heads, not {width=} and {num_heads=}.')
+
+
+def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, visible: Array) -> Array:
     """Apply one block: ``queries [T, W]`` attend to ``keys [S, W']``, then pass an MLP; returns ``[T, W]``.
 
     Vaswani et al., "Attention is all you need" (2017), eq. 1. Each part is preceded by a normalisation, as in Xiong et
@@ -33,28 +42,23 @@ def cross_attention(queries: Array, keys: Array, *, num_heads: int, name: str, v
       keys: tokens that are attended to.
       num_heads: divides W.
       name: name of the block.
-      visible: ``[S]``, whether a key may be attended to; ``None``: all. If none is visible, attention adds nothing.
+      visible: ``[S]``, whether a key may be attended to. If none is visible, attention adds nothing.
     """
-    width = queries.shape[-1]
-    mask = None if visible is None else visible[None, None, :]
-    attention = hk.MultiHeadAttention(
-        num_heads, width // num_heads, w_init=hk.initializers.VarianceScaling(1.0), name=f'{name}_attention'
-    )
-    seen = normalize(keys, f'{name}_key_norm')
-    found = attention(normalize(queries, f'{name}_query_norm'), seen, seen, mask=mask)
-    if visible is not None:
-        found = jnp.where(jnp.any(visible), found, 0)
-    return _mlp(queries + found, name)
+    asked, seen = normalize(queries, f'{name}_query_norm'), normalize(keys, f'{name}_key_norm')
+    found = _attention(asked, seen, num_heads, name, mask=visible[None, None, :])
+    return _mlp(queries + jnp.where(jnp.any(visible), found, 0), name)
 
 
 def self_attention(tokens: Array, *, num_heads: int, name: str) -> Array:
     """Apply one block in which ``tokens [T, W]`` attend to each other; returns ``[T, W]``."""
-    width = tokens.shape[-1]
-    attention = hk.MultiHeadAttention(
-        num_heads, width // num_heads, w_init=hk.initializers.VarianceScaling(1.0), name=f'{name}_attention'
-    )
     seen = normalize(tokens, f'{name}_norm')
-    return _mlp(tokens + attention(seen, seen, seen), name)
+    return _mlp(tokens + _attention(seen, seen, num_heads, name), name)
+
+
+def _attention(queries: Array, keys: Array, num_heads: int, name: str, mask: Array | None = None) -> Array:
+    head_dims, w_init = queries.shape[-1] // num_heads, hk.initializers.VarianceScaling(1.0)
+    attention = hk.MultiHeadAttention(num_heads, head_dims, w_init=w_init, name=f'{name}_attention')
+    return attention(queries, keys, keys, mask=mask)
 
 
 def _mlp(tokens: Array, name: str) -> Array:

@@ -1,11 +1,10 @@
 """A residual convolutional encoder for datapoints on a two-dimensional grid."""
 
 import haiku as hk
-import jax
-import jax.numpy as jnp
 
-from hyperinr.encoders.attention import normalize
-from hyperinr.encoders.observations import marked_values
+from hyperinr.arguments import check_not_negative, check_positive
+from hyperinr.encoders.observations import grid_of, marked_values
+from hyperinr.encoders.residual import activated, convolution, residual_block
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['convolutional']
@@ -38,31 +37,18 @@ def convolutional(
     Raises:
       ValueError: the dataset has no two-dimensional grid, or a size is not positive.
     """
-    if spec.grid_shape is None or len(spec.grid_shape) != 2:
-        raise ValueError(
-            f'the convolutional encoder needs a two-dimensional grid; dataset {spec.name!r} has {spec.grid_shape}: '
-            'use encoders.set_encoder.'
-        )
-    if min(embedding_dims, base_channels, num_stages) < 1 or blocks_per_stage < 0:
-        raise ValueError(f'sizes must be positive: {embedding_dims=}, {base_channels=}, {num_stages=}.')
-    height, width = spec.grid_shape
+    grid = grid_of(spec, 'the convolutional encoder', num_axes=2)
+    sizes = {'embedding_dims': embedding_dims, 'base_channels': base_channels, 'num_stages': num_stages}
+    check_positive('the convolutional encoder', **sizes)
+    check_not_negative('the convolutional encoder', blocks_per_stage=blocks_per_stage)
 
     def forward(datapoint: Datapoint) -> Array:
-        hidden = marked_values(datapoint, spec).reshape(height, width, -1)
+        hidden = marked_values(datapoint, spec).reshape(*grid, -1)
         for stage in range(num_stages):
             channels = base_channels * 2**stage
-            hidden = hk.Conv2D(channels, 3, stride=2, name=f'stage_{stage}')(hidden[None])[0]
+            hidden = convolution(hidden, channels, f'stage_{stage}', stride=2)
             for block in range(blocks_per_stage):
-                hidden = hidden + _residual(hidden, channels, f'stage_{stage}_block_{block}')
-        hidden = jax.nn.silu(normalize(hidden, 'output_norm'))
-        return hk.Linear(embedding_dims, name='embedding')(hidden.reshape(-1))
+                hidden = residual_block(hidden, channels, f'stage_{stage}_block_{block}')
+        return hk.Linear(embedding_dims, name='embedding')(activated(hidden, 'output_norm').reshape(-1))
 
-    transformed = hk.without_apply_rng(hk.transform(forward))
-    return Encoder(init=transformed.init, apply=transformed.apply)
-
-
-def _residual(hidden: Array, channels: int, name: str) -> Array:
-    branch = jax.nn.silu(normalize(hidden, f'{name}_norm_0'))
-    branch = hk.Conv2D(channels, 3, name=f'{name}_conv_0')(branch[None])[0]
-    branch = jax.nn.silu(normalize(branch, f'{name}_norm_1'))
-    return hk.Conv2D(channels, 3, w_init=jnp.zeros, name=f'{name}_conv_1')(branch[None])[0]
+    return Encoder(*hk.without_apply_rng(hk.transform(forward)))

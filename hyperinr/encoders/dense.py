@@ -3,8 +3,9 @@
 import haiku as hk
 import jax
 
+from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.attention import normalize
-from hyperinr.encoders.observations import observations
+from hyperinr.encoders.observations import grid_of, observations
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['dense']
@@ -30,13 +31,9 @@ def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) 
     Raises:
       ValueError: the dataset has no grid, or a size is out of range.
     """
-    if spec.grid_shape is None:
-        raise ValueError(
-            f'the dense encoder needs the same points in every datapoint; dataset {spec.name!r} has no grid: '
-            'use encoders.set_encoder.'
-        )
-    if embedding_dims < 1 or num_blocks < 0:
-        raise ValueError(f'embedding_dims must be >= 1 and num_blocks >= 0, not {embedding_dims=}, {num_blocks=}.')
+    grid_of(spec, 'the dense encoder')
+    check_positive('the dense encoder', embedding_dims=embedding_dims)
+    check_not_negative('the dense encoder', num_blocks=num_blocks)
 
     def forward(datapoint: Datapoint) -> Array:
         values, observed = observations(datapoint, spec)
@@ -50,5 +47,4 @@ def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) 
             hidden = hidden + hk.Linear(embedding_dims, w_init=small, name=f'block_{block}_out')(branch)
         return hidden
 
-    transformed = hk.without_apply_rng(hk.transform(forward))
-    return Encoder(init=transformed.init, apply=transformed.apply)
+    return Encoder(*hk.without_apply_rng(hk.transform(forward)))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_positive
 from hyperinr.errors import InputError
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
 
@@ -25,8 +26,7 @@ def label_embedding(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spr
     """
     if spec.num_labels is None:
         raise ValueError(f'{spec.name!r} has no labels: use datasets.mnist_5k, or a tfds dataset that has some.')
-    if embedding_dims < 1 or initial_spread <= 0:
-        raise ValueError(f'must be positive: {embedding_dims=}, {initial_spread=}.')
+    check_positive('a label_embedding', embedding_dims=embedding_dims, initial_spread=initial_spread)
     labels = spec.num_labels
 
     def init(key: Key, datapoint: Datapoint) -> Params:

@@ -1,10 +1,31 @@
-"""Scaling and masking of a datapoint's values, for all encoders that read them."""
+"""What encoders need of a datapoint: its grid, and its values, scaled and masked."""
 
 import jax.numpy as jnp
 
+from hyperinr.errors import InputError
 from hyperinr.types import Array, Datapoint, DatasetSpec
 
-__all__ = ['marked_values', 'observations', 'point_features']
+__all__ = ['grid_of', 'marked_values', 'observations', 'point_features']
+
+
+def grid_of(spec: DatasetSpec, encoder: str, num_axes: int | None = None) -> tuple[int, ...]:
+    """Return the shape of the dataset's grid.
+
+    Args:
+      spec: specification of the dataset.
+      encoder: subject of the message, such as ``'the dense encoder'``.
+      num_axes: number of axes that the grid must have; ``None``: any.
+
+    Raises:
+      InputError: the points are scattered, or the grid has another number of axes.
+    """
+    grid = spec.grid_shape
+    if grid is None or num_axes not in (None, len(grid)):
+        raise InputError(
+            f'{encoder} needs a grid of {num_axes or "any number of"} dimensions; dataset {spec.name!r} has {grid}: '
+            'use encoders.set_encoder or encoders.set_transformer.'
+        )
+    return grid
 
 
 def observations(datapoint: Datapoint, spec: DatasetSpec) -> tuple[Array, Array]:

@@ -4,8 +4,9 @@ import math
 
 import haiku as hk
 
-from hyperinr.encoders.attention import self_attention, token_embedding, tokens_of
-from hyperinr.encoders.observations import marked_values
+from hyperinr.arguments import check_positive
+from hyperinr.encoders.attention import check_heads, self_attention, token_embedding, tokens_of
+from hyperinr.encoders.observations import grid_of, marked_values
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['patch_transformer']
@@ -38,14 +39,9 @@ def patch_transformer(
     Raises:
       ValueError: the dataset has no grid, or sizes do not fit the grid or each other.
     """
-    if min(embedding_dims, patch_size, width, depth, num_heads) < 1 or width % num_heads:
-        raise ValueError(
-            'sizes must be positive and num_heads divide width: '
-            f'{embedding_dims=}, {patch_size=}, {width=}, {depth=}, {num_heads=}.'
-        )
-    grid = spec.grid_shape
-    if grid is None:
-        raise ValueError(f'patches need a grid, and {spec.name!r} has none: use encoders.set_transformer.')
+    grid = grid_of(spec, 'the patch transformer')
+    check_positive('the patch transformer', embedding_dims=embedding_dims, patch_size=patch_size, depth=depth)
+    check_heads('the patch transformer', width, num_heads)
     if any(size % patch_size for size in grid):
         raise ValueError(f'patch_size must divide every axis of the grid {grid} of {spec.name!r}, not {patch_size}.')
     num_patches = math.prod(size // patch_size for size in grid)
@@ -66,5 +62,4 @@ def patch_transformer(
             tokens = self_attention(tokens, num_heads=num_heads, name=f'block_{block}')
         return token_embedding(tokens, embedding_dims)
 
-    transformed = hk.without_apply_rng(hk.transform(forward))
-    return Encoder(init=transformed.init, apply=transformed.apply)
+    return Encoder(*hk.without_apply_rng(hk.transform(forward)))

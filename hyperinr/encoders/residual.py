@@ -6,11 +6,12 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_positive
 from hyperinr.encoders.attention import normalize
-from hyperinr.encoders.observations import marked_values
+from hyperinr.encoders.observations import grid_of, marked_values
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
-__all__ = ['residual']
+__all__ = ['activated', 'convolution', 'residual', 'residual_block']
 
 
 def residual(
@@ -38,37 +39,35 @@ def residual(
     Raises:
       ValueError: the dataset has no two-dimensional grid, or a size is not positive.
     """
-    grid = spec.grid_shape
-    if grid is None or len(grid) != 2:
-        raise ValueError(
-            f'the residual encoder needs a two-dimensional grid; dataset {spec.name!r} has {grid}: '
-            'use encoders.set_encoder or encoders.set_transformer.'
-        )
-    if min(embedding_dims, blocks_per_stage, *stage_channels, len(stage_channels)) < 1:
-        raise ValueError(f'sizes must be positive: {embedding_dims=}, {stage_channels=}, {blocks_per_stage=}.')
+    grid = grid_of(spec, 'the residual encoder', num_axes=2)
+    sizes = {'embedding_dims': embedding_dims, 'blocks_per_stage': blocks_per_stage}
+    check_positive('the residual encoder', **sizes, stage_channels=stage_channels or 0)
 
     def forward(datapoint: Datapoint) -> Array:
-        hidden = _convolution(marked_values(datapoint, spec).reshape(*grid, -1), stage_channels[0], 'stem')
+        hidden = convolution(marked_values(datapoint, spec).reshape(*grid, -1), stage_channels[0], 'stem')
         for stage, channels in enumerate(stage_channels):
             for block in range(blocks_per_stage):
-                hidden = _block(hidden, channels, 2 if block == 0 else 1, f'stage_{stage}_block_{block}')
-        return hk.Linear(embedding_dims, name='embedding')(_activate(hidden, 'output_norm').reshape(-1))
+                stride = 2 if block == 0 else 1
+                hidden = residual_block(hidden, channels, f'stage_{stage}_block_{block}', stride=stride)
+        return hk.Linear(embedding_dims, name='embedding')(activated(hidden, 'output_norm').reshape(-1))
 
-    transformed = hk.without_apply_rng(hk.transform(forward))
-    return Encoder(init=transformed.init, apply=transformed.apply)
+    return Encoder(*hk.without_apply_rng(hk.transform(forward)))
 
 
-def _activate(hidden: Array, name: str) -> Array:
+def activated(hidden: Array, name: str) -> Array:
+    """Return ``silu(norm(hidden))``, normalised over channels."""
     return jax.nn.silu(normalize(hidden, name))
 
 
-def _convolution(hidden: Array, channels: int, name: str, *, stride: int = 1, size: int = 3, w_init=None) -> Array:
+def convolution(hidden: Array, channels: int, name: str, *, stride: int = 1, size: int = 3, w_init=None) -> Array:
+    """Convolve one feature map, ``[H, W, C]`` -> ``[H / stride, W / stride, channels]``."""
     return hk.Conv2D(channels, size, stride=stride, w_init=w_init, name=name)(hidden[None])[0]
 
 
-def _block(hidden: Array, channels: int, stride: int, name: str) -> Array:
-    activated = _activate(hidden, f'{name}_norm_0')
+def residual_block(hidden: Array, channels: int, name: str, *, stride: int = 1) -> Array:
+    """Apply ``x + f(x)``, which starts as the identity; a 1 x 1 convolution replaces ``x`` if the shape changes."""
+    first = activated(hidden, f'{name}_norm_0')
     if stride != 1 or hidden.shape[-1] != channels:
-        hidden = _convolution(activated, channels, f'{name}_shortcut', stride=stride, size=1)
-    branch = _convolution(activated, channels, f'{name}_conv_0', stride=stride)
-    return hidden + _convolution(_activate(branch, f'{name}_norm_1'), channels, f'{name}_conv_1', w_init=jnp.zeros)
+        hidden = convolution(first, channels, f'{name}_shortcut', stride=stride, size=1)
+    branch = convolution(first, channels, f'{name}_conv_0', stride=stride)
+    return hidden + convolution(activated(branch, f'{name}_norm_1'), channels, f'{name}_conv_1', w_init=jnp.zeros)

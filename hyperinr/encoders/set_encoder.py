@@ -4,6 +4,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.observations import point_features
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
@@ -32,8 +33,8 @@ def set_encoder(
     Raises:
       ValueError: a size that is not positive.
     """
-    if min(embedding_dims, width, depth) < 1 or num_frequencies < 0:
-        raise ValueError(f'sizes must be positive: {embedding_dims=}, {width=}, {depth=}, {num_frequencies=}.')
+    check_positive('a set_encoder', embedding_dims=embedding_dims, width=width, depth=depth)
+    check_not_negative('a set_encoder', num_frequencies=num_frequencies)
 
     def forward(datapoint: Datapoint) -> Array:
         points = point_features(datapoint, spec, num_frequencies)
@@ -42,5 +43,4 @@ def set_encoder(
         mean = jnp.sum(embedded * weight[:, None], axis=0) / jnp.maximum(jnp.sum(weight), 1e-6)
         return hk.nets.MLP([width] * depth + [embedding_dims], activation=jax.nn.silu, name='set')(mean)
 
-    transformed = hk.without_apply_rng(hk.transform(forward))
-    return Encoder(init=transformed.init, apply=transformed.apply)
+    return Encoder(*hk.without_apply_rng(hk.transform(forward)))

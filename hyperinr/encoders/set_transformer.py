@@ -2,7 +2,8 @@
 
 import haiku as hk
 
-from hyperinr.encoders.attention import cross_attention, self_attention, token_embedding, tokens_of
+from hyperinr.arguments import check_not_negative, check_positive
+from hyperinr.encoders.attention import check_heads, cross_attention, self_attention, token_embedding, tokens_of
 from hyperinr.encoders.observations import observations, point_features
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
@@ -41,16 +42,11 @@ def set_transformer(
     Raises:
       ValueError: sizes that are not positive or do not fit each other.
     """
-    if min(embedding_dims, num_tokens, width, num_heads) < 1 or min(depth, num_frequencies) < 0:
-        raise ValueError(
-            f'sizes must be positive: {embedding_dims=}, {num_tokens=}, {width=}, {depth=}, {num_heads=}, '
-            f'{num_frequencies=}.'
-        )
-    if width % num_heads or embedding_dims % num_tokens:
-        raise ValueError(
-            f'num_heads must divide width and num_tokens embedding_dims: {num_heads=}, {width=}, {num_tokens=}, '
-            f'{embedding_dims=}.'
-        )
+    check_positive('a set_transformer', embedding_dims=embedding_dims, num_tokens=num_tokens)
+    check_not_negative('a set_transformer', depth=depth, num_frequencies=num_frequencies)
+    check_heads('a set_transformer', width, num_heads)
+    if embedding_dims % num_tokens:
+        raise ValueError(f'num_tokens must divide embedding_dims: {num_tokens=}, {embedding_dims=}.')
 
     def forward(datapoint: Datapoint) -> Array:
         _, observed = observations(datapoint, spec)
@@ -61,5 +57,4 @@ def set_transformer(
             tokens = self_attention(tokens, num_heads=num_heads, name=f'block_{block}')
         return token_embedding(tokens, embedding_dims)
 
-    transformed = hk.without_apply_rng(hk.transform(forward))
-    return Encoder(init=transformed.init, apply=transformed.apply)
+    return Encoder(*hk.without_apply_rng(hk.transform(forward)))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
 
 __all__ = ['table']
@@ -30,8 +31,7 @@ def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float
             f'a table needs a row for each datapoint, and {spec.name!r} does not say how many it has: set '
             'DatasetSpec.num_datapoints.'
         )
-    if embedding_dims < 1 or initial_spread <= 0:
-        raise ValueError(f'must be positive: {embedding_dims=}, {initial_spread=}.')
+    check_positive('a table', embedding_dims=embedding_dims, initial_spread=initial_spread)
     rows = spec.num_datapoints
 
     def init(key: Key, datapoint: Datapoint) -> Params:

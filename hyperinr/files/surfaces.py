@@ -65,9 +65,7 @@ def extract_surface(
     padded = np.pad(field, 1, constant_values=min(float(field.min()), -1e-3))
     corners, faces, _, _ = measure.marching_cubes(padded, 0.0, gradient_direction='ascent')
     vertices = np.clip((2 * (corners - 1) + 1) / resolution - 1, -1, 1)
-    a, b, c = (vertices[faces][:, corner] for corner in range(3))
-    outward = np.einsum('fi,fi->', a, np.cross(b, c)) > 0
-    return Surface(vertices.astype(np.float32), faces if outward else faces[:, ::-1])
+    return Surface(vertices.astype(np.float32), faces)
 
 
 def _trimesh() -> Any:

@@ -186,8 +186,9 @@ def check_same_inr(found: Mapping[str, Any], inr: Inr, what: str) -> None:
     Raises:
       InputError: the metadata differ; the message names the difference.
     """
-    for name in dict.fromkeys((*inr.metadata, 'input_deviation')):
-        default = 1.0 if name == 'input_deviation' else None
-        theirs, ours = found.get(name, default), inr.metadata.get(name, default)
-        if theirs != ours:
-            raise InputError(f'{what} has INRs with {name} = {theirs!r}, this fit has {ours!r}; make them equal.')
+    theirs, ours = ({'input_deviation': 1.0, **metadata} for metadata in (found, inr.metadata))
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            raise InputError(
+                f'{what} has INRs with {name} = {theirs.get(name)!r}, this fit has {value!r}; make them equal.'
+            )

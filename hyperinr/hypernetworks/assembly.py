@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from hyperinr import weights as weights_lib
+from hyperinr.encoders.attention import normalize
 from hyperinr.hypernetworks.rates import Rates
 from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
 
@@ -31,13 +32,9 @@ class Target(NamedTuple):
     scales: Mapping[str, Mapping[str, float]]
 
 
-def target_of(inr: Inr, coord_dims: int) -> Target:
-    """Return the target of an INR of ``coord_dims`` coordinates."""
-    return _target(inr.init, coord_dims)
-
-
 @functools.lru_cache(maxsize=64)
-def _target(init: Callable[[Key, int], InrWeights], coord_dims: int) -> Target:
+def target_of(init: Callable[[Key, int], InrWeights], coord_dims: int) -> Target:
+    """Return the target of an INR with this ``init``, of ``coord_dims`` coordinates."""
     with jax.ensure_compile_time_eval():
         fresh = init(jax.random.key(0), coord_dims)
         scales = jax.tree.map(_scale, fresh)
@@ -73,24 +70,28 @@ class Head(NamedTuple):
     spread: float
 
 
-def linear_heads(outputs: Any, trunk: Sequence[int]) -> hk.Transformed:
+def linear_heads(outputs: Any, trunk: Sequence[int], *, learned_start: bool = False) -> hk.Transformed:
     """Make ``embedding [E] -> outputs``: an MLP with layer normalisation, then a linear head for every `Head`.
 
     The last hidden vector is normalised to unit variance, which makes ``spread`` exact in expectation. If the embedding
-    has no dimensions, there is no trunk, and the output is the learned ``c`` alone, the same for all datapoints.
+    has no dimensions, there is no trunk, and the output is the same for all datapoints.
 
     Args:
       outputs: pytree of `Head`.
       trunk: widths of the MLP.
+      learned_start: the output for an embedding without dimensions: the learned ``c`` if true, otherwise 0, without
+        parameters.
     """
     heads, structure = jax.tree.flatten(outputs, is_leaf=lambda each: isinstance(each, Head))
 
     def forward(embedding: Array) -> Any:
+        if not (embedding.size or learned_start):
+            return jax.tree.unflatten(structure, [jnp.zeros(head.shape) for head in heads])
         hidden = embedding
         if hidden.size:
             for layer, width in enumerate(trunk):
-                norm = hk.LayerNorm(axis=-1, create_scale=True, create_offset=True, name=f'trunk_{layer}_norm')
-                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(norm(hidden)))
+                normalized = normalize(hidden, f'trunk_{layer}_norm')
+                hidden = jax.nn.silu(hk.Linear(width, name=f'trunk_{layer}')(normalized))
             hidden = hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name='head_norm')(hidden)
         emitted = []
         for index, head in enumerate(heads):
@@ -130,7 +131,6 @@ def assemble(
     Raises:
       ValueError: ``rates`` is not a `Rates`.
     """
-
     if not isinstance(rates, Rates):
         raise ValueError(
             'rates must be what hypernetworks.learned_rates(), predicted_rates() or only_leaves() returns, '
@@ -139,7 +139,7 @@ def assemble(
 
     def init(key: Key, datapoint: Datapoint) -> Params:
         base_key, encoder_key, own_key, rates_key = jax.random.split(key, 4)
-        target = target_of(inr, datapoint.coords.shape[-1])
+        target = target_of(inr.init, datapoint.coords.shape[-1])
         encoder_params = encoder.init(encoder_key, datapoint)
         embedding = encoder.apply(encoder_params, datapoint)
         own = init_own(own_key, inr.init(base_key, datapoint.coords.shape[-1]), target, embedding)
@@ -148,7 +148,7 @@ def assemble(
 
     def encode(params: Params, datapoint: Datapoint) -> Start:
         embedding = encoder.apply(params['encoder'], datapoint)
-        target = target_of(inr, datapoint.coords.shape[-1])
+        target = target_of(inr.init, datapoint.coords.shape[-1])
         code = emit(params, target, embedding)
         found = rates.apply(params['rates'], code, embedding)
         if rate_units is not None:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 
 from hyperinr import weights as weights_lib
+from hyperinr.arguments import check_positive
 from hyperinr.hypernetworks.assembly import Target, assemble
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -49,13 +51,15 @@ def chunked(
     Raises:
       ValueError: a value outside the ranges above.
     """
-    if not hidden or min(chunk_size, chunk_dims, *hidden) < 1 or initial_delta <= 0:
-        raise ValueError(f'must be positive: {chunk_size=}, {chunk_dims=}, {hidden=}, {initial_delta=}.')
+    sizes = {'chunk_size': chunk_size, 'chunk_dims': chunk_dims, 'hidden': hidden or 0}
+    check_positive('chunked', **sizes, initial_delta=initial_delta)
 
     def generator(num_weights: int) -> hk.Transformed:
         chunks = -(-num_weights // chunk_size)
 
         def forward(embedding: Array) -> Array:
+            if not embedding.size:
+                return jnp.zeros(num_weights)
             norm = lambda name: hk.LayerNorm(axis=-1, create_scale=False, create_offset=False, name=name)
             unit = hk.initializers.RandomNormal()
             embeddings = hk.get_parameter('chunks', (chunks, chunk_dims), init=unit)
@@ -71,11 +75,9 @@ def chunked(
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         total = weights_lib.count(weights_lib.spec_of(target.shapes))
-        return {'base': base, 'generator': generator(total).init(key, embedding) if embedding.size else {}}
+        return {'base': base, 'generator': generator(total).init(key, embedding)}
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        if not embedding.size:
-            return params['base']
         spec = weights_lib.spec_of(target.shapes)
         flat = generator(weights_lib.count(spec)).apply(params['generator'], embedding)
         add = lambda leaf, scale, delta: leaf + scale * delta

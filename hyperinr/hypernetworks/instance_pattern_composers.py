@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -49,8 +51,8 @@ def instance_pattern_composers(
     Raises:
       ValueError: a value outside the ranges above, or an INR without such a layer.
     """
-    if rank < 1 or layer < 0 or initial_delta <= 0:
-        raise ValueError(f'must be positive: {rank=}, {layer=}, {initial_delta=}.')
+    check_positive('instance_pattern_composers', rank=rank, initial_delta=initial_delta)
+    check_not_negative('instance_pattern_composers', layer=layer)
 
     def name_of(weights: InrWeights) -> str:
         names = natural_layers(weights)
@@ -58,29 +60,24 @@ def instance_pattern_composers(
             raise ValueError(f'the INR has no matrix in layer={layer}; its layers are {", ".join(names)}.')
         return names[layer]
 
-    def inner_of(shape: tuple[int, ...]) -> int:
-        return min(rank, *shape)
-
-    def outputs(target: Target) -> dict[str, Head]:
+    def heads(target: Target) -> hk.Transformed:
         rows, columns = target.shapes[name_of(target.shapes)]['w'].shape
-        return {'pattern': Head((rows, inner_of((rows, columns))), 1.0, initial_delta)}
+        return linear_heads({'pattern': Head((rows, min(rank, rows, columns)), 1.0, initial_delta)}, trunk)
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         pattern_key, rule_key, heads_key = jax.random.split(key, 3)
         name = name_of(target.shapes)
         rows, columns = target.shapes[name]['w'].shape
-        inner = inner_of((rows, columns))
+        inner = min(rank, rows, columns)
         rule = target.scales[name]['w'] * inner**-0.5 * jax.random.normal(rule_key, (inner, columns))
         return {
             'pattern': jax.random.normal(pattern_key, (rows, inner)),
             'shared': {**base, name: {**base[name], 'w': rule}},
-            'heads': linear_heads(outputs(target), trunk).init(heads_key, embedding) if embedding.size else {},
+            'heads': heads(target).init(heads_key, embedding),
         }
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        if not embedding.size:
-            return {'pattern': jnp.zeros_like(params['pattern'])}
-        return linear_heads(outputs(target), trunk).apply(params['heads'], embedding)
+        return heads(target).apply(params['heads'], embedding)
 
     def decode(params: Params, code: Code) -> InrWeights:
         shared = params['shared']

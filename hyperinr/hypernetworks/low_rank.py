@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import haiku as hk
 import jax
-import jax.numpy as jnp
 
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -57,12 +58,10 @@ def low_rank(
     Raises:
       ValueError: a value outside the ranges above.
     """
-    if combine not in ('multiplicative', 'sigmoid', 'additive'):
-        raise ValueError(f"combine must be 'multiplicative', 'sigmoid' or 'additive', not {combine!r}.")
-    if rank < 1 or initial_delta <= 0:
-        raise ValueError(f'must be positive: {rank=}, {initial_delta=}.')
+    check_choice('combine', combine, ('multiplicative', 'sigmoid', 'additive'))
+    check_positive('low_rank', rank=rank, initial_delta=initial_delta)
 
-    def outputs(target: Target) -> Any:
+    def heads(target: Target) -> hk.Transformed:
         def head(tensor: Any, scale: float) -> Any:
             if len(tensor.shape) < 2:
                 return {'shift': Head(tensor.shape, scale, initial_delta)}
@@ -74,7 +73,7 @@ def low_rank(
             right = Head((inner, columns), scale if combine == 'additive' else 1.0, spread)
             return {'left': Head((rows, inner), 1.0, 1.0), 'right': right}
 
-        return jax.tree.map(head, target.shapes, target.scales)
+        return linear_heads(jax.tree.map(head, target.shapes, target.scales), trunk, learned_start=True)
 
     def rate_units(target: Target) -> Any:
         def unit(tensor: Any, scale: float) -> Any:
@@ -89,10 +88,10 @@ def low_rank(
         return jax.tree.map(unit, target.shapes, target.scales)
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
-        return {'base': base, 'heads': linear_heads(outputs(target), trunk).init(key, embedding)}
+        return {'base': base, 'heads': heads(target).init(key, embedding)}
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        return linear_heads(outputs(target), trunk).apply(params['heads'], embedding)
+        return heads(target).apply(params['heads'], embedding)
 
     def decode(params: Params, code: Code) -> InrWeights:
         def tensor(leaf: Array, change: Any) -> Array:
@@ -103,10 +102,7 @@ def low_rank(
                 return leaf + product
             return leaf * (1 + product if combine == 'multiplicative' else 2 * jax.nn.sigmoid(product))
 
-        return {
-            layer: {name: tensor(jnp.asarray(leaf), code[layer][name]) for name, leaf in tensors.items()}
-            for layer, tensors in params['base'].items()
-        }
+        return jax.tree.map(tensor, params['base'], code)
 
     return assemble(
         inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode, rate_units=rate_units

@@ -7,6 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -75,15 +76,10 @@ def modulations(
     Raises:
       ValueError: a value outside the ranges above; an INR without hidden biases, or without one of the ``matrices``.
     """
-    if kind not in ('shift', 'film'):
-        raise ValueError(f"kind must be 'shift' or 'film', not {kind!r}.")
-    positive = (latent_dims, *map_hidden, map_spread, matrix_spread, initial_latent, head_gain)
-    if min(positive) <= 0:
-        raise ValueError(
-            f'must be positive: {latent_dims=}, {map_hidden=}, {map_spread=}, {matrix_spread=}, {initial_latent=}, '
-            f'{head_gain=}.'
-        )
-    latent_head = {'latent': Head((latent_dims,), head_gain, initial_latent / head_gain)}
+    check_choice('kind', kind, ('shift', 'film'))
+    check_positive('modulations', latent_dims=latent_dims, map_hidden=map_hidden, map_spread=map_spread)
+    check_positive('modulations', matrix_spread=matrix_spread, initial_latent=initial_latent, head_gain=head_gain)
+    heads = linear_heads({'latent': Head((latent_dims,), head_gain, initial_latent / head_gain)}, ())
 
     def modulated(weights: InrWeights) -> dict[str, int]:
         """Return the number of units of each hidden layer."""
@@ -104,25 +100,23 @@ def modulations(
             raise ValueError(f'matrices {missing} are none of the {len(hidden)} hidden layers, 0 to {len(hidden) - 1}.')
         return [hidden[number] for number in matrices]
 
-    def mapping(weights: InrWeights, scales: Any = None) -> hk.Transformed:
+    def mapping(weights: InrWeights, scales: Any) -> hk.Transformed:
         """Make the map from a latent to modulations by name.
 
         ``LAYER`` has the layer's shifts, then its factors; ``LAYER_matrix`` has the change of its matrix. ``scales``
         are used at initialisation alone.
         """
 
-        def spread(layer: str, units: int) -> Array:
-            shifts = scales[layer]['b'] if scales is not None else 1.0
-            return jnp.where(jnp.arange(units if kind == 'shift' else 2 * units) < units, shifts, 1.0)
-
         def forward(latent: Array) -> dict[str, Array]:
             hidden = latent
             for index, width in enumerate(map_hidden):
                 hidden = jax.nn.silu(hk.Linear(width, name=f'hidden_{index}')(hidden))
-            spreads = {layer: map_spread * spread(layer, units) for layer, units in modulated(weights).items()}
+            spreads = {}
+            for layer, units in modulated(weights).items():
+                unit = jnp.array([scales[layer]['b']] if kind == 'shift' else [scales[layer]['b'], 1.0])
+                spreads[layer] = map_spread * jnp.repeat(unit, units)
             for layer in moved(weights):
-                unit = scales[layer]['w'] if scales is not None else 1.0
-                spreads[f'{layer}_matrix'] = jnp.full(weights[layer]['w'].size, matrix_spread * unit)
+                spreads[f'{layer}_matrix'] = jnp.full(weights[layer]['w'].size, matrix_spread * scales[layer]['w'])
             found = {}
             for name, each in spreads.items():
                 w_init = lambda shape, dtype, each=each: (
@@ -135,18 +129,15 @@ def modulations(
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         map_key, heads_key = jax.random.split(key)
-        own = {'base': base, 'map': mapping(target.shapes, target.scales).init(map_key, jnp.zeros(latent_dims))}
-        own['heads'] = linear_heads(latent_head, ()).init(heads_key, embedding) if embedding.size else {}
-        return own
+        latent_map = mapping(target.shapes, target.scales).init(map_key, jnp.zeros(latent_dims))
+        return {'base': base, 'map': latent_map, 'heads': heads.init(heads_key, embedding)}
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        if not embedding.size:
-            return {'latent': jnp.zeros(latent_dims)}
-        return linear_heads(latent_head, ()).apply(params['heads'], embedding)
+        return heads.apply(params['heads'], embedding)
 
     def decode(params: Params, code: Code) -> InrWeights:
         weights = {layer: dict(tensors) for layer, tensors in params['base'].items()}
-        found = mapping(weights).apply(params['map'], code['latent'])
+        found = mapping(weights, jax.tree.map(lambda leaf: 1.0, weights)).apply(params['map'], code['latent'])
         for layer in moved(weights):
             weights[layer]['w'] = weights[layer]['w'] + found[f'{layer}_matrix'].reshape(weights[layer]['w'].shape)
         for layer in modulated(weights):

@@ -2,6 +2,7 @@
 
 import jax
 
+from hyperinr.arguments import check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -44,39 +45,30 @@ def private_layers(
     Raises:
       ValueError: a value outside the ranges above.
     """
-    if num_private < 1 or initial_delta <= 0:
-        raise ValueError(f'must be positive: {num_private=}, {initial_delta=}.')
+    check_positive('private_layers', num_private=num_private, initial_delta=initial_delta)
 
     def outputs(target: Target) -> dict[str, dict[str, Head]]:
         names = natural_layers(target.shapes)
         if num_private >= len(names):
             raise ValueError(f'num_private must be less than the {len(names)} layers of the INR, not {num_private}.')
-        return {
-            layer: {
-                name: Head(tensor.shape, target.scales[layer][name], initial_delta)
-                for name, tensor in target.shapes[layer].items()
-            }
-            for layer in names[-num_private:]
-        }
+        head = lambda tensor, scale: Head(tensor.shape, scale, initial_delta)
+        private = names[-num_private:]
+        return {layer: jax.tree.map(head, target.shapes[layer], target.scales[layer]) for layer in private}
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
         private = outputs(target)
         return {
             'shared': {layer: tensors for layer, tensors in base.items() if layer not in private},
             'private': {layer: base[layer] for layer in private},
-            'heads': linear_heads(private, ()).init(key, embedding) if embedding.size else {},
+            'heads': linear_heads(private, ()).init(key, embedding),
         }
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        if not embedding.size:
-            return params['private']
         deltas = linear_heads(outputs(target), ()).apply(params['heads'], embedding)
         return jax.tree.map(lambda leaf, delta: leaf + delta, params['private'], deltas)
 
-    def decode(params: Params, code: Code) -> InrWeights:
-        return {**params['shared'], **code}
-
     return assemble(
-        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit, decode=decode,
+        inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit,
+        decode=lambda params, code: {**params['shared'], **code},
         base=lambda params: {**params['shared'], **params['private']},
     )  # fmt: skip

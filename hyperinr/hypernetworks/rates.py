@@ -1,12 +1,14 @@
 """Step sizes of the adaptation, learned as constants or predicted from the datapoint."""
 
+import functools
 import re
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.types import Array, Code, Key, Params
 
 __all__ = ['Rates', 'learned_rates', 'only_leaves', 'predicted_rates']
@@ -49,8 +51,8 @@ def learned_rates(
     Raises:
       ValueError: a value outside the ranges above.
     """
-    _check(shared_by, num_steps, initial, gain)
-
+    check_choice('shared_by', shared_by, get_args(SharedBy))
+    check_positive('learned_rates', num_steps=num_steps, initial=initial, gain=gain)
     return Rates(
         init=lambda key, code, embedding: _zeros(code, shared_by, num_steps),
         apply=lambda params, code, embedding: _positive(params, code, shared_by, initial, gain),
@@ -84,10 +86,8 @@ def predicted_rates(
     Raises:
       ValueError: a value outside its range.
     """
-    _check(shared_by, num_steps, initial, gain)
-    _check_shared('predicted_by', predicted_by)
-    if prediction_gain <= 0:
-        raise ValueError(f'prediction_gain must be positive, not {prediction_gain}.')
+    check_choice('predicted_by', predicted_by, get_args(SharedBy))
+    check_positive('predicted_rates', prediction_gain=prediction_gain)
     constant = learned_rates(shared_by=shared_by, num_steps=num_steps, initial=initial, gain=gain)
 
     def init(key: Key, code: Code, embedding: Array) -> Params:
@@ -122,36 +122,21 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
     except re.error as error:
         raise ValueError(f'pattern must be a regular expression, not {pattern!r}: {error}.') from error
 
-    def chosen(code: Code) -> dict[str, Array]:
-        paths = [('/'.join(str(key.key) for key in path), leaf) for path, leaf in jax.tree.leaves_with_path(code)]
-        found = {path: leaf for path, leaf in paths if wanted.fullmatch(path)}
-        if not found:
-            names = ', '.join(path for path, _ in paths)
-            raise ValueError(f'pattern {pattern!r} matches no leaf of the code; they are {names}.')
-        return found
+    name_of = functools.partial(jax.tree_util.keystr, simple=True, separator='/')
 
-    def init(key: Key, code: Code, embedding: Array) -> Params:
-        return rates.init(key, chosen(code), embedding)
+    def chosen(code: Code) -> dict[str, Array]:
+        leaves = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(code)}
+        found = {name: leaf for name, leaf in leaves.items() if wanted.fullmatch(name)}
+        if not found:
+            raise ValueError(f'pattern {pattern!r} matches no leaf of the code; they are {", ".join(leaves)}.')
+        return found
 
     def apply(params: Params, code: Code, embedding: Array) -> Code:
         found = rates.apply(params, chosen(code), embedding)
         still = lambda leaf: jnp.zeros((1, *[1] * leaf.ndim))
-        return jax.tree.map_with_path(
-            lambda path, leaf: found.get('/'.join(str(key.key) for key in path), still(leaf)), code
-        )
+        return jax.tree.map_with_path(lambda path, leaf: found.get(name_of(path), still(leaf)), code)
 
-    return Rates(init=init, apply=apply)
-
-
-def _check(shared_by: str, num_steps: int, initial: float, gain: float) -> None:
-    _check_shared('shared_by', shared_by)
-    if num_steps < 1 or initial <= 0 or gain <= 0:
-        raise ValueError(f'must be positive: {num_steps=}, {initial=}, {gain=}.')
-
-
-def _check_shared(name: str, value: str) -> None:
-    if value not in ('code', 'leaf', 'nothing'):
-        raise ValueError(f"{name} must be 'code', 'leaf' or 'nothing', not {value!r}.")
+    return Rates(init=lambda key, code, embedding: rates.init(key, chosen(code), embedding), apply=apply)
 
 
 def _zeros(code: Code, shared_by: str, num_steps: int) -> Params:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import jax
 
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -52,12 +53,8 @@ def weight_heads(
     Raises:
       ValueError: a value outside the ranges above.
     """
-    if combine not in ('additive', 'multiplicative'):
-        raise ValueError(f"combine must be 'additive' or 'multiplicative', not {combine!r}.")
-    if initial_delta <= 0:
-        raise ValueError(f'initial_delta must be positive, not {initial_delta}.')
-    if min(head_gain if isinstance(head_gain, Sequence) else (head_gain,), default=0) <= 0:
-        raise ValueError(f'head_gain must be > 0, not {head_gain}.')
+    check_choice('combine', combine, ('additive', 'multiplicative'))
+    check_positive('weight_heads', initial_delta=initial_delta, head_gain=head_gain)
 
     def outputs(target: Target) -> Any:
         layers = natural_layers(target.shapes)
@@ -72,16 +69,11 @@ def weight_heads(
         return jax.tree.map(head, target.shapes, target.scales, spread)
 
     def init_own(key: Key, base: InrWeights, target: Target, embedding: Array) -> Params:
-        heads = linear_heads(outputs(target), trunk).init(key, embedding) if embedding.size else {}
-        return {'base': base, 'heads': heads}
+        return {'base': base, 'heads': linear_heads(outputs(target), trunk).init(key, embedding)}
 
     def emit(params: Params, target: Target, embedding: Array) -> Code:
-        base = params['base']
-        if not embedding.size:
-            return base
         deltas = linear_heads(outputs(target), trunk).apply(params['heads'], embedding)
-        if combine == 'additive':
-            return jax.tree.map(lambda leaf, delta: leaf + delta, base, deltas)
-        return jax.tree.map(lambda leaf, delta: leaf * (1 + delta), base, deltas)
+        combined = lambda leaf, delta: leaf + delta if combine == 'additive' else leaf * (1 + delta)
+        return jax.tree.map(combined, params['base'], deltas)
 
     return assemble(inr=inr, encoder=encoder, rates=rates, init_own=init_own, emit=emit)

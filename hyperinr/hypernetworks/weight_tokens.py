@@ -3,7 +3,8 @@
 import haiku as hk
 import jax.numpy as jnp
 
-from hyperinr.encoders.attention import normalize, self_attention, tokens_of
+from hyperinr.arguments import check_positive
+from hyperinr.encoders.attention import check_heads, normalize, self_attention, tokens_of
 from hyperinr.hypernetworks.assembly import Target, assemble, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -58,12 +59,9 @@ def weight_tokens(
     Raises:
       ValueError: a value outside the ranges above, or an embedding that ``token_dims`` does not divide.
     """
-    if min(token_dims, width, depth, num_heads, groups) < 1 or initial_delta <= 0:
-        raise ValueError(
-            f'must be positive: {token_dims=}, {width=}, {depth=}, {num_heads=}, {groups=}, {initial_delta=}.'
-        )
-    if width % num_heads:
-        raise ValueError(f'width must be a multiple of num_heads, not {width=} and {num_heads=}.')
+    sizes = {'token_dims': token_dims, 'depth': depth, 'groups': groups}
+    check_positive('weight_tokens', **sizes, initial_delta=initial_delta)
+    check_heads('weight_tokens', width, num_heads)
 
     def matrices(target: Target) -> dict[tuple[str, str], tuple[int, int, int]]:
         """Return rows, columns and groups of each tensor of two or more axes."""

@@ -1,9 +1,9 @@
 """Implicit neural representations as pure functions: factories -> `hyperinr.types.Inr`.
 
-Hypernetworks and training are elsewhere. To add one: a factory in its own file or beside similar ones, an entry in
-`hyperinr.inrs.families`, a row in `tests/parts.py`, a gin file. The factory of an MLP states its activation and its
-initialisation and is decorated with `hyperinr.inrs.coordinate_mlp.coordinate_mlp`. `hyperinr.inrs.initialisation` has
-the rules by which weights are drawn.
+Hypernetworks and training are elsewhere. To add one: a factory beside similar ones, an entry in ``FAMILIES`` of its
+file (`hyperinr.inrs.families` lists the files), a row in `tests/parts.py`, a gin file. The factory of an MLP states its
+activation and its initialisation and is decorated with `hyperinr.inrs.coordinate_mlp.coordinate_mlp`.
+`hyperinr.inrs.initialisation` has the rules by which weights are drawn.
 """
 
 from hyperinr.inrs.activation_mlps import exp_sin, gaussian, laplacian, multi_quadratic, quadratic, sinc, super_gaussian

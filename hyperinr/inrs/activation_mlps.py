@@ -10,7 +10,7 @@ from hyperinr.inrs.coordinate_mlp import Mlp, coordinate_mlp
 from hyperinr.inrs.initialisation import plain
 from hyperinr.inrs.sine import cardinal_sine, sine
 
-__all__ = ['exp_sin', 'gaussian', 'laplacian', 'multi_quadratic', 'quadratic', 'sinc', 'super_gaussian']
+__all__ = ['FAMILIES', 'exp_sin', 'gaussian', 'laplacian', 'multi_quadratic', 'quadratic', 'sinc', 'super_gaussian']
 
 
 @coordinate_mlp
@@ -117,3 +117,6 @@ def sinc(*, omega: float = 30.0) -> Mlp:
       omega: bandwidth, > 0.
     """
     return Mlp(lambda x, _, layer: cardinal_sine(omega * x), plain())
+
+
+FAMILIES = (gaussian, super_gaussian, laplacian, quadratic, multi_quadratic, exp_sin, sinc)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hyperinr.inrs.arguments import OUTPUT_BIAS, check_positive
-from hyperinr.inrs.initialisation import Initialisation, Layer, draw_layer
+from hyperinr.arguments import check_positive
+from hyperinr.inrs.initialisation import OUTPUT_BIAS, Initialisation, Layer, draw_layer
 from hyperinr.types import Array, Inr, InrWeights, Key
 
 __all__ = ['Activation', 'Mlp', 'affine', 'coordinate_mlp']

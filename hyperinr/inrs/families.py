@@ -5,40 +5,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hyperinr.errors import InputError
-from hyperinr.inrs.activation_mlps import exp_sin, gaussian, laplacian, multi_quadratic, quadratic, sinc, super_gaussian
-from hyperinr.inrs.feature_mlps import fourier_mlp, gelu_mlp, relu_mlp
-from hyperinr.inrs.grids import feature_grid, hash_grid
-from hyperinr.inrs.multiplicative_filters import fourier_net, gabor_net
-from hyperinr.inrs.sine_mlps import adaptive_hosc, finer, hosc, siren
-from hyperinr.inrs.wire import real_wire, wire
+from hyperinr.inrs import activation_mlps, feature_mlps, grids, multiplicative_filters, sine_mlps, wire
 from hyperinr.types import Inr
 
 __all__ = ['FAMILIES', 'from_metadata']
 
 FAMILIES: Mapping[str, Callable[..., Inr]] = {
     factory.__name__: factory
-    for factory in (
-        siren,
-        finer,
-        wire,
-        real_wire,
-        gaussian,
-        super_gaussian,
-        laplacian,
-        quadratic,
-        multi_quadratic,
-        exp_sin,
-        sinc,
-        hosc,
-        adaptive_hosc,
-        relu_mlp,
-        gelu_mlp,
-        fourier_mlp,
-        fourier_net,
-        gabor_net,
-        feature_grid,
-        hash_grid,
-    )
+    for file in (sine_mlps, wire, activation_mlps, feature_mlps, multiplicative_filters, grids)
+    for factory in file.FAMILIES
 }
 """Kind -> factory, ``(*, channels, ...) -> Inr``."""
 

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.inrs.coordinate_mlp import Mlp, coordinate_mlp
 from hyperinr.inrs.initialisation import Initialisation, fan_in_weights, zero_biases
 from hyperinr.inrs.sine import cosine, sine
 from hyperinr.types import Array
 
-__all__ = ['fourier_matrix', 'fourier_mlp', 'gelu_mlp', 'positional_encoding', 'rectifier_scheme', 'relu_mlp']
+__all__ = ['FAMILIES', 'fourier_mlp', 'gelu_mlp', 'positional_encoding', 'rectifier_scheme', 'relu_mlp']
 
 
 def positional_encoding(coords: Array, num_frequencies: int) -> Array:
@@ -80,11 +81,9 @@ def fourier_mlp(*, num_features: int = 64, feature_deviation: float = 5.0, featu
         paper's experiments on images.
       feature_seed: in [0, 2^32).
     """
-    if num_features < 1 or not 0 <= feature_seed < 2**32:
-        raise ValueError(
-            f'a fourier_mlp needs num_features >= 1 and feature_seed in [0, 2^32), not {num_features=}, '
-            f'{feature_seed=}.'
-        )
+    check_positive('a fourier_mlp', num_features=num_features)
+    if not 0 <= feature_seed < 2**32:
+        raise ValueError(f'a fourier_mlp needs a feature_seed in [0, 2^32), not {feature_seed=}.')
 
     def features(coords: Array) -> Array:
         matrix = fourier_matrix(num_features, coords.shape[0], deviation=feature_deviation, seed=feature_seed)
@@ -104,10 +103,12 @@ def fourier_matrix(num_features: int, coord_dims: int, *, deviation: float, seed
 
 
 def _encoded(activation: Callable[[Array], Array], num_frequencies: int) -> Mlp:
-    if num_frequencies < 0:
-        raise ValueError(f'a positional encoding needs num_frequencies >= 0, not {num_frequencies=}.')
+    check_not_negative('a positional encoding', num_frequencies=num_frequencies)
     return Mlp(
         activation=lambda x, omega, layer: activation(x),
         initialisation=rectifier_scheme(),
         features=lambda coords: positional_encoding(coords.T, num_frequencies).T,
     )
+
+
+FAMILIES = (relu_mlp, gelu_mlp, fourier_mlp)

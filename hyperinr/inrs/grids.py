@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyperinr.inrs.arguments import OUTPUT_BIAS, check_positive
+from hyperinr.arguments import check_positive
 from hyperinr.inrs.coordinate_mlp import affine
 from hyperinr.inrs.feature_mlps import rectifier_scheme
-from hyperinr.inrs.initialisation import Layer, draw_layer
+from hyperinr.inrs.initialisation import OUTPUT_BIAS, Layer, draw_layer
 from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['feature_grid', 'hash_grid', 'hash_rows', 'level_resolutions', 'surrounding_vertices']
+__all__ = ['FAMILIES', 'feature_grid', 'hash_grid', 'hash_rows', 'level_resolutions', 'surrounding_vertices']
 
 PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437, 2165219737)
 """One prime for each axis: the three of the paper, then those of its authors' code."""
@@ -101,16 +101,7 @@ def hash_grid(
     Raises:
       ValueError: a value outside its range.
     """
-    hyperparameters = {
-        'channels': channels,
-        'width': width,
-        'depth': depth,
-        'num_levels': num_levels,
-        'num_features': num_features,
-        'log2_table_size': log2_table_size,
-        'coarsest': coarsest,
-        'finest': finest,
-    }
+    hyperparameters = {name: value for name, value in locals().items() if name != 'output_bias'}
     check_positive('a hash_grid', **hyperparameters)
     if finest < coarsest or log2_table_size > 30:
         raise ValueError(
@@ -193,3 +184,6 @@ def _row_major(vertices: Array, size: int) -> Array:
 
 def _small_values(key: Key, shape: tuple[int, ...]) -> Array:
     return jax.random.uniform(key, shape, minval=-SPREAD, maxval=SPREAD)
+
+
+FAMILIES = (feature_grid, hash_grid)

@@ -9,15 +9,16 @@ Letters: ``in``, ``out`` units on either side of a layer.
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 
-from hyperinr.inrs.arguments import check_positive
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.types import Array, Key
 
 __all__ = [
+    'OUTPUT_BIAS',
     'Distribution',
     'Initialisation',
     'Layer',
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 Distribution = Literal['uniform', 'normal']
+OUTPUT_BIAS = 0.5
+"""Output of a fresh INR on average: the middle of the data range [0, 1]."""
 
 
 class Layer(NamedTuple):
@@ -113,11 +116,6 @@ def _draw(key: Key, shape: tuple[int, ...], bound: float, distribution: Distribu
     return bound / math.sqrt(3) * jax.random.normal(key, shape)
 
 
-def _check_distribution(distribution: str) -> None:
-    if distribution not in ('uniform', 'normal'):
-        raise ValueError(f"distribution must be 'uniform' or 'normal', not {distribution!r}.")
-
-
 def sine_weights(
     *,
     distribution: Distribution = 'uniform',
@@ -140,7 +138,7 @@ def sine_weights(
     Raises:
       ValueError: an unknown distribution, or a value that is not positive.
     """
-    _check_distribution(distribution)
+    check_choice('distribution', distribution, get_args(Distribution))
     check_positive('sine_weights', first_bound=first_bound, hidden_gain=hidden_gain, scale=scale)
 
     def rule(key: Key, layer: Layer) -> Array:
@@ -170,7 +168,7 @@ def fan_in_weights(
     Raises:
       ValueError: an unknown distribution, or a gain that is not positive.
     """
-    _check_distribution(distribution)
+    check_choice('distribution', distribution, get_args(Distribution))
     check_positive('fan_in_weights', gain=gain, output_gain=output_gain)
     last = gain if output_gain is None else output_gain
 

@@ -12,13 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from hyperinr.inrs.arguments import OUTPUT_BIAS, check_positive
+from hyperinr.arguments import check_positive
 from hyperinr.inrs.coordinate_mlp import affine
-from hyperinr.inrs.initialisation import Layer, draw_layer, plain
+from hyperinr.inrs.initialisation import OUTPUT_BIAS, Layer, draw_layer, plain
 from hyperinr.inrs.sine import sine
 from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['fourier_net', 'gabor_net', 'multiplicative_filter_network']
+__all__ = ['FAMILIES', 'fourier_net', 'gabor_net', 'multiplicative_filter_network']
 
 
 def fourier_net(
@@ -164,3 +164,6 @@ def _sine_filter(key: Key, coord_dims: int, width: int, frequency_scale: float) 
         'w': jax.random.uniform(w_key, (coord_dims, width), minval=-bound, maxval=bound),
         'b': jax.random.uniform(b_key, (width,), minval=-math.pi, maxval=math.pi),
     }
+
+
+FAMILIES = (fourier_net, gabor_net)

@@ -17,7 +17,7 @@ from hyperinr.inrs.coordinate_mlp import Mlp, coordinate_mlp
 from hyperinr.inrs.initialisation import Initialisation
 from hyperinr.inrs.sine import sine
 
-__all__ = ['adaptive_hosc', 'finer', 'hosc', 'siren']
+__all__ = ['FAMILIES', 'adaptive_hosc', 'finer', 'hosc', 'siren']
 
 
 @coordinate_mlp
@@ -107,3 +107,6 @@ def adaptive_hosc(*, omega_0: float = 30.0, hidden_omega_0: float = 30.0, sharpn
         learnable={'sharpness': sharpness},
         start_only=('sharpness',),
     )
+
+
+FAMILIES = (siren, finer, hosc, adaptive_hosc)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.inrs.initialisation import Layer, Rule, sine_weights
 from hyperinr.types import Array, Key
 
@@ -56,11 +57,10 @@ def spectral_noise_weights(
     Raises:
       ValueError: a value outside its range.
     """
-    if not 0 <= centroid <= 1 or min(first_noise, second_noise) < 0 or not saturation > 0:
-        raise ValueError(
-            'spectral noise needs centroid in [0, 1], noise >= 0 and saturation > 0, not '
-            f'{centroid=}, {first_noise=}, {second_noise=}, {saturation=}.'
-        )
+    check_positive('spectral noise', saturation=saturation)
+    check_not_negative('spectral noise', first_noise=first_noise, second_noise=second_noise)
+    if not 0 <= centroid <= 1:
+        raise ValueError(f'spectral noise needs a centroid in [0, 1], not {centroid=}.')
     base = sine_weights()
     scales = (first_noise * (1 - math.exp(-saturation * centroid)), second_noise * centroid)
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyperinr.inrs.arguments import check_positive
+from hyperinr.arguments import check_positive
 from hyperinr.inrs.initialisation import Distribution, Initialisation, Layer, Rule, fan_in_weights, zero_biases
 from hyperinr.types import Array, Key
 
@@ -89,12 +89,8 @@ def variance_informed_weights(
       ValueError: a value is not positive. The rule raises it for an activation without a balanced deviation, and for an
         INR without a real activation.
     """
-    check_positive(
-        'variance_informed_weights',
-        preactivation_deviation=preactivation_deviation,
-        output_deviation=output_deviation,
-        input_square=input_square,
-    )
+    check_positive('variance_informed_weights', preactivation_deviation=preactivation_deviation)
+    check_positive('variance_informed_weights', output_deviation=output_deviation, input_square=input_square)
     of_unit_variance = fan_in_weights(distribution=distribution, gain=1.0)
 
     def deviation_of(activation: Callable[[Array], Array]) -> float:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from hyperinr.inrs.arguments import OUTPUT_BIAS, check_positive
+from hyperinr.arguments import check_positive
 from hyperinr.inrs.coordinate_mlp import Mlp, affine, coordinate_mlp
-from hyperinr.inrs.initialisation import Initialisation, Layer, draw_layer, plain
+from hyperinr.inrs.initialisation import OUTPUT_BIAS, Initialisation, Layer, draw_layer, plain
 from hyperinr.inrs.sine import cosine, sine
 from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['gabor_wavelet', 'real_wire', 'wire']
+__all__ = ['FAMILIES', 'gabor_wavelet', 'real_wire', 'wire']
 
 
 def gabor_wavelet(real: Array, imaginary: Array, *, omega: float, scale: float) -> tuple[Array, Array]:
@@ -114,3 +114,6 @@ def _complex_affine(layer: Mapping[str, Array], real: Array, imaginary: Array) -
         return new_real, imaginary
     new_imaginary = affine({'w': layer['w'], 'b': layer['b_imaginary']}, imaginary) + w_imaginary.T @ real
     return new_real, new_imaginary
+
+
+FAMILIES = (wire, real_wire)

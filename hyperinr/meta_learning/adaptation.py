@@ -1,5 +1,6 @@
 """Adapt a code to a datapoint by K steps of gradient descent with learned step sizes."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -68,25 +69,22 @@ def adapt(
       rematerialize: recompute each step in the outer derivative. The memory is then that of one step instead of K.
     """
 
-    def stepper(*, constant_gradient: bool) -> Callable[[Code, Array | int], Code]:
-        def step(code: Code, index: Array | int) -> Code:
-            seen = _seen(inr, decode, choice, code, context, index, drawn)
-            _, gradient = _error_and_gradient(inr, decode, code, context, seen)
-            if constant_gradient:
-                gradient = jax.lax.stop_gradient(gradient)
-            return inner_step(code, rates_at(start.rates, index), gradient)
-
-        return step
+    def step(code: Code, index: Array | int, *, constant_gradient: bool) -> Code:
+        seen = _seen(inr, decode, choice, code, context, index, drawn)
+        _, gradient = _error_and_gradient(inr, decode, code, context, seen)
+        if constant_gradient:
+            gradient = jax.lax.stop_gradient(gradient)
+        return inner_step(code, rates_at(start.rates, index), gradient)
 
     exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)
     codes = [start.code]
     for constant, indices in ((True, range(num_steps - exact)), (False, range(num_steps - exact, num_steps))):
-        step = stepper(constant_gradient=constant)
+        one = functools.partial(step, constant_gradient=constant)
         if rematerialize:
-            codes += _recomputed(step, codes[-1], indices)
+            codes += _recomputed(one, codes[-1], indices)
         else:
             for index in indices:
-                codes.append(step(codes[-1], index))
+                codes.append(one(codes[-1], index))
     return codes
 
 

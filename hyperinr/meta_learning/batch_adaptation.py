@@ -59,8 +59,7 @@ def adapt_batch(
       metric_power: ``power`` of `learned_metric`; ``None``: do not compute the metric.
     """
     options = learner.hypernetwork.decode, learner.follow, num_steps, tuple(record_steps), metric_power
-    found: AdaptedBatch = _on_devices(learner, _adapted, options, params, datapoints)
-    return found
+    return _on_devices(learner, _adapted, options, params, datapoints)
 
 
 def generate_batch(learner: MetaLearner, params: Params, datapoints: Datapoint, *, num_steps: int) -> InrWeights:

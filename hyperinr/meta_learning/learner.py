@@ -1,7 +1,7 @@
 """The meta-learner: encode, adapt for K steps, decode, and differentiate the outer loss through these three."""
 
+import functools
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import optax
 
 from hyperinr import metrics
+from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.meta_learning.adaptation import InnerStep, adapt, follow, gradient_descent
 from hyperinr.meta_learning.losses import Loss, LossSteps, last_step, log_mse
 from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
 from hyperinr.meta_learning.meta_gradients import MetaGradient, unrolled
 from hyperinr.meta_learning.observation import observe_fraction
-from hyperinr.meta_learning.points import PointChoice, all_points, take_points, uniform_rows
+from hyperinr.meta_learning.points import PointChoice, all_points, take_points
 from hyperinr.types import (
     Array,
     Code,
@@ -95,12 +96,8 @@ def meta_learner(
     _check_part('inner_step', _takes(inner_step, 3), inner_step, 'gradient_descent()')
     _check_part('loss', _takes(loss, 2), loss, 'log_mse() or mse()')
     _check_part('loss_steps', _takes(loss_steps, 1), loss_steps, 'last_step() or every_step()')
-    if num_steps < 0:
-        raise ValueError(f'num_steps must be >= 0, not {num_steps}.')
-    if group_size is not None and group_size < 1:
-        raise ValueError(f'group_size must be >= 1 or None, not {group_size}.')
-    if second_order_steps is not None and second_order_steps < 0:
-        raise ValueError(f'second_order_steps must be >= 0 or None, not {second_order_steps}.')
+    check_not_negative('a meta_learner', num_steps=num_steps, second_order_steps=second_order_steps)
+    check_positive('a meta_learner', group_size=group_size)
     if not meta_gradient.through_steps and num_steps < 1:
         raise ValueError('meta_gradient reptile() needs num_steps >= 1: without steps the code does not change.')
     if not 0 < observed_fraction <= 1:
@@ -109,6 +106,7 @@ def meta_learner(
         raise ValueError(f'average_decay must be in [0, 1), not {average_decay}.')
     exact_steps = 0 if first_order else num_steps if second_order_steps is None else min(second_order_steps, num_steps)
     measured_steps = tuple(loss_steps(num_steps))
+    observe = functools.partial(observe_fraction, fraction=observed_fraction)
 
     def init(key: Key, datapoint: Datapoint) -> TrainState:
         params_key, train_key = jax.random.split(key)
@@ -120,9 +118,6 @@ def meta_learner(
             average=jax.tree.map(jnp.copy, params),
             key=train_key,
         )
-
-    def observe(key: Key, datapoint: Datapoint) -> Datapoint:
-        return observe_fraction(key, datapoint, observed_fraction)
 
     def gradient(state: TrainState, context: Datapoint, target: Datapoint) -> tuple[Params, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
@@ -141,7 +136,7 @@ def meta_learner(
         drawn = context_points.draw(context_key, num_points, num_steps) if num_steps else ()
         drawn = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch_size, *leaf.shape)), drawn)
         if num_target_points is not None and num_target_points < target.coords.shape[1]:
-            rows = uniform_rows(target_key, target.coords.shape[1], num_target_points)
+            rows = jax.random.choice(target_key, target.coords.shape[1], (num_target_points,), replace=False)
             target = take_points(target, rows, axis=1)
 
         def datapoint_loss(decode_params: Any, start: Start, data: Any) -> tuple[Array, Array]:
@@ -181,13 +176,18 @@ def meta_learner(
         choice = context_points if context_points.when_generating else all_points()
         return follow(inr, decode, start, datapoint, num_steps=num_steps, inner_step=inner_step, choice=choice)
 
-    def evaluations(num_points: int) -> int:
-        """Return the cost of an update of one datapoint, in forward passes of the INR at one point."""
+    def flops(batch: Datapoint) -> float:
+        """Return the operations of the INRs' matrix products in one update, see `MetaLearner.flops`."""
+        num_datapoints, num_points, coord_dims = batch.coords.shape
+        shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
+        # A product of [out, in] and [in, 1] takes 2 * in * out operations; so does its derivative by either factor.
+        forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
         seen, ranked = context_points.cost(num_points)
         exact = exact_steps if meta_gradient.through_steps else 0
         # A gradient costs 3 forward passes. A gradient step and its derivative together cost 9.
         inner = (3 * (num_steps - exact) + 9 * exact) * seen + num_steps * ranked
-        return inner + 3 * min(num_target_points or num_points, num_points) * len(measured_steps)
+        outer = 3 * min(num_target_points or num_points, num_points) * len(measured_steps)
+        return float(num_datapoints * forward * (inner + outer))
 
     return MetaLearner(
         init=init,
@@ -197,7 +197,7 @@ def meta_learner(
         num_steps=num_steps,
         hypernetwork=hypernetwork,
         inr=inr,
-        flops=lambda batch: _flops(inr, batch, evaluations),
+        flops=flops,
         observe=observe,
     )
 
@@ -206,15 +206,6 @@ def _averaged(state: TrainState, params: Params, average_decay: float) -> Params
     t = state.step.astype(jnp.float32)
     decay = jnp.minimum(average_decay, (1 + t) / (10 + t))
     return optax.incremental_update(params, state.average, 1 - decay)
-
-
-def _flops(inr: Inr, batch: Datapoint, evaluations: Callable[[int], int]) -> float:
-    """Return the operations of the INRs' matrix products in one update, see `MetaLearner.flops`."""
-    num_datapoints, num_points, coord_dims = batch.coords.shape
-    shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
-    # A product of [out, in] and [in, 1] takes 2 * in * out operations; so does its derivative by either factor.
-    forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
-    return float(num_datapoints * forward * evaluations(num_points))
 
 
 def _takes(function: Any, num_arguments: int) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 
 from hyperinr import metrics
+from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint
 
 __all__ = ['Loss', 'LossSteps', 'every_step', 'last_step', 'log_mse', 'mse']
@@ -31,8 +32,7 @@ def log_mse(*, floor: float = 1e-8) -> Loss:
     Raises:
       ValueError: a floor that is not positive.
     """
-    if floor <= 0:
-        raise ValueError(f'floor must be > 0, not {floor}.')
+    check_positive('log_mse', floor=floor)
     error = mse()
     return lambda predicted, target: jnp.log(error(predicted, target) + floor)
 

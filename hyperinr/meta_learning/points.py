@@ -9,17 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint, Key
 
-__all__ = [
-    'PointChoice',
-    'all_points',
-    'every_kth',
-    'largest_error_points',
-    'take_points',
-    'uniform_points',
-    'uniform_rows',
-]
+__all__ = ['PointChoice', 'all_points', 'every_kth', 'largest_error_points', 'take_points', 'uniform_points']
 
 
 class PointChoice(NamedTuple):
@@ -55,12 +48,13 @@ def uniform_points(*, num_points: int) -> PointChoice:
     Raises:
       ValueError: ``num_points`` is below 1.
     """
-    _check_positive('num_points', num_points)
+    check_positive('uniform_points', num_points=num_points)
 
     def draw(key: Key, total: int, num_steps: int) -> Any:
         if num_points >= total:
             return ()
-        return jnp.stack([uniform_rows(each, total, num_points) for each in jax.random.split(key, num_steps)])
+        rows = lambda key: jax.random.choice(key, total, (num_points,), replace=False)
+        return jnp.stack([rows(each) for each in jax.random.split(key, num_steps)])
 
     def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
         return points if isinstance(drawn, tuple) else take_points(points, drawn)
@@ -83,7 +77,7 @@ def largest_error_points(*, num_points: int) -> PointChoice:
     Raises:
       ValueError: ``num_points`` is below 1.
     """
-    _check_positive('num_points', num_points)
+    check_positive('largest_error_points', num_points=num_points)
 
     def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
         if num_points >= points.coords.shape[0]:
@@ -111,7 +105,7 @@ def every_kth(*, stride: int) -> PointChoice:
     Raises:
       ValueError: ``stride`` is below 1, or, at the first step, above N.
     """
-    _check_positive('stride', stride)
+    check_positive('every_kth', stride=stride)
 
     def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
         if stride == 1:
@@ -126,17 +120,7 @@ def every_kth(*, stride: int) -> PointChoice:
     return PointChoice(select, lambda total: (total // stride, 0), when_generating=True)
 
 
-def uniform_rows(key: Key, total: int, number: int) -> Array:
-    """Draw ``number`` different rows out of ``total``; consumes the key."""
-    return jax.random.choice(key, total, (number,), replace=False)
-
-
 def take_points(points: Datapoint, rows: Array, axis: int = 0) -> Datapoint:
     """Take the points ``rows [M]`` along the axis of the points."""
     take = lambda leaf: jnp.take(jnp.asarray(leaf), rows, axis=axis)
     return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))
-
-
-def _check_positive(name: str, number: int) -> None:
-    if number < 1:
-        raise ValueError(f'{name} must be >= 1, not {number}.')

@@ -27,7 +27,7 @@ def slowly():
 
 splits = lambda: {'train': slowly()}
 images = records.open_records('slow', {}, (4, 4, 3), splits, sys.argv[1])['train']
-print('holds', images.num_images, list(images.read([2]).names))
+print('holds', images.num_images, [images.record(2).name])
 """
 
 

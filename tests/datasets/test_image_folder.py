@@ -100,7 +100,7 @@ def test_missing_empty_and_too_small_folders(tmp_path):
     with pytest.raises(InputError, match='has 0 images'):
         open_folder(tmp_path / 'empty')
     write_images(tmp_path / 'few', count=4)
-    with pytest.raises(InputError, match='too few images'):
+    with pytest.raises(InputError, match='has 4 images .* too few for its validation and test fractions'):
         open_folder(tmp_path / 'few', validation_fraction=0.4, test_fraction=0.5)
 
 

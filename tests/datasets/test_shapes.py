@@ -54,7 +54,7 @@ def test_a_probe_measures_volumes_whatever_its_box():
     rng = np.random.default_rng(5)
     half, radius = rng.uniform(0.2, 0.5), rng.uniform(0.1, 0.3)
     volume = 2 * half * np.pi * radius**2 + 4 / 3 * np.pi * radius**3
-    points, weight = draw_probe(solid, np.random.default_rng(0))
+    points, _, weight = draw_probe(solid, RULE, np.random.default_rng(0))
     inside = solid.inside(points)
     np.testing.assert_allclose(8 * weight[inside].sum() / weight.sum(), volume, rtol=0.03)
     assert inside.mean() > 3 * volume / 8

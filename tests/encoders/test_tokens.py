@@ -124,7 +124,7 @@ def test_the_residual_network_has_the_stages_that_were_asked_for():
         ('patch_transformer', {'patch_size': 4}, r'divide every axis of the grid \(4, 6\)'),
         ('patch_transformer', {'patch_size': 2, 'embedding_dims': 20}, 'multiple of the 6 patches'),
         ('patch_transformer', {'num_heads': 3}, 'num_heads'),
-        ('set_transformer', {'num_tokens': 5}, 'num_tokens embedding_dims'),
+        ('set_transformer', {'num_tokens': 5}, 'num_tokens must divide embedding_dims'),
         ('set_transformer', {'width': 0}, 'width'),
         ('residual', {'stage_channels': ()}, 'stage_channels'),
         ('residual', {'blocks_per_stage': 0}, 'blocks_per_stage'),

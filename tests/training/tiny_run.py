@@ -11,7 +11,7 @@ import optax
 
 from hyperinr import encoders, hypernetworks, inrs, meta_learning
 from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.image_source import ImageRecords, ImageSource
+from hyperinr.datasets.image_source import Images, ImageSource, Record
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.loop import train
 from hyperinr.training.watching.evaluators import held_out_psnr
@@ -39,9 +39,8 @@ def tiny_dataset(delay: float = 0.0) -> Dataset:
     splits = {}
     for name, number in {'train': 20, 'validation': 6, 'test': 6}.items():
         pixels = rng.integers(0, 256, (number, *SHAPE, 3), dtype=np.uint8)
-        boxes = np.tile(np.array([0, 0, *SHAPE], np.int32), (number, 1))
-        records = ImageRecords(pixels, boxes, [f'{name} {i}' for i in range(number)])
-        splits[name] = SlowSource(records, shape=SHAPE, augment=False)
+        records = [Record(image, (0, 0, *SHAPE), f'{name} {i}') for i, image in enumerate(pixels)]
+        splits[name] = SlowSource(Images(number, records.__getitem__), shape=SHAPE, augment=False)
         splits[name].delay = delay if name == 'train' else 0.0
     return Dataset(spec, splits)
 

@@ -1,0 +1,40 @@
+"""Checks of the arguments of factories: each raises `InputError` for a value that a user can get wrong."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from hyperinr.errors import InputError
+
+__all__ = ['check_choice', 'check_not_negative', 'check_positive']
+
+
+def check_positive(what: str, **values: Any) -> None:
+    """Raise `InputError` for values that are not positive.
+
+    Args:
+      what: the owner of the values, such as ``'a siren'``.
+      values: numbers or sequences of numbers, by their names for the user; ``None`` stands for a value that is not
+        given.
+    """
+    _check(what, 'positive values (sizes of at least 1)', lambda value: value > 0, values)
+
+
+def check_not_negative(what: str, **values: Any) -> None:
+    """Raise `InputError` for values below 0; the arguments are those of `check_positive`."""
+    _check(what, 'values of at least 0', lambda value: value >= 0, values)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `InputError` unless ``value`` is one of two or more ``choices``."""
+    if value not in choices:
+        *first, last = map(repr, choices)
+        raise InputError(f'{name} must be {", ".join(first)} or {last}, not {value!r}.')
+
+
+def _check(what: str, needed: str, allowed: Callable[[np.ndarray], Any], values: Mapping[str, Any]) -> None:
+    given = {name: value for name, value in values.items() if value is not None}
+    wrong = [f'{name}={value}' for name, value in given.items() if not np.all(allowed(np.asarray(value)))]
+    if wrong:
+        raise InputError(f'{what} needs {needed}, not {", ".join(wrong)}.')
