@@ -1,7 +1,5 @@
 """Fit rows of a neural dataset with the fitting engine: seeds and signals in, fitted weights out."""
 
-from typing import NamedTuple
-
 import jax
 import numpy as np
 
@@ -9,35 +7,13 @@ from hyperinr import fitting
 from hyperinr import weights as weights_lib
 from hyperinr.evaluation.solids import level_of, volumetric_iou
 from hyperinr.fitting import Batching, Status
-from hyperinr.neural_datasets.description import STATUSES
-from hyperinr.neural_datasets.plan import Job, chunk_rows
+from hyperinr.neural_datasets.description import START_KINDS, STATUSES
+from hyperinr.neural_datasets.plan import Job
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['FittedChunk', 'chunk_batching', 'fit_rows', 'rows_per_call']
+__all__ = ['chunk_batching', 'fit_rows', 'rows_per_call']
 
-_CODES = {
-    Status.OK: STATUSES.index('ok'),
-    Status.DIVERGED: STATUSES.index('diverged'),
-    Status.MISSED_TARGET: STATUSES.index('missed_target'),
-}
-
-
-class FittedChunk(NamedTuple):
-    """The results of B fits.
-
-    Attributes:
-      weights: ``[B, P]`` float32.
-      steps: ``[B]`` optimiser steps that led to the weights.
-      mse: ``[B]`` mean squared error of these weights.
-      iou: ``[B]`` float32, intersection over union with the solid; NaN for signals that are not solids.
-      status: ``[B]`` positions in `description.STATUSES`.
-    """
-
-    weights: np.ndarray
-    steps: np.ndarray
-    mse: np.ndarray
-    iou: np.ndarray
-    status: np.ndarray
+_CODES = {Status[name.upper()]: code for code, name in enumerate(STATUSES)}
 
 
 def rows_per_call(job: Job) -> int:
@@ -45,20 +21,24 @@ def rows_per_call(job: Job) -> int:
     return job.plan.num_parallel * (len(jax.local_devices()) if jax.default_backend() == 'cpu' else 1)
 
 
-def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
-    """Fit the INRs of these pairs of seed and signal.
+def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Fit the INRs with these indices.
 
     Each INR is fitted on its own: its bits depend neither on the other INRs nor on their number.
 
     Args:
       job: signals, INR, start and optimiser.
-      seeds: ``[B]``.
-      signals: ``[B]`` source indices.
+      indices: ``[B]`` in the index space of ``job.description``.
+
+    Returns:
+      ``weights`` ``[B, P]`` float32, and the columns ``[B]`` of a shard without ``psnr_db``.
     """
-    plan, count, all_points = job.plan, len(signals), job.signals.batch(signals)
-    parts = []
+    plan, count = job.plan, len(indices)
+    seeds, signals = job.description.seeds_and_signals(indices)
+    all_points, parts = job.signals.batch(signals), []
     # All calls have one shape. For another batch size the compiler may round the generated weights differently.
-    for rows in chunk_rows(0, count, plan.num_parallel):
+    for first in range(0, count, plan.num_parallel):
+        rows = np.minimum(np.arange(first, first + plan.num_parallel), count - 1)
         points = jax.tree.map(lambda leaf, rows=rows: leaf[rows], all_points)
         parts.append((job.starts(seeds[rows], points), job.step_scale(points), points))
     on_cpu = jax.default_backend() == 'cpu'
@@ -92,7 +72,18 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
         for row in range(count):
             tree, points = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, iou_points))
             iou[row] = volumetric_iou(job.inr, tree, points, level)
-    return FittedChunk(weights, np.asarray(result.num_steps), np.asarray(result.mse)[:, -1], iou, status)
+    return {
+        'weights': weights,
+        'index': indices,
+        'source_index': signals,
+        'label': job.signals.labels(signals),
+        'seed': seeds,
+        'start': np.full(count, START_KINDS.index(plan.start.kind)),
+        'steps': np.asarray(result.num_steps),
+        'mse': np.asarray(result.mse)[:, -1].astype(np.float32),
+        'iou': iou,
+        'status': status,
+    }
 
 
 def chunk_batching(

@@ -165,14 +165,18 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def map_shard(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | None]:
+def map_shard(path: str | os.PathLike, shape: tuple[int, int]) -> tuple[dict[str, np.ndarray], str | None]:
     """Map a shard into memory.
+
+    Args:
+      path: path of the file.
+      shape: expected shape ``(n, P)`` of its weights.
 
     Returns:
       Its tensors by name, and the recorded checksum. Tensors are read-only, and read from the disk on first use.
 
     Raises:
-      InputError: the file is no safetensors file, is cut short, or does not hold the tensors of a shard.
+      InputError: the file is no safetensors file, is cut short, or does not hold the tensors of a shard of this shape.
     """
     path = Path(path)
     try:
@@ -192,6 +196,9 @@ def map_shard(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | Non
             begin, stop = about['data_offsets']
             tensor = data[8 + length + begin : 8 + length + stop].view(NUMPY_TYPES[about['dtype']])
             tensors[name] = tensor.reshape(about['shape'])
+            expected = shape if name == 'weights' else shape[:1]
+            if tensors[name].shape != expected:
+                raise ValueError(f'{name} {tensors[name].shape} instead of {expected}')
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f'{path} is not a sound shard ({error}); drop it with `hyperinr verify --repair`.') from error
     return tensors, recorded
