@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.base import ComputedSource, Dataset
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.types import Datapoint, DatasetSpec
@@ -15,7 +15,7 @@ from hyperinr.types import Datapoint, DatasetSpec
 __all__ = ['ExampleSource', 'WeightSource', 'weight_dataset']
 
 
-class WeightSource:
+class WeightSource(ComputedSource):
     """A `hyperinr.datasets.Source` whose signals are weight vectors.
 
     A datapoint has one point for each weight. The coordinate is the position in the flat vector
@@ -29,6 +29,7 @@ class WeightSource:
     """
 
     def __init__(self, store: NeuralDataset, rows: np.ndarray, *, mean: np.ndarray, scale: np.ndarray):
+        super().__init__(len(rows), (len(mean),))
         self._store = store
         self._rows = np.asarray(rows, np.int64)
         self._mean, self._scale = mean, scale
@@ -36,15 +37,8 @@ class WeightSource:
         labels = store.column('label')[self._rows]
         self.labels = None if (labels < 0).any() else labels.astype(np.int32)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Datapoint:
-        return jax.tree.map(lambda leaf: leaf[0], self.batch([index]))
-
-    def sample(self, index: int, epoch: int) -> Datapoint:
-        del epoch
-        return self[index]
+    def read(self, index: int, epoch: int | None) -> Datapoint:
+        return jax.tree.map(lambda leaf: leaf[0], self.batch([index], epoch))
 
     def batch(self, indices: Sequence[int] | np.ndarray, epoch: int | np.ndarray | None = None) -> Datapoint:
         del epoch
@@ -60,9 +54,6 @@ class WeightSource:
             index=indices.astype(np.int32),
             label=None if self.labels is None else self.labels[indices],
         )
-
-    def image(self, index: int) -> np.ndarray:
-        return np.asarray(self[index].values)
 
     def names(self, index: int) -> str:
         row = self._rows[index]
