@@ -158,9 +158,7 @@ def fit_by(
         parts = in_rounds(program, take, num_inrs, batching.group_size, batching.steps_per_round, numbers)
     rows, fitted = zip(*parts, strict=True)
     order = np.argsort(np.concatenate(rows))
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *fitted)
-    unflatten = lambda vector: jax.tree.map(np.asarray, weights_lib.unflatten(vector, spec))
-    return FitResult(unflatten(joined.flat), joined.mse, unflatten(joined.recorded), joined.num_steps, joined.status)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *fitted).unflattened(spec)
 
 
 def automatic_batching(

@@ -15,13 +15,13 @@ import optax
 
 from hyperinr import weights as weights_lib
 from hyperinr.fitting.kernels.siren import SirenShape, siren_value_and_gradient
-from hyperinr.fitting.loop import FitLoop, FitRules, FitState, fit_loop
+from hyperinr.fitting.loop import FitLoop, FitRules, FitState, Fitted, fit_loop
 from hyperinr.fitting.loss import points_of, value_and_gradient
 from hyperinr.runtime.sharding import map_on_devices, shard
 from hyperinr.types import Array, Datapoint, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['Constant', 'FitBatch', 'FitNumbers', 'FitProgram', 'Fitted', 'map_datapoints', 'run_round', 'run_whole']
+__all__ = ['Constant', 'FitBatch', 'FitNumbers', 'FitProgram', 'map_datapoints', 'run_round', 'run_whole']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,24 +96,6 @@ class FitBatch(NamedTuple):
     goal_points: Datapoint | None = None
 
 
-class Fitted(NamedTuple):
-    """The results of one call; leaves ``[G, b, ...]``.
-
-    Attributes:
-      flat: ``[P]``.
-      mse: ``[num_steps + 1]``.
-      recorded: ``[S, P]``.
-      num_steps: ``[]``, steps taken.
-      status: ``[]``, a `Status`.
-    """
-
-    flat: Array
-    mse: Array
-    recorded: Array
-    num_steps: Array
-    status: Array
-
-
 def map_datapoints(function: Callable[..., Any], *batches: Any) -> Any:
     """Apply a function of one datapoint to a batch, by ``jax.vmap`` on an accelerator and ``jax.lax.map`` on a CPU.
 
@@ -158,7 +140,7 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
             points = points_of(datapoint, goal_points)
             state = loop.begin(flat, points, active, step_scale)
             state = loop.advance(state, points, jax.random.fold_in(key, stream), threshold, limit)
-            return Fitted(*loop.finish(state, points, threshold))
+            return loop.finish(state, points, threshold)
 
         return _map(program.kind, one, flat, rest)
 
@@ -187,7 +169,7 @@ def _round(program: FitProgram, steps: int) -> Callable[..., tuple[FitState, Fit
                 state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), begun, state)
             limit = state.num_steps + steps
             state = loop.advance(state, points, jax.random.fold_in(key, batch.stream), threshold, limit)
-            return state, Fitted(*loop.finish(state, points, threshold))
+            return state, loop.finish(state, points, threshold)
 
         return _map(program.kind, one, state, batch, fresh)
 

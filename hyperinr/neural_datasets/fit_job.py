@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from hyperinr import fitting
+from hyperinr import fitting, metrics
 from hyperinr import weights as weights_lib
 from hyperinr.evaluation.solids import level_of, volumetric_iou
 from hyperinr.fitting import Batching, Status
@@ -31,7 +31,7 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
       indices: ``[B]`` in the index space of ``job.description``.
 
     Returns:
-      ``weights`` ``[B, P]`` float32, and the columns ``[B]`` of a shard without ``psnr_db``.
+      ``weights`` ``[B, P]`` float32, and the columns ``[B]`` of `shards.COLUMNS`.
     """
     plan, count = job.plan, len(indices)
     seeds, signals = job.description.seeds_and_signals(indices)
@@ -72,6 +72,7 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
         for row in range(count):
             tree, points = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, iou_points))
             iou[row] = volumetric_iou(job.inr, tree, points, level)
+    mse = np.asarray(result.mse)[:, -1].astype(np.float32)
     return {
         'weights': weights,
         'index': indices,
@@ -80,7 +81,8 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
         'seed': seeds,
         'start': np.full(count, START_KINDS.index(plan.start.kind)),
         'steps': np.asarray(result.num_steps),
-        'mse': np.asarray(result.mse)[:, -1].astype(np.float32),
+        'mse': mse,
+        'psnr_db': np.asarray(metrics.psnr_from_mse(mse, job.signals.spec.data_range)),
         'iou': iou,
         'status': status,
     }

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, RunError
 from hyperinr.neural_datasets.description import STATUSES
@@ -133,8 +132,7 @@ def _value(job: Job, fitted: Mapping[str, np.ndarray], objective: str, seconds: 
     if objective == 'seconds_to_psnr':
         reached = int(np.sum(fitted['status'] == STATUSES.index('ok')))
         return seconds / reached if reached else float('inf')
-    psnr = np.asarray(metrics.psnr_from_mse(fitted['mse'], job.signals.spec.data_range))
-    mean = float(np.mean(np.where(fitted['status'] == STATUSES.index('diverged'), 0.0, psnr)))
+    mean = float(np.mean(np.where(fitted['status'] == STATUSES.index('diverged'), 0.0, fitted['psnr_db'])))
     return mean / weights_lib.count(job.description.weights) if objective == 'psnr_per_parameter' else mean
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hyperinr import metrics
 from hyperinr.errors import InputError, RunError
 from hyperinr.neural_datasets.description import DESCRIPTION, Description, check_same
 from hyperinr.neural_datasets.fit_job import fit_rows, rows_per_call
@@ -129,7 +128,6 @@ def _fit_shard(
         lock.report(first + len(indices) - begin)
         on_progress(len(indices))
     columns = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    columns['psnr_db'] = np.asarray(metrics.psnr_from_mse(columns['mse'], job.signals.spec.data_range))
     try:
         write_shard(folder, columns.pop('weights'), columns)
     except InputError as error:
