@@ -3,7 +3,6 @@
 Letters: ``G`` devices, ``b`` INRs of a device in one call, ``P`` weights, ``S`` recorded steps.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,18 +20,25 @@ from hyperinr.runtime.sharding import map_on_devices, shard
 from hyperinr.types import Array, Datapoint, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['Constant', 'FitBatch', 'FitNumbers', 'FitProgram', 'map_datapoints', 'run_round', 'run_whole']
+__all__ = ['AtRate', 'FitBatch', 'FitNumbers', 'FitProgram', 'constant', 'map_datapoints', 'run_round', 'run_whole']
 
 
-@dataclasses.dataclass(frozen=True)
-class Constant:
-    """An optimiser as a function that ignores its rate. Two of the same optimiser object are equal."""
+class AtRate(NamedTuple):
+    """An optimiser at a learning rate that can change without compiling again.
 
-    optimizer: optax.GradientTransformation
+    Attributes:
+      make: ``rate -> optimiser``; the rate may be traced.
+      rate: learning rate.
+    """
 
-    def __call__(self, rate: Any) -> optax.GradientTransformation:
-        del rate
-        return self.optimizer
+    make: Callable[[Any], optax.GradientTransformation]
+    rate: float | Array
+
+
+@functools.lru_cache(maxsize=64)
+def constant(optimizer: optax.GradientTransformation) -> Callable[[Any], optax.GradientTransformation]:
+    """Return a function of a rate that ignores it; the same object for the same optimiser."""
+    return lambda rate: optimizer
 
 
 class FitProgram(NamedTuple):

@@ -204,8 +204,5 @@ def check_same(folder: str | os.PathLike, stored: Description, wanted: Descripti
 
 def _comparable(description: Description) -> dict[str, Any]:
     """Return the fields after a round trip through JSON, without those that may change between runs."""
-    fields = description._asdict()
-    for name in ('config', 'versions'):
-        del fields[name]
-    fields['source'] = {'name': description.spec.name, **description.source}
-    return json.loads(json.dumps(fields))
+    fields = {**description._asdict(), 'source': {'name': description.spec.name, **description.source}}
+    return json.loads(json.dumps({name: fields[name] for name in fields if name not in ('config', 'versions')}))

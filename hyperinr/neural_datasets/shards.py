@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from hyperinr.errors import InputError
-from hyperinr.runtime.files import disk_errors, replacing
+from hyperinr.runtime.files import replacing
 
 __all__ = [
     'COLUMNS',
@@ -101,8 +101,7 @@ def write_shard(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
       InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     path = _write_file(folder, weights, columns)
-    with disk_errors(path):
-        sync_folder(path.parent)
+    sync_folder(path.parent)
     return path
 
 
@@ -130,8 +129,7 @@ def write_shards(
             running.append(pool.submit(_write_file, folder, weights, columns))
         for each in running:
             each.result()
-    with disk_errors(folder):
-        sync_folder(Path(folder))
+    sync_folder(Path(folder))
 
 
 def shard_tensors(weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -156,11 +154,10 @@ def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries, so that a rename survives a power cut. Does nothing where the file system cannot."""
-    with contextlib.suppress(PermissionError, NotImplementedError):
+    with contextlib.suppress(OSError, NotImplementedError):
         handle = os.open(folder, os.O_RDONLY)
         try:
-            with contextlib.suppress(OSError):
-                os.fsync(handle)
+            os.fsync(handle)
         finally:
             os.close(handle)
 

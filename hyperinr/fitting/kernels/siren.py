@@ -176,9 +176,8 @@ def _kernel(shape: SirenShape, points: Any, weights: Any, loss_ref: Any, errors_
 
     zeros = lambda leaves: [jnp.zeros_like(leaf) for leaf in leaves]
     start = jnp.float32(0), zeros(first), zeros(biases), zeros(hidden), zeros(last), zeros(output_biases)
-    loss, first, biases, hidden, last, output_biases = jax.lax.fori_loop(
-        0, points.scale.shape[0] // BLOCK, block, start
-    )
+    num_blocks = points.scale.shape[0] // BLOCK
+    loss, first, biases, hidden, last, output_biases = jax.lax.fori_loop(0, num_blocks, block, start)
     loss_ref[0] = loss
     for row in range(shape.coord_dims):
         gradient['layer_0']['w'][row, :] = first[row]
