@@ -57,8 +57,7 @@ def siren_shape(metadata: Mapping[str, Any], spec: WeightSpec) -> SirenShape:
     if not plain or metadata['width'] not in WIDTHS:
         raise ValueError(
             f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))} with unscaled coordinates, not '
-            f'{dict(metadata)}; '
-            "choose kernel='xla'."
+            f"{dict(metadata)}; choose kernel='xla'."
         )
     coord_dims = dict(zip(spec.paths, spec.shapes, strict=True))['layer_0/w'][0]
     names = ('width', 'depth', 'channels', 'omega_0', 'hidden_omega_0')
