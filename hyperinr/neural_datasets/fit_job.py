@@ -8,7 +8,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.evaluation.solids import level_of, volumetric_iou
 from hyperinr.fitting import Batching, Status
 from hyperinr.neural_datasets.description import START_KINDS, STATUSES
-from hyperinr.neural_datasets.plan import Job
+from hyperinr.neural_datasets.plan import Job, Plan
 from hyperinr.types import Datapoint, Inr, InrWeights
 
 __all__ = ['chunk_batching', 'fit_rows', 'rows_per_call']
@@ -45,7 +45,6 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
     kept = slice(count if on_cpu else None)
     starts, step_scale, datapoints = jax.tree.map(lambda *leaves: np.concatenate(leaves)[kept], *parts)
     iou_points = job.signals.probes(datapoints.index)
-    has_target = plan.target_psnr_db is not None or job.goal is not None
     result = fitting.fit(
         job.inr,
         starts,
@@ -58,9 +57,7 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
         probes=None if job.goal is None else iou_points,
         step_scale=step_scale,
         subsampling=plan.subsampling,
-        batching=chunk_batching(
-            job.inr, starts, datapoints, num_steps=plan.num_steps, has_target=has_target, size=plan.num_parallel
-        ),
+        batching=chunk_batching(plan, job.inr, starts, datapoints),
     )
     result = jax.tree.map(lambda leaf: leaf[:count], result)
     weights = np.asarray(weights_lib.flatten(result.weights, job.description.weights))
@@ -88,23 +85,20 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def chunk_batching(
-    inr: Inr, starts: InrWeights, datapoints: Datapoint, *, num_steps: int, has_target: bool, size: int
-) -> Batching:
+def chunk_batching(plan: Plan, inr: Inr, starts: InrWeights, datapoints: Datapoint) -> Batching:
     """Choose how a chunk is run. Only shapes are read, so abstract arrays suffice.
 
     On a CPU each device fits one INR after the other, in calls of one shape. The result is bit-identical for any number
     of devices. On other devices the fastest way is chosen.
 
     Args:
+      plan: its number of steps, targets, and number of INRs in one call on each device.
       inr, starts, datapoints: the chunk.
-      num_steps: number of steps of the fit.
-      has_target: whether INRs may stop early.
-      size: number of INRs in one call on each device.
     """
     if jax.default_backend() == 'cpu':
         devices = len(jax.local_devices())
         reason = f'{devices} CPU device(s), one INR after the other on each: the same bits on any number of them'
-        return Batching('mapped', size, devices, reason=reason)
-    rules = fitting.FitRules(num_steps)
+        return Batching('mapped', plan.num_parallel, devices, reason=reason)
+    rules = fitting.FitRules(plan.num_steps)
+    has_target = plan.target_psnr_db is not None or plan.target_iou is not None
     return fitting.automatic_batching(inr, starts, datapoints, rules=rules, has_target=has_target)

@@ -183,12 +183,7 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
         num_signals=len(signals),
         shard_size=plan.shard_size,
         start=begin.about,
-        fitting={
-            'num_steps': plan.num_steps,
-            'target_psnr_db': plan.target_psnr_db,
-            'target_iou': plan.target_iou,
-            'num_parallel': plan.num_parallel,
-        },
+        fitting={name: getattr(plan, name) for name in ('num_steps', 'target_psnr_db', 'target_iou', 'num_parallel')},
         config=config_text,
         versions=versions(SOURCE_PACKAGES),
     )

@@ -102,10 +102,8 @@ def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] =
         parts.append(fit_rows(job, rows))
         seconds += time.perf_counter() - began
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        if found.objective == 'accuracy':
-            continue
         value = _value(job, whole, found.objective, seconds)
-        if np.isfinite(value):
+        if found.objective != 'accuracy' and np.isfinite(value):
             on_chunk(number + 1, value)
     if found.objective == 'accuracy':
         return classification_accuracy(whole['weights'], labels, seed=found.seed)

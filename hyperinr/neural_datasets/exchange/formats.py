@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from hyperinr.errors import InputError
-from hyperinr.files.tensors import TENSOR_FORMATS, read_tensors, write_tensors
+from hyperinr.files.tensors import read_tensors, write_tensors
 from hyperinr.neural_datasets.description import from_json
 from hyperinr.neural_datasets.exchange.fit_a_nef import read_fit_a_nef, write_fit_a_nef
 from hyperinr.neural_datasets.exchange.inr_table import LAYOUTS, InrTable, read_table, write_store
@@ -14,7 +14,7 @@ from hyperinr.neural_datasets.store import open_store
 
 __all__ = ['EXCHANGE_FORMATS', 'export_store', 'import_store']
 
-EXCHANGE_FORMATS = (*LAYOUTS, *TENSOR_FORMATS)
+EXCHANGE_FORMATS = ('fit-a-nef', 'dwsnets', 'nfn', 'npz', 'safetensors')
 """`fit-a-nef`, `dwsnets` and `nfn` are folders; each of the others is one file."""
 
 
