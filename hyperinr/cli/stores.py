@@ -94,12 +94,9 @@ def explain_fit(resolved: 'Config') -> str:
 
     plan, inr, signals = compose_signals(resolved)
     datapoints = signals.batch(np.arange(plan.num_parallel) % len(signals))
-    has_target = plan.target_psnr_db is not None or plan.target_iou is not None
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), plan.num_parallel))
     starts = jax.eval_shape(jax.vmap(lambda key: inr.init(key, signals.spec.coord_dims)), keys)
-    batching = chunk_batching(
-        inr, starts, datapoints, num_steps=plan.num_steps, has_target=has_target, size=plan.num_parallel
-    )
+    batching = chunk_batching(plan, inr, starts, datapoints)
     return (
         f'{len(plan.seeds) * len(signals)} INRs, {plan.num_parallel} in a call: {batching.kind} in groups of '
         f'{batching.group_size} on {batching.num_devices} device(s), {batching.kernel}; {batching.reason}'

@@ -15,13 +15,14 @@ kernel, write one file in `kernels`.
 from hyperinr.fitting.batching import Batching, FitShape, choose_batching
 from hyperinr.fitting.engine import automatic_batching, fit
 from hyperinr.fitting.loop import FitResult, FitRules, check_record_steps, fit_one
-from hyperinr.fitting.programs import map_datapoints
+from hyperinr.fitting.programs import AtRate, map_datapoints
 from hyperinr.fitting.search import FAMILIES, Family, SearchResult, Trial, best_rate, fit_at_rate
 from hyperinr.fitting.stopping import Goal, Status, check_target
 from hyperinr.fitting.subsampling import Subsampling, by_error, uniform
 
 __all__ = [
     'FAMILIES',
+    'AtRate',
     'Batching',
     'Family',
     'FitResult',

@@ -3,8 +3,7 @@
 Letters: ``B`` INRs, each with its own datapoint of ``N`` points; ``P`` weights of one INR; ``S`` recorded steps.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -15,13 +14,13 @@ from hyperinr.errors import InputError
 from hyperinr.fitting.batching import Batching, FitShape, check_batching, choose_batching
 from hyperinr.fitting.kernels.siren import compiles_here, siren_shape
 from hyperinr.fitting.loop import FitResult, FitRules, check_rules
-from hyperinr.fitting.programs import Constant, FitBatch, FitNumbers, FitProgram
+from hyperinr.fitting.programs import AtRate, FitBatch, FitNumbers, FitProgram, constant
 from hyperinr.fitting.schedule import in_chunks, in_rounds
 from hyperinr.fitting.stopping import Goal, check_target
 from hyperinr.fitting.subsampling import Subsampling
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['automatic_batching', 'fit', 'fit_by']
+__all__ = ['automatic_batching', 'fit']
 
 
 def fit(
@@ -29,7 +28,7 @@ def fit(
     weights: InrWeights,
     datapoints: Datapoint,
     *,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | AtRate,
     num_steps: int,
     record_steps: Sequence[int] = (),
     target_psnr: float | None = None,
@@ -52,7 +51,8 @@ def fit(
       inr: evaluates the weights.
       weights: the start, leaves ``[B, ...]``.
       datapoints: the signals to fit, leaves ``[B, ...]``.
-      optimizer: any optax transformation of a flat vector ``[P]``; each INR has its own state.
+      optimizer: any optax transformation of a flat vector ``[P]``; each INR has its own state. For several learning
+        rates, give an `AtRate`: a new rate compiles nothing.
       num_steps: maximum number of gradient steps, >= 0.
       record_steps: increasing step counts in [0, num_steps] whose weights are returned.
       target_psnr: PSNR in dB at which an INR stops; it is checked before each step; ``None``: take all steps.
@@ -86,41 +86,9 @@ def fit(
     """
     if (goal is None) != (probes is None):
         raise InputError('goal needs the evaluation points that it is checked on (probes), and probes need a goal.')
-    rules = FitRules(num_steps, tuple(record_steps), subsampling, precision, goal)
-    numbers = FitNumbers(0.0, check_target(target_psnr, data_range), seed)
-    return fit_by(
-        inr, weights, datapoints, make=Constant(optimizer), rules=rules, numbers=numbers,
-        probes=probes, step_scale=step_scale, batching=batching,
-    )  # fmt: skip
-
-
-def fit_by(
-    inr: Inr,
-    weights: InrWeights,
-    datapoints: Datapoint,
-    *,
-    make: Callable[[Any], optax.GradientTransformation],
-    rules: FitRules,
-    numbers: FitNumbers,
-    probes: Datapoint | None = None,
-    step_scale: InrWeights | None = None,
-    batching: Batching | None = None,
-) -> FitResult:
-    """Fit with the optimiser ``make(numbers.rate)``, in the same way as `fit`; a new rate compiles nothing.
-
-    Args:
-      inr, weights, datapoints, probes, step_scale, batching: as for `fit`.
-      make: ``rate -> optimiser``.
-      rules: options that are compiled into the loop.
-      numbers: options that are not compiled into it.
-
-    Returns:
-      A `FitResult`.
-
-    Raises:
-      InputError, ValueError: as for `fit`.
-    """
-    rules = check_rules(rules)
+    rules = check_rules(FitRules(num_steps, tuple(record_steps), subsampling, precision, goal))
+    make, rate = optimizer if isinstance(optimizer, AtRate) else (constant(optimizer), 0.0)
+    numbers = FitNumbers(rate, check_target(target_psnr, data_range), seed)
     weights, datapoints, probes = jax.tree.map(np.asarray, (dict(weights), datapoints, probes))
     num_inrs = _batch_size(weights, datapoints)
     if probes is not None:
@@ -158,9 +126,7 @@ def fit_by(
         parts = in_rounds(program, take, num_inrs, batching.group_size, batching.steps_per_round, numbers)
     rows, fitted = zip(*parts, strict=True)
     order = np.argsort(np.concatenate(rows))
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *fitted)
-    unflatten = lambda vector: jax.tree.map(np.asarray, weights_lib.unflatten(vector, spec))
-    return FitResult(unflatten(joined.flat), joined.mse, unflatten(joined.recorded), joined.num_steps, joined.status)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *fitted).unflattened(spec)
 
 
 def automatic_batching(

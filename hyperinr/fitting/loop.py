@@ -20,8 +20,12 @@ from hyperinr.fitting.quadratic_model import quadratic_model
 from hyperinr.fitting.stopping import NEVER, Goal, Status
 from hyperinr.fitting.subsampling import Subsampling
 from hyperinr.types import Array, Datapoint, Inr, InrWeights, Key
+from hyperinr.weights import WeightSpec
 
-__all__ = ['FitLoop', 'FitResult', 'FitRules', 'FitState', 'check_record_steps', 'check_rules', 'fit_loop', 'fit_one']
+__all__ = [
+    'FitLoop', 'FitResult', 'FitRules', 'FitState', 'Fitted',
+    'check_record_steps', 'check_rules', 'fit_loop', 'fit_one',
+]  # fmt: skip
 
 
 class FitResult(NamedTuple):
@@ -87,6 +91,29 @@ class FitState(NamedTuple):
     table: Array
 
 
+class Fitted(NamedTuple):
+    """What a loop returns for one INR; with leading axes for many.
+
+    Attributes:
+      flat: ``[P]``.
+      mse: ``[num_steps + 1]``.
+      recorded: ``[S, P]``.
+      num_steps: ``[]``, steps taken.
+      status: ``[]``, a `Status`.
+    """
+
+    flat: Array
+    mse: Array
+    recorded: Array
+    num_steps: Array
+    status: Array
+
+    def unflattened(self, spec: WeightSpec) -> FitResult:
+        """Return the result with pytrees of the layout ``spec`` in place of flat vectors."""
+        weights, snapshots = weights_lib.unflatten(self.flat, spec), weights_lib.unflatten(self.recorded, spec)
+        return FitResult(weights, self.mse, snapshots, self.num_steps, self.status)
+
+
 class FitLoop(NamedTuple):
     """Three pure functions of one INR.
 
@@ -96,13 +123,12 @@ class FitLoop(NamedTuple):
       advance: ``(state, points, key, threshold [], limit []) -> FitState``. It takes steps while the INR is running and
         has taken fewer than ``limit`` steps. A sub-sampled fit may exceed ``limit`` up to its next full pass. Consumes
         the key.
-      finish: ``(state, points, threshold []) -> (flat [P], mse [num_steps + 1], recorded [S, P], num_steps [],
-        status [])``.
+      finish: ``(state, points, threshold []) -> Fitted``.
     """
 
     begin: Callable[[Array, Points, Array, Array], FitState]
     advance: Callable[[FitState, Points, Key, Array, Array], FitState]
-    finish: Callable[[FitState, Points, Array], tuple[Array, Array, Array, Array, Array]]
+    finish: Callable[[FitState, Points, Array], Fitted]
 
 
 def check_record_steps(record_steps: Sequence[int], num_steps: int) -> tuple[int, ...]:
@@ -231,7 +257,7 @@ def fit_loop(
 
         return jax.lax.while_loop(running, between_checks, state)
 
-    def finish(state: FitState, points: Points, threshold: Array) -> tuple[Array, Array, Array, Array, Array]:
+    def finish(state: FitState, points: Points, threshold: Array) -> Fitted:
         (last, _), _ = error(state.flat, points)
         there = last <= threshold
         there = there | (threshold < 0 if goal is None else goal_reached(state.flat, points))
@@ -241,7 +267,7 @@ def fit_loop(
         mse = jnp.where(jnp.arange(num_steps + 1) >= state.num_steps, last, state.mse)
         taken = jnp.asarray(record)[:, None] < state.num_steps
         recorded = jnp.where(taken, state.recorded[: len(record)], state.flat[None])
-        return state.flat, mse, recorded, state.num_steps, status
+        return Fitted(state.flat, mse, recorded, state.num_steps, status)
 
     return FitLoop(begin, advance, finish)
 
@@ -283,6 +309,4 @@ def fit_one(
     scale = jnp.ones(1) if step_scale is None else weights_lib.flatten(step_scale, spec)
     state = loop.begin(weights_lib.flatten(weights, spec), points, jnp.bool_(True), scale)
     state = loop.advance(state, points, jax.random.key(0), threshold, jnp.int32(num_steps))
-    flat, mse, recorded, taken, status = loop.finish(state, points, threshold)
-    unflatten = lambda vector: weights_lib.unflatten(vector, spec)
-    return FitResult(unflatten(flat), mse, unflatten(recorded), taken, status)
+    return loop.finish(state, points, threshold).unflattened(spec)

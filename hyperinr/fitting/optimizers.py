@@ -335,12 +335,12 @@ def family(
       wrap: applied to the optimiser, e.g. to freeze layers.
 
     Raises:
-      InputError: there is no such optimiser.
+      InputError: there is no such optimiser, or ``wrap`` raises it.
 
     Example:
       >>> spec = WeightSpec(('layer_0/b', 'layer_0/w'), ((3,), (2, 3)))
       >>> family('adamw', spec).rates
       (0.0005, 0.001, 0.002, 0.004)
     """
-    make(name, 1e-3, spec)
+    wrap(make(name, 1e-3, spec))
     return Family(lambda rate: wrap(make(name, rate, spec)), RATES[name])

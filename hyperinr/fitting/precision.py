@@ -31,11 +31,9 @@ def bfloat16_products(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def rounded(*arguments: Any) -> Any:
-        flat, tree = jax.tree.flatten(arguments)
-        closed, shape = jax.make_jaxpr(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)), return_shape=True)(
-            *flat
-        )
-        return jax.tree.unflatten(jax.tree.structure(shape), _evaluate(closed.jaxpr, closed.consts, flat))
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        results = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(shape), results)
 
     return rounded
 
@@ -47,14 +45,8 @@ def _evaluate(jaxpr: Jaxpr, consts: Any, arguments: Any) -> list[Any]:
         inputs, name = [read(variable) for variable in equation.invars], equation.primitive.name
         if name == 'dot_general' and all(leaf.dtype == jnp.float32 for leaf in inputs):
             lhs, rhs = (leaf.astype(jnp.bfloat16) for leaf in inputs)
-            results = [
-                jax.lax.dot_general(
-                    lhs,
-                    rhs,
-                    dimension_numbers=equation.params['dimension_numbers'],
-                    preferred_element_type=jnp.float32,
-                )
-            ]
+            dimensions = equation.params['dimension_numbers']
+            results = [jax.lax.dot_general(lhs, rhs, dimensions, preferred_element_type=jnp.float32)]
         elif name in _INLINED:
             inner = equation.params[_INLINED[name]]
             closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())

@@ -3,7 +3,6 @@
 Letters: ``G`` devices, ``b`` INRs of a device in one call, ``P`` weights, ``S`` recorded steps.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,24 +14,31 @@ import optax
 
 from hyperinr import weights as weights_lib
 from hyperinr.fitting.kernels.siren import SirenShape, siren_value_and_gradient
-from hyperinr.fitting.loop import FitLoop, FitRules, FitState, fit_loop
+from hyperinr.fitting.loop import FitLoop, FitRules, FitState, Fitted, fit_loop
 from hyperinr.fitting.loss import points_of, value_and_gradient
 from hyperinr.runtime.sharding import map_on_devices, shard
 from hyperinr.types import Array, Datapoint, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['Constant', 'FitBatch', 'FitNumbers', 'FitProgram', 'Fitted', 'map_datapoints', 'run_round', 'run_whole']
+__all__ = ['AtRate', 'FitBatch', 'FitNumbers', 'FitProgram', 'constant', 'map_datapoints', 'run_round', 'run_whole']
 
 
-@dataclasses.dataclass(frozen=True)
-class Constant:
-    """An optimiser as a function that ignores its rate. Two of the same optimiser object are equal."""
+class AtRate(NamedTuple):
+    """An optimiser at a learning rate that can change without compiling again.
 
-    optimizer: optax.GradientTransformation
+    Attributes:
+      make: ``rate -> optimiser``; the rate may be traced.
+      rate: learning rate.
+    """
 
-    def __call__(self, rate: Any) -> optax.GradientTransformation:
-        del rate
-        return self.optimizer
+    make: Callable[[Any], optax.GradientTransformation]
+    rate: float | Array
+
+
+@functools.lru_cache(maxsize=64)
+def constant(optimizer: optax.GradientTransformation) -> Callable[[Any], optax.GradientTransformation]:
+    """Return a function of a rate that ignores it; the same object for the same optimiser."""
+    return lambda rate: optimizer
 
 
 class FitProgram(NamedTuple):
@@ -96,24 +102,6 @@ class FitBatch(NamedTuple):
     goal_points: Datapoint | None = None
 
 
-class Fitted(NamedTuple):
-    """The results of one call; leaves ``[G, b, ...]``.
-
-    Attributes:
-      flat: ``[P]``.
-      mse: ``[num_steps + 1]``.
-      recorded: ``[S, P]``.
-      num_steps: ``[]``, steps taken.
-      status: ``[]``, a `Status`.
-    """
-
-    flat: Array
-    mse: Array
-    recorded: Array
-    num_steps: Array
-    status: Array
-
-
 def map_datapoints(function: Callable[..., Any], *batches: Any) -> Any:
     """Apply a function of one datapoint to a batch, by ``jax.vmap`` on an accelerator and ``jax.lax.map`` on a CPU.
 
@@ -158,7 +146,7 @@ def _whole(program: FitProgram) -> Callable[..., Fitted]:
             points = points_of(datapoint, goal_points)
             state = loop.begin(flat, points, active, step_scale)
             state = loop.advance(state, points, jax.random.fold_in(key, stream), threshold, limit)
-            return Fitted(*loop.finish(state, points, threshold))
+            return loop.finish(state, points, threshold)
 
         return _map(program.kind, one, flat, rest)
 
@@ -187,7 +175,7 @@ def _round(program: FitProgram, steps: int) -> Callable[..., tuple[FitState, Fit
                 state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), begun, state)
             limit = state.num_steps + steps
             state = loop.advance(state, points, jax.random.fold_in(key, batch.stream), threshold, limit)
-            return state, Fitted(*loop.finish(state, points, threshold))
+            return state, loop.finish(state, points, threshold)
 
         return _map(program.kind, one, state, batch, fresh)
 

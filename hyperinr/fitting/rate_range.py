@@ -4,7 +4,6 @@ Smith, "Cyclical learning rates for training neural networks" (2017), section 3.
 """
 
 import functools
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,10 +13,9 @@ import optax
 
 from hyperinr.errors import InputError
 from hyperinr.fitting import fit_one, map_datapoints
-from hyperinr.runtime.files import write_json
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['RateRange', 'rate_range', 'write_rate_range']
+__all__ = ['RateRange', 'rate_range']
 
 
 class RateRange(NamedTuple):
@@ -91,13 +89,3 @@ def _steepest(rates: np.ndarray, logs: np.ndarray) -> float:
     slopes = (logs[ends] - logs[begins]) / (ends - begins)
     middle = (begins + ends - 1) // 2
     return float(rates[middle[int(np.argmin(slopes))]])
-
-
-def write_rate_range(path: str | os.PathLike, found: RateRange) -> None:
-    """Save the curve as JSON: ``{'rate': ..., 'rates': [...], 'mse': [...]}``, with ``null`` for a diverged step.
-
-    Raises:
-      InputError, RunError: as for `hyperinr.runtime.files.write_json`.
-    """
-    mse = [float(value) if np.isfinite(value) else None for value in found.mse]
-    write_json(path, {'rate': found.rate, 'rates': found.rates.tolist(), 'mse': mse})

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from hyperinr.fitting.programs import FitBatch, FitNumbers, FitProgram, Fitted, run_round, run_whole
+from hyperinr.fitting.loop import Fitted
+from hyperinr.fitting.programs import FitBatch, FitNumbers, FitProgram, run_round, run_whole
 from hyperinr.fitting.stopping import Status
 from hyperinr.runtime.sharding import shard
 from hyperinr.types import Array

@@ -9,10 +9,9 @@ import optax
 
 from hyperinr import metrics
 from hyperinr.errors import InputError
-from hyperinr.fitting.engine import fit_by
-from hyperinr.fitting.loop import FitResult, FitRules
-from hyperinr.fitting.programs import FitNumbers
-from hyperinr.fitting.stopping import NEVER
+from hyperinr.fitting.engine import fit
+from hyperinr.fitting.loop import FitResult
+from hyperinr.fitting.programs import AtRate
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
 __all__ = ['FAMILIES', 'Family', 'SearchResult', 'Trial', 'best_rate', 'fit_at_rate']
@@ -102,9 +101,10 @@ def fit_at_rate(
     Returns:
       A `FitResult`.
     """
-    rules = FitRules(num_steps, tuple(record_steps))
-    numbers = FitNumbers(rate, NEVER, 0)
-    return fit_by(inr, weights, datapoints, make=make, rules=rules, numbers=numbers, step_scale=step_scale)
+    return fit(
+        inr, weights, datapoints, optimizer=AtRate(make, rate), num_steps=num_steps, record_steps=record_steps,
+        step_scale=step_scale,
+    )  # fmt: skip
 
 
 def best_rate(

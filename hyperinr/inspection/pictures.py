@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperinr.errors import InputError
 from hyperinr.evaluation.curves import Example
 from hyperinr.files.images import to_rgb
+from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import replacing
 
 if TYPE_CHECKING:
@@ -35,13 +35,8 @@ LABELS = {'generated': 'generated weights', 'random': 'random start', 'constant'
 
 def new_figure(width: float, height: float) -> 'Figure':
     """Make a figure of this size in inches. It needs no display and leaves the user's matplotlib state unchanged."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError('pictures need matplotlib; install hyperinr[viz].') from None
-    figure = Figure(figsize=(width, height), dpi=100, layout='constrained')
-    FigureCanvasAgg(figure)
+    module = import_extra('matplotlib.figure', needed_by='a picture', package='matplotlib', extra='viz')
+    figure: Figure = module.Figure(figsize=(width, height), dpi=100, layout='constrained')
     return figure
 
 

@@ -1,5 +1,6 @@
 """Show the solids of a neural dataset of shapes: surfaces as files and a picture, and their IoU with the originals."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -7,15 +8,17 @@ import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.evaluation.solids import level_of, volumetric_iou
-from hyperinr.files.surfaces import chamfer_distance, extract_surface, sample_surface, write_surface
-from hyperinr.inspection.solid_pictures import draw_surfaces
+from hyperinr.files.surfaces import Surface, chamfer_distance, extract_surface, sample_surface, write_surface
+from hyperinr.inspection.pictures import new_figure, save_figure
 from hyperinr.inspection.store_statistics import sample_rows
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import NeuralDataset
 
-__all__ = ['draw_solids', 'volumetric_ious']
+__all__ = ['draw_solids', 'draw_surfaces', 'volumetric_ious']
 
 RESOLUTION = 48
+NUM_COLUMNS = 4
+"""Columns of the picture."""
 NUM_SURFACE = 5000
 """Points on each surface for the Chamfer distance."""
 ANOTHER_DRAW = 1
@@ -77,3 +80,25 @@ def draw_solids(
     if not surfaces:
         raise InputError(f'no INR of {store.folder} holds a solid at the level {level}.')
     return draw_surfaces(surfaces, folder / 'solids.png'), list(chamfers.values())
+
+
+def draw_surfaces(surfaces: Mapping[str, Surface], path: Path) -> Path:
+    """Draw all surfaces side by side in one PNG, shaded by their normals.
+
+    Args:
+      surfaces: caption -> surface.
+      path: path of the PNG.
+
+    Raises:
+      InputError: matplotlib is missing.
+    """
+    columns = min(NUM_COLUMNS, len(surfaces))
+    rows = -(-len(surfaces) // columns)
+    figure = new_figure(2.2 * columns, 2.4 * rows)
+    for number, (caption, surface) in enumerate(surfaces.items()):
+        axes = figure.add_subplot(rows, columns, number + 1, projection='3d')
+        axes.plot_trisurf(*surface.vertices.T, triangles=surface.faces, color=(0.55, 0.7, 0.95))
+        axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1), box_aspect=(1, 1, 1))
+        axes.set_axis_off()
+        axes.set_title(caption, fontsize=8)
+    return save_figure(figure, path)

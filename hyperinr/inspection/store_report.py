@@ -65,7 +65,7 @@ def inspect_store(
         'num_sampled': len(rows),
         'variance_of_plane': share.tolist(),
         'nmi': cluster_agreement(weights, labels, seed=seed),
-        'tensors': [tensor._asdict() for tensor in tensor_statistics(store, rows)],
+        'tensors': tensor_statistics(store, rows),
     }
     folder = check_writable_folder(out)
     pictures = [_draw_psnr(store, folder / 'psnr.png'), _draw_plane(plane, share, labels, folder / 'projection.png')]

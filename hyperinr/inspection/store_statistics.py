@@ -1,40 +1,20 @@
 """Statistics of a neural dataset: PSNR, weights of each tensor, a projection, clusters against labels."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.store import NeuralDataset
+from hyperinr.runtime.extras import import_extra
 
 __all__ = [
-    'TensorStatistics',
     'cluster_agreement',
     'principal_plane',
     'psnr_summary',
     'sample_rows',
     'tensor_statistics',
 ]
-
-
-class TensorStatistics(NamedTuple):
-    """Statistics of one tensor over many INRs.
-
-    Attributes:
-      path: ``'layer_0/w'``.
-      mean: mean of all entries.
-      std: standard deviation of all entries.
-      low: smallest entry.
-      high: largest entry.
-      between: standard deviation between INRs, as the root mean square over entries; 0 if all INRs agree.
-    """
-
-    path: str
-    mean: float
-    std: float
-    low: float
-    high: float
-    between: float
 
 
 def sample_rows(store: NeuralDataset, *, most: int, seed: int = 0) -> np.ndarray:
@@ -60,16 +40,21 @@ def psnr_summary(store: NeuralDataset) -> dict[str, Any]:
     return found
 
 
-def tensor_statistics(store: NeuralDataset, rows: np.ndarray) -> list[TensorStatistics]:
-    """Return the statistics of every tensor over the INRs at ``rows``."""
-    spec = store.description.weights
+def tensor_statistics(store: NeuralDataset, rows: np.ndarray) -> list[dict[str, Any]]:
+    """Return the statistics of every tensor over the INRs at ``rows``.
+
+    Returns:
+      For each tensor its ``path``, like ``'layer_0/w'``; ``mean``, ``std``, ``low`` and ``high``: mean, standard
+      deviation, smallest and largest of all entries; ``between``: standard deviation between INRs, as the root mean
+      square over entries, 0 if all INRs agree.
+    """
+    spec, found = store.description.weights, []
     parts = np.split(store.weights(rows).astype(np.float64), np.cumsum(spec.sizes)[:-1], axis=1)
-
-    def statistics(path: str, part: np.ndarray) -> TensorStatistics:
-        found = (part.mean(), part.std(), part.min(), part.max(), np.sqrt(part.var(axis=0).mean()))
-        return TensorStatistics(path, *map(float, found))
-
-    return [statistics(path, part) for path, part in zip(spec.paths, parts, strict=True)]
+    for path, part in zip(spec.paths, parts, strict=True):
+        figures = (part.mean(), part.std(), part.min(), part.max(), np.sqrt(part.var(axis=0).mean()))
+        names = ('mean', 'std', 'low', 'high', 'between')
+        found.append({'path': path, **dict(zip(names, map(float, figures), strict=True))})
+    return found
 
 
 def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,11 +95,10 @@ def cluster_agreement(weights: np.ndarray, labels: np.ndarray, *, seed: int = 0)
     Raises:
       InputError: scikit-learn is missing.
     """
-    try:
-        from sklearn.cluster import KMeans
-        from sklearn.metrics import normalized_mutual_info_score
-    except ImportError:
-        raise InputError('clusters need scikit-learn; install hyperinr[analysis].') from None
+    import_extra('sklearn', needed_by='a cluster', package='scikit-learn', extra='analysis')
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import normalized_mutual_info_score
+
     known = labels >= 0
     classes = np.unique(labels[known])
     if len(classes) < 2:

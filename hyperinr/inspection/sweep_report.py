@@ -83,14 +83,10 @@ def _png(figure: 'Figure') -> bytes:
     return buffer.getvalue()
 
 
-def _complete(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [row for row in rows if row['value'] is not None]
-
-
 def _draw_history(rows: Sequence[Mapping[str, Any]], objective: str, maximize: bool) -> 'Figure':
     from matplotlib.ticker import MaxNLocator
 
-    complete = sorted(_complete(rows), key=lambda row: row['number'])
+    complete = sorted((row for row in rows if row['value'] is not None), key=lambda row: row['number'])
     numbers, values = [row['number'] for row in complete], [row['value'] for row in complete]
     figure, axes = new_axes(8.0, 3.2, 'trial', objective)
     axes.scatter(numbers, values, s=16, label='complete')
@@ -123,7 +119,7 @@ def _draw_reports(rows: Sequence[Mapping[str, Any]], objective: str, best: int) 
 def _draw_parameters(
     rows: Sequence[Mapping[str, Any]], objective: str, kinds: Mapping[str, str], best: int
 ) -> 'Figure':
-    complete = _complete(rows)
+    complete = [row for row in rows if row['value'] is not None]
     bindings = list(dict.fromkeys(name for row in complete for name in row['drawn']))
     lines = -(-len(bindings) // COLUMNS)
     figure = new_figure(3.0 * COLUMNS, 2.6 * lines)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.runtime.files import read_json, write_json
 from hyperinr.training.run_directory import changed_bindings, listed
@@ -30,6 +31,8 @@ __all__ = [
 DESCRIPTION = 'dataset.json'
 AS_THEY_ARE = ('inr', 'coordinates', 'source', 'shard_size', 'start', 'fitting', 'config', 'versions')
 """Fields of `Description` with the same name in ``dataset.json``."""
+OF_SPEC = ('data_range', 'grid_shape', 'num_points', 'coord_dims', 'channels')
+"""Fields of `DatasetSpec` with the same name in ``dataset.json``."""
 SCHEMA_VERSION = 1
 """Schema version of ``dataset.json`` and the shards. Raise it when an older reader could misread the new files."""
 STATUSES = ('ok', 'diverged', 'missed_target')
@@ -98,34 +101,22 @@ class Description(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``dataset.json``; `from_json` is the inverse."""
+        tensors = zip(self.weights.paths, self.weights.shapes, strict=True)
         return {
             'schema_version': SCHEMA_VERSION,
-            'inr': dict(self.inr),
-            'num_weights': sum(self.weights.sizes),
-            'weights': [
-                {'path': path, 'shape': list(shape)}
-                for path, shape in zip(self.weights.paths, self.weights.shapes, strict=True)
-            ],
-            'coordinates': self.coordinates,
-            'data_range': list(self.spec.data_range),
-            'grid_shape': None if self.spec.grid_shape is None else list(self.spec.grid_shape),
-            'num_points': self.spec.num_points,
-            'coord_dims': self.spec.coord_dims,
-            'channels': self.spec.channels,
-            'source': {'name': self.spec.name, **self.source},
+            'num_weights': weights_lib.count(self.weights),
+            'weights': [{'path': path, 'shape': shape} for path, shape in tensors],
+            **{name: getattr(self.spec, name) for name in OF_SPEC},
             'index_space': {
                 'size': self.size,
-                'seeds': list(self.seeds),
+                'seeds': self.seeds,
                 'num_signals': self.num_signals,
                 'order': 'index = position of the seed * num_signals + source_index',
             },
-            'shard_size': self.shard_size,
-            'start': dict(self.start),
-            'fitting': dict(self.fitting),
-            'codes': {'status': list(STATUSES), 'start': list(START_KINDS)},
+            'codes': {'status': STATUSES, 'start': START_KINDS},
             'config_sha256': config_hash(self.config),
-            'config': self.config,
-            'versions': dict(self.versions),
+            **{name: getattr(self, name) for name in AS_THEY_ARE},
+            'source': {'name': self.spec.name, **self.source},
         }
 
     def write(self, folder: str | os.PathLike) -> None:
@@ -172,14 +163,7 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
             )
         if config_hash(content['config']) != content['config_sha256']:
             raise InputError(f'{where}: the config does not match its hash; restore the file.')
-        low, high = content['data_range']
-        shape = content['grid_shape']
-        spec = DatasetSpec(
-            name=content['source']['name'],
-            grid_shape=None if shape is None else tuple(shape),
-            data_range=(low, high),
-            **{name: content[name] for name in ('num_points', 'coord_dims', 'channels')},
-        )
+        spec = DatasetSpec(content['source']['name'], **{name: _hashable(content[name]) for name in OF_SPEC})
         paths, shapes = zip(*((tensor['path'], tuple(tensor['shape'])) for tensor in content['weights']), strict=True)
         found = Description(
             weights=WeightSpec(paths, shapes),
@@ -188,13 +172,17 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
             num_signals=content['index_space']['num_signals'],
             **{name: content[name] for name in AS_THEY_ARE},
         )
-        if content['num_weights'] != sum(found.weights.sizes) or content['index_space']['size'] != found.size:
+        if content['num_weights'] != weights_lib.count(found.weights) or content['index_space']['size'] != found.size:
             raise ValueError('its sizes contradict each other')
     except InputError:
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f'{where} does not describe a neural dataset ({error!r}); restore the file.') from error
     return found
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_same(folder: str | os.PathLike, stored: Description, wanted: Description) -> None:
@@ -216,8 +204,5 @@ def check_same(folder: str | os.PathLike, stored: Description, wanted: Descripti
 
 def _comparable(description: Description) -> dict[str, Any]:
     """Return the fields after a round trip through JSON, without those that may change between runs."""
-    fields = description._asdict()
-    for name in ('config', 'versions'):
-        del fields[name]
-    fields['source'] = {'name': description.spec.name, **description.source}
-    return json.loads(json.dumps(fields))
+    fields = {**description._asdict(), 'source': {'name': description.spec.name, **description.source}}
+    return json.loads(json.dumps({name: fields[name] for name in fields if name not in ('config', 'versions')}))

@@ -1,43 +1,19 @@
 """Fit rows of a neural dataset with the fitting engine: seeds and signals in, fitted weights out."""
 
-from typing import NamedTuple
-
 import jax
 import numpy as np
 
-from hyperinr import fitting
+from hyperinr import fitting, metrics
 from hyperinr import weights as weights_lib
 from hyperinr.evaluation.solids import level_of, volumetric_iou
 from hyperinr.fitting import Batching, Status
-from hyperinr.neural_datasets.description import STATUSES
-from hyperinr.neural_datasets.plan import Job, chunk_rows
+from hyperinr.neural_datasets.description import START_KINDS, STATUSES
+from hyperinr.neural_datasets.plan import Job, Plan
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['FittedChunk', 'chunk_batching', 'fit_rows', 'rows_per_call']
+__all__ = ['chunk_batching', 'fit_rows', 'rows_per_call']
 
-_CODES = {
-    Status.OK: STATUSES.index('ok'),
-    Status.DIVERGED: STATUSES.index('diverged'),
-    Status.MISSED_TARGET: STATUSES.index('missed_target'),
-}
-
-
-class FittedChunk(NamedTuple):
-    """The results of B fits.
-
-    Attributes:
-      weights: ``[B, P]`` float32.
-      steps: ``[B]`` optimiser steps that led to the weights.
-      mse: ``[B]`` mean squared error of these weights.
-      iou: ``[B]`` float32, intersection over union with the solid; NaN for signals that are not solids.
-      status: ``[B]`` positions in `description.STATUSES`.
-    """
-
-    weights: np.ndarray
-    steps: np.ndarray
-    mse: np.ndarray
-    iou: np.ndarray
-    status: np.ndarray
+_CODES = {Status[name.upper()]: code for code, name in enumerate(STATUSES)}
 
 
 def rows_per_call(job: Job) -> int:
@@ -45,27 +21,30 @@ def rows_per_call(job: Job) -> int:
     return job.plan.num_parallel * (len(jax.local_devices()) if jax.default_backend() == 'cpu' else 1)
 
 
-def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
-    """Fit the INRs of these pairs of seed and signal.
+def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Fit the INRs with these indices.
 
     Each INR is fitted on its own: its bits depend neither on the other INRs nor on their number.
 
     Args:
       job: signals, INR, start and optimiser.
-      seeds: ``[B]``.
-      signals: ``[B]`` source indices.
+      indices: ``[B]`` in the index space of ``job.description``.
+
+    Returns:
+      ``weights`` ``[B, P]`` float32, and the columns ``[B]`` of `shards.COLUMNS`.
     """
-    plan, count, all_points = job.plan, len(signals), job.signals.batch(signals)
-    parts = []
+    plan, count = job.plan, len(indices)
+    seeds, signals = job.description.seeds_and_signals(indices)
+    all_points, parts = job.signals.batch(signals), []
     # All calls have one shape. For another batch size the compiler may round the generated weights differently.
-    for rows in chunk_rows(0, count, plan.num_parallel):
+    for first in range(0, count, plan.num_parallel):
+        rows = np.minimum(np.arange(first, first + plan.num_parallel), count - 1)
         points = jax.tree.map(lambda leaf, rows=rows: leaf[rows], all_points)
         parts.append((job.starts(seeds[rows], points), job.step_scale(points), points))
     on_cpu = jax.default_backend() == 'cpu'
     kept = slice(count if on_cpu else None)
     starts, step_scale, datapoints = jax.tree.map(lambda *leaves: np.concatenate(leaves)[kept], *parts)
     iou_points = job.signals.probes(datapoints.index)
-    has_target = plan.target_psnr_db is not None or job.goal is not None
     result = fitting.fit(
         job.inr,
         starts,
@@ -78,9 +57,7 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
         probes=None if job.goal is None else iou_points,
         step_scale=step_scale,
         subsampling=plan.subsampling,
-        batching=chunk_batching(
-            job.inr, starts, datapoints, num_steps=plan.num_steps, has_target=has_target, size=plan.num_parallel
-        ),
+        batching=chunk_batching(plan, job.inr, starts, datapoints),
     )
     result = jax.tree.map(lambda leaf: leaf[:count], result)
     weights = np.asarray(weights_lib.flatten(result.weights, job.description.weights))
@@ -92,26 +69,36 @@ def fit_rows(job: Job, seeds: np.ndarray, signals: np.ndarray) -> FittedChunk:
         for row in range(count):
             tree, points = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, iou_points))
             iou[row] = volumetric_iou(job.inr, tree, points, level)
-    return FittedChunk(weights, np.asarray(result.num_steps), np.asarray(result.mse)[:, -1], iou, status)
+    mse = np.asarray(result.mse)[:, -1].astype(np.float32)
+    return {
+        'weights': weights,
+        'index': indices,
+        'source_index': signals,
+        'label': job.signals.labels(signals),
+        'seed': seeds,
+        'start': np.full(count, START_KINDS.index(plan.start.kind)),
+        'steps': np.asarray(result.num_steps),
+        'mse': mse,
+        'psnr_db': np.asarray(metrics.psnr_from_mse(mse, job.signals.spec.data_range)),
+        'iou': iou,
+        'status': status,
+    }
 
 
-def chunk_batching(
-    inr: Inr, starts: InrWeights, datapoints: Datapoint, *, num_steps: int, has_target: bool, size: int
-) -> Batching:
+def chunk_batching(plan: Plan, inr: Inr, starts: InrWeights, datapoints: Datapoint) -> Batching:
     """Choose how a chunk is run. Only shapes are read, so abstract arrays suffice.
 
     On a CPU each device fits one INR after the other, in calls of one shape. The result is bit-identical for any number
     of devices. On other devices the fastest way is chosen.
 
     Args:
+      plan: its number of steps, targets, and number of INRs in one call on each device.
       inr, starts, datapoints: the chunk.
-      num_steps: number of steps of the fit.
-      has_target: whether INRs may stop early.
-      size: number of INRs in one call on each device.
     """
     if jax.default_backend() == 'cpu':
         devices = len(jax.local_devices())
         reason = f'{devices} CPU device(s), one INR after the other on each: the same bits on any number of them'
-        return Batching('mapped', size, devices, reason=reason)
-    rules = fitting.FitRules(num_steps)
+        return Batching('mapped', plan.num_parallel, devices, reason=reason)
+    rules = fitting.FitRules(plan.num_steps)
+    has_target = plan.target_psnr_db is not None or plan.target_iou is not None
     return fitting.automatic_batching(inr, starts, datapoints, rules=rules, has_target=has_target)

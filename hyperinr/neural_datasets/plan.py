@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import optax
 
 from hyperinr import weights as weights_lib
@@ -18,7 +17,7 @@ from hyperinr.neural_datasets.signals import Signals
 from hyperinr.training.run_directory import versions
 from hyperinr.types import Inr
 
-__all__ = ['Job', 'Plan', 'chunk_rows', 'make_job', 'neural_dataset']
+__all__ = ['Job', 'Plan', 'make_job', 'neural_dataset']
 
 MAX_SEED = 2**31 - 1
 SOURCE_PACKAGES = ('tensorflow-datasets', 'mlxtend', 'scikit-image', 'safetensors', 'trimesh')
@@ -184,18 +183,8 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
         num_signals=len(signals),
         shard_size=plan.shard_size,
         start=begin.about,
-        fitting={
-            'num_steps': plan.num_steps,
-            'target_psnr_db': plan.target_psnr_db,
-            'target_iou': plan.target_iou,
-            'num_parallel': plan.num_parallel,
-        },
+        fitting={name: getattr(plan, name) for name in ('num_steps', 'target_psnr_db', 'target_iou', 'num_parallel')},
         config=config_text,
         versions=versions(SOURCE_PACKAGES),
     )
     return Job(plan, inr, signals, plan.optimizer(spec), goal, begin.weights, begin.step_scale, description)
-
-
-def chunk_rows(begin: int, end: int, size: int) -> list[np.ndarray]:
-    """Return the indices of [begin, end) in chunks of exactly ``size``; the last chunk repeats its last index."""
-    return [np.minimum(np.arange(first, first + size), end - 1) for first in range(begin, end, size)]

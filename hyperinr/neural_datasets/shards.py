@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from hyperinr.errors import InputError
-from hyperinr.runtime.files import disk_errors, replacing
+from hyperinr.runtime.files import replacing
 
 __all__ = [
     'COLUMNS',
@@ -101,8 +101,7 @@ def write_shard(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
       InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     path = _write_file(folder, weights, columns)
-    with disk_errors(path):
-        sync_folder(path.parent)
+    sync_folder(path.parent)
     return path
 
 
@@ -130,8 +129,7 @@ def write_shards(
             running.append(pool.submit(_write_file, folder, weights, columns))
         for each in running:
             each.result()
-    with disk_errors(folder):
-        sync_folder(Path(folder))
+    sync_folder(Path(folder))
 
 
 def shard_tensors(weights: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -156,23 +154,26 @@ def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries, so that a rename survives a power cut. Does nothing where the file system cannot."""
-    with contextlib.suppress(PermissionError, NotImplementedError):
+    with contextlib.suppress(OSError, NotImplementedError):
         handle = os.open(folder, os.O_RDONLY)
         try:
-            with contextlib.suppress(OSError):
-                os.fsync(handle)
+            os.fsync(handle)
         finally:
             os.close(handle)
 
 
-def map_shard(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | None]:
+def map_shard(path: str | os.PathLike, shape: tuple[int, int]) -> tuple[dict[str, np.ndarray], str | None]:
     """Map a shard into memory.
+
+    Args:
+      path: path of the file.
+      shape: expected shape ``(n, P)`` of its weights.
 
     Returns:
       Its tensors by name, and the recorded checksum. Tensors are read-only, and read from the disk on first use.
 
     Raises:
-      InputError: the file is no safetensors file, is cut short, or does not hold the tensors of a shard.
+      InputError: the file is no safetensors file, is cut short, or does not hold the tensors of a shard of this shape.
     """
     path = Path(path)
     try:
@@ -192,6 +193,9 @@ def map_shard(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | Non
             begin, stop = about['data_offsets']
             tensor = data[8 + length + begin : 8 + length + stop].view(NUMPY_TYPES[about['dtype']])
             tensors[name] = tensor.reshape(about['shape'])
+            expected = shape if name == 'weights' else shape[:1]
+            if tensors[name].shape != expected:
+                raise ValueError(f'{name} {tensors[name].shape} instead of {expected}')
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f'{path} is not a sound shard ({error}); drop it with `hyperinr verify --repair`.') from error
     return tensors, recorded

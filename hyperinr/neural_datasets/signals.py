@@ -55,15 +55,14 @@ class Signals:
         if len(positions) and not 0 <= positions.min() <= positions.max() < len(self):
             raise IndexError(f'positions {positions.min()}..{positions.max()} lie outside {len(self)} signals.')
         numbers = np.searchsorted(self._ends, positions, side='right')
-        datapoints: dict[int, Datapoint] = {}
+        batches = []
         for number in np.unique(numbers):
-            rows, source = np.flatnonzero(numbers == number), self._sources[number]
-            batch = source.batch(positions[rows] - self._ends[number] + len(source))
+            source = self._sources[number]
+            batch = source.batch(positions[numbers == number] - self._ends[number] + len(source))
             check_batch(batch, self.spec, source.names)
-            datapoints |= {
-                row: jax.tree.map(lambda leaf, at=at: leaf[at], batch) for at, row in enumerate(rows.tolist())
-            }
-        found = stack([datapoints[row] for row in range(len(positions))])
+            batches.append(batch)
+        order = np.argsort(np.argsort(numbers, kind='stable'))
+        found: Datapoint = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *batches)
         return found._replace(index=positions.astype(np.int32))
 
     def labels(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -154,11 +154,8 @@ def make_starts(
 def _perturbed(weights: InrWeights, seed: Array, signal: Array, noise: Array) -> InrWeights:
     leaves, structure = jax.tree.flatten(weights)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), signal), len(leaves))
-    moved = [
-        leaf + noise * jnp.std(leaf) * jax.random.normal(key, leaf.shape)
-        for leaf, key in zip(leaves, keys, strict=True)
-    ]
-    return jax.tree.unflatten(structure, moved)
+    moved = lambda leaf, key: leaf + noise * jnp.std(leaf) * jax.random.normal(key, leaf.shape)
+    return jax.tree.map(moved, weights, jax.tree.unflatten(structure, list(keys)))
 
 
 def _digest(model: Model) -> str:

@@ -27,7 +27,7 @@ def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
     """Open a store, complete or incomplete.
 
     Raises:
-      InputError: the folder holds no store, or a shard is cut short or overlaps another.
+      InputError: the folder holds no store, or a file is no shard of its index space.
 
     Example:
       >>> store = open_store('digits')  # doctest: +SKIP
@@ -55,11 +55,12 @@ class NeuralDataset:
         self.folder = Path(folder)
         self.description: Description = read_description(folder)
         self._ranges = list_shards(folder)
-        for before, after in zip(self._ranges[:-1], self._ranges[1:], strict=True):
-            if before[1] > after[0]:
-                raise InputError(
-                    f'{shard_path(folder, *before)} and {shard_path(folder, *after)} overlap; see `hyperinr verify`.'
-                )
+        foreign = set(self._ranges).difference(self.description.shards())
+        if foreign:
+            raise InputError(
+                f'{shard_path(folder, *min(foreign))} is no shard of this neural dataset; move it away, or drop it '
+                'with `hyperinr verify --repair`.'
+            )
         self._ends = np.cumsum([end - begin for begin, end in self._ranges], dtype=np.int64)
         self._mapped: dict[int, dict[str, np.ndarray]] = {}
         self._columns: dict[str, np.ndarray] = {}
@@ -180,17 +181,17 @@ class NeuralDataset:
         there = set(self._ranges)
         return [each for each in self.description.shards() if each not in there]
 
+    def check_shards(self) -> None:
+        """Raise `InputError` for a shard that is cut short or has another layout; the content is not read."""
+        for number in range(len(self._ranges)):
+            self._shard(number)
+
     def _shard(self, number: int) -> dict[str, np.ndarray]:
         """Return the tensors of a shard by name, mapped on first use."""
         if number not in self._mapped:
-            path = shard_path(self.folder, *self._ranges[number])
-            tensors, _ = map_shard(path)
             begin, end = self._ranges[number]
-            shape, expected = tensors['weights'].shape, (end - begin, weights_lib.count(self.description.weights))
-            if shape != expected:
-                raise InputError(
-                    f'{path} holds weights {shape} instead of {expected}; drop it with `hyperinr verify --repair`.'
-                )
+            shape = end - begin, weights_lib.count(self.description.weights)
+            tensors, _ = map_shard(shard_path(self.folder, begin, end), shape)
             if len(self._mapped) == MAX_MAPPED:
                 self._mapped.clear()
             self._mapped[number] = tensors

@@ -4,16 +4,18 @@
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, RunError
-from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows
+from hyperinr.neural_datasets.description import STATUSES
+from hyperinr.neural_datasets.fit_job import fit_rows
 from hyperinr.neural_datasets.plan import Job
+from hyperinr.runtime.extras import import_extra
 
 __all__ = ['OBJECTIVES', 'Search', 'check_objective', 'classification_accuracy', 'measure', 'search']
 
@@ -24,7 +26,6 @@ OBJECTIVES: Mapping[str, str] = {
     'accuracy': 'maximize',
 }
 """Name -> direction. PSNR is in dB, seconds are of one INR, accuracy is in [0, 1]."""
-DIVERGED = 1
 TEST_SHARE = 0.25
 
 
@@ -91,24 +92,21 @@ def measure(job: Job, found: Search, *, on_chunk: Callable[[int, float], None] =
       RunError: no INR reached the target.
     """
     labels = check_objective(job, found)
-    num_weights = weights_lib.count(job.description.weights)
     size = job.plan.num_parallel
     chunks = [np.arange(first, min(first + size, len(labels))) for first in range(0, len(labels), size)]
-    _fit(job, chunks[0])  # compiles
-    parts: list[FittedChunk] = []
+    fit_rows(job, chunks[0])  # compiles
+    parts: list[dict[str, np.ndarray]] = []
     seconds, value = 0.0, 0.0
     for number, rows in enumerate(chunks):
         began = time.perf_counter()
-        parts.append(_fit(job, rows))
+        parts.append(fit_rows(job, rows))
         seconds += time.perf_counter() - began
-        whole = FittedChunk(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
-        if found.objective == 'accuracy':
-            continue
-        value = _value(whole, found.objective, seconds, num_weights, job.signals.spec.data_range)
-        if np.isfinite(value):
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        value = _value(job, whole, found.objective, seconds)
+        if found.objective != 'accuracy' and np.isfinite(value):
             on_chunk(number + 1, value)
     if found.objective == 'accuracy':
-        return classification_accuracy(whole.weights, labels, seed=found.seed)
+        return classification_accuracy(whole['weights'], labels, seed=found.seed)
     if not np.isfinite(value):
         raise RunError(f'no INR reached {job.plan.target_psnr_db} dB.')
     return value
@@ -128,19 +126,12 @@ def check_objective(job: Job, found: Search) -> np.ndarray:
     return labels
 
 
-def _fit(job: Job, rows: np.ndarray) -> FittedChunk:
-    return fit_rows(job, np.full(len(rows), job.plan.seeds[0]), rows)
-
-
-def _value(
-    fitted: FittedChunk, objective: str, seconds: float, num_weights: int, data_range: tuple[float, float]
-) -> float:
+def _value(job: Job, fitted: Mapping[str, np.ndarray], objective: str, seconds: float) -> float:
     if objective == 'seconds_to_psnr':
-        reached = int(np.sum(fitted.status == 0))
+        reached = int(np.sum(fitted['status'] == STATUSES.index('ok')))
         return seconds / reached if reached else float('inf')
-    psnr = np.asarray(metrics.psnr_from_mse(fitted.mse, data_range))
-    mean = float(np.mean(np.where(fitted.status == DIVERGED, 0.0, psnr)))
-    return mean / num_weights if objective == 'psnr_per_parameter' else mean
+    mean = float(np.mean(np.where(fitted['status'] == STATUSES.index('diverged'), 0.0, fitted['psnr_db'])))
+    return mean / weights_lib.count(job.description.weights) if objective == 'psnr_per_parameter' else mean
 
 
 def classification_accuracy(weights: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
@@ -154,12 +145,8 @@ def classification_accuracy(weights: np.ndarray, labels: np.ndarray, *, seed: in
     Raises:
       InputError: scikit-learn is missing, or fewer than eight INRs remain.
     """
-    try:
-        from sklearn.neural_network import MLPClassifier
-    except ImportError:
-        raise InputError("the objective 'accuracy' needs scikit-learn; install hyperinr[analysis].") from None
-    import warnings
-
+    needed_by = "the objective 'accuracy'"
+    networks = import_extra('sklearn.neural_network', needed_by=needed_by, package='scikit-learn', extra='analysis')
     keep = (labels >= 0) & np.isfinite(weights).all(axis=1)
     rows, classes = weights[keep].astype(np.float64), labels[keep]
     if len(rows) < 8:
@@ -168,7 +155,7 @@ def classification_accuracy(weights: np.ndarray, labels: np.ndarray, *, seed: in
     held_out, train = np.split(order, [max(1, round(TEST_SHARE * len(rows)))])
     spread = rows[train].std(axis=0)
     rows = (rows - rows[train].mean(axis=0)) / np.where(spread > 0, spread, 1)
-    classifier = MLPClassifier((64,), alpha=1e-2, max_iter=200, random_state=seed)
+    classifier = networks.MLPClassifier((64,), alpha=1e-2, max_iter=200, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # not converged after 200 epochs, the same for every trial
         classifier.fit(rows[train], classes[train])

@@ -13,13 +13,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hyperinr import metrics
 from hyperinr.errors import InputError, RunError
-from hyperinr.neural_datasets.description import DESCRIPTION, START_KINDS, Description, check_same, read_description
-from hyperinr.neural_datasets.fit_job import FittedChunk, fit_rows, rows_per_call
+from hyperinr.neural_datasets.description import DESCRIPTION, Description, check_same
+from hyperinr.neural_datasets.fit_job import fit_rows, rows_per_call
 from hyperinr.neural_datasets.plan import Job
 from hyperinr.neural_datasets.shard_locks import LOCKS, ShardLock, shard_lock
-from hyperinr.neural_datasets.shards import list_shards, map_shard, partial_files, shard_path, write_shard
+from hyperinr.neural_datasets.shards import partial_files, shard_path, write_shard
+from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.runtime.files import check_writable_folder
 
 __all__ = ['fit_range', 'open_for_fitting', 'worker_command']
@@ -50,17 +50,10 @@ def open_for_fitting(folder: str | os.PathLike, description: Description) -> Non
     if folder.exists() and not folder.is_dir():
         raise InputError(f'{folder} is a file; give a folder as --store.')
     if (folder / DESCRIPTION).is_file():
-        stored = read_description(folder)
-        check_same(folder, stored, description)
+        store = NeuralDataset(folder)
+        check_same(folder, store.description, description)
         check_writable_folder(folder)
-        expected = set(stored.shards())
-        for begin, end in list_shards(folder):
-            if (begin, end) not in expected:
-                raise InputError(
-                    f'{shard_path(folder, begin, end)} is no shard of this neural dataset; move it away, or drop it '
-                    'with `hyperinr verify --repair`.'
-                )
-            map_shard(shard_path(folder, begin, end))
+        store.check_shards()
         return
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     foreign = sorted(name for name in names if name != LOCKS and '.partial' not in name)
@@ -128,29 +121,14 @@ def _fit_shard(
     if lock.exclusive:
         for leftover in partial_files(folder, begin, end):
             leftover.unlink(missing_ok=True)
-    indices = np.arange(begin, end)
-    seeds, signals = job.description.seeds_and_signals(indices)
     parts, step = [], rows_per_call(job)
-    for first in range(0, end - begin, step):
-        rows = slice(first, min(first + step, end - begin))
-        parts.append(fit_rows(job, seeds[rows], signals[rows]))
-        lock.report(rows.stop)
-        on_progress(rows.stop - first)
-    whole: FittedChunk = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    mse = whole.mse.astype(np.float32)
-    columns = {
-        'index': indices,
-        'source_index': signals,
-        'label': job.signals.labels(signals),
-        'seed': seeds,
-        'start': np.full(end - begin, START_KINDS.index(job.plan.start.kind)),
-        'steps': whole.steps,
-        'mse': mse,
-        'psnr_db': np.asarray(metrics.psnr_from_mse(mse, job.signals.spec.data_range)),
-        'iou': whole.iou,
-        'status': whole.status,
-    }
+    for first in range(begin, end, step):
+        indices = np.arange(first, min(first + step, end))
+        parts.append(fit_rows(job, indices))
+        lock.report(first + len(indices) - begin)
+        on_progress(len(indices))
+    columns = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     try:
-        write_shard(folder, whole.weights, columns)
+        write_shard(folder, columns.pop('weights'), columns)
     except InputError as error:
         raise RunError(str(error)) from error

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from hyperinr import coordinates, metrics
+from hyperinr.datasets.base import stack
 from hyperinr.errors import InputError
 from hyperinr.files.images import read_image, resize
 from hyperinr.files.weights import check_foldable, check_format, write_weights
@@ -91,8 +92,11 @@ def generate_files(
       InputError: a file is missing, is no image, or has the same output as another; a wrong format; no permission.
       RunError: the disk is full.
     """
-    steps = (model.learner.num_steps,)
-    return _process(model, files, steps, out=out, format=format, tile=tile, fold_omega=fold_omega)
+    num_steps = model.learner.num_steps
+    results = finetune_files(
+        model, files, out=out, num_steps=num_steps, format=format, tile=tile, fold_omega=fold_omega
+    )
+    return [result._replace(steps=result.steps[-1:], psnr_db=result.psnr_db[-1:]) for result in results]
 
 
 def finetune_files(
@@ -119,38 +123,6 @@ def finetune_files(
     """
     if num_steps < 0:
         raise InputError(f'num_steps is {num_steps}; it must be 0 or more.')
-    steps = tuple(range(num_steps + 1))
-    return _process(model, files, steps, out=out, format=format, tile=tile, fold_omega=fold_omega)
-
-
-def print_results(results: Sequence[FileResult]) -> None:
-    """Print the PSNR at some steps, the paths of the files, and the conversions."""
-    from rich.console import Console
-    from rich.table import Table
-
-    steps = results[0].steps if results else ()
-    shown = [step for step in steps if step in (0, 1, 3, 10, 30, 100, 300, 1000) or step == steps[-1]]
-    table = Table('image', 'INRs', *(f'{step} steps' for step in shown))
-    for result in results:
-        psnr = [f'{result.psnr_db[result.steps.index(step)]:.1f} dB' for step in shown]
-        table.add_row(result.source.name, str(result.num_inrs), *psnr)
-    Console().print(table)
-    for result in results:
-        print(f'{result.source} -> {result.weights} {result.reconstruction}')
-        for note in result.notes:
-            print(f'{result.source}: {note}')
-
-
-def _process(
-    model: Model,
-    files: Sequence[str | os.PathLike],
-    steps: tuple[int, ...],
-    *,
-    out: str | os.PathLike,
-    format: str,
-    tile: bool,
-    fold_omega: bool,
-) -> list[FileResult]:
     check_format(format)
     if not files:
         raise InputError('no image files given.')
@@ -174,8 +146,8 @@ def _process(
     for name, file in outputs.items():
         image, notes = read_image(file, model.spec.channels)
         tiles = tiling.cut(image if tile else resize(image, shape), shape)
-        result, reconstructions = _fit_tiles(model, tiles, steps)
-        mse = np.average(result.mse, axis=0, weights=tiles.weight.sum(axis=(1, 2)))[list(steps)]
+        result, reconstructions = _fit_tiles(model, tiles, num_steps)
+        mse = np.average(result.mse, axis=0, weights=tiles.weight.sum(axis=(1, 2)))
         psnr_db = psnr_of(mse, model.spec.data_range)
         weights = result.weights if tile else jax.tree.map(lambda leaf: leaf[0], result.weights)
         metadata: dict[str, Any] = {
@@ -186,7 +158,7 @@ def _process(
             'image_shape': list(image.shape),
             'source': str(file),
             'model': dict(model.metadata),
-            'finetuning_steps': steps[-1],
+            'finetuning_steps': num_steps,
             'psnr_db': psnr_db[-1],
         }
         if tile:
@@ -197,8 +169,27 @@ def _process(
         full_shape = image.shape[:2] if tile else shape
         write_png(picture, tiling.stitch(reconstructions, tiles.grid, full_shape), model.spec.data_range)
         write_weights(path, weights, metadata)
+        steps = tuple(range(num_steps + 1))
         results.append(FileResult(file, path, picture, len(tiles.values), steps, tuple(psnr_db), tuple(notes)))
     return results
+
+
+def print_results(results: Sequence[FileResult]) -> None:
+    """Print the PSNR at some steps, the paths of the files, and the conversions."""
+    from rich.console import Console
+    from rich.table import Table
+
+    steps = results[0].steps if results else ()
+    shown = [step for step in steps if step in (0, 1, 3, 10, 30, 100, 300, 1000) or step == steps[-1]]
+    table = Table('image', 'INRs', *(f'{step} steps' for step in shown))
+    for result in results:
+        psnr = [f'{result.psnr_db[result.steps.index(step)]:.1f} dB' for step in shown]
+        table.add_row(result.source.name, str(result.num_inrs), *psnr)
+    Console().print(table)
+    for result in results:
+        print(f'{result.source} -> {result.weights} {result.reconstruction}')
+        for note in result.notes:
+            print(f'{result.source}: {note}')
 
 
 def model_grid(model: Model) -> tuple[int, int]:
@@ -225,22 +216,17 @@ def psnr_of(mse: np.ndarray, data_range: tuple[float, float]) -> list[float]:
     return np.asarray(metrics.psnr_from_mse(np.maximum(mse, 1e-12), data_range)).tolist()
 
 
-def _fit_tiles(model: Model, tiles: tiling.Tiles, steps: tuple[int, ...]) -> tuple[FitResult, np.ndarray]:
+def _fit_tiles(model: Model, tiles: tiling.Tiles, num_steps: int) -> tuple[FitResult, np.ndarray]:
     """Fit tiles in chunks; return weights and errors with leaves ``[T, ...]``, and reconstructions ``[T, h, w, C]``."""
     total, *shape = tiles.values.shape[:3]
-    low, high = model.spec.data_range
     size = min(CHUNK, 2 ** math.ceil(math.log2(total)))
-    coords = coordinates.grid(shape)
     results, pictures = [], []
     for start in range(0, total, size):
         rows = np.minimum(np.arange(start, start + size), total - 1)
-        datapoints = Datapoint(
-            coords=np.broadcast_to(coords, (size, *coords.shape)),
-            values=low + (high - low) * tiles.values[rows].reshape(size, len(coords), -1),
-            weight=tiles.weight[rows].reshape(size, len(coords)),
-            index=-1 - rows.astype(np.int32),
-        )
-        fitted = model.finetune(datapoints, num_steps=steps[-1])
+        datapoints = stack([image_datapoint(tiles.values[row], model.spec.data_range) for row in rows])
+        weight = tiles.weight[rows].reshape(size, -1)
+        datapoints = datapoints._replace(weight=weight, index=-1 - rows.astype(np.int32))
+        fitted = model.finetune(datapoints, num_steps=num_steps)
         results.append(jax.tree.map(np.asarray, fitted))
         pictures.append(np.asarray(model.reconstruct(fitted.weights, shape)))
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *results)

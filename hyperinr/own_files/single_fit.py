@@ -16,7 +16,7 @@ from hyperinr.files.weights import check_format, torch_state_dict, write_weights
 from hyperinr.fitting import optimizers, rate_range
 from hyperinr.fitting.freezing import frozen
 from hyperinr.own_files.generation import COORDINATES, image_datapoint, psnr_of, write_png
-from hyperinr.runtime.files import check_writable_folder, write_json
+from hyperinr.runtime.files import check_writable_folder, plain, write_json
 from hyperinr.types import Inr, InrWeights
 
 __all__ = ['SingleFit', 'fit_image']
@@ -96,7 +96,6 @@ def fit_image(
     weights = inr.init(jax.random.key(seed), 2) if start is None else start(inr, image)
     spec = weights_lib.spec_of(weights)
     family = optimizers.family(optimizer, spec, wrap=lambda inner: frozen(inner, freeze, spec))
-    family.make(1e-3)
     if format == 'pt':
         torch_state_dict(weights)
     folder = check_writable_folder(out)
@@ -106,7 +105,7 @@ def fit_image(
     starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (weights, datapoint))
     if rate == 'range':
         found = rate_range.rate_range(inr, starts, batch, make=family.make)
-        rate_range.write_rate_range(folder / f'{file.stem}.rates.json', found)
+        write_json(folder / f'{file.stem}.rates.json', plain(found._asdict()))
         rate = found.rate
     elif rate == 'search':
         steps = min(num_steps, SEARCH_STEPS)

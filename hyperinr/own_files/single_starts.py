@@ -61,5 +61,4 @@ def datapoint_of(model: Model, image: np.ndarray) -> Datapoint:
     Raises:
       InputError: the model takes no images.
     """
-    shape = model_grid(model)
-    return image_datapoint(resize(image, shape), model.spec.data_range)
+    return image_datapoint(resize(image, model_grid(model)), model.spec.data_range)

@@ -80,7 +80,7 @@ def test_a_picture_is_drawn_without_a_display(tmp_path):
     pytest.importorskip('matplotlib')
     from PIL import Image
 
-    from hyperinr.inspection.solid_pictures import draw_surfaces
+    from hyperinr.inspection.solid_report import draw_surfaces
 
     surface = surfaces.extract_surface(ball(1), WEIGHTS, resolution=12, level=0.0)
     path = draw_surfaces({'one': surface, 'two': surface}, tmp_path / 'balls.png')

@@ -26,10 +26,10 @@ def test_tensor_statistics_are_those_of_a_loop(store):
     rows = np.array([0, 3, 7])
     trees = store.pytrees(rows)
     for each in store_statistics.tensor_statistics(store, rows):
-        layer, name = each.path.split('/')
+        layer, name = each['path'].split('/')
         leaf = np.asarray(trees[layer][name], np.float64)
         expected = (leaf.mean(), leaf.std(), leaf.min(), leaf.max(), np.sqrt(leaf.var(axis=0).mean()))
-        np.testing.assert_allclose(each[1:], expected, rtol=1e-6)
+        np.testing.assert_allclose(list(each.values())[1:], expected, rtol=1e-6)
 
 
 def test_the_plane_is_that_of_largest_variance():

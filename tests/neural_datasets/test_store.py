@@ -191,7 +191,9 @@ def test_a_shard_with_gaps_or_without_columns_is_refused(tmp_path):
     path = write_shard(tmp_path, weights, columns)
     assert path.name == 'weights-0-2.safetensors'
     assert path.stat().st_mode & 0o044 == 0o044 & ~_umask()
-    assert map_shard(path)[0]['weights'].shape == (2, 3)
+    assert map_shard(path, (2, 3))[0]['weights'].shape == (2, 3)
+    with pytest.raises(InputError, match=r'weights \(2, 3\) instead of \(2, 4\)'):
+        map_shard(path, (2, 4))
 
 
 def columns_of(begin, end):
@@ -240,7 +242,7 @@ def test_a_full_disk_amid_many_shards_is_said_and_leaves_whole_ones(tmp_path, mo
     with pytest.raises(RunError, match='the disk is full'):
         write_shards(tmp_path, shards, num_threads=2)
     assert len(list(tmp_path.iterdir())) == 3
-    assert all(map_shard(path) for path in tmp_path.iterdir())
+    assert all(map_shard(path, (2, 3)) for path in tmp_path.iterdir())
 
 
 def _umask():

@@ -29,7 +29,7 @@ def store(sound, tmp_path):
 def rewrite(folder, change, begin=4, end=8):
     """A shard with a right checksum and wrong content."""
     path = shard_path(folder, begin, end)
-    tensors = {name: np.array(tensor) for name, tensor in map_shard(path)[0].items()}
+    tensors = {name: np.array(tensor) for name, tensor in map_shard(path, (end - begin, 81))[0].items()}
     weights = tensors.pop('weights')
     change(weights, tensors)
     write_shard(folder, weights, tensors)
@@ -84,7 +84,7 @@ def wrong_psnr(folder):
 
 
 def copied_weights(folder):
-    first = map_shard(shard_path(folder, 0, 4))[0]['weights']
+    first = map_shard(shard_path(folder, 0, 4), (4, 81))[0]['weights']
 
     def change(weights, columns):
         weights[2] = first[3]
@@ -93,7 +93,7 @@ def copied_weights(folder):
 
 
 def other_layout(folder):
-    tensors, _ = map_shard(shard_path(folder, 4, 8))
+    tensors, _ = map_shard(shard_path(folder, 4, 8), (4, 81))
     weights = tensors.pop('weights')
     write_shard(folder, weights[:, :-1], tensors)
 

@@ -15,7 +15,6 @@ from hyperinr.errors import InputError
 from hyperinr.neural_datasets import starts, worker
 from hyperinr.neural_datasets.fit_job import fit_rows
 from hyperinr.neural_datasets.fit_progress import FitProgress, count_done
-from hyperinr.neural_datasets.plan import chunk_rows
 from hyperinr.neural_datasets.shard_locks import fitted_so_far, shard_lock
 from hyperinr.neural_datasets.shards import list_shards, shard_path
 from tests.neural_datasets.tiny_store import OPTIMIZER, default_job, fit_tiny, tiny_job
@@ -120,10 +119,6 @@ def test_a_terminal_shows_what_all_workers_have_done(tmp_path):
     assert '8/22' in out.getvalue()
 
 
-def test_chunks_have_one_shape():
-    assert [rows.tolist() for rows in chunk_rows(4, 9, 2)] == [[4, 5], [6, 7], [8, 8]]
-
-
 def test_the_chunk_size_does_not_matter_on_a_cpu(complete, tmp_path):
     fit_tiny(tmp_path, tiny_job(num_parallel=3))
     ours, theirs = (neural_datasets.open_store(folder).weights() for folder in (tmp_path, complete))
@@ -169,12 +164,12 @@ def test_a_target_stops_each_inr_at_its_own_first_step_that_reaches_it(tmp_path)
     fitted = fitting.fit(job.inr, start, batch, optimizer=OPTIMIZER, num_steps=12)
     curves = -10 * np.log10(np.asarray(fitted.mse).T)
     target = float(np.median(curves[-1]))
-    found = fit_rows(tiny_job(seeds=(3,), num_steps=12, target_psnr_db=target), np.full(4, 3), np.arange(4))
+    found = fit_rows(tiny_job(seeds=(3,), num_steps=12, target_psnr_db=target), np.arange(4))
     for row in range(4):
         reached = np.flatnonzero(curves[:, row] >= target)
-        assert found.steps[row] == (reached[0] if len(reached) else 12)
-        assert found.status[row] == (0 if len(reached) else 2)
-    assert set(found.status.tolist()) == {0, 2}
+        assert found['steps'][row] == (reached[0] if len(reached) else 12)
+        assert found['status'][row] == (0 if len(reached) else 2)
+    assert set(found['status'].tolist()) == {0, 2}
 
 
 def test_an_inr_that_diverges_is_marked_and_harms_no_other(tmp_path):
@@ -253,7 +248,7 @@ def test_steps_from_a_models_start_are_shaped_by_its_learned_rates(tmp_path):
         load_model=lambda run: model,
     )
     batch = job.signals.batch(np.arange(3))
-    fitted = fit_rows(job, np.zeros(3, int), np.arange(3))
+    fitted = fit_rows(job, np.arange(3))
     spec, metric = job.description.weights, meta_learning.learned_metric(model.learner, params, batch)
     start = weights_lib.flatten(model.learner.hypernetwork.base(params), spec)
     factors = np.asarray(weights_lib.flatten(metric, spec))
@@ -265,7 +260,7 @@ def test_steps_from_a_models_start_are_shaped_by_its_learned_rates(tmp_path):
 
     for row in range(3):
         expected = start - 0.1 * factors[row] * jax.grad(loss)(start, batch.values[row])
-        np.testing.assert_allclose(fitted.weights[row], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(fitted['weights'][row], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_other_data_and_another_seed_are_refused(complete):

@@ -56,7 +56,9 @@ def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
     np.testing.assert_allclose(read_image(out / '0.png')[0], np.clip(rebuilt, 0, 1), atol=0.003)
     assert weights['layer_0']['sharpness'] == np.float32(2)
     assert about['start'] == 'bias_15'
-    assert curve['rate'] == json.loads((out / '0.rates.json').read_text())['rate']
+    rates = json.loads((out / '0.rates.json').read_text())
+    assert curve['rate'] == rates['rate']
+    assert len(rates['rates']) == len(rates['mse']) == 100
 
 
 def test_a_fit_goes_on_from_a_file(photo, tmp_path):

@@ -57,8 +57,7 @@ def siren_shape(metadata: Mapping[str, Any], spec: WeightSpec) -> SirenShape:
     if not plain or metadata['width'] not in WIDTHS:
         raise ValueError(
             f'the fused kernel takes SIRENs of width {", ".join(map(str, WIDTHS))} with unscaled coordinates, not '
-            f'{dict(metadata)}; '
-            "choose kernel='xla'."
+            f"{dict(metadata)}; choose kernel='xla'."
         )
     coord_dims = dict(zip(spec.paths, spec.shapes, strict=True))['layer_0/w'][0]
     names = ('width', 'depth', 'channels', 'omega_0', 'hidden_omega_0')
@@ -103,52 +102,42 @@ def siren_value_and_gradient(shape: SirenShape, spec: WeightSpec, *, interpret: 
 
     def both(flat: Array, points: Points) -> tuple[tuple[Array, Array], Array]:
         weights = weights_lib.unflatten(flat, spec)
-        tensors = [weights[f'layer_{layer}'][name] for layer in range(shape.depth + 1) for name in ('w', 'b')]
         num_points = points.scale.size
         padding = -num_points % BLOCK
         coords, values = (jnp.pad(leaf, ((0, 0), (0, padding))) for leaf in (points.coords.T, points.values))
         scale = jnp.pad(points.scale, (0, padding))
-        shapes = [(1,), scale.shape, *(leaf.shape for leaf in tensors)]
-        loss, errors, *gradients = pl.pallas_call(
+        loss, errors, gradient = pl.pallas_call(
             functools.partial(_kernel, shape),
-            out_shape=[jax.ShapeDtypeStruct(each, jnp.float32) for each in shapes],
+            out_shape=jax.eval_shape(lambda: (jnp.zeros(1), scale, weights)),
             interpret=interpret,
             compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
             name='siren_value_and_gradient',
-        )(coords, values, scale, *tensors)
-        gradient = {
-            f'layer_{layer}': {'w': gradients[2 * layer], 'b': gradients[2 * layer + 1]}
-            for layer in range(shape.depth + 1)
-        }
+        )(Points(coords, values, scale), weights)
         return (loss[0], errors[:num_points]), weights_lib.flatten(gradient, spec)
 
     return both
 
 
-def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any, *refs: Any) -> None:
-    """Compute one INR. ``refs``: ``w, b`` of every layer, then loss ``[1]``, errors ``[N]``, gradients ``w, b``."""
+def _kernel(shape: SirenShape, points: Any, weights: Any, loss_ref: Any, errors_ref: Any, gradient: Any) -> None:
+    """Compute one INR: from references to points, ``coords [D, N]``, and weights to loss, errors and gradient."""
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton
 
-    num_tensors = 2 * (shape.depth + 1)
-    weight_refs, (loss_ref, errors_ref), gradient_refs = (
-        refs[:num_tensors],
-        refs[num_tensors : num_tensors + 2],
-        refs[num_tensors + 2 :],
-    )
+    names = [f'layer_{layer}' for layer in range(shape.depth + 1)]
+    output = names[-1]
     # The first matrix is kept as rows and the last as columns, because D and C are no powers of two.
-    first = [weight_refs[0][row, :] for row in range(shape.coord_dims)]
-    biases = [weight_refs[2 * layer + 1][:] for layer in range(shape.depth)]
-    hidden = [weight_refs[2 * layer][:, :] for layer in range(1, shape.depth)]
-    last = [weight_refs[-2][:, channel] for channel in range(shape.channels)]
-    output_biases = [weight_refs[-1][channel] for channel in range(shape.channels)]
+    first = [weights['layer_0']['w'][row, :] for row in range(shape.coord_dims)]
+    biases = [weights[name]['b'][:] for name in names[:-1]]
+    hidden = [weights[name]['w'][:, :] for name in names[1:-1]]
+    last = [weights[output]['w'][:, channel] for channel in range(shape.channels)]
+    output_biases = [weights[output]['b'][channel] for channel in range(shape.channels)]
     product = functools.partial(triton.dot, allow_tf32=False)
 
     def block(number: jax.Array, sums: tuple) -> tuple:
         loss, first_sums, bias_sums, hidden_sums, last_sums, output_sums = sums
         here = pl.ds(number * BLOCK, BLOCK)
-        x = [coords_ref[row, here] for row in range(shape.coord_dims)]
-        scale = scale_ref[here]
+        x = [points.coords[row, here] for row in range(shape.coord_dims)]
+        scale = points.scale[here]
 
         activations: list[Array] = []
         slopes: list[Array] = []
@@ -165,7 +154,7 @@ def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any,
         errors, residuals = jnp.zeros_like(scale), []
         for channel in range(shape.channels):
             predicted = jnp.sum(last[channel][:, None] * activations[-1], axis=0) + output_biases[channel]
-            residuals.append(predicted - values_ref[channel, here])
+            residuals.append(predicted - points.values[channel, here])
             errors = errors + residuals[-1] * residuals[-1]
         errors_ref[here] = errors
 
@@ -186,17 +175,18 @@ def _kernel(shape: SirenShape, coords_ref: Any, values_ref: Any, scale_ref: Any,
 
     zeros = lambda leaves: [jnp.zeros_like(leaf) for leaf in leaves]
     start = jnp.float32(0), zeros(first), zeros(biases), zeros(hidden), zeros(last), zeros(output_biases)
-    loss, first, biases, hidden, last, output_biases = jax.lax.fori_loop(0, scale_ref.shape[0] // BLOCK, block, start)
+    num_blocks = points.scale.shape[0] // BLOCK
+    loss, first, biases, hidden, last, output_biases = jax.lax.fori_loop(0, num_blocks, block, start)
     loss_ref[0] = loss
     for row in range(shape.coord_dims):
-        gradient_refs[0][row, :] = first[row]
-    for layer in range(shape.depth):
-        gradient_refs[2 * layer + 1][:] = biases[layer]
-    for layer in range(1, shape.depth):
-        gradient_refs[2 * layer][:, :] = hidden[layer - 1]
+        gradient['layer_0']['w'][row, :] = first[row]
+    for name, bias in zip(names[:-1], biases, strict=True):
+        gradient[name]['b'][:] = bias
+    for name, matrix in zip(names[1:-1], hidden, strict=True):
+        gradient[name]['w'][:, :] = matrix
     for channel in range(shape.channels):
-        gradient_refs[-2][:, channel] = last[channel]
-        gradient_refs[-1][channel] = output_biases[channel]
+        gradient[output]['w'][:, channel] = last[channel]
+        gradient[output]['b'][channel] = output_biases[channel]
 
 
 def _outer_sum(columns: Sequence[Array], rows: Sequence[Array]) -> Array:

@@ -19,7 +19,7 @@ import numpy as np
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import Description, from_json
-from hyperinr.neural_datasets.exchange.inr_table import InrTable, foreign_table
+from hyperinr.neural_datasets.exchange.inr_table import InrTable, foreign_table, tensor_names
 from hyperinr.neural_datasets.shards import COLUMNS
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import read_json, replacing, write_json
@@ -37,32 +37,26 @@ def _h5py() -> Any:
     return import_extra('h5py', needed_by="the format 'fit-a-nef'", package='h5py', extra='hdf5')
 
 
-def _their_names(depth: int) -> dict[str, str]:
-    """Return path of a tensor here -> its name in fit-a-nef."""
-    modules = {f'layer_{layer}': f'kernel_net_{layer}.linear' for layer in range(depth)}
-    modules[f'layer_{depth}'] = 'output_linear'
-    kinds = {'b': 'bias', 'w': 'kernel'}
-    return {f'{ours}/{name}': f'{theirs}.{kinds[name]}' for ours, theirs in modules.items() for name in kinds}
-
-
-def write_fit_a_nef(out: str | os.PathLike, table: InrTable) -> Path:
-    """Write a folder of HDF5 files, one for each shard.
+def write_fit_a_nef(out: Path, table: InrTable) -> None:
+    """Write a folder of HDF5 files, one for each shard of SIRENs.
 
     Both orders of tensors are the same: layer by layer, the bias before the kernel ``[in, out]``.
 
     Raises:
-      InputError: the INR is no SIREN or has two different omega_0, or h5py is missing.
+      InputError: the SIRENs have two different omega_0, or h5py is missing.
     """
-    h5py, out, description = _h5py(), Path(out), table.description
+    h5py, description = _h5py(), table.description
     about = description.inr
-    if about.get('kind') != 'siren':
-        raise InputError(f'fit-a-nef knows SIRENs; these INRs are of the kind {about.get("kind")!r}.')
     if about['omega_0'] != about['hidden_omega_0'] and about['depth'] > 1:
         raise InputError(
             f'a SIREN of fit-a-nef has one omega_0, these have {about["omega_0"]} and {about["hidden_omega_0"]}; '
             'add --fold-omega.'
         )
-    names, paths, shapes = _their_names(about['depth']), description.weights.paths, description.weights.shapes
+    names, paths, shapes = (
+        tensor_names('fit-a-nef', about['depth']),
+        description.weights.paths,
+        description.weights.shapes,
+    )
     structure = [[names[path], list(shape)] for path, shape in zip(paths, shapes, strict=True)]
     spec, count = description.spec, len(table.weights)
     network = {
@@ -88,7 +82,6 @@ def write_fit_a_nef(out: str | os.PathLike, table: InrTable) -> Path:
             file.create_dataset('labels', data=table.columns['label'][begin:end].astype(np.int64))
             for name, dtype in COLUMNS.items():
                 file.create_dataset(f'hyperinr.{name}', data=table.columns[name][begin:end].astype(dtype))
-    return out
 
 
 def read_fit_a_nef(path: str | os.PathLike, *, data_range: tuple[float, float]) -> InrTable:
@@ -106,7 +99,8 @@ def read_fit_a_nef(path: str | os.PathLike, *, data_range: tuple[float, float]) 
     if not files:
         raise InputError(f'{path} holds no nefs_<start>-<end>.hdf5.')
     network = _network(path)
-    our_paths = {theirs: ours for ours, theirs in _their_names(network['num_layers'] - 1).items()}
+    names = tensor_names('fit-a-nef', network['num_layers'] - 1)
+    our_paths = {name: path for path, name in names.items()}
     parts, specs = [], set()
     for file in files:
         try:

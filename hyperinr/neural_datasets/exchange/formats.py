@@ -7,7 +7,7 @@ from hyperinr.errors import InputError
 from hyperinr.files.tensors import read_tensors, write_tensors
 from hyperinr.neural_datasets.description import from_json
 from hyperinr.neural_datasets.exchange.fit_a_nef import read_fit_a_nef, write_fit_a_nef
-from hyperinr.neural_datasets.exchange.inr_table import InrTable, read_table, write_store
+from hyperinr.neural_datasets.exchange.inr_table import LAYOUTS, InrTable, read_table, write_store
 from hyperinr.neural_datasets.exchange.torch_files import read_torch, write_torch
 from hyperinr.neural_datasets.shards import shard_tensors
 from hyperinr.neural_datasets.store import open_store
@@ -38,11 +38,15 @@ def export_store(folder: str | os.PathLike, out: str | os.PathLike, *, format: s
     if out.exists():
         raise InputError(f'{out} exists; give a new path.')
     table = read_table(open_store(folder), fold=fold_omega)
+    kind = table.description.inr.get('kind')
+    if format in LAYOUTS and kind != 'siren':
+        raise InputError(f'{format} holds SIRENs, and these INRs are of the kind {kind!r}; choose npz or safetensors.')
     if format == 'fit-a-nef':
-        return write_fit_a_nef(out, table)
-    if format in ('dwsnets', 'nfn'):
-        return write_torch(out, table, layout=format)
-    write_tensors(out, shard_tensors(table.weights, table.columns), table.description.as_json(), format=format)
+        write_fit_a_nef(out, table)
+    elif format in LAYOUTS:
+        write_torch(out, table, layout=format)
+    else:
+        write_tensors(out, shard_tensors(table.weights, table.columns), table.description.as_json(), format=format)
     return out
 
 
@@ -72,7 +76,7 @@ def import_store(
         raise InputError(f'{path}: no such file or folder.')
     if format == 'fit-a-nef':
         table = read_fit_a_nef(path, data_range=data_range)
-    elif format in ('dwsnets', 'nfn'):
+    elif format in LAYOUTS:
         table = read_torch(path)
     else:
         tensors, content = read_tensors(path, format=format)

@@ -15,7 +15,14 @@ from hyperinr.neural_datasets.shards import COLUMNS, write_shards
 from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.neural_datasets.worker import open_for_fitting
 
-__all__ = ['InrTable', 'foreign_table', 'read_table', 'write_store']
+__all__ = ['LAYOUTS', 'InrTable', 'foreign_table', 'read_table', 'tensor_names', 'write_store']
+
+LAYOUTS = {
+    'fit-a-nef': ('kernel_net_{}.linear', 'output_linear', 'kernel'),
+    'dwsnets': ('seq.{}', 'seq.{}', 'weight'),
+    'nfn': ('net.{}.linear', 'net.{}', 'weight'),
+}
+"""Formats that hold SIRENs alone -> their names of a hidden layer, the output layer and a matrix."""
 
 
 class InrTable(NamedTuple):
@@ -30,6 +37,21 @@ class InrTable(NamedTuple):
     weights: np.ndarray
     columns: Mapping[str, np.ndarray]
     description: Description
+
+
+def tensor_names(format: str, depth: int) -> dict[str, str]:
+    """Return path -> name in a format of `LAYOUTS`, layer by layer, the matrix before the bias.
+
+    Example:
+      >>> tensor_names('nfn', 1)['layer_1/w']
+      'net.1.weight'
+    """
+    hidden, output, matrix = LAYOUTS[format]
+    names: dict[str, str] = {}
+    for layer in range(depth + 1):
+        theirs = (output if layer == depth else hidden).format(layer)
+        names |= {f'layer_{layer}/w': f'{theirs}.{matrix}', f'layer_{layer}/b': f'{theirs}.bias'}
+    return names
 
 
 def read_table(store: NeuralDataset, *, fold: bool = False) -> InrTable:

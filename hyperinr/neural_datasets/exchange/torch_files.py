@@ -17,14 +17,13 @@ from safetensors.numpy import load_file, save
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import Description, from_json
-from hyperinr.neural_datasets.exchange.inr_table import InrTable
+from hyperinr.neural_datasets.exchange.inr_table import InrTable, tensor_names
 from hyperinr.neural_datasets.shards import COLUMNS
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import read_json, replacing, write_json
 
-__all__ = ['LAYOUTS', 'read_torch', 'state_dict_names', 'write_torch']
+__all__ = ['read_torch', 'write_torch']
 
-LAYOUTS = ('dwsnets', 'nfn')
 OUTPUT_SHIFT = {'dwsnets': 0.5, 'nfn': 0.0}
 """Number that the network of a layout adds to its output; subtracted from the last bias on export."""
 OURS, SPLITS, COLUMN_FILE = 'hyperinr.json', 'splits.json', 'columns.safetensors'
@@ -35,37 +34,25 @@ def _torch() -> Any:
     return import_extra('torch', needed_by='a state dict', package='PyTorch', extra='torch')
 
 
-def state_dict_names(layout: str, depth: int) -> list[tuple[str, str]]:
-    """Return ``(name, 'layer_i/w' or 'layer_i/b')`` in the order of the state dict, weight before bias."""
-    found = []
-    for layer in range(depth + 1):
-        prefix = f'seq.{layer}' if layout == 'dwsnets' else f'net.{layer}' + ('' if layer == depth else '.linear')
-        found += [(f'{prefix}.weight', f'layer_{layer}/w'), (f'{prefix}.bias', f'layer_{layer}/b')]
-    return found
-
-
-def write_torch(out: str | os.PathLike, table: InrTable, *, layout: str) -> Path:
+def write_torch(out: Path, table: InrTable, *, layout: str) -> None:
     """Write ``<split>_<label>_<index>/checkpoints/model_final.pth`` for each INR, and ``splits.json``.
 
     Args:
       out: folder to write.
       table: table of SIRENs.
-      layout: one of `LAYOUTS`.
+      layout: ``'dwsnets'`` or ``'nfn'``.
 
     Raises:
-      InputError: the INRs are no SIRENs, or PyTorch is missing.
+      InputError: PyTorch is missing.
     """
-    torch, out, description = _torch(), Path(out), table.description
-    if description.inr.get('kind') != 'siren':
-        raise InputError(f'the layout {layout} is that of SIRENs, not of a {description.inr.get("kind")!r}.')
+    torch, description = _torch(), table.description
     depth = description.inr['depth']
     trees = weights_lib.unflatten(table.weights, description.weights)
-    names = state_dict_names(layout, depth)
     splits: dict[str, dict[str, list[str]]] = {}
     split_of = _split_names(description, table.columns['source_index'])
     for row, (split, label) in enumerate(zip(split_of, table.columns['label'].tolist(), strict=True)):
         state = OrderedDict()
-        for name, path in names:
+        for path, name in tensor_names(layout, depth).items():
             layer, tensor = path.split('/')
             value = np.array(trees[layer][tensor][row])
             if path == f'layer_{depth}/b':
@@ -85,7 +72,6 @@ def write_torch(out: str | os.PathLike, table: InrTable, *, layout: str) -> Path
     with replacing(out / COLUMN_FILE) as temporary:
         temporary.write_bytes(save(columns))
     write_json(out / OURS, {**description.as_json(), 'layout': layout, 'output_shift': OUTPUT_SHIFT[layout]})
-    return out
 
 
 def _split_names(description: Description, source_index: np.ndarray) -> list[str]:
@@ -113,7 +99,7 @@ def read_torch(path: str | os.PathLike) -> InrTable:
         for row, split in enumerate(split_of):
             name = f'{split}_{columns["label"][row]}_{columns["index"][row]}'
             state = torch.load(path / name / 'checkpoints' / 'model_final.pth', weights_only=True)
-            for key, tensor_path in state_dict_names(content['layout'], depth):
+            for tensor_path, key in tensor_names(content['layout'], depth).items():
                 layer, tensor = tensor_path.split('/')
                 trees.setdefault(layer, {}).setdefault(tensor, []).append(state[key].numpy().T)
     except (OSError, KeyError, ValueError) as error:
