@@ -19,6 +19,7 @@ INSTALLED = (
 
 NEEDED = {
     'hypernetworks': ('dm-haiku', 'jmp', 'tabulate'),
+    'structural similarity': ('dm-pix',),
     'configs': ('gin-config',),
     'data sets, and what tensorflow-datasets imports': (
         'array-record', 'tensorflow-datasets', 'tensorflow-metadata', 'dm-tree', 'immutabledict', 'importlib-resources',

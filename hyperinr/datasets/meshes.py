@@ -20,19 +20,23 @@ __all__ = ['SUFFIXES', 'Mesh', 'mesh_folder', 'read_mesh']
 
 SUFFIXES = ('.obj', '.off', '.ply', '.stl')
 REACH = 0.9
-CHUNK = 2**21
-"""Pairs of a point and a triangle that are computed together: 50 MB for each array of float64 vectors."""
 
 
 class Mesh:
     """A closed triangle mesh.
 
     Args:
-      triangles: ``[F, 3, 3]``, corners in counter-clockwise order as seen from outside.
+      vertices: ``[V, 3]``.
+      faces: ``[F, 3]`` positions of the corners in ``vertices``, counter-clockwise as seen from outside.
+
+    Raises:
+      InputError: libigl is missing.
     """
 
-    def __init__(self, triangles: np.ndarray):
-        self._triangles = np.asarray(triangles, np.float64)
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray):
+        self._igl = import_extra('igl', needed_by='a mesh', package='libigl', extra='shapes')
+        self._vertices, self._faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
+        self._triangles = self._vertices[self._faces]
         edges = self._triangles[:, 1:] - self._triangles[:, :1]
         areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
         self._odds = areas / areas.sum()
@@ -47,52 +51,22 @@ class Mesh:
     def inside(self, points: np.ndarray) -> np.ndarray:
         """Tell which points are inside by the winding number: 1 inside, 0 outside, robust to small cracks.
 
-        The winding number is the sum of the solid angles of all triangles over 4 pi: Jacobson, Kavan and
-        Sorkine-Hornung, "Robust inside-outside segmentation using generalized winding numbers" (2013). The solid angle
-        of a triangle is that of Van Oosterom and Strackee, "The solid angle of a plane triangle" (1983).
+        Jacobson, Kavan and Sorkine-Hornung, "Robust inside-outside segmentation using generalized winding numbers"
+        (2013), by libigl.
         """
-        return self._over_points(points, self._winding) > 0.5
+        return self._igl.winding_number(self._vertices, self._faces, points) > 0.5
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
-        distance = self._over_points(points, self._distance)
-        return np.where(self.inside(points), -distance, distance)
-
-    def _over_points(self, points: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        size = max(1, CHUNK // len(self._triangles))
-        return np.concatenate([function(points[first : first + size]) for first in range(0, len(points), size)])
-
-    def _winding(self, points: np.ndarray) -> np.ndarray:
-        a, b, c = (self._triangles[None, :, corner] - points[:, None] for corner in range(3))
-        la, lb, lc = (np.linalg.norm(side, axis=-1) for side in (a, b, c))
-        volume = np.einsum('pfi,pfi->pf', a, np.cross(b, c))
-        dot = lambda x, y: np.einsum('pfi,pfi->pf', x, y)
-        angle = 2 * np.arctan2(volume, la * lb * lc + dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb)
-        return angle.sum(axis=1) / (4 * np.pi)
-
-    def _distance(self, points: np.ndarray) -> np.ndarray:
-        """Return the distance to the nearest triangle: to its plane if it lies above or below it, else to its edges."""
-        a, b, c = (self._triangles[:, corner] for corner in range(3))
-        normal = np.cross(b - a, c - a)
-        length = np.linalg.norm(normal, axis=1, keepdims=True)
-        normal = normal / np.where(length > 0, length, 1)
-        to = points[:, None] - a
-        height = np.einsum('pfi,fi->pf', to, normal)
-        best = np.full(height.shape, np.inf)
-        above = np.ones(height.shape, bool)
-        for start, stop in ((a, b), (b, c), (c, a)):
-            edge = stop - start
-            offset = points[:, None] - start
-            above &= np.einsum('pfi,fi->pf', offset, np.cross(normal, edge)) >= 0
-            share = np.einsum('pfi,fi->pf', offset, edge) / np.maximum((edge**2).sum(axis=1), 1e-300)
-            best = np.minimum(best, np.linalg.norm(offset - np.clip(share, 0, 1)[..., None] * edge, axis=-1))
-        return np.where(above & (length[:, 0] > 0), np.abs(height), best).min(axis=1)
+        """Return the distance to the nearest triangle, negative where `inside`."""
+        sign = self._igl.SIGNED_DISTANCE_TYPE_WINDING_NUMBER
+        return self._igl.signed_distance(points, self._vertices, self._faces, sign_type=sign)[0]
 
 
 def read_mesh(path: Path) -> Mesh:
     """Read a mesh file; move and scale the mesh into [-0.9, 0.9]^3 with its proportions kept.
 
     Raises:
-      InputError: the file is not a mesh, the mesh is not closed, or trimesh is missing.
+      InputError: the file is not a mesh, the mesh is not closed, or trimesh or libigl is missing.
     """
     trimesh = import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
     try:
@@ -110,7 +84,7 @@ def read_mesh(path: Path) -> Mesh:
         )
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     vertices = (vertices - (low + high) / 2) * (2 * REACH / (high - low).max())
-    return Mesh(vertices[faces if loaded.volume > 0 else faces[:, ::-1]])
+    return Mesh(vertices, faces if loaded.volume > 0 else faces[:, ::-1])
 
 
 def mesh_folder(

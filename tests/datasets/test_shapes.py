@@ -98,8 +98,10 @@ def box_triangles(half):
 
 
 def test_a_meshs_distance_is_that_of_the_closed_form_of_a_box():
+    pytest.importorskip('igl')
     half = np.array([0.3, 0.5, 0.2])
-    mesh = Mesh(box_triangles(half))
+    triangles = box_triangles(half)
+    mesh = Mesh(triangles.reshape(-1, 3), np.arange(triangles.size // 3).reshape(-1, 3))
     points = np.random.default_rng(0).uniform(-1, 1, (300, 3))
     beyond = np.abs(points) - half
     expected = np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0)
@@ -113,6 +115,7 @@ def test_a_meshs_distance_is_that_of_the_closed_form_of_a_box():
 
 def test_meshes_are_scaled_cached_and_classed_by_folder(tmp_path, monkeypatch):
     pytest.importorskip('trimesh')
+    pytest.importorskip('igl')
     write_meshes(tmp_path / 'meshes')
     options = {'path': str(tmp_path / 'meshes'), 'num_points': 30, 'data_dir': str(tmp_path / 'cache')}
     dataset = datasets.mesh_folder(**options)
@@ -132,6 +135,7 @@ def test_meshes_are_scaled_cached_and_classed_by_folder(tmp_path, monkeypatch):
 
 def test_a_mesh_is_turned_the_right_side_out_and_fills_the_cube(tmp_path):
     pytest.importorskip('trimesh')
+    pytest.importorskip('igl')
     write_meshes(tmp_path)
     mesh = read_mesh(tmp_path / 'boxes' / '1.obj')
     points = np.array([[0.0, 0, 0], [0.95, 0, 0], [0, 0, 0.89], [0, 0, 0.91]])
