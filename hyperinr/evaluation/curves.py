@@ -222,10 +222,10 @@ def _is_constant(model: Model, datapoint: Datapoint) -> bool:
 
 
 def _run_from(model: Model, starts: Starts, family: str, rate: float) -> Run:
-    make = fitting.FAMILIES[family].make
+    optimizer = fitting.AtRate(fitting.FAMILIES[family].make, rate)
 
     def run(datapoints: Datapoint, /, **steps: Any) -> fitting.FitResult:
-        return fitting.fit_at_rate(model.inr, starts(datapoints), datapoints, make=make, rate=rate, **steps)
+        return fitting.fit(model.inr, starts(datapoints), datapoints, optimizer=optimizer, **steps)
 
     return run
 
