@@ -212,9 +212,13 @@ class MetaLearner(NamedTuple):
     flops: Callable[[Datapoint], float]
     observe: Callable[[Key, Datapoint], Datapoint] = lambda key, datapoint: datapoint
 
-    def update(self, state: TrainState, context: Datapoint, target: Datapoint) -> tuple[TrainState, Metrics]:
-        """Take one outer step on a batch ``[B, ...]``."""
+    def update(
+        self, state: TrainState, context: Datapoint, target: Datapoint, *, axis_name: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        """Take one outer step on a batch ``[B, ...]``. Gradients are averaged over the mapped axis ``axis_name``."""
         gradient, measured = self.gradient(state, context, target)
+        if axis_name is not None:
+            gradient, measured = jax.lax.pmean((gradient, measured), axis_name)
         applied, norms = self.apply_gradient(state, gradient)
         return applied, {**measured, **norms}
 

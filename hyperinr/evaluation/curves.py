@@ -109,7 +109,9 @@ def evaluate(
       InputError: an unknown split, wrong ``steps``, or datapoints that the model cannot take.
       RunError: the generated weights' values are not finite.
     """
-    steps = _check_steps(steps)
+    steps = tuple(int(step) for step in steps)
+    if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
+        raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
     datapoints, positions = select(dataset, split, num_datapoints)
     searched, _ = select(dataset, search_split, num_search_datapoints)
     model.check(datapoints)
@@ -188,13 +190,6 @@ def evaluate(
     }
     examples = _examples(model, datapoints, names[:num_examples], measured, recorded, example_step)
     return Evaluation(plain(report), examples)
-
-
-def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
-    steps = tuple(int(step) for step in steps)
-    if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
-        raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
-    return steps
 
 
 def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:

@@ -105,8 +105,8 @@ def test_the_state_is_that_of_a_plain_loop_over_the_batches(finished):
     for step in range(7):
         batch = source.batch(*positions(step))
         one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (batch,))[0]
-        gradients, _ = jax.vmap(learner.gradient, (None, 0, 0))(state, one, one)
-        state, _ = learner.apply_gradient(state, jax.tree.map(lambda leaf: leaf.mean(axis=0), gradients))
+        update = jax.vmap(functools.partial(learner.update, axis_name='one'), (None, 0, 0), axis_name='one')
+        state = jax.tree.map(lambda leaf: leaf[0], update(state, one, one)[0])
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), finished[1].params, state.params)
 
 
