@@ -213,8 +213,9 @@ def measure(
 
     def run(shown: Datapoint) -> tuple[InrWeights, fitting.FitResult]:
         path = beginning.weights(shown, own)
-        return path, fitting.fit_at_rate(
-            beginning.inr, last(path), shown, make=beginning.families[rule.optimizer].make, rate=rule.rate,
+        return path, fitting.fit(
+            beginning.inr, last(path), shown,
+            optimizer=fitting.AtRate(beginning.families[rule.optimizer].make, rule.rate),
             num_steps=num_steps - own, record_steps=later_record,
             step_scale=beginning.metric(shown) if rule.in_metric else None,
         )  # fmt: skip

@@ -92,9 +92,9 @@ def rivals(
     for family, members in beginning.families.items():
         rate = min(trials[family], key=lambda trial: _first(trial.psnr_db, target) or MAX_STEPS + 1).rate
 
-        def fit(num_steps: int, make: Any = members.make, rate: float = rate) -> fitting.FitResult:
+        def fit(num_steps: int, optimizer: Any = fitting.AtRate(members.make, rate)) -> fitting.FitResult:  # noqa: B008
             start = beginning.generate(datapoints, 0)
-            return fitting.fit_at_rate(beginning.inr, start, datapoints, make=make, rate=rate, num_steps=num_steps)
+            return fitting.fit(beginning.inr, start, datapoints, optimizer=optimizer, num_steps=num_steps)
 
         steps = _first(_mean_psnr(fit(MAX_STEPS).mse, spec), target)
         if steps is not None:

@@ -3,7 +3,7 @@
 The command line prints each one in one line, without a traceback (``--debug`` shows it), and exits with its status.
 """
 
-__all__ = ['InputError', 'InterruptedRunError', 'RunError']
+__all__ = ['InputError', 'InterruptedRunError', 'RunError', 'first_line']
 
 
 class InputError(ValueError):
@@ -28,3 +28,8 @@ class InterruptedRunError(RunError):
     """
 
     exit_status = 75
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

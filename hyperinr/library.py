@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from hyperinr import config
 from hyperinr.errors import InputError
@@ -24,7 +23,7 @@ from hyperinr.training.checkpoints import restore_newest
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.run_directory import read_spec
 from hyperinr.training.watching.best_checkpoint import BEST
-from hyperinr.types import Datapoint, DatasetSpec, Inr
+from hyperinr.types import Inr
 
 __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']
 
@@ -53,7 +52,7 @@ def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
     spec = read_spec(run_dir)
     with config.applied(resolved):
         learner = compose().build(spec)
-    like = jax.eval_shape(learner.init, jax.random.key(0), _blank(spec))
+    like = jax.eval_shape(learner.init, jax.random.key(0), spec.zeros())
     restored = restore_newest(Path(run_dir) / (BEST if best else 'checkpoints'), like)
     if restored is None and best:
         raise InputError(f'{run_dir} keeps no best checkpoint; take the newest, or train with run/early_stopping.gin.')
@@ -156,15 +155,6 @@ def single_inr(
     with config.applied(resolved):
         inr: Inr = _checked(config.configured(factory))(**options)
     return inr
-
-
-def _blank(spec: DatasetSpec) -> Datapoint:
-    """Return a datapoint of the right shapes."""
-    coords, values, weight = (
-        np.zeros((spec.num_points, *axes), np.float32) for axes in ((spec.coord_dims,), (spec.channels,), ())
-    )
-    index = np.zeros((), np.int32)
-    return Datapoint(coords, values, weight, index, None if spec.num_labels is None else index)
 
 
 def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:

@@ -87,6 +87,19 @@ class DatasetSpec(NamedTuple):
     num_datapoints: int | None = None
     num_labels: int | None = None
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> 'DatasetSpec':
+        """Return the specification whose fields were written as JSON, which turns tuples into lists."""
+        read: Any = {name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}
+        return cls(**read)
+
+    def zeros(self, *batch: int) -> Datapoint:
+        """Return a datapoint ``[...]``, or a batch ``[*batch, ...]``, of the right shapes and types."""
+        points, index = (*batch, self.num_points), np.zeros(batch, np.int32)
+        coords, values = (np.zeros((*points, size), np.float32) for size in (self.coord_dims, self.channels))
+        label = None if self.num_labels is None else index
+        return Datapoint(coords, values, np.zeros(points, np.float32), index, label)
+
 
 class Inr(NamedTuple):
     """A functional evaluator of an implicit neural representation.

@@ -4,10 +4,8 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
-from hyperinr.files.images import quantise, to_rgb
-from hyperinr.runtime.files import replacing
+from hyperinr.files.images import quantise, to_rgb, write_picture
 from hyperinr.training.input_pipeline import RANGE_TOLERANCE
 from hyperinr.types import Datapoint, DatasetSpec
 
@@ -28,9 +26,7 @@ def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], sp
       InputError: there is no permission to write.
       RunError: the disk is full.
     """
-    picture = Image.fromarray(picture_of(datapoints, spec))
-    with replacing(path) as temporary:
-        picture.save(temporary, 'png')
+    write_picture(path, picture_of(datapoints, spec))
 
 
 def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:

@@ -4,7 +4,7 @@ Letters: ``B`` datapoints of a batch, ``U`` updates.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,9 +16,10 @@ from hyperinr.training import devices as devices_lib
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
 from hyperinr.training.watching.divergence import not_finite
+from hyperinr.training.watching.evaluators.base import modules
 from hyperinr.types import Array, Datapoint, MetaLearner, Params, TrainState
 
-__all__ = ['Program', 'Training', 'module_of', 'modules', 'prepare', 'train']
+__all__ = ['Program', 'Training', 'prepare', 'train']
 
 GRADIENT = 'gradient/'
 LAST_UPDATES = 5
@@ -71,19 +72,6 @@ class Training(NamedTuple):
     def score_db(self) -> float:
         """Mean training PSNR of the last updates; minus infinity if it diverged."""
         return float('-inf') if self.diverged else float(self.metrics['psnr_db'][-LAST_UPDATES:].mean())
-
-
-def modules(params: Params) -> dict[str, list[Array]]:
-    """Return the leaves of the parameters by module: ``{'encoder/stage_0': [w, b], ...}``."""
-    found: dict[str, list[Array]] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        found.setdefault(module_of(path), []).append(leaf)
-    return found
-
-
-def module_of(path: Sequence[Any]) -> str:
-    """Return the module that holds the leaf of this path; a single leaf is its own module."""
-    return jax.tree_util.keystr(tuple(path[:-1] or path), simple=True, separator='/')
 
 
 def _with_gradient_norms(learner: MetaLearner) -> MetaLearner:

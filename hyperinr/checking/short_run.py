@@ -8,10 +8,11 @@ import numpy as np
 
 from hyperinr.checking.findings import Stage
 from hyperinr.checking.one_datapoint import find_rate
-from hyperinr.checking.program import GRADIENT, Program, Training, module_of, modules, train
+from hyperinr.checking.program import GRADIENT, Program, Training, train
 from hyperinr.runtime import sharding
 from hyperinr.runtime.progress import duration
 from hyperinr.training import devices as devices_lib
+from hyperinr.training.watching.evaluators.base import module_of, modules
 from hyperinr.types import Code, Datapoint, InrWeights, Params, Start, TrainState
 
 __all__ = ['check_rates', 'check_short_run', 'same', 'shifted']

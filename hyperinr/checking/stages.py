@@ -21,7 +21,7 @@ from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError
 from hyperinr.training import devices as devices_lib
 from hyperinr.training.experiment import Experiment
-from hyperinr.types import Datapoint, InrWeights, MetaLearner
+from hyperinr.types import InrWeights, MetaLearner
 
 __all__ = ['STAGES', 'Options', 'check', 'training_length']
 
@@ -66,10 +66,7 @@ class Options:
 
 def training_length(learner: MetaLearner, dataset: Dataset, batch_size: int) -> int:
     """Return the updates of a short training: as many as `TRAINING_FLOPS` allow, the same on every machine."""
-    spec = dataset.spec
-    zeros = lambda *axes: np.broadcast_to(np.float32(0), (batch_size, *axes))
-    coords, values = zeros(spec.num_points, spec.coord_dims), zeros(spec.num_points, spec.channels)
-    operations = learner.flops(Datapoint(coords, values, zeros(spec.num_points), zeros()))
+    operations = learner.flops(dataset.spec.zeros(batch_size))
     return int(np.clip(TRAINING_FLOPS / max(operations, 1.0), MIN_UPDATES, MAX_UPDATES))
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,16 +67,13 @@ def store_config(folder: str | os.PathLike, bindings: Sequence[str] = ()) -> 'Co
     Raises:
       InputError: the folder holds no store, the store was imported and has no config, or a binding is wrong.
     """
-    from hyperinr.config import load_config
+    from hyperinr.config.reader import load_text
     from hyperinr.neural_datasets.description import read_description
 
     text = read_description(folder).config
     if not text:
         raise InputError(f'{folder} was imported and has no config to fit with.')
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, 'config.gin')
-        path.write_text(text, encoding='utf-8')
-        return load_config(str(path), bindings)
+    return load_text(text, bindings)
 
 
 def explain_fit(resolved: 'Config') -> str:

@@ -10,6 +10,7 @@ import itertools
 import pathlib
 import pkgutil
 import re
+import tempfile
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
@@ -31,7 +32,7 @@ from hyperinr.config.values import (
 )
 from hyperinr.errors import InputError
 
-__all__ = ['load_config']
+__all__ = ['load_config', 'load_text']
 
 ENTRY_POINTS = (
     'hyperinr.training.experiment.experiment',
@@ -66,6 +67,14 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
     for binding in bindings:
         reader.read_override(binding)
     return reader.resolve(path)
+
+
+def load_text(text: str, bindings: Sequence[str] = ()) -> Config:
+    """Read the canonical text of a config and override it, as `load_config` does with a file."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = pathlib.Path(scratch, 'config.gin')
+        path.write_text(text, encoding='utf-8')
+        return load_config(str(path), bindings)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,8 +42,8 @@ def fitted_record(image: np.ndarray, shape: tuple[int, int], name: str, label: i
       name: origin of the image.
       label: class of the image, or ``None``.
     """
-    boxed = letterbox(image.astype(np.float32) / 255 if image.dtype == np.uint8 else image, shape)
-    return Record(quantise(boxed.image), boxed.box, name, label)
+    canvas, box = letterbox(image.astype(np.float32) / 255 if image.dtype == np.uint8 else image, shape)
+    return Record(quantise(canvas), box, name, label)
 
 
 class Images(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from hyperinr.datasets.cache import cache_folder, locked
 from hyperinr.datasets.mnist_5k import mnist_5k
 from hyperinr.datasets.photo_patches import photo_patches
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, RunError, first_line
 from hyperinr.runtime.files import disk_errors
 
 __all__ = ['prepare']
@@ -52,20 +52,16 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
         try:
             builder = tfds.builder(name, data_dir=str(root), file_format='array_record')
         except (ValueError, tfds.core.registered.DatasetNotFoundError) as error:
-            raise InputError(f'{name}: {_first_line(error)}') from error
+            raise InputError(f'{name}: {first_line(error)}') from error
         try:
             builder.download_and_prepare()
         except Exception as error:
             if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                 with disk_errors(root):
                     raise
-            raise RunError(f'preparing {name} failed: {_first_line(error)}; nothing was kept, run it again.') from error
+            raise RunError(f'preparing {name} failed: {first_line(error)}; nothing was kept, run it again.') from error
     return Path(builder.data_dir)
 
 
 def _has_tensorflow() -> bool:
     return importlib.util.find_spec('tensorflow') is not None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

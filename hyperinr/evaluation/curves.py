@@ -109,7 +109,9 @@ def evaluate(
       InputError: an unknown split, wrong ``steps``, or datapoints that the model cannot take.
       RunError: the generated weights' values are not finite.
     """
-    steps = _check_steps(steps)
+    steps = tuple(int(step) for step in steps)
+    if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
+        raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
     datapoints, positions = select(dataset, split, num_datapoints)
     searched, _ = select(dataset, search_split, num_search_datapoints)
     model.check(datapoints)
@@ -190,13 +192,6 @@ def evaluate(
     return Evaluation(plain(report), examples)
 
 
-def _check_steps(steps: Sequence[int]) -> tuple[int, ...]:
-    steps = tuple(int(step) for step in steps)
-    if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
-        raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
-    return steps
-
-
 def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:
     """Return the other starts by name, each ``datapoints [B, ...] -> weights [B, ...]``."""
 
@@ -222,10 +217,10 @@ def _is_constant(model: Model, datapoint: Datapoint) -> bool:
 
 
 def _run_from(model: Model, starts: Starts, family: str, rate: float) -> Run:
-    make = fitting.FAMILIES[family].make
+    optimizer = fitting.AtRate(fitting.FAMILIES[family].make, rate)
 
     def run(datapoints: Datapoint, /, **steps: Any) -> fitting.FitResult:
-        return fitting.fit_at_rate(model.inr, starts(datapoints), datapoints, make=make, rate=rate, **steps)
+        return fitting.fit(model.inr, starts(datapoints), datapoints, optimizer=optimizer, **steps)
 
     return run
 

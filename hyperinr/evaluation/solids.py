@@ -53,15 +53,18 @@ def iou_goal(level: Level, *, target: float, every: int) -> Goal:
     return Goal(reached, every)
 
 
-def volumetric_iou(inr: Inr, weights: InrWeights, probe: Datapoint, level: Level) -> float:
-    """Measure the intersection over union of the solid in an INR and the true solid.
+def volumetric_iou(inr: Inr, weights: InrWeights, probes: Datapoint, level: Level) -> np.ndarray:
+    """Measure the intersection over union ``[B]`` of the solids in INRs and the true solids, one after the other.
 
     Args:
       inr: an INR of three coordinates.
-      weights: its weights, unbatched.
-      probe: M weighted evaluation points with the true values.
+      weights: of B INRs, leaves ``[B, ...]``.
+      probes: M weighted evaluation points with the true values for each, ``[B, M, ...]``.
       level: level of the values.
     """
-    predicted = np.asarray(jax.jit(inr.apply)(weights, probe.coords))
-    inside, truth = level.inside(predicted), level.inside(np.asarray(probe.values))
-    return float(metrics.intersection_over_union(inside, truth, probe.weight))
+    apply, found = jax.jit(inr.apply), []
+    for row in range(len(probes.coords)):
+        tree, probe = jax.tree.map(lambda leaf, row=row: leaf[row], (weights, probes))
+        inside, truth = level.inside(np.asarray(apply(tree, probe.coords))), level.inside(np.asarray(probe.values))
+        found.append(float(metrics.intersection_over_union(inside, truth, probe.weight)))
+    return np.asarray(found)

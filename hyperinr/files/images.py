@@ -7,32 +7,18 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from hyperinr.errors import InputError
+from hyperinr.runtime.files import replacing
 
-__all__ = ['Letterbox', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb']
+__all__ = ['decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
 
 
 LEVELS = {'bool': 1, 'uint8': 255, 'uint16': 65535}
 """Largest value of each integer type that an image array may have."""
-
-
-class Letterbox(NamedTuple):
-    """An image in the middle of a canvas.
-
-    Attributes:
-      image: ``[h, w, C]``, 0 in the padding.
-      weight: ``[h, w]`` float32, 1 in the image and 0 in the padding.
-      box: (top, left, height, width) of the image on the canvas, pixels.
-    """
-
-    image: np.ndarray
-    weight: np.ndarray
-    box: tuple[int, int, int, int]
 
 
 def read_image(path: str | os.PathLike, channels: int = 3) -> tuple[np.ndarray, list[str]]:
@@ -164,22 +150,22 @@ def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return np.clip(resized, image.min(), image.max())
 
 
-def letterbox(image: np.ndarray, shape: Sequence[int]) -> Letterbox:
+def letterbox(image: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """Fit the whole image into a canvas, centred and with its aspect ratio (to a pixel); the rest is padding.
 
     Args:
       image: ``[H, W, C]`` floating point.
       shape: ``(h, w)`` of the canvas.
+
+    Returns:
+      The canvas ``[h, w, C]``, 0 in the padding, and the (top, left, height, width) of the image on it, pixels.
     """
     scale = min(shape[0] / image.shape[0], shape[1] / image.shape[1])
     height, width = (max(1, round(n * scale)) for n in image.shape[:2])
     top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
     canvas = np.zeros((*shape, image.shape[-1]), np.float32)
-    weight = np.zeros(tuple(shape), np.float32)
-    inside = (slice(top, top + height), slice(left, left + width))
-    canvas[inside] = resize(image, (height, width))
-    weight[inside] = 1
-    return Letterbox(canvas, weight, (top, left, height, width))
+    canvas[top : top + height, left : left + width] = resize(image, (height, width))
+    return canvas, (top, left, height, width)
 
 
 def quantise(image: np.ndarray) -> np.ndarray:
@@ -192,3 +178,14 @@ def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
     low, high = data_range
     unit = np.clip((values - low) / (high - low), 0, 1)
     return unit if unit.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
+
+
+def write_picture(path: str | os.PathLike, pixels: np.ndarray) -> None:
+    """Write ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB), in the format of the suffix.
+
+    Raises:
+      InputError: there is no permission to write.
+      RunError: the disk is full.
+    """
+    with replacing(path) as temporary:
+        Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(temporary)

@@ -16,7 +16,7 @@ from hyperinr.fitting.batching import Batching, FitShape, choose_batching
 from hyperinr.fitting.engine import automatic_batching, fit
 from hyperinr.fitting.loop import FitResult, FitRules, check_record_steps, fit_one
 from hyperinr.fitting.programs import AtRate, map_datapoints
-from hyperinr.fitting.search import FAMILIES, Family, SearchResult, Trial, best_rate, fit_at_rate
+from hyperinr.fitting.search import FAMILIES, Family, SearchResult, Trial, best_rate
 from hyperinr.fitting.stopping import Goal, Status, check_target
 from hyperinr.fitting.subsampling import Subsampling, by_error, uniform
 
@@ -40,7 +40,6 @@ __all__ = [
     'check_target',
     'choose_batching',
     'fit',
-    'fit_at_rate',
     'fit_one',
     'map_datapoints',
     'uniform',

@@ -10,11 +10,10 @@ import optax
 from hyperinr import metrics
 from hyperinr.errors import InputError
 from hyperinr.fitting.engine import fit
-from hyperinr.fitting.loop import FitResult
 from hyperinr.fitting.programs import AtRate
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['FAMILIES', 'Family', 'SearchResult', 'Trial', 'best_rate', 'fit_at_rate']
+__all__ = ['FAMILIES', 'Family', 'SearchResult', 'Trial', 'best_rate']
 
 
 class Family(NamedTuple):
@@ -80,33 +79,6 @@ class SearchResult(NamedTuple):
         return self.trials[min(reached)[1]] if reached else None
 
 
-def fit_at_rate(
-    inr: Inr,
-    weights: InrWeights,
-    datapoints: Datapoint,
-    *,
-    make: Callable[[float | Array], optax.GradientTransformation],
-    rate: float | Array,
-    num_steps: int,
-    record_steps: Sequence[int] = (),
-    step_scale: InrWeights | None = None,
-) -> FitResult:
-    """Fit with one optimiser of a family, in the same way as `fit`; compiled once for all rates.
-
-    Args:
-      inr, weights, datapoints, num_steps, record_steps, step_scale: as for `fit`.
-      make: ``make`` of a `Family`.
-      rate: learning rate.
-
-    Returns:
-      A `FitResult`.
-    """
-    return fit(
-        inr, weights, datapoints, optimizer=AtRate(make, rate), num_steps=num_steps, record_steps=record_steps,
-        step_scale=step_scale,
-    )  # fmt: skip
-
-
 def best_rate(
     inr: Inr,
     weights: InrWeights,
@@ -155,8 +127,8 @@ def best_rate(
         return value if math.isfinite(value) else -math.inf
 
     def attempt(name: str, rate: float) -> Trial:
-        make = families[name].make
-        fitted = fit_at_rate(inr, weights, datapoints, make=make, rate=rate, num_steps=num_steps, step_scale=step_scale)
+        optimizer = AtRate(families[name].make, rate)
+        fitted = fit(inr, weights, datapoints, optimizer=optimizer, num_steps=num_steps, step_scale=step_scale)
         psnr = np.asarray(metrics.psnr_from_mse(fitted.mse, data_range))
         trials.append(Trial(name, rate, psnr.mean(axis=0), float((psnr[:, :1] - psnr).max())))
         return trials[-1]

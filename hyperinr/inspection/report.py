@@ -48,8 +48,7 @@ def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
     """
     print_table(evaluation)
     paths = draw(evaluation, Path(json_file).parent / 'pictures')
-    for path in (Path(json_file), *paths):
-        print(path)
+    print(json_file, *paths, sep='\n')
     return paths
 
 

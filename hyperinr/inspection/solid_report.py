@@ -25,25 +25,19 @@ ANOTHER_DRAW = 1
 """Draw of evaluation points that differs from the draw of the fits' target."""
 
 
-def volumetric_ious(store: NeuralDataset, signals: Signals, *, most: int = 100, seed: int = 0) -> np.ndarray | None:
+def volumetric_ious(store: NeuralDataset, signals: Signals, *, most: int = 100) -> np.ndarray | None:
     """Return the IoU ``[n]`` of some INRs with their originals, at points unseen by any fit; ``None`` without solids.
 
     Args:
       store: store of shapes.
       signals: the originals.
       most: largest n.
-      seed: seed of the choice.
     """
-    rows = sample_rows(store, most=most, seed=seed)
-    sources, level = store.column('source_index')[rows], level_of(store.description.spec)
-    found = []
-    for row, source in zip(rows, sources, strict=True):
-        points = signals.probes([source], draw=ANOTHER_DRAW)
-        if points is None:
-            return None
-        first = lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)
-        found.append(volumetric_iou(store.inr, first(store.pytrees([row])), first(points), level))
-    return np.asarray(found)
+    rows = sample_rows(store, most=most)
+    points = signals.probes(store.column('source_index')[rows], draw=ANOTHER_DRAW)
+    if points is None:
+        return None
+    return volumetric_iou(store.inr, store.pytrees(rows), points, level_of(store.description.spec))
 
 
 def draw_solids(

@@ -28,15 +28,12 @@ __all__ = ['inspect_store']
 
 NUM_EXAMPLES = 4
 """Examples each of the best INRs, of those about the median, and of the worst."""
+MOST = 2000
+"""Most INRs in the statistics and the projection."""
 
 
 def inspect_store(
-    store: NeuralDataset,
-    out: str | os.PathLike,
-    *,
-    signals: Signals | None = None,
-    most: int = 2000,
-    seed: int = 0,
+    store: NeuralDataset, out: str | os.PathLike, *, signals: Signals | None = None
 ) -> tuple[Path, dict[str, Any]]:
     """Draw the content of a store.
 
@@ -44,8 +41,6 @@ def inspect_store(
       store: store with at least one INR.
       out: folder for ``index.html``, ``figures.json`` and the PNGs.
       signals: originals to draw beside the reconstructions and to measure the IoU of solids again; ``None``: none.
-      most: most INRs in the statistics and the projection.
-      seed: seed of their choice.
 
     Returns:
       The page, and the figures on it.
@@ -53,7 +48,7 @@ def inspect_store(
     Raises:
       InputError: all INRs diverged or there are none, or a permission, matplotlib or scikit-learn is missing.
     """
-    rows = sample_rows(store, most=most, seed=seed)
+    rows = sample_rows(store, most=MOST)
     weights, labels = store.weights(rows), store.column('label')[rows]
     plane, share = principal_plane(weights)
     figures = {
@@ -64,7 +59,7 @@ def inspect_store(
         'psnr': psnr_summary(store),
         'num_sampled': len(rows),
         'variance_of_plane': share.tolist(),
-        'nmi': cluster_agreement(weights, labels, seed=seed),
+        'nmi': cluster_agreement(weights, labels),
         'tensors': tensor_statistics(store, rows),
     }
     folder = check_writable_folder(out)
@@ -77,7 +72,7 @@ def inspect_store(
         pictures.append(picture)
         if chamfers:
             figures['chamfer'] = {'num': len(chamfers), 'median': float(np.median(chamfers)), 'most': max(chamfers)}
-        ious = None if signals is None else volumetric_ious(store, signals, seed=seed)
+        ious = None if signals is None else volumetric_ious(store, signals)
         if ious is not None:
             figures['iou'] = {'num': len(ious), 'least': float(ious.min()), 'median': float(np.median(ious))}
     write_json(folder / 'figures.json', plain(figures))

@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-def sample_rows(store: NeuralDataset, *, most: int, seed: int = 0) -> np.ndarray:
+def sample_rows(store: NeuralDataset, *, most: int) -> np.ndarray:
     """Draw at most ``most`` rows of INRs that did not diverge, in ascending order.
 
     Raises:
@@ -26,7 +26,7 @@ def sample_rows(store: NeuralDataset, *, most: int, seed: int = 0) -> np.ndarray
     rows = store.where(status=('ok', 'missed_target'))
     if len(rows) == 0:
         raise InputError(f'{store.folder} holds no INR that did not diverge; fit some first.')
-    return np.sort(np.random.default_rng(seed).choice(rows, min(most, len(rows)), replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, min(most, len(rows)), replace=False))
 
 
 def psnr_summary(store: NeuralDataset) -> dict[str, Any]:

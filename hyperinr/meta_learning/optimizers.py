@@ -2,6 +2,8 @@
 
 import optax
 
+from hyperinr.fitting.rate_schedules import cosine
+
 __all__ = ['adam_cosine']
 
 
@@ -31,11 +33,8 @@ def adam_cosine(
       b2: decay of the second moment.
       weight_decay: decoupled, per unit of learning rate.
     """
-    warmup = min(warmup_steps, num_steps // 2)
     # The schedule is a fraction of the peak, because optax branches on the peak and a search may pass a traced array.
-    fraction = optax.warmup_cosine_decay_schedule(
-        0.0 if warmup else 1.0, 1.0, warmup, max(num_steps, 1), final_fraction
-    )
+    fraction = cosine(num_steps=num_steps, warmup_steps=warmup_steps, final_factor=final_fraction)
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm is not None else optax.identity()
     return optax.chain(
         clip, optax.adamw(lambda count: learning_rate * fraction(count), b1=b1, b2=b2, weight_decay=weight_decay)

@@ -23,7 +23,6 @@ __all__ = [
     'STATUSES',
     'Description',
     'check_same',
-    'config_hash',
     'from_json',
     'read_description',
 ]
@@ -163,7 +162,7 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
             )
         if config_hash(content['config']) != content['config_sha256']:
             raise InputError(f'{where}: the config does not match its hash; restore the file.')
-        spec = DatasetSpec(content['source']['name'], **{name: _hashable(content[name]) for name in OF_SPEC})
+        spec = DatasetSpec.from_json({'name': content['source']['name'], **{name: content[name] for name in OF_SPEC}})
         paths, shapes = zip(*((tensor['path'], tuple(tensor['shape'])) for tensor in content['weights']), strict=True)
         found = Description(
             weights=WeightSpec(paths, shapes),
@@ -179,10 +178,6 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f'{where} does not describe a neural dataset ({error!r}); restore the file.') from error
     return found
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def check_same(folder: str | os.PathLike, stored: Description, wanted: Description) -> None:

@@ -59,16 +59,13 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
         subsampling=plan.subsampling,
         batching=chunk_batching(plan, job.inr, starts, datapoints),
     )
-    result = jax.tree.map(lambda leaf: leaf[:count], result)
+    result, iou_points = jax.tree.map(lambda leaf: leaf[:count], (result, iou_points))
     weights = np.asarray(weights_lib.flatten(result.weights, job.description.weights))
     codes = np.vectorize(_CODES.get)(result.status)
     status = np.where(np.isfinite(weights).all(axis=1), codes, _CODES[Status.DIVERGED])
     iou = np.full(count, np.nan, np.float32)
     if iou_points is not None:
-        level = level_of(job.signals.spec)
-        for row in range(count):
-            tree, points = jax.tree.map(lambda leaf, row=row: leaf[row], (result.weights, iou_points))
-            iou[row] = volumetric_iou(job.inr, tree, points, level)
+        iou[:] = volumetric_iou(job.inr, result.weights, iou_points, level_of(job.signals.spec))
     mse = np.asarray(result.mse)[:, -1].astype(np.float32)
     return {
         'weights': weights,

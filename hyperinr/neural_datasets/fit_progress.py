@@ -5,7 +5,6 @@ import time
 from typing import Self
 
 import numpy as np
-from rich.console import Console
 
 from hyperinr.neural_datasets.description import STATUSES, Description
 from hyperinr.neural_datasets.shard_locks import fitted_so_far
@@ -34,22 +33,14 @@ class FitProgress(ProgressReport):
       description: its description.
       start: first index of the range; ``None``: 0.
       end: one after the last index; ``None``: the size of the index space.
-      console: where to print; ``None``: standard output.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike,
-        description: Description,
-        start: int | None,
-        end: int | None,
-        console: Console | None = None,
-    ):
+    def __init__(self, folder: str | os.PathLike, description: Description, start: int | None, end: int | None):
         self._count = lambda: count_done(folder, description, start, end)
         self._first, self._began = self._count(), time.monotonic()
         self._reported = self._began
         total = sum(stop - begin for begin, stop in description.shards(start, end))
-        super().__init__(start=self._first, total=total, console=console, task='fitting', unit='INR')
+        super().__init__(start=self._first, total=total, task='fitting', unit='INR')
 
     def __enter__(self) -> Self:
         if self._first:

@@ -105,26 +105,20 @@ def write_shard(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
     return path
 
 
-def write_shards(
-    folder: str | os.PathLike,
-    shards: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]],
-    *,
-    num_threads: int = NUM_THREADS,
-) -> None:
+def write_shards(folder: str | os.PathLike, shards: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]) -> None:
     """Write many shards, several at a time: the disk flushes some while others get their checksum and are copied.
 
     Args:
       folder: folder of the store.
-      shards: pairs of weights and columns; at most ``num_threads`` of them are in memory at once.
-      num_threads: >= 1.
+      shards: pairs of weights and columns; at most `NUM_THREADS` of them are in memory at once.
 
     Raises:
       ValueError, InputError, RunError: as `write_shard`; the shards before the failing one are written.
     """
-    with ThreadPoolExecutor(num_threads) as pool:
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
         running: deque[Future[Path]] = deque()
         for weights, columns in shards:
-            if len(running) == num_threads:
+            if len(running) == NUM_THREADS:
                 running.popleft().result()
             running.append(pool.submit(_write_file, folder, weights, columns))
         for each in running:

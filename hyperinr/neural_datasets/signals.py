@@ -73,11 +73,6 @@ class Signals:
             found.append(NO_LABEL if labels is None else int(labels[offset]))
         return np.asarray(found, np.int32)
 
-    def name(self, position: int) -> str:
-        """Return a readable name of a signal's origin."""
-        source, offset = self._locate(position)
-        return source.names(offset)
-
     def probes(self, positions: Sequence[int] | np.ndarray, *, draw: int = 0) -> Datapoint | None:
         """Draw points with leaves ``[B, M, ...]`` at which the IoU of solids is measured; ``None`` without solids.
 

@@ -181,11 +181,6 @@ class NeuralDataset:
         there = set(self._ranges)
         return [each for each in self.description.shards() if each not in there]
 
-    def check_shards(self) -> None:
-        """Raise `InputError` for a shard that is cut short or has another layout; the content is not read."""
-        for number in range(len(self._ranges)):
-            self._shard(number)
-
     def _shard(self, number: int) -> dict[str, np.ndarray]:
         """Return the tensors of a shard by name, mapped on first use."""
         if number not in self._mapped:

@@ -140,12 +140,7 @@ def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def reevaluate(
-    folder: str | os.PathLike,
-    inr: Inr,
-    batch: Callable[[np.ndarray], Datapoint],
-    *,
-    num_samples: int = 64,
-    seed: int = 0,
+    folder: str | os.PathLike, inr: Inr, batch: Callable[[np.ndarray], Datapoint], *, num_samples: int = 64
 ) -> list[Problem]:
     """Measure the PSNR of some INRs against their signals, and compare it with the recorded PSNR.
 
@@ -154,7 +149,6 @@ def reevaluate(
       inr: evaluates the weights.
       batch: source indices ``[B]`` -> datapoints ``[B, ...]``.
       num_samples: number of INRs, chosen at random; at most all.
-      seed: seed of the choice.
 
     Returns:
       One problem for each INR whose PSNR differs.
@@ -163,7 +157,7 @@ def reevaluate(
     description = store.description
     indices, source_indices, psnr_db = (store.column(name) for name in ('index', 'source_index', 'psnr_db'))
     usable = np.flatnonzero(store.column('status') != DIVERGED)
-    rows = np.sort(np.random.default_rng(seed).choice(usable, min(num_samples, len(usable)), replace=False))
+    rows = np.sort(np.random.default_rng(0).choice(usable, min(num_samples, len(usable)), replace=False))
 
     @jax.jit
     def measure(weights: np.ndarray, datapoint: Datapoint) -> Array:

@@ -53,7 +53,7 @@ def open_for_fitting(folder: str | os.PathLike, description: Description) -> Non
         store = NeuralDataset(folder)
         check_same(folder, store.description, description)
         check_writable_folder(folder)
-        store.check_shards()
+        store.column('index')  # Maps every shard, and so refuses one that is cut short or has another layout.
         return
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     foreign = sorted(name for name in names if name != LOCKS and '.partial' not in name)

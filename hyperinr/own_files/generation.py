@@ -12,13 +12,13 @@ import numpy as np
 from hyperinr import coordinates, metrics
 from hyperinr.datasets.base import stack
 from hyperinr.errors import InputError
-from hyperinr.files.images import read_image, resize
+from hyperinr.files.images import quantise, read_image, resize, write_picture
 from hyperinr.files.weights import check_foldable, check_format, write_weights
 from hyperinr.files.weights import fold_omega as fold
 from hyperinr.fitting import FitResult
 from hyperinr.model import Model
 from hyperinr.own_files import tiling
-from hyperinr.runtime.files import check_writable_folder, replacing
+from hyperinr.runtime.files import check_writable_folder
 from hyperinr.types import Datapoint
 
 __all__ = [
@@ -235,9 +235,5 @@ def _fit_tiles(model: Model, tiles: tiling.Tiles, num_steps: int) -> tuple[FitRe
 
 def write_png(path: Path, image: np.ndarray, data_range: tuple[float, float]) -> None:
     """Write an image ``[H, W, C]`` as 8-bit grey or RGB, clipped to the data range."""
-    from PIL import Image
-
     low, high = data_range
-    levels = np.round(255 * np.clip((image - low) / (high - low), 0, 1)).astype(np.uint8)
-    with replacing(path) as temporary:
-        Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).save(temporary)
+    write_picture(path, quantise(np.clip((image - low) / (high - low), 0, 1)))

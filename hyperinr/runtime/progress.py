@@ -25,7 +25,6 @@ class ProgressReport:
     Args:
       start: steps done before.
       total: steps of the run.
-      console: console to print to; ``None``: standard output.
       quiet: print nothing, for all processes of a run except process 0.
       task: name of the task, one word.
       unit: name of the counted unit, in the singular.
@@ -34,17 +33,8 @@ class ProgressReport:
       has_bar: whether a bar is shown.
     """
 
-    def __init__(
-        self,
-        *,
-        start: int,
-        total: int,
-        console: Console | None = None,
-        quiet: bool = False,
-        task: str = 'training',
-        unit: str = 'step',
-    ):
-        self.console = console or Console(quiet=quiet)
+    def __init__(self, *, start: int, total: int, quiet: bool = False, task: str = 'training', unit: str = 'step'):
+        self.console = Console(quiet=quiet)
         self._total, self._unit = total, unit
         self.has_bar = self.console.is_terminal and not quiet
         columns = TextColumn('{task.fields[speed]}'), TextColumn('{task.fields[shown]}')
@@ -84,9 +74,9 @@ class ProgressReport:
             self.say(f'{self._unit} {step}/{self._total}  {speed}  {shown}'.rstrip())
 
 
-def print_table(title: str, rows: Sequence[tuple[str, str]], console: Console | None = None) -> None:
+def print_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Print a short table of names and values."""
     table = Table(Column(), Column(justify='right'), title=title, show_header=False)
     for row in rows:
         table.add_row(*row)
-    (console or Console()).print(table)
+    Console().print(table)

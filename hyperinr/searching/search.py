@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hyperinr import config
+from hyperinr.config.reader import load_text
 from hyperinr.config.values import Config
 from hyperinr.errors import InputError, RunError
 from hyperinr.inspection.sweep_report import check_drawing, write_page
@@ -53,16 +53,12 @@ def check_bindings(text: str, parameters: Space) -> list[tuple[str, Config]]:
     Raises:
       InputError: the config lacks a name (the message suggests the nearest), or cannot read a value.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, CONFIG)
-        path.write_text(text, encoding='utf-8')
-        try:
-            return [
-                (each.binding, config.load_config(str(path), spaces.bindings(drawn)))
-                for each, drawn in spaces.boundary_draws(parameters)
-            ]
-        except InputError as error:
-            raise InputError(f'[space] {str(error).removeprefix("-p ")}') from None
+    try:
+        return [
+            (each.binding, load_text(text, spaces.bindings(drawn))) for each, drawn in spaces.boundary_draws(parameters)
+        ]
+    except InputError as error:
+        raise InputError(f'[space] {str(error).removeprefix("-p ")}') from None
 
 
 def open_search(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hyperinr.errors import InputError, InterruptedRunError, RunError
+from hyperinr.errors import InputError, InterruptedRunError, RunError, first_line
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.locks import locked
 from hyperinr.searching import space as spaces
@@ -340,5 +340,5 @@ def say(trial: Any) -> None:
 
 def _reason(error: BaseException) -> str:
     """Return an exception as one line."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    first = first_line(error)
     return first if isinstance(error, InputError | RunError) else f'{type(error).__name__}: {first}'

@@ -47,16 +47,11 @@ def summarise(
         reached, ceiling = flops / step_seconds / 1e9, matrix_product_gflops(session.subject.devices)
         summary |= {'gflops': reached, 'matrix_product_gflops': ceiling, 'fraction': reached / ceiling}
         rows.append(('arithmetic', f'{reached:.0f} GFLOP/s, {reached / ceiling:.0%} of a matrix product'))
-    time = _time_of_all_sessions(spent, records)
+    earlier = [record for record in records if record['kind'] == 'time']  # A killed session has recorded none.
+    time = {part: spent[part] + sum(record.get(f'{part}_seconds', 0.0) for record in earlier) for part in PARTS}
     summary['time'] = time
     whole = max(sum(time.values()), 1e-9)
     rows += [(f'time: {part}', f'{duration(value)}, {value / whole:.1%}') for part, value in time.items()]
     rows += [(f'logger {name}', f'failed: {reason}') for name, reason in session.loggers.failed.items()]
     write_json(run_dir / 'summary.json', plain(summary))
     print_table(str(run_dir), rows)
-
-
-def _time_of_all_sessions(spent: Mapping[str, float], records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the seconds of each part over all sessions; a killed session has recorded none."""
-    earlier = [record for record in records if record['kind'] == 'time']
-    return {part: spent[part] + sum(record.get(f'{part}_seconds', 0.0) for record in earlier) for part in PARTS}

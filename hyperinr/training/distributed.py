@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hyperinr.errors import InputError, InterruptedRunError, RunError
+from hyperinr.errors import InputError, InterruptedRunError, RunError, first_line
 from hyperinr.training.lifeline import Ending, Lifeline, listen
 
 __all__ = ['ALONE', 'Group', 'Rank', 'find_rank', 'joined']
@@ -217,7 +217,7 @@ def _join(rank: Rank) -> tuple[Group, Lifeline]:
     except (jax.errors.JaxRuntimeError, OSError) as error:
         raise RunError(
             f'process {rank.process} did not meet the other {rank.num_processes - 1} at {rank.coordinator}: '
-            f'{_first_line(error)[:200]}; start all of them, with the same coordinator.'
+            f'{first_line(error)[:200]}; start all of them, with the same coordinator.'
         ) from error
     return group, lifeline
 
@@ -225,7 +225,7 @@ def _join(rank: Rank) -> tuple[Group, Lifeline]:
 def _ending_of(error: BaseException) -> Ending:
     """Return the message for the other processes. Processes that have agreed to stop no longer listen."""
     kind = InterruptedRunError if isinstance(error, KeyboardInterrupt) else type(error)
-    return Ending(_first_line(error), getattr(kind, 'exit_status', 1))
+    return Ending(first_line(error), getattr(kind, 'exit_status', 1))
 
 
 def _as_error(lost: Ending) -> RunError | InputError:
@@ -234,7 +234,3 @@ def _as_error(lost: Ending) -> RunError | InputError:
     if lost.status == InterruptedRunError.exit_status:
         return InterruptedRunError(f'{lost.message}; the same command goes on from the newest checkpoint.')
     return RunError(lost.message)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -24,6 +24,9 @@ __all__ = ['Batches', 'Positions', 'check_batch', 'prefetched']
 RANGE_TOLERANCE = 1e-4
 """Tolerance, as a fraction of the width of the data range: rounding in a resize may exceed the range."""
 
+WAITING = 2
+"""Finished items that wait, in addition to the items that the threads are making."""
+
 
 class Positions:
     """Cut the epochs of a source into batches. Each epoch has its own order, and no datapoint is left out.
@@ -113,16 +116,13 @@ class Batches(NamedTuple):
 
 
 @contextlib.contextmanager
-def prefetched(
-    make: Callable[[int], Any], first: int, last: int, *, depth: int = 2, workers: int = 1
-) -> Iterator[Iterator[Any]]:
+def prefetched(make: Callable[[int], Any], first: int, last: int, *, workers: int = 1) -> Iterator[Iterator[Any]]:
     """Compute ``make(first) ... make(last - 1)`` ahead of time in threads, and yield them in order.
 
     Args:
       make: called in the threads; with several threads, by several of them at a time.
       first: number of the first item.
       last: number after that of the last item.
-      depth: finished items that wait, in addition to the items that the threads are making.
       workers: number of threads.
 
     Yields:
@@ -130,7 +130,7 @@ def prefetched(
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix='hyperinr-input')
     futures = (pool.submit(make, number) for number in range(first, last))
-    ahead = collections.deque(itertools.islice(futures, depth + workers))
+    ahead = collections.deque(itertools.islice(futures, WAITING + workers))
 
     def take() -> Iterator[Any]:
         while ahead:

@@ -114,10 +114,7 @@ def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
         raise InputError(f'{run_dir} holds no run ({SPEC} is missing); give the folder of --run in `hyperinr train`.')
     stored = read_json(path, remedy=DAMAGED)
     try:
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
-        }
-        return DatasetSpec(**fields)
+        return DatasetSpec.from_json(stored)
     except (TypeError, AttributeError) as error:
         raise InputError(f'{path} does not describe a dataset ({error}); {DAMAGED}.') from error
 

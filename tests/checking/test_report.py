@@ -13,6 +13,7 @@ from hyperinr.checking import findings as table
 from hyperinr.checking import inr_fit, one_datapoint, program, short_run, stages
 from hyperinr.checking.findings import CODES, Stage, as_json, finding, lines, raise_if_any
 from hyperinr.errors import InputError, RunError
+from hyperinr.training.watching.evaluators.base import modules
 from hyperinr.types import Datapoint
 from tests import tiny
 
@@ -181,13 +182,13 @@ def test_step_sizes_that_stay(after, without, found):
 def test_modules_are_named_by_their_paths_and_shifted_one_by_one():
     params = {'heads': {'head_0': {'w': np.zeros((2, 3)), 'b': np.zeros(3)}, 'head_1': {'w': np.zeros(4)}}}
     params['rates'] = np.zeros(2)
-    assert {name: len(leaves) for name, leaves in program.modules(params).items()} == {
+    assert {name: len(leaves) for name, leaves in modules(params).items()} == {
         'heads/head_0': 2,
         'heads/head_1': 1,
         'rates': 1,
     }
     shifted = short_run.shifted(params, 'heads/head_0')
-    assert {name: float(np.mean(leaves[0])) for name, leaves in program.modules(shifted).items()} == {
+    assert {name: float(np.mean(leaves[0])) for name, leaves in modules(shifted).items()} == {
         'heads/head_0': 1,
         'heads/head_1': 0,
         'rates': 0,

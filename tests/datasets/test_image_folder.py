@@ -32,10 +32,12 @@ def test_every_image_is_in_one_split_and_letterboxed_whole(folder):
     assert 'more/3.png' in names
     for source in dataset.splits.values():
         for index, name in enumerate(files(source)):
-            boxed = images.letterbox(images.read_image(folder / name)[0], (8, 12))
-            np.testing.assert_allclose(source.image(index), boxed.image, atol=0.6 / 255)
-            np.testing.assert_array_equal(source[index].weight.reshape(8, 12), boxed.weight)
-            assert boxed.weight.min() == 0
+            canvas, (top, left, height, width) = images.letterbox(images.read_image(folder / name)[0], (8, 12))
+            weight = np.zeros((8, 12))
+            weight[top : top + height, left : left + width] = 1
+            np.testing.assert_allclose(source.image(index), canvas, atol=0.6 / 255)
+            np.testing.assert_array_equal(source[index].weight.reshape(8, 12), weight)
+            assert weight.min() == 0
 
 
 def test_sub_folders_are_the_splits_where_they_exist(tmp_path):

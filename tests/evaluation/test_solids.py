@@ -30,8 +30,8 @@ def test_iou_of_an_inr_that_is_a_ball_is_that_of_the_balls():
     inr = Inr(
         lambda key, dims: {}, lambda weights, coords: 0.5 - jax.numpy.linalg.norm(coords, axis=1, keepdims=True), {}
     )
-    probe = Datapoint(points, (0.8 - radii), np.ones(len(points), np.float32), np.int32(0))
-    np.testing.assert_allclose(volumetric_iou(inr, {}, probe, Level(0.0, True)), (0.5 / 0.8) ** 3, rtol=0.03)
+    probes = Datapoint(points[None], (0.8 - radii)[None], np.ones((1, len(points)), np.float32), np.zeros(1, int))
+    np.testing.assert_allclose(volumetric_iou(inr, {}, probes, Level(0.0, True)), [(0.5 / 0.8) ** 3], rtol=0.03)
 
 
 def test_equal_goals_are_one_object_and_are_compiled_once():

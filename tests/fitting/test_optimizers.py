@@ -109,7 +109,7 @@ def test_every_optimiser_fits_a_wave_at_a_rate_of_its_own(name):
     spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], starts))
     make = optimizers.family(name, spec).make
     mse = np.array([
-        fitting.fit_at_rate(inr, starts, batch, make=make, rate=rate, num_steps=60).mse[0]
+        fitting.fit(inr, starts, batch, optimizer=fitting.AtRate(make, rate), num_steps=60).mse[0]
         for rate in optimizers.RATES[name]
     ])  # fmt: skip
     assert np.isfinite(mse).all()

@@ -179,7 +179,7 @@ def test_part_of_a_store_is_numbered_anew(folder, tmp_path):
 
 
 def test_wrong_calls_are_one_line(folder, tmp_path):
-    with pytest.raises(InputError, match="'hdf5' is none of fit-a-nef"):
+    with pytest.raises(InputError, match="--format must be 'fit-a-nef', .* or 'safetensors', not 'hdf5'"):
         export_store(folder, tmp_path / 'out', format='hdf5')
     (tmp_path / 'there').write_text('mine')
     with pytest.raises(InputError, match='exists'):

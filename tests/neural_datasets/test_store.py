@@ -217,7 +217,7 @@ def test_many_shards_at_once_are_the_same_files_as_one_after_the_other(tmp_path)
         (tmp_path / name).mkdir()
     for weights, columns in shards:
         write_shard(tmp_path / 'a', weights, columns)
-    write_shards(tmp_path / 'b', iter(shards), num_threads=3)
+    write_shards(tmp_path / 'b', iter(shards))
     names = [path.name for path in sorted((tmp_path / 'a').iterdir())]
     assert names == [path.name for path in sorted((tmp_path / 'b').iterdir())]
     assert all((tmp_path / 'a' / name).read_bytes() == (tmp_path / 'b' / name).read_bytes() for name in names)
@@ -240,7 +240,7 @@ def test_a_full_disk_amid_many_shards_is_said_and_leaves_whole_ones(tmp_path, mo
     monkeypatch.setattr(files.os, 'fsync', fsync)
     shards = ((np.zeros((2, 3), np.float32), columns_of(2 * k, 2 * k + 2)) for k in range(6))
     with pytest.raises(RunError, match='the disk is full'):
-        write_shards(tmp_path, shards, num_threads=2)
+        write_shards(tmp_path, shards)
     assert len(list(tmp_path.iterdir())) == 3
     assert all(map_shard(path, (2, 3)) for path in tmp_path.iterdir())
 

@@ -1,7 +1,7 @@
 """Fitting: what is missing is made, once, and comes out the same whoever makes it."""
 
 import dataclasses
-import io
+import functools
 import threading
 
 import jax
@@ -17,6 +17,7 @@ from hyperinr.neural_datasets.fit_job import fit_rows
 from hyperinr.neural_datasets.fit_progress import FitProgress, count_done
 from hyperinr.neural_datasets.shard_locks import fitted_so_far, shard_lock
 from hyperinr.neural_datasets.shards import list_shards, shard_path
+from hyperinr.runtime import progress as progress_lib
 from tests.neural_datasets.tiny_store import OPTIMIZER, default_job, fit_tiny, tiny_job
 from tests.tiny import make_model, make_spec
 
@@ -108,15 +109,14 @@ def test_progress_counts_shards_and_work_in_progress(tmp_path):
     assert count_done(tmp_path, job.description, None, None) == 4
 
 
-def test_a_terminal_shows_what_all_workers_have_done(tmp_path):
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=120)
+def test_a_terminal_shows_what_all_workers_have_done(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress_lib, 'Console', functools.partial(Console, force_terminal=True, width=120))
     job, _ = fit_tiny(tmp_path, end=4)
-    with FitProgress(tmp_path, job.description, None, None, console) as progress:
-        assert '4 of 22 INRs are there already' in out.getvalue()
+    with FitProgress(tmp_path, job.description, None, None) as progress:
+        assert '4 of 22 INRs are there already' in capsys.readouterr().out
         fit_tiny(tmp_path, job, end=8)
         progress.update()
-    assert '8/22' in out.getvalue()
+    assert '8/22' in capsys.readouterr().out
 
 
 def test_the_chunk_size_does_not_matter_on_a_cpu(complete, tmp_path):

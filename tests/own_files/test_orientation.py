@@ -49,7 +49,8 @@ def test_reconstructions_match_the_files_pixel_for_pixel(tmp_path):
     coords = np.array([[row, column] for row in rows for column in columns], np.float32)
     np.testing.assert_allclose(coords, coordinates.grid((HEIGHT, WIDTH)), atol=1e-6)
     for inr in range(3):
-        name = signals.name(int(store.column('source_index')[inr])).split()[0]
+        source, offset = signals._locate(store.column('source_index')[inr])
+        name = source.names(offset).split()[0]
         original = np.asarray(Image.open(tmp_path / 'photos' / name))
         tree = {layer: {key: leaf[0] for key, leaf in leaves.items()} for layer, leaves in store.pytrees([inr]).items()}
         values = np.asarray(store.inr.apply(tree, coords)).reshape(HEIGHT, WIDTH, 3)

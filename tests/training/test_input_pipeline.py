@@ -92,7 +92,7 @@ def test_prefetched_keeps_the_order_and_works_ahead():
             ahead.set()
         return number
 
-    with prefetched(make, 3, 20, depth=2) as items:
+    with prefetched(make, 3, 20) as items:
         assert ahead.wait(30), 'two items wait and a third is in the making before any is taken'
         assert list(items) == list(range(3, 20))
     assert made == list(range(3, 20))

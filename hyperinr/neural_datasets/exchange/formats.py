@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from hyperinr.arguments import check_choice
 from hyperinr.errors import InputError
 from hyperinr.files.tensors import read_tensors, write_tensors
 from hyperinr.neural_datasets.description import from_json
@@ -33,7 +34,7 @@ def export_store(folder: str | os.PathLike, out: str | os.PathLike, *, format: s
     Raises:
       InputError: the format is unknown or cannot hold the INRs, or the output exists.
     """
-    _check_format(format)
+    check_choice('--format', format, EXCHANGE_FORMATS)
     out = Path(out)
     if out.exists():
         raise InputError(f'{out} exists; give a new path.')
@@ -71,7 +72,7 @@ def import_store(
     Raises:
       InputError: the format is unknown, files are missing or damaged, or the folder is not empty.
     """
-    _check_format(format)
+    check_choice('--format', format, EXCHANGE_FORMATS)
     if not Path(path).exists():
         raise InputError(f'{path}: no such file or folder.')
     if format == 'fit-a-nef':
@@ -83,8 +84,3 @@ def import_store(
         description = from_json(content, path)
         table = InrTable(tensors.pop('weights'), tensors, description)
     return write_store(folder, table)
-
-
-def _check_format(format: str) -> None:
-    if format not in EXCHANGE_FORMATS:
-        raise InputError(f'--format {format!r} is none of {", ".join(EXCHANGE_FORMATS)}.')

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hyperinr.arguments import check_choice
 from hyperinr.errors import InputError
 from hyperinr.training.checkpoints import Checkpoints, steps_in
 from hyperinr.training.watching.evaluations import Evaluation
-from hyperinr.training.watching.stop_rules import better, check_mode
+from hyperinr.training.watching.stop_rules import better
 
 __all__ = ['BEST', 'Best', 'BestCheckpoint', 'KeptBest', 'best_checkpoint']
 
@@ -48,7 +49,7 @@ def best_checkpoint(*, figure: str = 'validation/adapted_psnr_db', mode: str = '
     Raises:
       InputError: a value is outside its range.
     """
-    check_mode(mode)
+    check_choice('mode', mode, ('max', 'min'))
     if keep < 1:
         raise InputError(f'best_checkpoint.keep is {keep}; it must be at least 1.')
     return BestCheckpoint(figure, mode, keep)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hyperinr.arguments import check_choice
 from hyperinr.errors import InputError
 from hyperinr.training.watching.spans import Progress, span
 
-__all__ = ['StopRule', 'StopRules', 'after', 'better', 'check_mode', 'early_stopping']
+__all__ = ['StopRule', 'StopRules', 'after', 'better', 'early_stopping']
 
 Ask = Callable[[Progress, Mapping[str, float]], str | None]
 
@@ -77,7 +78,7 @@ def early_stopping(
     Raises:
       InputError: a value is outside its range.
     """
-    check_mode(mode)
+    check_choice('mode', mode, ('max', 'min'))
     if patience < 1 or min_change < 0:
         raise InputError(f'early stopping needs patience >= 1 and min_change >= 0, not {patience=}, {min_change=}.')
 
@@ -99,12 +100,6 @@ def early_stopping(
         return ask
 
     return StopRule(begin, figure)
-
-
-def check_mode(mode: str) -> None:
-    """Refuse anything but ``'max'`` and ``'min'`` with an InputError."""
-    if mode not in ('max', 'min'):
-        raise InputError(f"mode must be 'max' or 'min', not {mode!r}.")
 
 
 def better(value: float, best: float | None, *, mode: str, min_change: float = 0.0) -> bool:

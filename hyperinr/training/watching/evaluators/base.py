@@ -16,7 +16,7 @@ from hyperinr.training.input_pipeline import Batches
 from hyperinr.training.watching.spans import Span, span
 from hyperinr.types import Array, MetaLearner, TrainState
 
-__all__ = ['Evaluator', 'Findings', 'Measurement', 'Subject', 'Summary', 'Summarise', 'by_module', 'traced']
+__all__ = ['Evaluator', 'Findings', 'Measurement', 'Subject', 'Summary', 'Summarise', 'module_of', 'modules', 'traced']
 
 Summary = tuple[Mapping[str, Array], Mapping[str, Array]]
 """Figures ``[]`` and histograms ``[...]``, each by name."""
@@ -124,10 +124,14 @@ def traced(name: str, every: str, prepare: Callable[[Subject], tuple[Summarise, 
     return Evaluator(name, span(every), prepared)
 
 
-def by_module(params: object) -> dict[str, list[jax.Array]]:
+def modules(params: object) -> dict[str, list[jax.Array]]:
     """Return each module's parameters: ``{'encoder/linear': [b [out], w [in, out]], ...}``, in tree order."""
     found: dict[str, list[jax.Array]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        module, _, _ = jax.tree_util.keystr(path, simple=True, separator='/').rpartition('/')
-        found.setdefault(module or 'params', []).append(leaf)
+        found.setdefault(module_of(path), []).append(leaf)
     return found
+
+
+def module_of(path: Sequence[Any]) -> str:
+    """Return the module that holds the leaf of this path; a leaf outside all modules is its own module."""
+    return jax.tree_util.keystr(tuple(path[:-1] or path), simple=True, separator='/')

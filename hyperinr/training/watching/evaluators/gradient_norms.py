@@ -5,7 +5,7 @@ import optax
 
 from hyperinr.errors import InputError
 from hyperinr.training.devices import unpack
-from hyperinr.training.watching.evaluators.base import Evaluator, Subject, Summarise, Summary, by_module, traced
+from hyperinr.training.watching.evaluators.base import Evaluator, Subject, Summarise, Summary, modules, traced
 from hyperinr.types import Datapoint, TrainState
 
 __all__ = ['gradient_norms']
@@ -35,8 +35,8 @@ def gradient_norms(*, every: str = '1000 steps', num_datapoints: int = 8, name: 
 
         def summarise(state: TrainState, batch: Datapoint) -> Summary:
             gradient, _ = subject.learner.gradient(unpack(state), batch, batch)
-            modules = by_module(gradient) | {'all': gradient}
-            return {module: optax.tree.norm(leaves) for module, leaves in modules.items()}, {}
+            named = modules(gradient) | {'all': gradient}
+            return {module: optax.tree.norm(leaves) for module, leaves in named.items()}, {}
 
         return summarise, batch
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from hyperinr.training.watching.evaluators.base import Evaluator, Summary, by_module, traced
+from hyperinr.training.watching.evaluators.base import Evaluator, Summary, modules, traced
 from hyperinr.types import TrainState
 
 __all__ = ['parameter_statistics']
@@ -24,8 +24,8 @@ def parameter_statistics(*, every: str = '1000 steps', histograms: bool = True, 
     """
 
     def summarise(state: TrainState, batch: None) -> Summary:
-        modules = by_module(state.params).items()
-        values = {module: jnp.concatenate([jnp.ravel(leaf) for leaf in leaves]) for module, leaves in modules}
+        named = modules(state.params).items()
+        values = {module: jnp.concatenate([jnp.ravel(leaf) for leaf in leaves]) for module, leaves in named}
         figures = {}
         for module, each in values.items():
             figures[f'{module}/norm'] = jnp.linalg.norm(each)

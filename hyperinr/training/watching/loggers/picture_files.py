@@ -1,9 +1,6 @@
 """Write the pictures of evaluators as PNG files."""
 
-from PIL import Image
-
-from hyperinr.files.images import quantise
-from hyperinr.runtime.files import replacing
+from hyperinr.files.images import quantise, write_picture
 from hyperinr.training.watching.loggers.base import Logger, OpenLogger, Record, RunFacts
 
 __all__ = ['picture_files']
@@ -23,8 +20,7 @@ def picture_files() -> Logger:
 
         def write(record: Record) -> None:
             for name, picture in record.findings.images.items():
-                with replacing(folder / f'{record.kind}_{name}_{record.step:08}.png') as temporary:
-                    Image.fromarray(quantise(picture)).save(temporary)
+                write_picture(folder / f'{record.kind}_{name}_{record.step:08}.png', quantise(picture))
 
         return OpenLogger(write)
 
