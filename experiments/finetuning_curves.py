@@ -99,7 +99,7 @@ def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
     @jax.jit
     def fresh(index: Array) -> InrWeights:
         each = lambda one: inr.init(jax.random.fold_in(jax.random.key(seed), one), spec.coord_dims)
-        return jax.vmap(each)(jnp.maximum(index, -1 - index))
+        return jax.vmap(each)(index)
 
     weight_spec = weights_lib.spec_of_inr(inr, spec.coord_dims)
     names = ['conjugate_gradient', 'adam', 'lbfgs']

@@ -1,11 +1,15 @@
 """Errors of a reconstruction against its signal. The range of the data is always an argument, never a guess."""
 
 import dm_pix
+import jax
 import jax.numpy as jnp
 
 from hyperinr.types import Array
 
-__all__ = ['intersection_over_union', 'mean_squared_error', 'psnr_from_mse', 'psnr', 'ssim']
+__all__ = ['MOST_DB', 'intersection_over_union', 'mean_squared_error', 'psnr_from_mse', 'psnr', 'ssim']
+
+MOST_DB = 150.0
+"""PSNR of an exact reconstruction: float32 cannot tell a better one, and every file holds a finite number."""
 
 
 def mean_squared_error(predicted: Array, values: Array, weight: Array | None = None) -> Array:
@@ -14,26 +18,29 @@ def mean_squared_error(predicted: Array, values: Array, weight: Array | None = N
     Args:
       predicted: ``[..., N, C]``.
       values: ``[..., N, C]``.
-      weight: ``[..., N]`` >= 0; ``None`` weighs all points alike. Not all zero.
+      weight: ``[..., N]`` >= 0; ``None`` weighs all points alike. Predictions and values at weight 0 may be anything.
 
     Returns:
-      ``[...]``.
+      ``[...]``; NaN where all weights are 0.
     """
-    per_point = jnp.mean(jnp.square(predicted - values), axis=-1)
+    difference = jnp.subtract(predicted, values)
+    if weight is not None:
+        difference = jnp.where(jnp.asarray(weight)[..., None] > 0, difference, 0)
+    per_point = jnp.mean(jnp.square(difference), axis=-1)
     if weight is None:
         return jnp.mean(per_point, axis=-1)
     return jnp.sum(per_point * weight, axis=-1) / jnp.sum(weight, axis=-1)
 
 
 def psnr_from_mse(mse: Array, data_range: tuple[float, float]) -> Array:
-    """Compute the peak signal-to-noise ratio in dB, ``10 log10((high - low)^2 / mse)``; infinite for an error of 0.
+    """Compute the peak signal-to-noise ratio in dB, ``10 log10((high - low)^2 / mse)``, at most `MOST_DB`.
 
     Example:
       >>> round(float(psnr_from_mse(0.01, (0.0, 1.0))), 4)
       20.0
     """
     low, high = data_range
-    return 20 * jnp.log10(high - low) - 10 * jnp.log10(mse)
+    return jnp.minimum(20 * jnp.log10(high - low) - 10 * jnp.log10(mse), MOST_DB)
 
 
 def psnr(predicted: Array, values: Array, weight: Array | None = None, *, data_range: tuple[float, float]) -> Array:
@@ -65,6 +72,7 @@ def intersection_over_union(first: Array, second: Array, weight: Array | None = 
 def ssim(
     predicted: Array,
     values: Array,
+    weight: Array | None = None,
     *,
     data_range: tuple[float, float],
     window_size: int = 11,
@@ -78,12 +86,13 @@ def ssim(
     Args:
       predicted: ``[H, W, C]``, H and W at least ``window_size``.
       values: ``[H, W, C]``.
+      weight: ``[H, W]``; windows that hold a pixel of weight 0 are left out. ``None``: all windows count.
       data_range: ``(low, high)``.
       window_size: pixels, odd.
       sigma: standard deviation of the window, pixels.
 
     Returns:
-      ``[]`` in [-1, 1]; 1 for equal images.
+      ``[]`` in [-1, 1]; 1 for equal images; NaN if no window is left.
 
     Raises:
       ValueError: an image smaller than the window.
@@ -91,5 +100,8 @@ def ssim(
     if min(values.shape[:2]) < window_size:
         raise ValueError(f'SSIM needs images of at least {window_size} x {window_size} pixels, not {values.shape[:2]}.')
     low, high = data_range
-    shifted = (jnp.asarray(image, jnp.float32) - low for image in (predicted, values))
-    return dm_pix.ssim(*shifted, max_val=high - low, filter_size=window_size, filter_sigma=sigma)
+    counts = jnp.full(values.shape[:2], True) if weight is None else jnp.asarray(weight) > 0
+    shifted = (jnp.where(counts[..., None], jnp.asarray(image, jnp.float32) - low, 0) for image in (predicted, values))
+    windows = dm_pix.ssim(*shifted, max_val=high - low, filter_size=window_size, filter_sigma=sigma, return_map=True)
+    whole = jax.lax.reduce_window(counts, True, jax.lax.bitwise_and, (window_size, window_size), (1, 1), 'valid')
+    return jnp.mean(windows, axis=-1).mean(where=whole)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights, MetaLearner, Params
 
 __all__ = ['Model']
+
+MOST_POINTS = 2**16
+"""Points that `Model.reconstruct` evaluates together. Smaller grids are padded to a power of two."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,12 +58,43 @@ class Model:
 
         return jax.jit(reconstruct)
 
+    @functools.cached_property
+    def _knows_points_by_grid(self) -> bool:
+        """Whether the encoder reads the values, but not the coordinates: it takes all points to lie on its grid."""
+        coords = coordinates.grid(self.spec.grid_shape or ())
+        values = np.random.default_rng(0).uniform(*self.spec.data_range, (len(coords), self.spec.channels))
+        label = None if self.spec.num_labels is None else np.asarray(0, np.int32)
+
+        @jax.jit
+        def code(coords: Array, values: Array) -> Any:
+            datapoint = Datapoint(coords, values, np.ones(len(coords), np.float32), np.asarray(-1, np.int32), label)
+            return self.learner.hypernetwork.encode(self.params, datapoint)
+
+        values = values.astype(np.float32)
+        usual, turned, other = code(coords, values), code(coords[::-1], values), code(coords, values[::-1])
+        differ = lambda a, b: any(not np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (a, b)), strict=True))
+        return differ(usual, other) and not differ(usual, turned)
+
+    def _check_grid(self, coords: np.ndarray, weight: np.ndarray) -> None:
+        if self.spec.grid_shape is None:
+            return
+        grid = coordinates.grid(self.spec.grid_shape)
+        if coords.shape[-2:] == grid.shape and (np.isclose(coords, grid, atol=1e-4).all(-1) | (weight <= 0)).all():
+            return
+        if self._knows_points_by_grid:
+            raise InputError(
+                f'the encoder of this model takes points to lie on its grid of {self.spec.grid_shape}, and these '
+                f'coordinates are not coordinates.grid({self.spec.grid_shape}): resample the signal to that grid, or '
+                'use a model with encoders.set_encoder or encoders.set_transformer.'
+            )
+
     def check(self, datapoints: Datapoint) -> None:
         """Refuse datapoints that the model cannot take. Values are checked only outside jax transformations.
 
         Raises:
-          InputError: the number of channels or coordinate dimensions differs from ``spec``, values are not finite or
-            outside its data range, or a datapoint has no point of positive weight.
+          InputError: the number of channels or coordinate dimensions differs from ``spec``, values of positive weight
+            are not finite or outside its data range, a datapoint has no point of positive weight, or the points do not
+            lie on the grid that the encoder expects.
         """
         dims, channels = jnp.shape(datapoints.coords)[-1], jnp.shape(datapoints.values)[-1]
         if (dims, channels) != (self.spec.coord_dims, self.spec.channels):
@@ -82,6 +117,7 @@ class Model:
             )
         if not (weight > 0).any(axis=-1).all():
             raise InputError('a datapoint has no point of positive weight; leave it out.')
+        self._check_grid(np.asarray(datapoints.coords), weight)
 
     def generate(self, datapoints: Datapoint) -> InrWeights:
         """Predict weights: encode, adapt for the learner's number of training steps, decode.
@@ -134,7 +170,7 @@ class Model:
         )
 
     def reconstruct(self, weights: InrWeights, shape: Sequence[int] | None = None) -> Array:
-        """Evaluate weights on a pixel-centre grid of any resolution.
+        """Evaluate weights on a pixel-centre grid of any resolution, in pieces of a few sizes that are compiled once.
 
         Args:
           weights: leaves ``[..., *tensor]`` with any leading axes.
@@ -149,7 +185,11 @@ class Model:
         grid_shape = self.spec.grid_shape if shape is None else tuple(shape)
         if grid_shape is None:
             raise InputError(f'the data of {self.spec.name!r} lie on no grid; give the shape to reconstruct.')
-        values = self._reconstruct(weights, coordinates.grid(grid_shape))
+        coords = coordinates.grid(grid_shape)
+        size = min(2 ** math.ceil(math.log2(len(coords))), MOST_POINTS)
+        rows = np.minimum(np.arange(-(-len(coords) // size) * size), len(coords) - 1).reshape(-1, size)
+        parts = [self._reconstruct(weights, coords[each]) for each in rows]
+        values = jnp.concatenate(parts, axis=-2)[..., : len(coords), :]
         return values.reshape(*values.shape[:-2], *grid_shape, values.shape[-1])
 
 

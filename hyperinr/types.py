@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 __all__ = [
@@ -46,14 +47,19 @@ Metrics = Mapping[str, Array]
 class Datapoint(NamedTuple):
     """Samples of one signal.
 
+    A point of weight 0 is as if it were not there: no result depends on its coordinates and values, which may be
+    anything, NaN included. At least one point of a datapoint has a positive weight.
+
     Attributes:
       coords: ``[N, D]`` in [-1, 1].
       values: ``[N, C]`` in the ``data_range`` that the dataset's spec states.
-      weight: ``[N]`` >= 0. Zero marks padding and held-out points. Any other number is an importance.
-      index: ``[]`` int32, the position in the source, for tables of codes and provenance. ``-1 - position`` marks a
-        datapoint that training does not see: no table has a row for it.
+      weight: ``[N]`` >= 0, finite. Zero marks padding and held-out points. Any other number is an importance.
+      index: ``[]`` int32 >= 0, the position in its source: where the datapoint comes from, and what its draws of points
+        depend on. It selects no parameters.
       label: ``[]`` int32 in [0, num_labels), the class. ``None`` if the dataset has no classes; ``None`` is not a leaf
         of the pytree.
+      row: ``[]`` int32, the row of a learned table that belongs to the datapoint (auto-decoders). Training sets it;
+        ``None`` or a negative number for a datapoint that training does not see.
     """
 
     coords: Array
@@ -61,6 +67,17 @@ class Datapoint(NamedTuple):
     weight: Array
     index: Array  # type: ignore[assignment]  # shadows tuple.index, which is not used here
     label: Array | None = None
+    row: Array | None = None
+
+    def counted(self) -> 'Datapoint':
+        """Return the datapoint with coordinates and values 0 at the points of weight 0; any batch axes.
+
+        Under differentiation a weight of 0 is not enough: 0 times a derivative that is not finite is not 0.
+        """
+        arrays = self.coords, self.values, self.weight
+        numpy: Any = np if all(isinstance(array, np.ndarray) for array in arrays) else jnp
+        counts = numpy.asarray(self.weight)[..., None] > 0
+        return self._replace(coords=numpy.where(counts, self.coords, 0), values=numpy.where(counts, self.values, 0))
 
 
 class DatasetSpec(NamedTuple):

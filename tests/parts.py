@@ -218,7 +218,7 @@ def datapoints(number: int = 4, spec: DatasetSpec = SPEC) -> Datapoint:
     batch = stack([source[index] for index in range(number)])
     rng = np.random.default_rng(1)
     weight = rng.uniform(0.5, 1.5, batch.weight.shape).astype(np.float32)
-    batch = batch._replace(weight=weight, label=batch.index % 3)
+    batch = batch._replace(weight=weight, label=batch.index % 3, row=batch.index)
     for leaf in jax.tree.leaves(batch):
         leaf.flags.writeable = False
     return batch

@@ -69,7 +69,7 @@ def with_other_row(batch: Datapoint, row: int) -> Datapoint:
     """The batch with another datapoint in one of its rows: other values, another index and label."""
     values, index, label = batch.values.copy(), batch.index.copy(), batch.label.copy()
     values[row], index[row], label[row] = 1 - values[row], 3 - index[row], 2 - batch.label[3 - row]
-    return batch._replace(values=values, index=index, label=label)
+    return batch._replace(values=values, index=index, label=label, row=index)
 
 
 def assert_rows_independent(function):

@@ -72,11 +72,28 @@ def test_reconstruct_keeps_leading_axes_and_takes_any_resolution(batch):
         (lambda batch: batch._replace(values=batch.values * np.nan), 'not finite'),
         (lambda batch: batch._replace(values=batch.values * 255), r'takes \[0, 1\]'),
         (lambda batch: batch._replace(weight=batch.weight * 0), 'no point of positive weight'),
+        (lambda batch: batch._replace(coords=batch.coords[:, ::-1].copy()), r'its grid of \(12, 16\)'),
+        (lambda batch: jax.tree.map(lambda leaf: leaf[:, :9] if leaf.ndim > 1 else leaf, batch), r'its grid of \(12, 16\)'),
     ],
 )
 def test_datapoints_that_do_not_fit_are_refused(batch, change, message):
     with pytest.raises(InputError, match=message):
         tiny.make_model().generate(change(batch))
+
+
+def test_a_model_that_reads_coordinates_takes_any_points(batch):
+    """The weights of a constant encoder, adapted to the points: MAML."""
+    turned = batch._replace(coords=batch.coords[:, ::-1].copy(), values=batch.values[:, ::-1].copy())
+    model = tiny.make_model(constant=True)
+    assert_close(model.generate(turned), model.generate(batch))
+
+
+def test_a_large_grid_is_evaluated_in_pieces(batch, monkeypatch):
+    model = tiny.make_model()
+    weights = model.generate(batch)
+    whole = model.reconstruct(weights, (24, 10))
+    monkeypatch.setattr('hyperinr.model.MOST_POINTS', 64)
+    np.testing.assert_allclose(model.reconstruct(weights, (24, 10)), whole, atol=1e-6)
 
 
 def test_points_of_no_weight_may_hold_anything(batch):

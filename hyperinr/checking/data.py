@@ -138,7 +138,7 @@ def _fault(datapoint: Datapoint, spec: DatasetSpec) -> tuple[str, dict[str, Any]
     for name in wrong:
         return 'data.wrong_shape', {'array': name, 'shape': shapes[name], 'stated_shape': stated[name]}
     for name in stated:
-        bad = np.argwhere(~np.isfinite(getattr(datapoint, name)))
+        bad = np.argwhere(~np.isfinite(getattr(datapoint.counted(), name)))
         if len(bad):
             point, pixel = int(bad[0][0]), ''
             if _has_grid(spec):

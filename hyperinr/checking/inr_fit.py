@@ -86,7 +86,7 @@ def some_points(datapoint: Datapoint) -> Datapoint:
 
 
 def mean_psnr(datapoint: Datapoint, data_range: tuple[float, float]) -> float:
-    """Return the PSNR of the best constant prediction in dB; infinite for a constant datapoint."""
+    """Return the PSNR of the best constant prediction in dB; `metrics.MOST_DB` for a constant datapoint."""
     values, weight = np.asarray(datapoint.values), np.asarray(datapoint.weight)
     mean = np.broadcast_to(np.average(values, axis=0, weights=weight), values.shape)
     return float(metrics.psnr(mean, values, weight, data_range=data_range))

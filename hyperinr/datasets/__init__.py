@@ -9,7 +9,7 @@ To add one: a file with its factory, a line below, a row in ``tests/datasets/tes
 """
 
 from hyperinr.datasets.augmentation import augment, symmetry
-from hyperinr.datasets.base import Dataset, Source, held_out, stack
+from hyperinr.datasets.base import Dataset, Source, stack
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.continuous_function import continuous_function
 from hyperinr.datasets.functions import blobs, waves
@@ -29,7 +29,6 @@ __all__ = [
     'blobs',
     'cache_folder',
     'continuous_function',
-    'held_out',
     'image_folder',
     'mesh_folder',
     'mnist_5k',

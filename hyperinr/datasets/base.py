@@ -9,7 +9,7 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'held_out', 'random_split', 'select', 'stack']
+__all__ = ['SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'random_split', 'select', 'stack']
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -102,11 +102,6 @@ def stack(datapoints: Sequence[Datapoint]) -> Datapoint:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *datapoints)
 
 
-def held_out(datapoints: Datapoint) -> Datapoint:
-    """Return the datapoints (any batch axes) with an ``index`` that marks them as not seen in training."""
-    return datapoints._replace(index=-1 - np.asarray(datapoints.index))
-
-
 def evenly_spaced(length: int, most: int) -> np.ndarray:
     """Return at most ``most`` positions in [0, length) at equal distances, ends included: ``[min(length, most)]``."""
     return np.linspace(0, length - 1, min(length, most)).round().astype(np.int64)
@@ -129,7 +124,7 @@ def select(dataset: Dataset, split: str, num_datapoints: int) -> tuple[Datapoint
 
     Args:
       dataset: dataset with this split.
-      split: ``'train'``, ``'validation'`` or ``'test'``. The datapoints of the last two are `held_out`.
+      split: ``'train'``, ``'validation'`` or ``'test'``. Those of ``'train'`` have a ``row``.
       num_datapoints: number wanted; the split may have fewer.
 
     Returns:
@@ -148,4 +143,4 @@ def select(dataset: Dataset, split: str, num_datapoints: int) -> tuple[Datapoint
         )
     positions = evenly_spaced(len(source), num_datapoints).tolist()
     chosen = stack([source[position] for position in positions])
-    return chosen if split == 'train' else held_out(chosen), positions
+    return chosen._replace(row=chosen.index) if split == 'train' else chosen, positions

@@ -10,13 +10,12 @@ __all__ = ['table']
 
 
 def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float = 1.0) -> Encoder:
-    """Make an encoder whose embedding is the row ``datapoint.index``. The values are not used.
+    """Make an encoder whose embedding is the row ``datapoint.row``. The values are not used.
 
     The outer optimiser learns the rows. This is the auto-decoder of Park, Florence, Straub, Newcombe and Lovegrove,
     "DeepSDF: learning continuous signed distance functions for shape representation" (2019), without their prior on the
-    rows. A datapoint without a row (its index is below 0 or beyond the table) gets the mean of all rows. From there,
-    adaptation or fine-tuning finds its own code. Validation and evaluation give such an index to datapoints that are
-    not of the split ``train``.
+    rows. A datapoint without a row, which training does not see, gets the mean of all rows. From there, adaptation or
+    fine-tuning finds its own code.
 
     Args:
       spec: specification of the dataset, with the number of datapoints in the training split.
@@ -39,8 +38,11 @@ def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float
         return {'rows': initial_spread * jax.random.normal(key, (rows, embedding_dims))}
 
     def apply(params: Params, datapoint: Datapoint) -> Array:
-        index = jnp.asarray(datapoint.index)
-        known = (index >= 0) & (index < rows)
-        return jnp.where(known, params['rows'][jnp.clip(index, 0, rows - 1)], jnp.mean(params['rows'], axis=0))
+        mean = jnp.mean(params['rows'], axis=0)
+        if datapoint.row is None:
+            return mean
+        row = jnp.asarray(datapoint.row)
+        known = (row >= 0) & (row < rows)
+        return jnp.where(known, params['rows'][jnp.clip(row, 0, rows - 1)], mean)
 
     return Encoder(init=init, apply=apply)

@@ -197,7 +197,7 @@ def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, S
 
     def random(batch: Datapoint) -> InrWeights:
         each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
-        return jax.vmap(each)(jnp.maximum(batch.index, -1 - batch.index))
+        return jax.vmap(each)(batch.index)
 
     base = model.learner.hypernetwork.base
     if base is None or _is_constant(model, jax.tree.map(lambda leaf: leaf[0], datapoints)):

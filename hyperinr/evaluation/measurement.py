@@ -26,6 +26,7 @@ class Run(Protocol):
 
 
 TIMING_REPEATS = 3
+SSIM_WINDOW = 11
 
 
 class Measured(NamedTuple):
@@ -44,30 +45,20 @@ class Measured(NamedTuple):
     images: np.ndarray | None
 
 
-def masked_ssim(
-    images: np.ndarray, original: np.ndarray, weight: np.ndarray, *, data_range: tuple[float, float]
-) -> np.ndarray:
-    """Compute the SSIM of reconstructions of one image, inside the rectangle around its points of positive weight.
+@jax.jit
+def masked_ssim(images: Array, original: Array, weight: Array, *, data_range: tuple[float, float]) -> Array:
+    """Compute the SSIM of reconstructions of one image over the windows in which all pixels have a positive weight.
 
     Args:
-      images: ``[S, H, W, C]``.
+      images: ``[S, H, W, C]``, H and W at least 11 pixels.
       original: ``[H, W, C]``.
-      weight: ``[H, W]``, not all zero.
+      weight: ``[H, W]``.
       data_range: ``(low, high)``.
 
     Returns:
-      ``[S]``, NaN if the rectangle is smaller than SSIM's window of 11 x 11 pixels.
+      ``[S]``, NaN if there is no such window.
     """
-    rows, columns = np.flatnonzero(weight.any(axis=1)), np.flatnonzero(weight.any(axis=0))
-    inside = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    if min(original[inside].shape[:2]) < 11:
-        return np.full(len(images), np.nan)
-    return np.asarray(_ssim(images[(slice(None), *inside)], original[inside], data_range))
-
-
-@jax.jit
-def _ssim(images: np.ndarray, original: np.ndarray, data_range: tuple[float, float]) -> Array:
-    return jax.vmap(lambda image: metrics.ssim(image, original, data_range=data_range))(images)
+    return jax.vmap(lambda image: metrics.ssim(image, original, weight, data_range=data_range))(images)
 
 
 def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
@@ -135,7 +126,9 @@ def measure(
     images = np.asarray(model.reconstruct(result.snapshots))
     whole = datapoints if target is None else target
     for row, (values, weight) in enumerate(zip(whole.values, whole.weight, strict=True)):
+        if min(grid_shape) < SSIM_WINDOW:
+            break
         original = np.asarray(values).reshape(*grid_shape, -1)
-        mask = np.asarray(weight).reshape(grid_shape) > 0
+        mask = np.reshape(weight, grid_shape)
         ssim[row] = masked_ssim(images[row], original, mask, data_range=model.spec.data_range)
     return Measured(psnr, ssim, seconds, images)

@@ -19,6 +19,7 @@ from hyperinr.fitting.schedule import in_chunks, in_rounds
 from hyperinr.fitting.stopping import Goal, check_target
 from hyperinr.fitting.subsampling import Subsampling
 from hyperinr.types import Datapoint, Inr, InrWeights
+from hyperinr.weights import WeightSpec
 
 __all__ = ['automatic_batching', 'fit']
 
@@ -73,7 +74,8 @@ def fit(
 
     Raises:
       InputError: batch sizes differ or are 0; ``record_steps`` are not increasing or outside [0, num_steps]; a target
-        has no range; ``goal`` or ``probes`` is given without the other; the precision is unknown.
+        has no range; the arrays of the datapoints do not fit each other or the INR; weights are negative, all 0 or too
+        large to be summed; ``goal`` or ``probes`` is given without the other; the precision is unknown.
       ValueError: ``batching`` cannot run here.
 
     Example:
@@ -91,9 +93,11 @@ def fit(
     numbers = FitNumbers(rate, check_target(target_psnr, data_range), seed)
     weights, datapoints, probes = jax.tree.map(np.asarray, (dict(weights), datapoints, probes))
     num_inrs = _batch_size(weights, datapoints)
-    if probes is not None:
-        _batch_size(weights, probes)
     spec = weights_lib.spec_of(_first(weights))
+    for points in (datapoints, probes):
+        if points is not None:
+            _batch_size(weights, points)
+            _check_points(points, spec)
     scales = np.ones((num_inrs, 1), np.float32)
     if step_scale is not None:
         if _batch_size(step_scale, datapoints) and weights_lib.spec_of(_first(step_scale)) != spec:
@@ -157,6 +161,25 @@ def automatic_batching(
     memory = stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else None
     fused = rules.precision == 'float32' and compiles_here(inr.metadata, spec)
     return choose_batching(devices[0].platform, len(devices), shape, memory=memory, fused=fused)
+
+
+def _check_points(points: Datapoint, spec: WeightSpec) -> None:
+    """Refuse arrays that do not fit each other or the INR, and weights that give no mean error."""
+    coords, values, weight = points.coords, points.values, points.weight
+    channels = dict(zip(spec.paths, spec.shapes, strict=True))[f'{spec.layers[-1]}/b'][-1]
+    wanted = [(*weight.shape[:2], coords.shape[-1]), (*weight.shape[:2], channels), coords.shape[:2]]
+    if [coords.shape, values.shape, weight.shape] != wanted:
+        raise InputError(
+            f'coords {coords.shape}, values {values.shape} and weight {weight.shape} must be [B, N, D], '
+            f'[B, N, {channels}] and [B, N].'
+        )
+    sums = weight.sum(axis=1, dtype=np.float64)
+    bad = np.flatnonzero(~((weight >= 0).all(axis=1) & (sums > 0) & (sums < np.finfo(np.float32).max)))
+    if len(bad):
+        raise InputError(
+            f'the weights of datapoint {bad[0]} must be >= 0, not all 0, with a sum that float32 holds, not from '
+            f'{weight[bad[0]].min():g} to {weight[bad[0]].max():g}; correct them or leave the datapoint out.'
+        )
 
 
 def _first(batch: InrWeights) -> InrWeights:

@@ -47,8 +47,9 @@ def normalised(weight: Array, channels: int) -> Array:
 
 def points_of(datapoint: Datapoint, goal_points: Datapoint | None = None) -> Points:
     """Return all points of a datapoint, with the points of its goal."""
-    values = jnp.asarray(datapoint.values)
-    return Points(datapoint.coords, values.T, normalised(jnp.asarray(datapoint.weight), values.shape[-1]), goal_points)
+    coords, values, weight, *_ = datapoint.counted()
+    scale = normalised(jnp.asarray(weight), values.shape[-1])
+    return Points(coords, jnp.asarray(values).T, scale, None if goal_points is None else goal_points.counted())
 
 
 def value_and_gradient(

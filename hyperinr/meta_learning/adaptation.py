@@ -76,6 +76,7 @@ def adapt(
             gradient = jax.lax.stop_gradient(gradient)
         return inner_step(code, rates_at(start.rates, index), gradient)
 
+    context = context.counted()
     exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)
     codes = [start.code]
     for constant, indices in ((True, range(num_steps - exact)), (False, range(num_steps - exact, num_steps))):
@@ -123,6 +124,7 @@ def follow(
         mse = mse if seen is datapoint else reconstruction_error(inr, weights, datapoint)
         return inner_step(code, rates_at(start.rates, index), gradient), (weights, mse)
 
+    datapoint = datapoint.counted()
     last, (weights, errors) = jax.lax.scan(step, start.code, jnp.arange(num_steps))
     last_weights = decode(last)
     together = lambda before, after: jnp.concatenate([before, after[None]])

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from hyperinr.meta_learning.losses import Loss, LossSteps, last_step, log_mse
 from hyperinr.meta_learning.mapped_gradients import automatic_group_size, mean_over_batch
 from hyperinr.meta_learning.meta_gradients import MetaGradient, unrolled
 from hyperinr.meta_learning.observation import observe_fraction
-from hyperinr.meta_learning.points import PointChoice, all_points, take_points
+from hyperinr.meta_learning.points import PointChoice, all_points, take_counted
 from hyperinr.types import (
     Array,
     Code,
@@ -67,8 +68,8 @@ def meta_learner(
       inner_step: moves the code in one step: `gradient_descent`, or any function with the same arguments.
       context_points: the points that each inner step sees: `all_points`, `uniform_points`, `largest_error_points`
         (GradNCP) or `every_kth`.
-      num_target_points: number of points that the outer loss is measured on in training, drawn uniformly; ``None``:
-        all points.
+      num_target_points: number of points that the outer loss is measured on in training, drawn uniformly among those
+        that count; ``None``: all points.
       meta_gradient: `unrolled`, the derivative of the outer loss through the steps, or `reptile`.
       first_order: omit second derivatives from the outer gradient (FOMAML).
       second_order_steps: number of last steps with second derivatives (truncated unrolling); ``None``: all steps.
@@ -124,10 +125,11 @@ def meta_learner(
         return jax.grad(batch_loss, has_aux=True)(state.params, context, target, key)
 
     def batch_loss(params: Params, context: Datapoint, target: Datapoint, key: Key) -> tuple[Array, Metrics]:
-        context_key, target_key = jax.random.split(key)
+        context_key, target_key, observe_key = jax.random.split(key, 3)
+        target = target.counted()
         if observed_fraction < 1:
             # The key depends on the datapoint, not on its row in the batch: rows depend on the number of devices.
-            observe_keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, 1), context.index)
+            observe_keys = jax.vmap(jax.random.fold_in, (None, 0))(observe_key, context.index)
             context = jax.vmap(observe)(observe_keys, context)
         starts = jax.vmap(hypernetwork.encode, (None, 0))(params, context)
         example = jax.tree.map(lambda leaf: leaf[0], starts.code)
@@ -136,8 +138,8 @@ def meta_learner(
         drawn = context_points.draw(context_key, num_points, num_steps) if num_steps else ()
         drawn = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch_size, *leaf.shape)), drawn)
         if num_target_points is not None and num_target_points < target.coords.shape[1]:
-            rows = jax.random.choice(target_key, target.coords.shape[1], (num_target_points,), replace=False)
-            target = take_points(target, rows, axis=1)
+            order = jax.random.permutation(target_key, target.coords.shape[1])
+            target = jax.vmap(lambda each: take_counted(each, order, num_target_points))(target)
 
         def datapoint_loss(decode_params: Any, start: Start, data: Any) -> tuple[Array, Array]:
             context, drawn, target = data
@@ -180,8 +182,9 @@ def meta_learner(
         """Return the operations of the INRs' matrix products in one update, see `MetaLearner.flops`."""
         num_datapoints, num_points, coord_dims = batch.coords.shape
         shapes = jax.eval_shape(lambda key: inr.init(key, coord_dims), jax.random.key(0))
-        # A product of [out, in] and [in, 1] takes 2 * in * out operations; so does its derivative by either factor.
-        forward = 2 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if leaf.ndim == 2)
+        coords = jax.ShapeDtypeStruct((num_points, coord_dims), jnp.float32)
+        # The derivative of a product by one of its factors takes as many operations as the product.
+        forward = _product_flops(jax.make_jaxpr(inr.apply)(shapes, coords).jaxpr) / num_points
         seen, ranked = context_points.cost(num_points)
         exact = exact_steps if meta_gradient.through_steps else 0
         # A gradient costs 3 forward passes. A gradient step and its derivative together cost 9.
@@ -200,6 +203,19 @@ def meta_learner(
         flops=flops,
         observe=observe,
     )
+
+
+def _product_flops(traced: Any) -> float:
+    """Return the operations of the products in a jaxpr: 2 m k n for ``[m, k]`` and ``[k, n]``."""
+    total = 0.0
+    for equation in traced.eqns:
+        if equation.primitive.name == 'dot_general':
+            (contracted, _), _ = equation.params['dimension_numbers']
+            left = equation.invars[0].aval.shape
+            total += 2.0 * equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted)
+        inner = [value.jaxpr for value in equation.params.values() if hasattr(value, 'jaxpr')]
+        total += sum(map(_product_flops, inner))
+    return total
 
 
 def _averaged(state: TrainState, params: Params, average_decay: float) -> Params:

@@ -7,6 +7,9 @@ from hyperinr.types import Datapoint, Key, MetaLearner
 
 __all__ = ['observe_fraction', 'observed']
 
+STREAM = 2**20
+"""Seed of these draws: that of no random start, which folds ``index`` into a key as well."""
+
 
 def observe_fraction(key: Key, datapoint: Datapoint, fraction: float) -> Datapoint:
     """Set the weight of all points to 0 except for a random ``fraction`` of them; at least one keeps its weight.
@@ -28,4 +31,4 @@ def observe_fraction(key: Key, datapoint: Datapoint, fraction: float) -> Datapoi
 
 def observed(learner: MetaLearner, datapoint: Datapoint) -> Datapoint:
     """Return the part of a datapoint that the learner sees outside training; the draw depends on ``index`` alone."""
-    return learner.observe(jax.random.fold_in(jax.random.key(0), datapoint.index), datapoint)
+    return learner.observe(jax.random.fold_in(jax.random.key(STREAM), datapoint.index), datapoint)

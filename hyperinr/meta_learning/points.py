@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint, Key
 
-__all__ = ['PointChoice', 'all_points', 'every_kth', 'largest_error_points', 'take_points', 'uniform_points']
+__all__ = ['PointChoice', 'all_points', 'every_kth', 'largest_error_points', 'take_counted', 'uniform_points']
 
 
 class PointChoice(NamedTuple):
@@ -40,10 +40,12 @@ def all_points() -> PointChoice:
 
 
 def uniform_points(*, num_points: int) -> PointChoice:
-    """Draw points uniformly in every step, the same for all datapoints of the batch. Generation sees all points.
+    """Draw points uniformly in every step among those that count. Generation sees all points.
+
+    The batch shares the draw: datapoints with the same weights see the same points.
 
     Args:
-      num_points: M >= 1; if M >= N, all points are taken.
+      num_points: M >= 1; if M >= N, all points are taken. If fewer than M count, each of them is seen once.
 
     Raises:
       ValueError: ``num_points`` is below 1.
@@ -53,11 +55,10 @@ def uniform_points(*, num_points: int) -> PointChoice:
     def draw(key: Key, total: int, num_steps: int) -> Any:
         if num_points >= total:
             return ()
-        rows = lambda key: jax.random.choice(key, total, (num_points,), replace=False)
-        return jnp.stack([rows(each) for each in jax.random.split(key, num_steps)])
+        return jax.vmap(lambda key: jax.random.permutation(key, total))(jax.random.split(key, num_steps))
 
     def select(points: Datapoint, step: Array | int, drawn: Any, errors: Callable[[], Array]) -> Datapoint:
-        return points if isinstance(drawn, tuple) else take_points(points, drawn)
+        return points if isinstance(drawn, tuple) else take_counted(points, drawn, num_points)
 
     return PointChoice(select, lambda total: (min(num_points, total), 0), draw)
 
@@ -120,7 +121,21 @@ def every_kth(*, stride: int) -> PointChoice:
     return PointChoice(select, lambda total: (total // stride, 0), when_generating=True)
 
 
-def take_points(points: Datapoint, rows: Array, axis: int = 0) -> Datapoint:
-    """Take the points ``rows [M]`` along the axis of the points."""
-    take = lambda leaf: jnp.take(jnp.asarray(leaf), rows, axis=axis)
+def take_counted(points: Datapoint, order: Array, number: int) -> Datapoint:
+    """Take the first ``number`` points that count, in the order ``[N]``; if there are fewer, points of weight 0 follow.
+
+    Args:
+      points: one datapoint, N points.
+      order: a permutation of the rows.
+      number: M <= N.
+    """
+    passed = jnp.cumsum(jnp.asarray(points.weight)[order] > 0)
+    wanted = jnp.arange(1, number + 1)
+    taken = take_points(points, order[jnp.minimum(jnp.searchsorted(passed, wanted), len(order) - 1)])
+    return taken._replace(weight=jnp.where(wanted <= passed[-1], taken.weight, 0))
+
+
+def take_points(points: Datapoint, rows: Array) -> Datapoint:
+    """Take the points ``rows [M]``."""
+    take = lambda leaf: jnp.take(jnp.asarray(leaf), rows, axis=0)
     return points._replace(coords=take(points.coords), values=take(points.values), weight=take(points.weight))

@@ -165,9 +165,7 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
                 'set neural_dataset.target_iou = None, and target_psnr_db for another target.'
             )
         goal = iou_goal(level_of(signals.spec), target=plan.target_iou, every=plan.steps_per_look)
-    begin = starts.make_starts(
-        plan.start, inr, signals.spec.coord_dims, num_seeds=len(plan.seeds), load_model=load_model
-    )
+    begin = starts.make_starts(plan.start, inr, signals.spec, num_seeds=len(plan.seeds), load_model=load_model)
     spec = weights_lib.spec_of_inr(inr, signals.spec.coord_dims)
     description = Description(
         inr=dict(inr.metadata),

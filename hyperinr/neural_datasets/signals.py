@@ -46,7 +46,9 @@ class Signals:
         return int(self._ends[-1])
 
     def batch(self, positions: Sequence[int] | np.ndarray) -> Datapoint:
-        """Return checked datapoints with leaves ``[B, ...]`` as stored; ``index`` is the position in the sequence.
+        """Return checked datapoints with leaves ``[B, ...]`` as stored. ``index`` is the position in the sequence.
+
+        ``row`` is the position in the split ``train``, -1 for signals of other splits.
 
         Raises:
           InputError: a value is not finite or lies outside the data range; the message names the signal.
@@ -60,7 +62,8 @@ class Signals:
             source = self._sources[number]
             batch = source.batch(positions[numbers == number] - self._ends[number] + len(source))
             check_batch(batch, self.spec, source.names)
-            batches.append(batch)
+            seen = self.splits[number][0] == 'train'
+            batches.append(batch._replace(row=batch.index if seen else np.full_like(batch.index, -1)))
         order = np.argsort(np.argsort(numbers, kind='stable'))
         found: Datapoint = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *batches)
         return found._replace(index=positions.astype(np.int32))

@@ -12,7 +12,7 @@ from hyperinr import meta_learning
 from hyperinr.errors import InputError
 from hyperinr.files.weights import check_same_inr
 from hyperinr.model import Model
-from hyperinr.types import Array, Datapoint, Inr, InrWeights
+from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
 
 __all__ = ['StartMaker', 'StartRule', 'generated', 'make_starts', 'meta_learned', 'random', 'shared']
 
@@ -82,14 +82,14 @@ def meta_learned(*, run: str, noise: float = 0.0, metric_power: float = 0.5) -> 
 
 
 def make_starts(
-    rule: StartRule, inr: Inr, coord_dims: int, *, num_seeds: int, load_model: Callable[[str], Model]
+    rule: StartRule, inr: Inr, spec: DatasetSpec, *, num_seeds: int, load_model: Callable[[str], Model]
 ) -> StartMaker:
     """Make the functions that give the starts of a neural dataset.
 
     Args:
       rule: the start rule.
       inr: the INR to fit.
-      coord_dims: D.
+      spec: specification of the signals. Their ``row`` counts for a model of the same data alone.
       num_seeds: number of seeds of the neural dataset.
       load_model: run directory -> `Model`.
 
@@ -101,7 +101,7 @@ def make_starts(
 
         def fresh(seed: Array, signal: Array) -> InrWeights:
             key = jax.random.key(seed)
-            return inr.init(jax.random.fold_in(key, signal) if each_signal else key, coord_dims)
+            return inr.init(jax.random.fold_in(key, signal) if each_signal else key, spec.coord_dims)
 
         vectorised = jax.jit(jax.vmap(fresh))
         return StartMaker(
@@ -116,6 +116,7 @@ def make_starts(
         )
     model = load_model(rule.run)
     check_same_inr(model.inr.metadata, inr, f'the run {rule.run}')
+    known = lambda batch: batch if model.spec == spec else batch._replace(row=None)
     about = {
         'kind': rule.kind,
         'run': rule.run,
@@ -125,7 +126,7 @@ def make_starts(
         'metric_power': rule.metric_power,
     }
     if rule.kind == 'generated':
-        plain: Callable[[Datapoint], InrWeights] = model.generate
+        plain: Callable[[Datapoint], InrWeights] = lambda batch: model.generate(known(batch))
     else:
         base = model.learner.hypernetwork.base
         if base is None:
@@ -146,7 +147,7 @@ def make_starts(
     def step_scale(batch: Datapoint) -> InrWeights | None:
         if not rule.metric_power:
             return None
-        return meta_learning.learned_metric(model.learner, model.params, batch, power=rule.metric_power)
+        return meta_learning.learned_metric(model.learner, model.params, known(batch), power=rule.metric_power)
 
     return StartMaker(starts, step_scale, about)
 

@@ -76,14 +76,16 @@ def weight_dataset(
       A dataset with P points, 1 coordinate and 1 channel. Its data range is the range of all its values.
 
     Raises:
-      InputError: a split would be empty.
+      InputError: a split would be empty, or there is none of the name ``'train'``.
     """
     shares = {'train': 0.8, 'validation': 0.1, 'test': 0.1} if fractions is None else fractions
     rows = store.split(shares, seed=seed, rows=store.where(status='ok'))
     empty = [name for name, chosen in rows.items() if len(chosen) == 0]
     if empty:
         raise InputError(f'split {empty[0]!r} of {store.folder} would be empty: {len(store)} INRs are too few for it.')
-    first = store.weights(rows[next(iter(rows))])
+    if 'train' not in rows:
+        raise InputError(f"fractions of {store.folder} need a share for 'train', not only {', '.join(rows)}.")
+    first = store.weights(rows['train'])
     num_weights = first.shape[1]
     mean, scale = np.zeros(num_weights, np.float32), np.ones(num_weights, np.float32)
     if standardise:

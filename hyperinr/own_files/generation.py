@@ -212,8 +212,8 @@ def image_datapoint(image: np.ndarray, data_range: tuple[float, float]) -> Datap
 
 
 def psnr_of(mse: np.ndarray, data_range: tuple[float, float]) -> list[float]:
-    """Convert mean squared errors ``[n]`` to PSNR in dB, finite for an error of 0 too."""
-    return np.asarray(metrics.psnr_from_mse(np.maximum(mse, 1e-12), data_range)).tolist()
+    """Convert mean squared errors ``[n]`` to PSNR in dB."""
+    return np.asarray(metrics.psnr_from_mse(mse, data_range)).tolist()
 
 
 def _fit_tiles(model: Model, tiles: tiling.Tiles, num_steps: int) -> tuple[FitResult, np.ndarray]:
@@ -225,7 +225,7 @@ def _fit_tiles(model: Model, tiles: tiling.Tiles, num_steps: int) -> tuple[FitRe
         rows = np.minimum(np.arange(start, start + size), total - 1)
         datapoints = stack([image_datapoint(tiles.values[row], model.spec.data_range) for row in rows])
         weight = tiles.weight[rows].reshape(size, -1)
-        datapoints = datapoints._replace(weight=weight, index=-1 - rows.astype(np.int32))
+        datapoints = datapoints._replace(weight=weight, index=rows.astype(np.int32))
         fitted = model.finetune(datapoints, num_steps=num_steps)
         results.append(jax.tree.map(np.asarray, fitted))
         pictures.append(np.asarray(model.reconstruct(fitted.weights, shape)))

@@ -1,5 +1,6 @@
 """Distribute arrays over the devices of one process. The devices do not communicate; each works on its own shard."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -37,23 +38,31 @@ def broadcast(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
 
 
 class Placed:
-    """`broadcast` with a cache of its last result, so that parameters are sent to the devices once for many batches."""
+    """`broadcast` with a cache of its last result, so that parameters are sent to the devices once for many batches.
+
+    The copies are kept no longer than the arrays exist.
+    """
 
     def __init__(self) -> None:
+        self._sources: list[weakref.ref] = []
         self._known: Any = None
-        self._kept: Any = None
+        self._copies: Any = None
 
     def __call__(self, tree: Tree, devices: Sequence[jax.Device]) -> Tree:
         """Call `broadcast`, or return its last result for the same arrays; NumPy arrays are always sent again."""
         leaves, structure = jax.tree.flatten(tree)
-        if not all(isinstance(leaf, jax.Array) for leaf in leaves):
+        if not leaves or not all(isinstance(leaf, jax.Array) for leaf in leaves):
             return broadcast(tree, devices)
-        # The arrays are kept as well: a new array may get the identity of a deleted one.
-        known = (structure, tuple(devices), [id(leaf) for leaf in leaves])
-        if known != self._known:
-            self._known, self._kept = known, (leaves, broadcast(tree, devices))
-        copies: Tree = self._kept[1]
+        same = self._known == (structure, tuple(devices))
+        if not same or any(known() is not leaf for known, leaf in zip(self._sources, leaves, strict=True)):
+            self._copies = broadcast(tree, devices)
+            self._known, self._sources = (structure, tuple(devices)), [weakref.ref(leaf, self._forget) for leaf in leaves]
+        copies: Tree = self._copies
         return copies
+
+    def _forget(self, source: weakref.ref) -> None:
+        del source
+        self._known = self._copies = None
 
 
 def _row(leaf: Any) -> Any:

@@ -56,7 +56,7 @@ class Positions:
 
 
 def check_batch(batch: Datapoint, spec: DatasetSpec, name_of: Callable[[int], str]) -> None:
-    """Refuse a batch with invalid values; points of weight 0 may have any finite value.
+    """Refuse a batch with invalid values; points of weight 0 may have any value.
 
     Args:
       batch: leaves ``[B, ...]``.
@@ -70,20 +70,22 @@ def check_batch(batch: Datapoint, spec: DatasetSpec, name_of: Callable[[int], st
     low, high = spec.data_range
     slack = RANGE_TOLERANCE * (high - low)
     values, weight = np.asarray(batch.values), np.asarray(batch.weight)
-    smallest, largest = values.min(), values.max()
+    counts = weight > 0
+    seen = values if counts.all() else np.where(counts[..., None], values, low)
+    smallest, largest = seen.min(), seen.max()
     fine = low - slack <= smallest and largest <= high + slack and (weight.max(axis=1) > 0).all()
     if fine and weight.min() >= 0 and np.isfinite(weight).all():
         return
     for row, index in enumerate(np.asarray(batch.index).tolist()):
         where = f'datapoint {index} of {spec.name!r} ({name_of(index)})'
-        if not np.isfinite(values[row]).all():
-            raise InputError(f'{where} has values that are not finite; repair or remove it.')
+        if not np.isfinite(seen[row]).all():
+            raise InputError(f'{where} has values that are not finite; give these points weight 0, or repair it.')
         if not (np.isfinite(weight[row]).all() and weight[row].min() >= 0 and weight[row].max() > 0):
             raise InputError(f'{where} has weights that are negative, not finite or all zero; repair or remove it.')
-        seen = values[row][weight[row] > 0]
-        if seen.min() < low - slack or seen.max() > high + slack:
+        smallest, largest = seen[row].min(), seen[row].max()
+        if smallest < low - slack or largest > high + slack:
             raise InputError(
-                f'{where} has values from {seen.min():g} to {seen.max():g}, outside the data range [{low:g}, {high:g}] '
+                f'{where} has values from {smallest:g} to {largest:g}, outside the data range [{low:g}, {high:g}] '
                 'that the dataset states; rescale it.'
             )
 
@@ -104,7 +106,7 @@ class Batches(NamedTuple):
     share: slice = slice(None)
 
     def __call__(self, step: int) -> Datapoint:
-        """Read and check the share of the batch of update ``step`` (from 0), leaves ``[B, ...]``.
+        """Read and check the share of the batch of update ``step`` (from 0), leaves ``[B, ...]``; each has its ``row``.
 
         Raises:
           InputError: see `check_batch`.
@@ -112,7 +114,7 @@ class Batches(NamedTuple):
         indices, epochs = (array[self.share] for array in self.positions(step))
         batch = self.source.batch(indices, epochs)
         check_batch(batch, self.spec, self.source.names)
-        return batch
+        return batch._replace(row=batch.index)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperinr import checking, cli
+from hyperinr import checking, cli, metrics
 from hyperinr.checking import findings as table
 from hyperinr.checking import inr_fit, one_datapoint, program, short_run, stages
 from hyperinr.checking.findings import CODES, Stage, as_json, finding, lines, raise_if_any
@@ -201,7 +201,7 @@ def test_the_mean_as_a_prediction():
     values = np.array([[0.0], [1.0], [7.0]])
     datapoint = Datapoint(np.zeros((3, 2)), values, np.array([1.0, 1.0, 0.0]), np.int32(0))
     assert inr_fit.mean_psnr(datapoint, (0.0, 1.0)) == pytest.approx(-10 * np.log10(0.25))
-    assert inr_fit.mean_psnr(datapoint._replace(values=np.ones((3, 1))), (0.0, 1.0)) == np.inf
+    assert inr_fit.mean_psnr(datapoint._replace(values=np.ones((3, 1))), (0.0, 1.0)) == metrics.MOST_DB
 
 
 def test_a_large_datapoint_is_thinned_to_points_that_count():

@@ -21,7 +21,10 @@ def test_select_spreads_over_the_split():
 
 
 def test_datapoints_outside_training_say_so():
-    np.testing.assert_array_equal(select(make_dataset(10), 'test', 4)[0].index, [-1, -4, -7, -10])
+    seen, unseen = (select(make_dataset(10), split, 4)[0] for split in ('train', 'test'))
+    np.testing.assert_array_equal(unseen.index, [0, 3, 6, 9])
+    np.testing.assert_array_equal(seen.row, [0, 3, 6, 9])
+    assert unseen.row is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
-"""Embeddings that are looked up: by the datapoint's index, by its label."""
+"""Embeddings that are looked up: by the datapoint's row, by its label."""
 
 import jax
 import numpy as np
 import pytest
 
 from hyperinr import encoders
-from hyperinr.datasets import held_out
 from hyperinr.errors import InputError
 from tests import parts
 
@@ -13,23 +12,23 @@ KEY = jax.random.key(0)
 DATAPOINT = jax.tree.map(lambda leaf: leaf[0], parts.datapoints())
 
 
-def test_every_index_has_its_row_and_all_others_the_mean_of_them():
+def test_a_datapoint_gets_its_row_and_one_without_a_row_the_mean_of_all():
     encoder = encoders.table(spec=parts.SPEC, embedding_dims=5)
     params = encoder.init(KEY, DATAPOINT)
-    at = lambda index: encoder.apply(params, DATAPOINT._replace(index=np.int32(index)))
-    for index in range(4):
-        np.testing.assert_array_equal(at(index), params['rows'][index])
-    for index in (-1, -4, 4, 1000):
-        np.testing.assert_allclose(at(index), np.mean(params['rows'], axis=0), rtol=1e-6)
+    at = lambda row: encoder.apply(params, DATAPOINT._replace(row=row))
+    for row in range(4):
+        np.testing.assert_array_equal(at(np.int32(row)), params['rows'][row])
+    for row in (None, np.int32(-1), np.int32(4), np.int32(1000)):
+        np.testing.assert_allclose(at(row), np.mean(params['rows'], axis=0), rtol=1e-6)
 
 
-def test_a_held_out_datapoint_has_no_row():
-    batch = held_out(parts.datapoints())
-    assert batch.index.tolist() == [-1, -2, -3, -4]
+def test_an_index_selects_no_row():
+    """It says where a datapoint comes from: position 0 of a user's own data is not position 0 of the training data."""
     encoder = encoders.table(spec=parts.SPEC, embedding_dims=5)
     params = encoder.init(KEY, DATAPOINT)
-    found = np.asarray(jax.vmap(encoder.apply, (None, 0))(params, batch))
-    np.testing.assert_allclose(found, np.tile(np.mean(params['rows'], axis=0), (4, 1)), rtol=1e-6)
+    found = [encoder.apply(params, DATAPOINT._replace(index=np.int32(index), row=None)) for index in range(3)]
+    np.testing.assert_array_equal(*found[:2])
+    np.testing.assert_array_equal(*found[1:])
 
 
 def test_every_label_has_its_vector_whatever_the_values():

@@ -9,7 +9,7 @@ import pytest
 
 from hyperinr import metrics
 from hyperinr.evaluation import curves
-from hyperinr.meta_learning.observation import observe_fraction
+from hyperinr.meta_learning.observation import STREAM, observe_fraction
 from hyperinr.meta_learning.points import largest_error_points
 from hyperinr.model import Model
 from hyperinr.training.watching.evaluators.reconstruction import reconstructor
@@ -47,7 +47,8 @@ def test_the_hidden_values_reach_the_gradient_through_the_loss_alone():
     params = jax.jit(learner.hypernetwork.init)(KEY, take(batch, 0))
     gradient = jax.jit(lambda context, target: parts.gradient(learner, params, context, target, KEY, 3)[0])
     before = gradient(batch, batch)
-    keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(KEY, 3), 1), 4)
+    observe_key = jax.random.split(jax.random.fold_in(KEY, 3), 3)[2]
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(observe_key, batch.index)
     shown = np.asarray(jax.vmap(learner.observe)(keys, batch).weight) > 0
     assert shown.sum(axis=1).tolist() == [12] * 4
     spoilt = batch._replace(values=np.where(shown[..., None], batch.values, 7).astype(np.float32))
@@ -83,7 +84,7 @@ def test_validation_shows_a_part_and_judges_the_whole():
     expected = []
     for position in range(3):
         whole = source[position]
-        key = jax.random.fold_in(jax.random.key(0), jnp.int32(-1 - position))
+        key = jax.random.fold_in(jax.random.key(STREAM), jnp.int32(position))
         shown = observe_fraction(key, whole, 0.1)
         weights = jax.jit(model.learner.generate)(model.params, shown)
         expected.append(metrics.psnr(model.inr.apply(weights, whole.coords), whole.values, data_range=(0.0, 1.0)))
@@ -101,7 +102,7 @@ def test_evaluation_fits_a_part_and_judges_the_whole():
     np.testing.assert_allclose(report['protocol']['observed_fraction'], 19 / 192)
     assert report['protocol']['steps_to_reach'] is None
     whole = splits['test'][3]
-    shown = observe_fraction(jax.random.fold_in(jax.random.key(0), jnp.int32(-4)), whole, 0.1)
+    shown = observe_fraction(jax.random.fold_in(jax.random.key(STREAM), jnp.int32(3)), whole, 0.1)
     batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], shown)
     weights = take(model.finetune(batch, num_steps=3).weights, 0)
     expected = metrics.psnr(model.inr.apply(weights, whole.coords), whole.values, data_range=(0.0, 1.0))

@@ -140,6 +140,13 @@ def test_the_librarys_own_loader_takes_weights_as_data(store):
     assert plain.splits['train'].labels.tolist() == store.column('label')[rows].tolist()
 
 
+def test_weights_are_standardised_by_the_training_split_wherever_it_is_named(store):
+    source = neural_datasets.weight_dataset(store, fractions={'test': 0.3, 'train': 0.7}).splits['train']
+    np.testing.assert_allclose(source.batch(np.arange(len(source))).values.mean(axis=0), 0, atol=1e-5)
+    with pytest.raises(InputError, match="a share for 'train', not only mine"):
+        neural_datasets.weight_dataset(store, fractions={'mine': 1.0})
+
+
 def test_examples_come_as_tfds_gives_them_and_travel_to_other_processes(store):
     import pickle
 

@@ -1,5 +1,8 @@
 """Arrays on the devices of one process."""
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +40,15 @@ def test_what_differs_is_placed_anew(change, several_devices):
     for name, leaf in other.items():
         np.testing.assert_array_equal(found[name], np.stack([leaf] * len(where)))
         assert found[name].sharding == sharding.sharding_over(where)
+
+
+def test_the_copies_go_with_the_arrays():
+    place, params = sharding.Placed(), {'w': jnp.arange(6.0), 'b': jnp.ones(3)}
+    copy = weakref.ref(place(params, jax.local_devices())['w'])
+    assert copy() is not None
+    del params
+    gc.collect()
+    assert copy() is None
 
 
 def test_arrays_that_can_be_written_to_are_read_each_time():
