@@ -17,9 +17,10 @@ tuning.search.num_trials = 2
 tuning.search.num_signals = 4
 """
 PARAMS = [word for binding in SIZES for word in ('-p', binding)]
+from tests.exhaustive import thin
 
 
-@pytest.mark.parametrize('storage', ['journal', 'sqlite'])
+@pytest.mark.parametrize('storage', thin(['journal', 'sqlite'], lambda storage: storage == 'sqlite'))
 def test_a_search_is_resumed_and_its_best_config_fits(run, tmp_path, storage):
     pytest.importorskip('optuna')
     path = write_config(tmp_path, CONFIG + SPACE)
