@@ -22,11 +22,11 @@ from benchmarks.on_gpu.parts import PARTS, Options
 from benchmarks.on_gpu.record import Record, SkippedError, status_of
 from benchmarks.on_gpu.summary import summary
 from hyperinr import coordinates
+from tests.exhaustive import thin
 
 ROOT = Path(__file__).resolve().parent.parent
 
 CELL = Cell(width=16, depth=2, points=64, inrs=3, steps=15)
-from tests.exhaustive import thin
 
 
 @pytest.fixture(scope='module')

@@ -7,6 +7,7 @@ import pytest
 
 from hyperinr import config, fitting
 from hyperinr.neural_datasets import tuning
+from tests.exhaustive import thin
 from tests.neural_datasets.tiny_store import CONFIG, OPTIMIZER, SIZES, default_job, tiny_job, write_config
 
 SPACE = """
@@ -17,7 +18,6 @@ tuning.search.num_trials = 2
 tuning.search.num_signals = 4
 """
 PARAMS = [word for binding in SIZES for word in ('-p', binding)]
-from tests.exhaustive import thin
 
 
 @pytest.mark.parametrize('storage', thin(['journal', 'sqlite'], lambda storage: storage == 'sqlite'))
