@@ -7,13 +7,14 @@ import pytest
 
 from hyperinr.types import Datapoint
 from tests import parts
+from tests.exhaustive import thin
 
 KEY = jax.random.key(0)
 
 
-def rows(table):
-    """``(name, part)``, the part built when the test runs and shared by the tests of its row."""
-    return pytest.mark.parametrize('name', list(table))
+def rows(table, few=None):
+    """Names of a table's rows; if ``few`` are given, `make test` runs only these."""
+    return pytest.mark.parametrize('name', thin(table, lambda name: few is None or name in few))
 
 
 def take(tree, row):

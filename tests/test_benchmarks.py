@@ -22,6 +22,7 @@ from benchmarks.on_gpu.parts import PARTS, Options
 from benchmarks.on_gpu.record import Record, SkippedError, status_of
 from benchmarks.on_gpu.summary import summary
 from hyperinr import coordinates
+from tests.exhaustive import thin
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,7 +36,7 @@ def expected():
     return mse()
 
 
-@pytest.mark.parametrize('system', ['usual JAX', 'PyTorch eager'])
+@pytest.mark.parametrize('system', thin(['usual JAX', 'PyTorch eager'], lambda system: system == 'usual JAX'))
 def test_every_system_reaches_the_same_errors(system, expected, monkeypatch):
     if system == 'PyTorch eager':
         pytest.importorskip('torch')
@@ -152,6 +153,7 @@ def test_the_time_is_shared_and_what_is_done_is_skipped(tmp_path, monkeypatch):
     assert given['images'] == pytest.approx(60 * sum(missing.values()), rel=0.01)
 
 
+@pytest.mark.exhaustive
 def test_float64_is_the_reference():
     found = numerics.in_float64(lambda x: x * x, np.float32(1 + 2**-23))
     assert found.dtype == np.float64

@@ -67,6 +67,7 @@ def test_evaluate_writes_the_report_and_pictures(trained_run, tmp_path, capsys):
     assert all(str(picture) in out for picture in pictures)
 
 
+@pytest.mark.exhaustive
 def test_evaluate_takes_overrides(trained_run, tmp_path):
     run('evaluate', '--run', trained_run, '--json', tmp_path / 'one.json', '-p', 'evaluate.num_datapoints=1')
     assert json.loads((tmp_path / 'one.json').read_text())['num_datapoints'] == 1

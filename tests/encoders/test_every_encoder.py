@@ -28,7 +28,7 @@ def encoder_of(name):
     return encoder, jax.jit(encoder.init)(KEY, take(parts.datapoints(), 0))
 
 
-@rows(parts.ENCODERS)
+@rows(parts.ENCODERS, ('set_encoder', 'residual', 'set_transformer'))
 def test_an_encoder_under_jit_vmap_and_grad(name):
     encoder, params = encoder_of(name)
     batch = parts.datapoints()

@@ -91,6 +91,7 @@ def test_examples_show_what_the_curves_say(evaluated):
         np.testing.assert_allclose(-10 * np.log10(mse), example.psnr_db[caption], rtol=1e-3)
 
 
+@pytest.mark.exhaustive
 def test_a_learned_constant_start_is_not_compared_with_itself():
     model = tiny.make_model(constant=True)
     found = curves.evaluate(model, make_dataset(model.spec), **OPTIONS)

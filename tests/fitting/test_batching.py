@@ -9,6 +9,7 @@ from hyperinr import fitting
 from hyperinr.fitting import batching as batching_lib
 from hyperinr.fitting import programs
 from hyperinr.fitting.batching import Batching, FitShape, bytes_per_inr, choose_batching
+from tests.exhaustive import thin
 from tests.fitting.problems import SIREN, adam_in_double_precision, batch, starts, take
 
 ADAM = optax.adam(2e-3)
@@ -33,7 +34,7 @@ def reference():
     return weights, datapoints, jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 
 
-@pytest.mark.parametrize('way', list(WAYS))
+@pytest.mark.parametrize('way', thin(WAYS, lambda way: way in list(WAYS)[::3]))
 def test_every_way_agrees_with_double_precision(way, reference):
     weights, datapoints, (expected, errors) = reference
     result = fitting.fit(SIREN, weights, datapoints, optimizer=ADAM, num_steps=20, batching=WAYS[way])
@@ -73,6 +74,7 @@ def test_the_starts_given_stay_valid():
     jax.tree.map(np.testing.assert_array_equal, jax.tree.map(np.asarray, weights), before)
 
 
+@pytest.mark.exhaustive
 def test_memory_is_that_of_the_group_whatever_the_number_of_inrs(monkeypatch):
     """The compiled calls of 3 and of 30 INRs are the same one, and none sees more rows than its group."""
     seen = []

@@ -58,6 +58,7 @@ def test_the_model_has_the_derivatives_of_the_linearised_loss():
     np.testing.assert_allclose(curvatures, expected, rtol=1e-4)
 
 
+@pytest.mark.exhaustive
 def test_curvatures_of_the_parts_average_to_that_of_all_points():
     points, flat, loss = problem(side=MANY_POINTS)
     points = points._replace(scale=jnp.full_like(points.scale, 1 / points.scale.size))
@@ -184,6 +185,7 @@ def test_a_rise_within_rounding_is_none(value, back):
     assert np.allclose(second, -0.75 * first) == back
 
 
+@pytest.mark.exhaustive
 def test_parts_of_the_points_fit_as_well_as_all():
     batch = problems.batch(2, side=MANY_POINTS)
     batch = smooth(batch)

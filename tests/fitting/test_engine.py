@@ -9,6 +9,7 @@ import pytest
 from hyperinr import fitting, metrics
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, Inr
+from tests.exhaustive import thin
 from tests.fitting import problems
 
 LINEAR = Inr(
@@ -47,8 +48,9 @@ def take(tree, row):
     return jax.tree.map(lambda leaf: leaf[row], tree)
 
 
-@pytest.mark.parametrize('optimizer', [optax.adam(1e-2), optax.sgd(0.1, momentum=0.9)], ids=['adam', 'momentum'])
-def test_agrees_with_a_python_loop_over_unflattened_weights(optimizer):
+@pytest.mark.parametrize('momentum', thin([False, True], lambda momentum: not momentum))
+def test_agrees_with_a_python_loop_over_unflattened_weights(momentum):
+    optimizer = optax.sgd(0.1, momentum=0.9) if momentum else optax.adam(1e-2)
     batch, starts = make_batch(), make_starts(TWO_LAYERS)
     result = fitting.fit(TWO_LAYERS, starts, batch, optimizer=optimizer, num_steps=7, record_steps=(0, 3, 7))
     for row in range(3):

@@ -10,6 +10,7 @@ from hyperinr import inrs
 from hyperinr import weights as weights_lib
 from hyperinr.fitting.kernels import siren as kernel
 from hyperinr.fitting.loss import points_of, value_and_gradient
+from tests.exhaustive import thin
 from tests.fitting.problems import SIREN, batch, starts
 
 
@@ -22,16 +23,16 @@ def both_ways(inr, *, side=6, channels=3, number=2):
     return jax.vmap(fused)(*arguments), jax.vmap(value_and_gradient(inr.apply, spec))(*arguments)
 
 
-@pytest.mark.parametrize(
-    ('options', 'channels', 'side'),
-    [
-        ({'width': 16, 'depth': 1}, 1, 4),
-        ({'width': 16, 'depth': 3, 'omega_0': 7.0, 'hidden_omega_0': 3.0}, 3, 7),
-        ({'width': 32, 'depth': 2}, 2, 8),
-    ],
-    ids=['padded', 'blocks and a padded tail', 'whole blocks'],
-)
-def test_it_is_the_gradient(options, channels, side):
+SHAPES = {
+    'padded': ({'width': 16, 'depth': 1}, 1, 4),
+    'blocks and a padded tail': ({'width': 16, 'depth': 3, 'omega_0': 7.0, 'hidden_omega_0': 3.0}, 3, 7),
+    'whole blocks': ({'width': 32, 'depth': 2}, 2, 8),
+}
+
+
+@pytest.mark.parametrize('shape', thin(SHAPES, lambda shape: shape == 'blocks and a padded tail'))
+def test_it_is_the_gradient(shape):
+    options, channels, side = SHAPES[shape]
     inr = inrs.siren(channels=channels, **options)
     ((loss, errors), gradient), ((expected, expected_errors), expected_gradient) = both_ways(
         inr, side=side, channels=channels

@@ -77,6 +77,7 @@ def test_with_a_constant_encoder_all_there_is_is_the_base(family):
     assert not jax.tree.leaves({part: tree for part, tree in params.items() if part not in ('base', 'rates')})
 
 
+@pytest.mark.exhaustive
 def test_chunks_are_made_alike_and_told_apart_by_their_embedding():
     """With the same embedding two chunks are the same; the flat weights are the chunks in a row, the rest cut off."""
     hypernetwork, params, code = made('chunked', chunk_size=50)

@@ -68,6 +68,7 @@ def test_a_fit_goes_on_from_a_file(photo, tmp_path):
     assert abs(fit(photo, tmp_path / 'c').psnr_db[0] - second.psnr_db[0]) > 0.1
 
 
+@pytest.mark.exhaustive
 def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
     import hyperinr
 

@@ -7,6 +7,7 @@ import pytest
 
 from hyperinr import config, fitting
 from hyperinr.neural_datasets import tuning
+from tests.exhaustive import thin
 from tests.neural_datasets.tiny_store import CONFIG, OPTIMIZER, SIZES, default_job, tiny_job, write_config
 
 SPACE = """
@@ -19,7 +20,7 @@ tuning.search.num_signals = 4
 PARAMS = [word for binding in SIZES for word in ('-p', binding)]
 
 
-@pytest.mark.parametrize('storage', ['journal', 'sqlite'])
+@pytest.mark.parametrize('storage', thin(['journal', 'sqlite'], lambda storage: storage == 'sqlite'))
 def test_a_search_is_resumed_and_its_best_config_fits(run, tmp_path, storage):
     pytest.importorskip('optuna')
     path = write_config(tmp_path, CONFIG + SPACE)

@@ -210,6 +210,7 @@ def test_a_signal_to_one_stops_both_and_a_lost_one_ends_the_other_and_the_run_go
     assert_agree(state.params['head'], alone(200))
 
 
+@pytest.mark.exhaustive
 def test_what_fails_in_one_process_is_said_by_both(pair, tmp_path):
     (status, _, err), (failed, _, why) = pair(tmp_path / 'run', '--fail-at', '4').ends()
     assert (status, failed) == (1, 1), (err, why)

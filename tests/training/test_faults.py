@@ -7,6 +7,7 @@ import pytest
 
 from tests.training import fault_test
 
+pytestmark = pytest.mark.exhaustive
 NUM_STEPS = 3000
 
 
