@@ -67,7 +67,7 @@ class Model:
 
         @jax.jit
         def code(coords: Array, values: Array) -> Any:
-            datapoint = Datapoint(coords, values, np.ones(len(coords), np.float32), np.asarray(-1, np.int32), label)
+            datapoint = Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32), label)
             return self.learner.hypernetwork.encode(self.params, datapoint)
 
         values = values.astype(np.float32)

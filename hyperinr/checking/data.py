@@ -67,8 +67,10 @@ def read_splits(dataset: Dataset) -> dict[str, list[Named]]:
 
     def read(split: str, most: int) -> list[Named]:
         source = dataset.splits[split]
-        positions = evenly_spaced(len(source), most).tolist()
-        return [Named(split, each, source, Datapoint(*map(array, source.sample(each, 0)))) for each in positions]
+        seen = [(each, source.sample(each, 0)) for each in evenly_spaced(len(source), most).tolist()]
+        if split == 'train':
+            seen = [(position, each._replace(row=each.index)) for position, each in seen]
+        return [Named(split, position, source, Datapoint(*map(array, each))) for position, each in seen]
 
     return {split: read(split, most) for split, most in MOST.items()}
 
