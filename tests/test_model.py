@@ -73,7 +73,10 @@ def test_reconstruct_keeps_leading_axes_and_takes_any_resolution(batch):
         (lambda batch: batch._replace(values=batch.values * 255), r'takes \[0, 1\]'),
         (lambda batch: batch._replace(weight=batch.weight * 0), 'no point of positive weight'),
         (lambda batch: batch._replace(coords=batch.coords[:, ::-1].copy()), r'its grid of \(12, 16\)'),
-        (lambda batch: jax.tree.map(lambda leaf: leaf[:, :9] if leaf.ndim > 1 else leaf, batch), r'its grid of \(12, 16\)'),
+        (
+            lambda batch: jax.tree.map(lambda leaf: leaf[:, :9] if leaf.ndim > 1 else leaf, batch),
+            r'its grid of \(12, 16\)',
+        ),
     ],
 )
 def test_datapoints_that_do_not_fit_are_refused(batch, change, message):

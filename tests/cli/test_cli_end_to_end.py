@@ -31,6 +31,7 @@ def test_every_experiment_trains_along_its_recorded_curve(name, tmp_path):
     assert hyperinr.load(tmp_path / 'run').metadata['step'] == golden_curves.NUM_STEPS
 
 
+@pytest.mark.exhaustive
 def test_the_stored_config_is_the_one_that_was_given(trained_run):
     given = load_config(DEFAULT, overrides(DEFAULT))
     assert (trained_run / 'config.gin').read_text() == given.text

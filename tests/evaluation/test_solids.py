@@ -40,6 +40,7 @@ def test_equal_goals_are_one_object_and_are_compiled_once():
     assert iou_goal(level, target=0.9, every=5) is not iou_goal(level, target=0.8, every=5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('quantity', ['occupancy', 'signed_distance'])
 def test_a_target_iou_stops_each_solid_at_its_own_look(tmp_path, quantity):
     """Oracle: the same fit without a target, its weights recorded at every look, points counted in NumPy."""

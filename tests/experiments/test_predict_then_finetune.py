@@ -37,6 +37,7 @@ def test_every_start_is_a_config_of_its_data_and_steps(data):
             assert repr(resolved.value('experiment.experiment.encoder')).rpartition('.')[2] not in images_only
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('name', ['functa', 'chunked_k1'])
 def test_a_size_is_the_largest_that_the_count_allows(name):
     data, start = starts.data_of('photo_patches_32', small=True), starts.LEARNED[name]

@@ -46,6 +46,7 @@ def model_at(flat, points, loss, *, step_scale=(1.0,)):
     return quadratic_model(values_at, points, flat, jax.grad(loss)(flat), jnp.asarray(step_scale))
 
 
+@pytest.mark.exhaustive
 def test_the_model_has_the_derivatives_of_the_linearised_loss():
     points, flat, loss = problem()
     scale = np.random.default_rng(0).uniform(0.5, 2, flat.size).astype(np.float32)
@@ -214,6 +215,7 @@ def test_it_is_told_the_scale_of_its_updates():
     np.testing.assert_allclose(scaled.mse, freezed.mse, rtol=1e-3)
 
 
+@pytest.mark.exhaustive
 def test_one_by_one_and_together_are_the_same():
     starts, batch = problems.starts(SIREN, 3), problems.batch(3)
     optimizer = optimizers.conjugate_gradient()(SPEC)

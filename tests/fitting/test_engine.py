@@ -104,6 +104,7 @@ def test_inrs_of_a_batch_do_not_touch_each_other():
     assert not np.allclose(before.mse[1], after.mse[1])
 
 
+@pytest.mark.exhaustive
 def test_mapping_one_by_one_and_batched_agree(monkeypatch):
     batch, starts = make_batch(), make_starts(TWO_LAYERS)
     one = lambda weights, datapoint: fitting.fit_one(TWO_LAYERS, weights, datapoint, optimizer=OPTIMIZER, num_steps=4)

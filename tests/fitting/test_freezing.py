@@ -16,6 +16,7 @@ WEIGHTS = INR.init(jax.random.key(0), 2)
 SPEC = weights_lib.spec_of(WEIGHTS)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ('patterns', 'held'),
     [

@@ -64,6 +64,7 @@ def test_other_inrs_are_refused_and_a_cpu_does_not_choose_it():
             kernel.siren_shape(metadata, spec)
 
 
+@pytest.mark.exhaustive
 def test_a_kernel_that_does_not_compile_is_said_and_not_used(monkeypatch):
     spec = weights_lib.spec_of(jax.tree.map(lambda leaf: leaf[0], starts(SIREN, 1)))
     monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')

@@ -50,6 +50,7 @@ def test_function_and_gradient_multiply_rounded_factors():
         assert abs(value - ((a.astype(np.float64) @ b) ** 3).sum()) > 1e-3 * abs(value)
 
 
+@pytest.mark.exhaustive
 def test_a_fit_in_bfloat16_differs_and_still_fits():
     weights, datapoints = starts(SIREN, 2), batch(2)
     run = lambda precision: fitting.fit(

@@ -40,6 +40,7 @@ def test_weights_are_what_the_formula_says(combine):
         np.testing.assert_allclose(found[layer]['b'], tensors['b'] + code[layer]['b']['shift'], atol=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('combine', thin(FORMULAS, lambda name: name == 'multiplicative'))
 def test_without_a_change_it_is_the_base(combine):
     hypernetwork, params, code = made(combine=combine)

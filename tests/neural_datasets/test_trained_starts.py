@@ -43,6 +43,7 @@ def run_dir(tmp_path_factory):
     return folder / 'run'
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('kind', thin(['generated', 'meta_learned'], lambda kind: kind == 'generated'))
 def test_a_store_begins_where_a_run_ended(run_dir, tmp_path, kind):
     """Without a step's worth of rate the INRs are the starts themselves; with one they are better fitted."""

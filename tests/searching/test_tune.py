@@ -111,6 +111,7 @@ def test_a_wrong_search_is_one_line(run, tmp_path, text, message):
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.exhaustive
 def test_objectives_are_what_they_say():
     job = default_job()
     reports = []
