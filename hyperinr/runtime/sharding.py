@@ -56,7 +56,10 @@ class Placed:
         same = self._known == (structure, tuple(devices))
         if not same or any(known() is not leaf for known, leaf in zip(self._sources, leaves, strict=True)):
             self._copies = broadcast(tree, devices)
-            self._known, self._sources = (structure, tuple(devices)), [weakref.ref(leaf, self._forget) for leaf in leaves]
+            self._known, self._sources = (
+                (structure, tuple(devices)),
+                [weakref.ref(leaf, self._forget) for leaf in leaves],
+            )
         copies: Tree = self._copies
         return copies
 
@@ -69,7 +72,8 @@ def _row(leaf: Any) -> Any:
     """Reshape ``[...]`` to ``[1, ...]``, without an operation of jax if the host can read the leaf."""
     readable = isinstance(leaf.dtype, np.dtype)  # Keys are not.
     on_host = not isinstance(leaf, jax.Array) or all(device.platform == 'cpu' for device in leaf.devices())
-    return (np.asarray(leaf) if readable and on_host else leaf)[None]
+    # A copy: the placed array may share memory with what it was placed from, and so keep it.
+    return (np.array(leaf) if readable and on_host else leaf)[None]
 
 
 def shard(batch: Tree, devices: Sequence[jax.Device]) -> Tree:
