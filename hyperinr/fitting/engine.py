@@ -94,10 +94,10 @@ def fit(
     weights, datapoints, probes = jax.tree.map(np.asarray, (dict(weights), datapoints, probes))
     num_inrs = _batch_size(weights, datapoints)
     spec = weights_lib.spec_of(_first(weights))
-    for points in (datapoints, probes):
-        if points is not None:
-            _batch_size(weights, points)
-            _check_points(points, spec)
+    _check_points(datapoints, spec)
+    if probes is not None:
+        _batch_size(weights, probes)
+        _check_points(probes, spec)
     scales = np.ones((num_inrs, 1), np.float32)
     if step_scale is not None:
         if _batch_size(step_scale, datapoints) and weights_lib.spec_of(_first(step_scale)) != spec:

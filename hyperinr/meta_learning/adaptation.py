@@ -68,6 +68,7 @@ def adapt(
         start.
       rematerialize: recompute each step in the outer derivative. The memory is then that of one step instead of K.
     """
+    context = context.counted()
 
     def step(code: Code, index: Array | int, *, constant_gradient: bool) -> Code:
         seen = _seen(inr, decode, choice, code, context, index, drawn)
@@ -76,7 +77,6 @@ def adapt(
             gradient = jax.lax.stop_gradient(gradient)
         return inner_step(code, rates_at(start.rates, index), gradient)
 
-    context = context.counted()
     exact = num_steps if second_order_steps is None else min(second_order_steps, num_steps)
     codes = [start.code]
     for constant, indices in ((True, range(num_steps - exact)), (False, range(num_steps - exact, num_steps))):
@@ -117,6 +117,7 @@ def follow(
       The weights after 0, 1, ... steps, leaves ``[num_steps + 1, ...]``, and their mean squared errors on the whole
       datapoint ``[num_steps + 1]``.
     """
+    datapoint = datapoint.counted()
 
     def step(code: Code, index: Array) -> tuple[Code, tuple[InrWeights, Array]]:
         seen = _seen(inr, decode, choice, code, datapoint, index, ())
@@ -124,7 +125,6 @@ def follow(
         mse = mse if seen is datapoint else reconstruction_error(inr, weights, datapoint)
         return inner_step(code, rates_at(start.rates, index), gradient), (weights, mse)
 
-    datapoint = datapoint.counted()
     last, (weights, errors) = jax.lax.scan(step, start.code, jnp.arange(num_steps))
     last_weights = decode(last)
     together = lambda before, after: jnp.concatenate([before, after[None]])

@@ -25,7 +25,7 @@ from hyperinr.config.names import nearest
 from hyperinr.errors import InputError
 from hyperinr.searching import space as spaces
 from hyperinr.searching.space import KINDS, Parameter
-from hyperinr.searching.study import Settings, settings
+from hyperinr.searching.study import ObjectiveError, Settings, settings
 
 __all__ = ['figure', 'find_space', 'read_space']
 
@@ -41,14 +41,14 @@ def figure(objective: str, record: Mapping[str, Any]) -> float:
       record: figures by name.
 
     Raises:
-      InputError: the record has no such figure.
+      ObjectiveError: the record has no such figure.
     """
     name, position = _parsed(objective)
     if name not in record:
-        raise InputError(f'no figure {name!r} is measured{nearest(name, list(record))}')
+        raise ObjectiveError(f'no figure {name!r} is measured{nearest(name, list(record))}')
     numbers = np.ravel(np.asarray(record[name], float))
     if not -len(numbers) <= position < len(numbers):
-        raise InputError(f'objective {objective!r}: {name} has {len(numbers)} numbers.')
+        raise ObjectiveError(f'objective {objective!r}: {name} has {len(numbers)} numbers.')
     return float(numbers[position])
 
 

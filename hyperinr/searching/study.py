@@ -9,6 +9,7 @@ Optuna is imported when a study is opened (``pip install hyperinr[tune]``).
 """
 
 import contextlib
+import json
 import os
 import time
 import warnings
@@ -24,6 +25,7 @@ from hyperinr.searching.space import Draw, Space
 
 __all__ = [
     'Objective',
+    'ObjectiveError',
     'Settings',
     'Trials',
     'begun',
@@ -58,6 +60,10 @@ POLL_SECONDS = 1.0
 
 Objective = Callable[[Any, Draw], float]
 """``(trial, draw) -> value``; may report to the trial and raise ``optuna.TrialPruned``."""
+
+
+class ObjectiveError(InputError):
+    """The objective is not measured, which no further trial would change."""
 
 
 class Settings(NamedTuple):
@@ -160,9 +166,9 @@ def open_trials(
         'hyperband': optuna.pruners.HyperbandPruner(min_resource=least, max_resource=max(least, most)),
         'none': optuna.pruners.NopPruner(),
     }
-    with _one_process(folder):
+    with _one_process(folder), _readable(folder / FILES[storage or held or 'sqlite']) as path:
         study = optuna.create_study(
-            storage=_storage(optuna, folder, storage or held or 'sqlite'),
+            storage=_storage(optuna, path),
             study_name=STUDY,
             direction=settings.direction,
             pruner=pruners[settings.pruner],
@@ -170,7 +176,7 @@ def open_trials(
         )
         if study.user_attrs.get('config_sha256', digest) != digest:
             raise InputError(
-                f'{folder} holds a search of another config; give another folder, or the config and space of that one.'
+                f'{folder} holds a search of another config, space or objective; give another folder, or its own.'
             )
         study.set_user_attr('config_sha256', digest)
         trials = study.get_trials(deepcopy=False)
@@ -184,9 +190,39 @@ def open_trials(
     return Trials(study, folder, settings)
 
 
-def _storage(optuna: Any, folder: Path, storage: str) -> Any:
-    path, storages = (folder / FILES[storage]).absolute(), optuna.storages
-    if storage == 'journal':
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Yield the file of the trials; raise `InputError`, with nothing written, if it is damaged or was lost."""
+    from sqlalchemy.exc import DatabaseError
+
+    results = [path.parent / name for name in ('trials', 'figures', 'trials.json') if (path.parent / name).exists()]
+    if results and not (path.is_file() and path.stat().st_size):
+        raise InputError(f'{path} is missing or empty, and {results[0]} is there: restore it, or give another folder.')
+    if path.name == FILES['journal'] and path.exists():
+        if _damaged_line(path):
+            time.sleep(POLL_SECONDS)  # Another process may be writing it.
+        if line := _damaged_line(path):
+            raise InputError(f'{path} is damaged in line {line}: restore it, or give another folder.')
+    try:
+        yield path.absolute()
+    except DatabaseError as error:
+        raise InputError(f'{path} cannot be used ({error.orig}): restore it, or give another folder.') from error
+
+
+def _damaged_line(path: Path) -> int | None:
+    """Return the number of the first line of a journal that is no JSON or is cut short: Optuna would append to it."""
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        with contextlib.suppress(ValueError):
+            json.loads(line)
+            if line.endswith(b'\n'):
+                continue
+        return number
+    return None
+
+
+def _storage(optuna: Any, path: Path) -> Any:
+    storages = optuna.storages
+    if path.name == FILES['journal']:
         return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
     options = {'connect_args': {'timeout': DATABASE_SECONDS}}
     return storages.RDBStorage(f'sqlite:///{path}', engine_kwargs=options)
@@ -220,7 +256,7 @@ def retry_lost(trials: Trials) -> None:
         for each in trials.study.get_trials(states=(TrialState.RUNNING,)):
             with _running(trials, each.number, wait=False) as free:
                 if free and runs(trials, each):
-                    print(f'begun again, its process was killed: trial {each.number}', flush=True)
+                    print(f'begun again, its process was stopped or killed: trial {each.number}', flush=True)
                     _retry(trials, each)
 
 
@@ -317,7 +353,11 @@ def runs(trials: Trials, trial: Any) -> bool:
 
 
 def record(trials: Trials, trial: Any, outcome: float | Exception) -> None:
-    """Record and print the end of a trial: its value, or the error that ended it, such as ``optuna.TrialPruned``."""
+    """Record and print the end of a trial: its value, or the error that ended it, such as ``optuna.TrialPruned``.
+
+    Raises:
+      ObjectiveError: this is the error.
+    """
     from optuna import TrialPruned
     from optuna.trial import TrialState
 
@@ -330,6 +370,8 @@ def record(trials: Trials, trial: Any, outcome: float | Exception) -> None:
         with warnings.catch_warnings(action='ignore'):  # NaN counts as failed.
             trials.study.tell(trial, outcome)
     say(frozen(trials, trial))
+    if isinstance(outcome, ObjectiveError):
+        raise outcome
 
 
 def say(trial: Any) -> None:

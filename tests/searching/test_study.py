@@ -11,6 +11,7 @@ import pytest
 from hyperinr.errors import InputError, RunError
 from hyperinr.searching import study as studies
 from hyperinr.searching.space import parameter, space
+from hyperinr.searching.space_file import figure
 from hyperinr.searching.study import settings
 
 SPACE = space([parameter('x', 'uniform', [-2.0, 3.0], points=4), parameter('k', 'choice', [1, 2])])
@@ -47,6 +48,46 @@ def test_failures_are_recorded_and_the_search_ends(tmp_path, storage):
         opened(tmp_path, storage=storage, digest='two')
     with pytest.raises(InputError, match=f'give --storage {storage}'):
         opened(tmp_path, storage='sqlite' if storage == 'journal' else 'journal')
+
+
+DAMAGES = {
+    'sqlite, other bytes': ('sqlite', lambda path: path.write_bytes(bytes(range(256)) * 20), 'study.db cannot be used'),
+    'sqlite, emptied': ('sqlite', lambda path: path.write_bytes(b''), 'study.db is missing or empty'),
+    'sqlite, lost': ('sqlite', lambda path: path.unlink(), 'study.db is missing or empty'),
+    'journal, cut short': ('journal', lambda path: path.write_bytes(path.read_bytes()[:-9]), 'damaged in line'),
+    'journal, other text': (
+        'journal',
+        lambda path: path.write_bytes(b'{"x\n' + path.read_bytes()),
+        'damaged in line 1',
+    ),
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_damaged_and_lost_trials_are_refused_and_stay_as_they_are(tmp_path, damage):
+    """Beside results a search does not begin anew, and nothing is appended to a line that was cut short."""
+    pytest.importorskip('optuna')
+    storage, change, message = DAMAGES[damage]
+    studies.run_trials(opened(tmp_path, storage=storage, total=2), lambda trial, drawn: drawn['x'])
+    (tmp_path / 'trials.json').write_text('{}')
+    path = tmp_path / studies.FILES[storage]
+    change(path)
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(InputError, match=message):
+        opened(tmp_path, storage=storage)
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_an_objective_that_is_not_measured_ends_the_search_at_its_first_trial(tmp_path):
+    pytest.importorskip('optuna')
+
+    def objective(trial, drawn):
+        return figure('psnr_dbx', {'psnr_db': 20.0})
+
+    trials = opened(tmp_path)
+    with pytest.raises(InputError, match="did you mean 'psnr_db'"):
+        studies.run_trials(trials, objective)
+    assert [each.state.name for each in studies.ended(trials)] == ['FAIL']
 
 
 def test_a_grid_is_gone_through_once_however_often_it_is_opened(tmp_path):
