@@ -18,6 +18,7 @@ from hyperinr.training.input_pipeline import check_batch
 from hyperinr.types import Datapoint
 from hyperinr.weights import spec_of
 from tests import parts
+from tests.exhaustive import thin
 from tests.neural_datasets.tiny_store import tiny_job
 from tests.promises import all_finite, assert_equal, take
 
@@ -119,13 +120,16 @@ FUNCTIONS = {
 }
 
 
+SLOW = ('evaluation.measure', 'Model.finetune', 'Model.generate, an encoder of pictures')
+
+
 @functools.cache
 def expected(name):
     return FUNCTIONS[name](letterboxed())
 
 
 @pytest.mark.parametrize('content', CONTENTS)
-@pytest.mark.parametrize('name', FUNCTIONS)
+@pytest.mark.parametrize('name', thin(FUNCTIONS, lambda name: name not in SLOW))
 def test_what_does_not_count_changes_no_bit(name, content):
     found = FUNCTIONS[name](letterboxed(CONTENTS[content]))
     assert_equal(found, expected(name))
@@ -141,7 +145,7 @@ UPDATES = {
 }
 
 
-@pytest.mark.parametrize('options', UPDATES)
+@pytest.mark.parametrize('options', thin(UPDATES, lambda options: options == 'drawn points'))
 def test_an_update_sees_only_what_counts(options):
     learner = parts.make_learner(spec=SPEC, **UPDATES[options])
     state, update = jax.jit(learner.init)(KEY, take(letterboxed(), 0)), jax.jit(learner.update)
@@ -152,12 +156,13 @@ def test_an_update_sees_only_what_counts(options):
     assert all_finite((after.params, measured))
 
 
-@pytest.mark.parametrize(
-    'options', [{'observed_fraction': 0.1}, {'context_points': parts.LEARNERS['some of the points']['context_points']}]
-)
+FEW_POINTS = {name: UPDATES[name] | {'num_target_points': 8} for name in ('drawn points', 'a tenth observed')}
+
+
+@pytest.mark.parametrize('options', thin(FEW_POINTS, lambda options: options == 'drawn points'))
 def test_points_are_drawn_among_those_that_count(options):
     """Even where few count, no update is 0 / 0."""
-    learner = parts.make_learner(spec=SPEC, num_target_points=8, **options)
+    learner = parts.make_learner(spec=SPEC, **FEW_POINTS[options])
     counts = np.zeros((4, 144), bool)
     counts[:, 50:54] = True
     batch = hide(parts.datapoints(4, SPEC), counts, np.nan)

@@ -1,5 +1,6 @@
 """The contract of a dataset: a specification, and splits that are read by position."""
 
+import abc
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ __all__ = ['SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'random_split', 'sele
 SPLITS = ('train', 'validation', 'test')
 
 
-class Source:
+class Source(abc.ABC):
     """One split: datapoints by position, as float32 NumPy arrays.
 
     A subclass defines `names`, and `read` or `batch`. A read depends on nothing but its arguments, so that any number
@@ -69,9 +70,9 @@ class Source:
             raise ValueError('these points lie on no grid, so they are no image; use `evaluate` at grid points.')
         return np.asarray(self[index].values).reshape(*self._grid_shape, -1)
 
+    @abc.abstractmethod
     def names(self, index: int) -> str:
         """Return a readable name of the datapoint's origin: ``'chelsea 120,40 96x96'``."""
-        raise NotImplementedError
 
     def check(self, index: int) -> None:
         """Raise IndexError for a position outside the split."""

@@ -148,7 +148,7 @@ def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries, so that a rename survives a power cut. Does nothing where the file system cannot."""
-    with contextlib.suppress(OSError, NotImplementedError):
+    with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

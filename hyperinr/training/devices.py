@@ -171,7 +171,7 @@ def _to_lead(tree: Tree, index: int, lead: jax.Device) -> Tree:
 
 
 def _bytes_needed(*programs: tuple[Any, int]) -> int | None:
-    """Return the bytes of compiled programs, each on a number of devices."""
+    """Return the bytes of compiled programs, each on a number of devices; ``None`` where the compiler reports none."""
     try:
         found = [(compiled.memory_analysis(), count) for compiled, count in programs]
         return sum(
