@@ -17,7 +17,7 @@ SHAPE = {'depth': 3, 'points': 784}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('json', type=Path)
-    parser.add_argument('png', type=Path, nargs='?', default=Path('docs/results/fitting.png'))
+    parser.add_argument('png', type=Path, nargs='?', help='default: beside the JSON')
     options = parser.parse_args()
     content = json.loads(options.json.read_text())
     rows = [row for row in content['rows'] if all(row[name] == value for name, value in SHAPE.items())]
@@ -38,7 +38,7 @@ def main() -> None:
         axes.grid(alpha=0.3)
     fraction.legend()
     figure.suptitle(f'{SHAPE["depth"]} hidden layers, {SHAPE["points"]} points, {content["machine"]["cores"]} cores')
-    figure.savefig(options.png, dpi=120)
+    figure.savefig(options.png or options.json.with_suffix('.png'), dpi=120)
 
 
 if __name__ == '__main__':
