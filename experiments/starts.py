@@ -16,6 +16,7 @@ from hyperinr import config, datasets, inrs, library
 from hyperinr import weights as weights_lib
 from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError
+from hyperinr.evaluation.starts import equal_feature_grid
 from hyperinr.inrs.siren_variants import SIREN_VARIANTS, SirenVariant
 from hyperinr.types import DatasetSpec, Inr
 
@@ -284,7 +285,7 @@ def random_inr(name: str, spec: DatasetSpec, *, width: int) -> Inr:
     """Return the INR of a random start."""
     variant, _ = RANDOM[name]
     if variant is None:
-        return _grid(spec, count=num_weights(random_inr('random_paper', spec, width=width), spec))
+        return equal_feature_grid(spec, num_weights(random_inr('random_paper', spec, width=width), spec))
     low, high = spec.data_range
     return inrs.siren(
         channels=spec.channels,
@@ -299,12 +300,3 @@ def random_inr(name: str, spec: DatasetSpec, *, width: int) -> Inr:
 def num_weights(inr: Inr, spec: DatasetSpec) -> int:
     """Return the number of weights P."""
     return weights_lib.count(weights_lib.spec_of_inr(inr, spec.coord_dims))
-
-
-def _grid(spec: DatasetSpec, *, count: int) -> Inr:
-    """Return the feature grid whose number of parameters is nearest to ``count``."""
-    largest = 2
-    while spec.channels * largest**spec.coord_dims < count:
-        largest += 1
-    grids = [inrs.feature_grid(channels=spec.channels, resolution=size) for size in (max(2, largest - 1), largest)]
-    return min(grids, key=lambda grid: abs(num_weights(grid, spec) - count))

@@ -34,6 +34,9 @@ class Waves:
         values = low + (high - low) * (0.5 + 0.4 * np.sin(phases)).astype(np.float32)
         return Datapoint(coords, values, np.ones(len(coords), np.float32), np.int32(index))
 
+    def origin(self, index):
+        return self.names(index)
+
     def names(self, index):
         return f'wave {index}'
 

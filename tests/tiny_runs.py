@@ -60,7 +60,11 @@ def overrides(name: str, *, num_steps: int = 2) -> list[str]:
     if config.value('meta_learning.meta_learner.num_steps'):
         bindings += ['meta_learner.num_steps=1']
     bindings += ['held_out_psnr.num_datapoints=2', 'evaluate.num_datapoints=2', 'evaluate.steps=(0, 1, 3)']
-    bindings += ['evaluate.num_search_datapoints=1', 'evaluate.num_timing_datapoints=1']
+    bindings += [
+        'evaluate.num_search_datapoints=1',
+        'evaluate.num_timing_datapoints=1',
+        "evaluate.optimizers=('momentum',)",
+    ]
     if 'meta_learning.largest_error_points.num_points' in {setting.name for setting in config.settings}:
         bindings += ['largest_error_points.num_points=64']
     for parameter, parts in SIZES.items():

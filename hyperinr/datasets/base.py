@@ -74,6 +74,10 @@ class Source(abc.ABC):
     def names(self, index: int) -> str:
         """Return a readable name of the datapoint's origin: ``'chelsea 120,40 96x96'``."""
 
+    def origin(self, index: int) -> str:
+        """Return what datapoints share that are not independent, such as the photograph of a crop; else the name."""
+        return self.names(index)
+
     def check(self, index: int) -> None:
         """Raise IndexError for a position outside the split."""
         if not 0 <= index < self._count:

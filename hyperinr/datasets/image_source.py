@@ -70,11 +70,20 @@ class ImageSource(Source):
       shape: ``(H, W)``.
       augment: give each image one of eight flips and transpositions in each epoch.
       seed: seed of the augmentation.
+      origin: name of an image -> its `Source.origin`.
     """
 
-    def __init__(self, images: Images, *, shape: tuple[int, int], augment: bool = False, seed: int = 0):
+    def __init__(
+        self,
+        images: Images,
+        *,
+        shape: tuple[int, int],
+        augment: bool = False,
+        seed: int = 0,
+        origin: Callable[[str], str] = str,
+    ):
         super().__init__(images.num_images, shape)
-        self._images, self._augment, self._seed = images, augment, seed
+        self._images, self._augment, self._seed, self._origin = images, augment, seed, origin
         self._coords = coordinates.grid(shape)
 
     @functools.cached_property
@@ -103,6 +112,9 @@ class ImageSource(Source):
     def names(self, index: int) -> str:
         return self._record(index).name
 
+    def origin(self, index: int) -> str:
+        return self._origin(self.names(index))
+
     def _record(self, index: int) -> Record:
         self.check(index)
         return self._images.record(index)
@@ -130,6 +142,7 @@ def image_dataset(
     seed: int,
     in_memory: bool = False,
     num_labels: int | None = None,
+    origin: Callable[[str], str] = str,
 ) -> Dataset:
     """Make a dataset of images with values in [0, 1] on the full pixel grid.
 
@@ -141,12 +154,15 @@ def image_dataset(
       seed: seed of the augmentation.
       in_memory: make or decode every image once.
       num_labels: number of classes; ``None`` if the images have no labels.
+      origin: name of an image -> its `Source.origin`.
     """
     height, width, channels = shape
     sources = {}
     for split, images in splits.items():
         kept = images.in_memory() if in_memory else images
-        sources[split] = ImageSource(kept, shape=(height, width), augment=augment and split == 'train', seed=seed)
+        sources[split] = ImageSource(
+            kept, shape=(height, width), augment=augment and split == 'train', seed=seed, origin=origin
+        )
     spec = DatasetSpec(
         name=name,
         grid_shape=(height, width),

@@ -1,7 +1,9 @@
 """Crops of the photographs in the scikit-image package, at many scales, split by photograph."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -46,6 +48,7 @@ def photo_patches(
     num_train: int = 20_000,
     num_validation: int = 256,
     num_test: int = 256,
+    test_folder: str | os.PathLike | None = None,
     augment: bool = True,
     seed: int = 0,
     in_memory: bool = True,
@@ -63,7 +66,8 @@ def photo_patches(
       resolution: ``(height, width)`` of a patch, pixels.
       num_train: number of patches of the training photographs.
       num_validation: number of patches of ``coffee``.
-      num_test: number of patches of ``chelsea``.
+      num_test: number of patches of ``chelsea``, and of the photographs in ``test_folder`` if there is one.
+      test_folder: folder with further photographs for the test split, PNG or JPEG. Training never reads them.
       augment: give training patches one of eight flips and transpositions in each epoch.
       seed: seed of the crops and of the augmentation.
       in_memory: decode all patches once (3 kB each at 32 x 32), instead of at each read.
@@ -73,21 +77,40 @@ def photo_patches(
       A dataset with values in [0, 1], C = 3.
 
     Raises:
-      InputError: scikit-image is missing, a size is below 1 or above that of the photographs, or the cache cannot be
-        written.
+      InputError: scikit-image is missing, a size is below 1 or above that of the photographs, ``test_folder`` has no
+        photographs, or the cache cannot be written.
     """
     resolution = check_resolution('photo_patches', resolution)
     counts = check_counts('photo_patches', num_train, num_validation, num_test, seed=seed)
-    shape, recipe = (*resolution, 3), {'seed': seed, 'counts': counts}
-    splits = open_records('photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
-    return image_dataset('photo_patches', splits, shape, augment=augment, seed=seed, in_memory=in_memory)
+    shape: tuple[int, int, int] = (*resolution, 3)
+    recipe: dict[str, Any] = {'seed': seed, 'counts': counts}
+    more = {} if test_folder is None else {'test': _photographs_in(Path(test_folder).expanduser())}
+    if more:
+        recipe['test_files'] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in more['test']]
+    splits = open_records('photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed, more), data_dir)
+    return image_dataset(
+        'photo_patches', splits, shape, augment=augment, seed=seed, in_memory=in_memory, origin=_photograph_of
+    )
 
 
-def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator]:
+def _photograph_of(name: str) -> str:
+    return name.rsplit(' ', 2)[0]
+
+
+def _photographs_in(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.glob('*') if file.suffix.lower() in ('.png', '.jpg', '.jpeg'))
+    if not files:
+        raise InputError(f'photo_patches.test_folder: {str(folder)!r} has no photographs (.png, .jpg, .jpeg).')
+    return files
+
+
+def _splits(
+    resolution: tuple[int, int], counts: dict[str, int], seed: int, more: Mapping[str, list[Path]]
+) -> dict[str, Iterator]:
     folder = package_folder('photo_patches', 'skimage') / 'data'
     splits = {}
     for position, (split, files) in enumerate(PHOTOGRAPHS.items()):
-        photographs = [_Photograph(folder / file) for file in files]
+        photographs = [_Photograph(file) for file in [*(folder / file for file in files), *more.get(split, [])]]
         kept = [photo for photo in photographs if photo.largest_scale(resolution) >= 1]
         if not kept:
             raise InputError(
@@ -121,7 +144,7 @@ class _Photograph:
                 image = opened.convert('RGB')
         except OSError as error:
             raise InputError(
-                f'scikit-image lacks its photograph {path.name!r}; install the version in constraints.txt.'
+                f'{str(path)!r} cannot be read; if it belongs to scikit-image, install the version in constraints.txt.'
             ) from error
         self.name = path.stem
         self.shape = (image.height, image.width)

@@ -1,32 +1,28 @@
 """Evaluation of generated weights on signals that training did not see, against other starts.
 
 A *curve* is the mean PSNR and SSIM over the datapoints while INRs are fine-tuned from one kind of start. Steps of the
-``generated`` curve count from the hypernetwork's raw output, so the learner's adaptation steps are included.
-``random`` starts from a fresh `Inr.init`. ``constant`` starts from the learned weights that all datapoints share; it is
-left out if the model has none, or if it generates just these. ``random`` and ``constant`` each get the optimiser and
-learning rate that are best for them.
+``generated`` curve count from the hypernetwork's raw output, so the learner's adaptation steps are included. The others
+are those of `starts.other_starts`; each gets the optimiser and learning rate that are best for it on another split.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import fitting, metrics
 from hyperinr.datasets.base import Dataset, select
 from hyperinr.errors import InputError, RunError
-from hyperinr.evaluation.measurement import Measured, Run, measure
+from hyperinr.evaluation.measurement import Measured, Run, interval, measure
+from hyperinr.evaluation.starts import FAMILIES, Start, other_starts
 from hyperinr.meta_learning.observation import observed
 from hyperinr.model import Model
 from hyperinr.runtime.files import plain
-from hyperinr.types import Datapoint, InrWeights
+from hyperinr.types import Datapoint, DatasetSpec
 
 __all__ = ['Evaluation', 'Example', 'evaluate']
-
-Starts = Callable[[Datapoint], InrWeights]
 
 
 class Example(NamedTuple):
@@ -54,8 +50,9 @@ class Evaluation(NamedTuple):
 
     Attributes:
       report: JSON-serialisable: ``protocol``, ``num_datapoints`` and ``curves``; each curve has ``steps``, ``psnr_db``
-        and ``ssim`` (means over the datapoints, ``None`` if not defined), ``seconds`` (per datapoint, from its start)
-        and ``psnr_db_per_datapoint`` ``[num_datapoints][len(steps)]``.
+        and ``ssim`` (means over the datapoints, ``None`` if not defined), ``psnr_db_interval`` (ends of the 95 %
+        interval of the mean, by a bootstrap over `Source.origin`; ``None`` if all datapoints share one origin),
+        ``seconds`` (per datapoint, from its start) and ``psnr_db_per_datapoint`` ``[num_datapoints][len(steps)]``.
       examples: pictures of some datapoints; empty if the data are not images.
     """
 
@@ -71,12 +68,13 @@ def evaluate(
     num_datapoints: int = 64,
     steps: Sequence[int] = (0, 1, 3, 10, 30, 100),
     search_split: str = 'validation',
-    num_search_datapoints: int = 8,
+    num_search_datapoints: int = 24,
     num_timing_datapoints: int = 8,
     num_examples: int = 4,
+    optimizers: Sequence[str] = tuple(FAMILIES),
     seed: int = 0,
 ) -> Evaluation:
-    """Fine-tune from generated, random and constant starts and measure all three.
+    """Fine-tune from generated weights and from other starts, and measure all of them.
 
     Args:
       model: a trained model.
@@ -89,6 +87,7 @@ def evaluate(
       num_search_datapoints: datapoints in the search.
       num_timing_datapoints: datapoints that are timed.
       num_examples: datapoints to keep pictures of.
+      optimizers: keys of `starts.FAMILIES` that the other starts choose from.
       seed: seed of the random starts.
 
     Returns:
@@ -96,8 +95,8 @@ def evaluate(
 
       - ``optimizers``: the optimiser and learning rate of each other start.
       - ``steps_to_reach``: the target is the mean PSNR of the generated weights after the learner's adaptation steps.
-        ``random`` is how many steps the random start needs to reach it, under the searched optimiser that reaches it
-        first; ``None`` if none reaches it by the last of ``steps``.
+        Each other start has the ``steps`` that it needs for it, under the searched ``optimizer`` at the
+        ``learning_rate`` that reached it first; ``None`` if none reaches it by the last of ``steps``.
       - ``least_margins``: smallest differences of mean PSNR in dB over *every* step, not only those of ``steps``.
         ``above_generated_db`` compares the weights that `generate` returns with all later steps of fine-tuning.
         ``above_random_db`` compares each step with the random start after the same number of steps.
@@ -106,12 +105,14 @@ def evaluate(
       other starts' learning rates are then searched on such parts, and ``steps_to_reach`` is ``None``.
 
     Raises:
-      InputError: an unknown split, wrong ``steps``, or datapoints that the model cannot take.
+      InputError: an unknown split or optimiser, wrong ``steps``, or datapoints that the model cannot take.
       RunError: the generated weights' values are not finite.
     """
     steps = tuple(int(step) for step in steps)
     if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
         raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
+    if not optimizers or set(optimizers) - set(FAMILIES):
+        raise InputError(f'evaluate.optimizers are some of {", ".join(FAMILIES)}, not {tuple(optimizers)}.')
     datapoints, positions = select(dataset, split, num_datapoints)
     searched, _ = select(dataset, search_split, num_search_datapoints)
     model.check(datapoints)
@@ -122,26 +123,29 @@ def evaluate(
 
     last, num_adapt = steps[-1], min(model.learner.num_steps, steps[-1])
     example_step = num_adapt or min(3, last)
-    starts = _other_starts(model, datapoints, seed)
+    starts = other_starts(model, jax.tree.map(lambda leaf: leaf[0], datapoints), seed)
     found = {
         name: fitting.best_rate(
-            model.inr,
-            start(searched),
+            start.inr,
+            start.weights(searched),
             searched,
             num_steps=last,
             data_range=model.spec.data_range,
             score_steps=steps[1:],
+            families={name: FAMILIES[name] for name in optimizers},
         )
         for name, start in starts.items()
     }
     runs: dict[str, Run] = {'generated': model.finetune}
-    runs |= {name: _run_from(model, starts[name], each.name, each.rate) for name, each in found.items()}
+    runs |= {name: _run_from(starts[name], each.name, each.rate) for name, each in found.items()}
+    inr_of = {name: start.inr for name, start in starts.items()}
     recorded = tuple(sorted({*steps, example_step}))
     timed = sorted({0, num_adapt, last})
     measured = {
         name: measure(
             run,
-            model,
+            inr_of.get(name, model.inr),
+            model.spec,
             shown,
             record_steps=recorded,
             timed_steps=timed if name == 'generated' else (0, last),
@@ -153,13 +157,15 @@ def evaluate(
     if not np.isfinite(measured['generated'].psnr_db[:, 0]).all():
         raise RunError('the generated weights give values that are not finite: the training diverged; train again.')
 
-    names = [dataset.splits[split].names(position) for position in positions]
+    source = dataset.splits[split]
+    names, origins = ([of(position) for position in positions] for of in (source.names, source.origin))
     target = float(measured['generated'].psnr_db[:, num_adapt].mean())
     report = {
         'protocol': {
             'dataset': model.spec.name,
             'split': split,
             'sources': names,
+            'num_origins': len(set(origins)),
             'data_range': model.spec.data_range,
             'grid_shape': model.spec.grid_shape,
             'inr': model.inr.metadata,
@@ -169,7 +175,12 @@ def evaluate(
             'ssim': 'within the part of the grid that is not padding, values not clipped',
             'seconds': f'of one datapoint in a batch of {min(num_timing_datapoints, len(names))}, all work since its '
             f'start, compiled before; measured at {" and ".join(map(str, timed))} steps, linear between',
-            'search': {'split': search_split, 'num_datapoints': len(searched.coords), 'num_steps': last},
+            'search': {
+                'split': search_split,
+                'num_datapoints': len(searched.coords),
+                'num_steps': last,
+                'optimizers': list(optimizers),
+            },
             'optimizers': {
                 name: {'optimizer': choice.name, 'learning_rate': choice.rate} for name, choice in found.items()
             },
@@ -178,73 +189,42 @@ def evaluate(
             if partial
             else {
                 'psnr_db': target,
-                'generated': num_adapt,
-                **_random_steps_to(target, model, found['random'], starts['random'], datapoints, recorded),
+                'generated': {'steps': num_adapt},
+                **{
+                    name: _steps_to(target, model.spec, each, starts[name], datapoints, last)
+                    for name, each in found.items()
+                },
             },
             'least_margins': _least_margins(measured, num_adapt),
             'seed': seed,
             'device': jax.devices()[0].device_kind,
         },
         'num_datapoints': len(names),
-        'curves': {name: _curve(each, steps, recorded) for name, each in measured.items()},
+        'curves': {name: _curve(each, steps, recorded, origins) for name, each in measured.items()},
     }
     examples = _examples(model, datapoints, names[:num_examples], measured, recorded, example_step)
     return Evaluation(plain(report), examples)
 
 
-def _other_starts(model: Model, datapoints: Datapoint, seed: int) -> dict[str, Starts]:
-    """Return the other starts by name, each ``datapoints [B, ...] -> weights [B, ...]``."""
-
-    def random(batch: Datapoint) -> InrWeights:
-        each = lambda index: model.inr.init(jax.random.fold_in(jax.random.key(seed), index), model.spec.coord_dims)
-        return jax.vmap(each)(batch.index)
-
-    base = model.learner.hypernetwork.base
-    if base is None or _is_constant(model, jax.tree.map(lambda leaf: leaf[0], datapoints)):
-        return {'random': jax.jit(random)}
-
-    def constant(batch: Datapoint) -> InrWeights:
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(batch.coords), *leaf.shape)), base(model.params))
-
-    return {'random': jax.jit(random), 'constant': jax.jit(constant)}
-
-
-def _is_constant(model: Model, datapoint: Datapoint) -> bool:
-    """Tell whether an image and its negative get the same weights."""
-    raw = jax.jit(lambda values: model.learner.adapt(model.params, datapoint._replace(values=values), 0))
-    first, second = raw(datapoint.values), raw(sum(model.spec.data_range) - datapoint.values)
-    return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
-
-
-def _run_from(model: Model, starts: Starts, family: str, rate: float) -> Run:
-    optimizer = fitting.AtRate(fitting.FAMILIES[family].make, rate)
+def _run_from(start: Start, family: str, rate: float) -> Run:
+    optimizer = fitting.AtRate(FAMILIES[family].make, rate)
 
     def run(datapoints: Datapoint, /, **steps: Any) -> fitting.FitResult:
-        return fitting.fit(model.inr, starts(datapoints), datapoints, optimizer=optimizer, **steps)
+        return fitting.fit(start.inr, start.weights(datapoints), datapoints, optimizer=optimizer, **steps)
 
     return run
 
 
-def _random_steps_to(
-    target: float,
-    model: Model,
-    found: fitting.SearchResult,
-    starts: Starts,
-    datapoints: Datapoint,
-    recorded: tuple[int, ...],
+def _steps_to(
+    target: float, spec: DatasetSpec, found: fitting.SearchResult, start: Start, datapoints: Datapoint, num_steps: int
 ) -> dict[str, Any]:
     """Find the optimiser that reached ``target`` dB first in the search, and the steps it needs on these datapoints."""
     trial = found.fastest_to(target)
     if trial is None:
-        return {'random': None, 'random_optimizer': None, 'random_learning_rate': None}
-    run = _run_from(model, starts, trial.name, trial.rate)
-    mse = run(datapoints, num_steps=recorded[-1], record_steps=recorded).mse
-    again = trial._replace(psnr_db=np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range)).mean(axis=0))
-    return {
-        'random': again.steps_to_reach(target),
-        'random_optimizer': trial.name,
-        'random_learning_rate': trial.rate,
-    }
+        return {'steps': None, 'optimizer': None, 'learning_rate': None}
+    mse = _run_from(start, trial.name, trial.rate)(datapoints, num_steps=num_steps).mse
+    again = trial._replace(psnr_db=np.asarray(metrics.psnr_from_mse(mse, spec.data_range)).mean(axis=0))
+    return {'steps': again.steps_to_reach(target), 'optimizer': trial.name, 'learning_rate': trial.rate}
 
 
 def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str, np.ndarray]:
@@ -255,12 +235,15 @@ def _least_margins(measured: Mapping[str, Measured], num_adapt: int) -> dict[str
     }
 
 
-def _curve(measured: Measured, steps: tuple[int, ...], recorded: tuple[int, ...]) -> dict[str, Any]:
+def _curve(
+    measured: Measured, steps: tuple[int, ...], recorded: tuple[int, ...], origins: Sequence[str]
+) -> dict[str, Any]:
     columns = [recorded.index(step) for step in steps]
     psnr = measured.psnr_db[:, steps]
     return {
         'steps': steps,
         'psnr_db': psnr.mean(axis=0),
+        'psnr_db_interval': interval(psnr, origins),
         'ssim': measured.ssim[:, columns].mean(axis=0),
         'seconds': measured.seconds[columns],
         'psnr_db_per_datapoint': psnr,

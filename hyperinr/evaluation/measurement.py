@@ -11,12 +11,11 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
-from hyperinr import metrics
+from hyperinr import coordinates, metrics
 from hyperinr.fitting import FitResult, map_datapoints
-from hyperinr.model import Model
-from hyperinr.types import Array, Datapoint, InrWeights
+from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
 
-__all__ = ['Measured', 'Run', 'masked_ssim', 'measure', 'median_seconds']
+__all__ = ['Measured', 'Run', 'interval', 'masked_ssim', 'measure', 'median_seconds']
 
 
 class Run(Protocol):
@@ -27,6 +26,7 @@ class Run(Protocol):
 
 TIMING_REPEATS = 3
 SSIM_WINDOW = 11
+RESAMPLES = 2000
 
 
 class Measured(NamedTuple):
@@ -83,9 +83,34 @@ def _errors(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, 
     return map_datapoints(one, (snapshots, target))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _values(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, coords: Array) -> Array:
+    """Return values ``[B, S, N, C]`` of weights ``[B, S, ...]``, one INR after the other."""
+    return map_datapoints(lambda each: jax.lax.map(lambda weights: apply(weights, coords), each), snapshots)
+
+
+def interval(psnr_db: np.ndarray, origins: Sequence[str]) -> np.ndarray | None:
+    """Return the 95 % interval of the mean of ``[B, S]`` over datapoints, by a bootstrap over their origins.
+
+    Args:
+      psnr_db: measurements of B datapoints.
+      origins: B names. Datapoints of one origin, such as crops of one photograph, are drawn together.
+
+    Returns:
+      ``[2, S]``, its ends; ``None`` if there is one origin, from which nothing can be said about others.
+    """
+    names, rows = np.unique(np.asarray(origins), return_inverse=True)
+    if len(names) < 2:
+        return None
+    drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    weight = drawn[:, rows] / drawn[:, rows].sum(axis=1, keepdims=True)
+    return np.quantile(weight @ psnr_db, (0.025, 0.975), axis=0)
+
+
 def measure(
     run: Run,
-    model: Model,
+    inr: Inr,
+    spec: DatasetSpec,
     datapoints: Datapoint,
     *,
     record_steps: Sequence[int],
@@ -97,7 +122,8 @@ def measure(
 
     Args:
       run: the way of fitting.
-      model: evaluates the weights; its spec states the data range and the grid.
+      inr: evaluates the weights.
+      spec: states the data range and the grid.
       datapoints: leaves ``[B, ...]``.
       record_steps: S increasing step counts.
       timed_steps: increasing step counts to time, within the range of ``record_steps``. Times between them are
@@ -112,23 +138,24 @@ def measure(
     result = run(datapoints, num_steps=record_steps[-1], record_steps=record_steps)
     mse = np.asarray(result.mse)
     if target is not None:
-        judged = np.asarray(_errors(model.inr.apply, result.snapshots, target))
+        judged = np.asarray(_errors(inr.apply, result.snapshots, target))
         mse = np.full_like(mse, np.nan)
         mse[:, list(record_steps)] = judged
-    psnr = np.asarray(metrics.psnr_from_mse(mse, model.spec.data_range))
+    psnr = np.asarray(metrics.psnr_from_mse(mse, spec.data_range))
     timing_batch = jax.tree.map(lambda leaf: leaf[:num_timing_datapoints], datapoints)
     times = [median_seconds(run, timing_batch, num_steps) for num_steps in timed_steps]
     seconds = np.interp(record_steps, timed_steps, np.maximum.accumulate(times))
     ssim = np.full((len(psnr), len(record_steps)), np.nan)
-    grid_shape = model.spec.grid_shape
+    grid_shape = spec.grid_shape
     if grid_shape is None or len(grid_shape) != 2:
         return Measured(psnr, ssim, seconds, None)
-    images = np.asarray(model.reconstruct(result.snapshots))
+    images = np.asarray(_values(inr.apply, result.snapshots, coordinates.grid(grid_shape)))
+    images = images.reshape(*images.shape[:2], *grid_shape, -1)
     whole = datapoints if target is None else target
     for row, (values, weight) in enumerate(zip(whole.values, whole.weight, strict=True)):
         if min(grid_shape) < SSIM_WINDOW:
             break
         original = np.asarray(values).reshape(*grid_shape, -1)
         mask = np.reshape(weight, grid_shape)
-        ssim[row] = masked_ssim(images[row], original, mask, data_range=model.spec.data_range)
+        ssim[row] = masked_ssim(images[row], original, mask, data_range=spec.data_range)
     return Measured(psnr, ssim, seconds, images)

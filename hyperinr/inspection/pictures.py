@@ -30,7 +30,13 @@ __all__ = [
 ]
 
 COLORS = {'generated': 'tab:blue', 'random': 'tab:orange', 'constant': 'tab:green'}
-LABELS = {'generated': 'generated weights', 'random': 'random start', 'constant': 'learned constant start'}
+LABELS = {
+    'generated': 'generated weights',
+    'random': 'random start',
+    'weight_scaled': 'weight-scaled random start',
+    'constant': 'learned constant start',
+    'feature_grid': 'feature grid',
+}
 
 
 def new_figure(width: float, height: float) -> 'Figure':

@@ -53,17 +53,19 @@ def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
 
 
 def print_table(evaluation: Evaluation) -> None:
-    """Print PSNR, SSIM and seconds at each step, and the steps after which the random start catches up."""
+    """Print PSNR, SSIM and seconds at each step, and the steps after which the other starts catch up."""
     from rich.console import Console
     from rich.table import Table
 
     report = evaluation.report
     protocol, curves = report['protocol'], report['curves']
+    origins = protocol['num_origins']
     table = Table(
         'start',
         'mean of',
         *(f'{step} steps' for step in curves['generated']['steps']),
-        title=f'{protocol["dataset"]}, {protocol["split"]} split, {report["num_datapoints"]} datapoints',
+        title=f'{protocol["dataset"]}, {protocol["split"]} split, {report["num_datapoints"]} datapoints'
+        + (f' of {origins} origins' if origins < report['num_datapoints'] else ''),
     )
     for name, curve in curves.items():
         label = LABELS.get(name, name)
@@ -71,6 +73,9 @@ def print_table(evaluation: Evaluation) -> None:
         if choice is not None:
             label += f'\n({choice["optimizer"]} {choice["learning_rate"]:.2g})'
         table.add_row(label, 'PSNR (dB)', *(_format(value, '.2f') for value in curve['psnr_db']))
+        if curve['psnr_db_interval'] is not None:
+            ends = zip(*curve['psnr_db_interval'], strict=True)
+            table.add_row('', '95 %', *(f'{_format(low, ".1f")} to {_format(high, ".1f")}' for low, high in ends))
         if any(value is not None for value in curve['ssim']):
             table.add_row('', 'SSIM', *(_format(value, '.3f') for value in curve['ssim']))
         table.add_row('', 'ms', *(_format(1000 * value, '.3g') for value in curve['seconds']))
@@ -81,11 +86,12 @@ def print_table(evaluation: Evaluation) -> None:
     if reach is None:
         return
     last = curves['generated']['steps'][-1]
-    needs = f'more than {last} steps' if reach['random'] is None else f'{reach["random"]} steps'
-    console.print(
-        f'{reach["psnr_db"]:.2f} dB: generated weights {reach["generated"]} steps, random start {needs}',
-        highlight=False,
-    )
+    console.print(f'steps to {reach["psnr_db"]:.2f} dB:', highlight=False)
+    for name in curves:
+        needs = reach[name]
+        steps = f'more than {last}' if needs['steps'] is None else str(needs['steps'])
+        by = f' ({needs["optimizer"]} {needs["learning_rate"]:.2g})' if needs.get('optimizer') else ''
+        console.print(f'  {LABELS.get(name, name):27} {steps}{by}', highlight=False)
 
 
 def _format(value: float | None, spec: str) -> str:

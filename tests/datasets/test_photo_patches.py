@@ -107,3 +107,21 @@ def test_without_scikit_image_one_line_says_what_to_install(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, 'skimage', None)
     with pytest.raises(InputError, match=r'hyperinr\[data\]'):
         photo_patches(data_dir=str(tmp_path))
+
+
+def test_further_test_photographs_are_tested_on_alone(tmp_path):
+    folder = tmp_path / 'mine'
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f'my view {number}.png')
+    make = lambda **options: photo_patches(
+        resolution=(8, 8), num_train=20, num_validation=4, num_test=40, data_dir=str(tmp_path / 'cache'), **options
+    )
+    dataset = make(test_folder=folder)
+    origins = {split: {source.origin(i) for i in range(len(source))} for split, source in dataset.splits.items()}
+    assert origins['test'] == {'chelsea', 'my view 0', 'my view 1', 'my view 2'}
+    assert origins['validation'] == {'coffee'}
+    np.testing.assert_array_equal(dataset.splits['train'][7].values, make().splits['train'][7].values)
+    with pytest.raises(InputError, match='no photographs'):
+        make(test_folder=tmp_path / 'cache')

@@ -1,5 +1,7 @@
 """The evaluation on the terminal and on the disk."""
 
+import re
+
 import pytest
 
 from hyperinr.evaluation.curves import Evaluation
@@ -8,24 +10,35 @@ from tests.inspection.test_pictures import CURVES, make_example
 
 
 def make_evaluation(reached=24, with_examples=True):
-    curves = {name: {**curve, 'ssim': [0.5, None, 0.7]} for name, curve in CURVES.items()}
+    more = {'ssim': [0.5, None, 0.7], 'psnr_db_interval': [[20.25, None, 1.0], [30.75, None, 2.0]]}
+    curves = {name: {**curve, **more} for name, curve in CURVES.items()}
+    choice = {'optimizer': 'adam', 'learning_rate': 0.002}
     protocol = {
         'dataset': 'waves',
         'split': 'test',
-        'optimizers': {'random': {'optimizer': 'adam', 'learning_rate': 0.002}},
-        'steps_to_reach': {'psnr_db': 33.21, 'generated': 3, 'random': reached},
+        'num_origins': 1,
+        'optimizers': {'random': choice},
+        'steps_to_reach': {
+            'psnr_db': 33.21,
+            **{name: {'steps': 3} for name in curves},
+            'random': {'steps': reached, **(choice if reached else dict.fromkeys(choice))},
+        },
     }
     return Evaluation({'protocol': protocol, 'num_datapoints': 2, 'curves': curves}, (make_example(),) * with_examples)
 
 
-@pytest.mark.parametrize(('reached', 'said'), [(24, '24 steps'), (None, 'more than 3 steps')])
+@pytest.mark.parametrize(('reached', 'said'), [(24, '24 (adam 0.002)'), (None, 'more than 3')])
 def test_the_table_says_what_was_found(capsys, monkeypatch, reached, said):
     monkeypatch.setenv('COLUMNS', '120')
     report.print_table(make_evaluation(reached))
     printed = capsys.readouterr().out
     assert 'adam 0.002' in printed
     assert '0.700' in printed
-    assert f'33.21 dB: generated weights 3 steps, random start {said}' in printed
+    assert '2 datapoints of 1 origins' in printed
+    assert '20.2 to 30.8' in printed
+    lines = dict(re.split(r'  +', line.strip(), maxsplit=1) for line in printed.split('33.21 dB:\n')[1].splitlines())
+    assert lines['generated weights'] == '3'
+    assert lines['random start'] == said
 
 
 def test_show_draws_beside_the_json_and_names_every_file(tmp_path, capsys):
