@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from hyperinr import config
 from hyperinr.errors import InputError
-from hyperinr.inrs.initialisation import Initialisation
+from hyperinr.inrs.initialisation import Initialisation, in_range
 from hyperinr.model import Model
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
 from hyperinr.neural_datasets.signals import Signals
@@ -123,7 +123,7 @@ def compose_signals(resolved: config.Config) -> tuple[Plan, Inr, Signals]:
         made = compose(**unused, num_steps=1, batch_size=1, seed=0)
         plan = _checked(config.configured(neural_dataset))()
         dataset = made.dataset()
-        inr = _checked(made.inr)(channels=dataset.spec.channels)
+        inr = in_range(_checked(made.inr)(channels=dataset.spec.channels), dataset.spec.data_range)
         return plan, inr, Signals(dataset, plan.splits)
 
 

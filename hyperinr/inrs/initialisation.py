@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
+from hyperinr import weights as weights_lib
 from hyperinr.arguments import check_choice, check_positive
-from hyperinr.types import Array, Key
+from hyperinr.types import Array, Inr, InrWeights, Key
 
 __all__ = [
     'OUTPUT_BIAS',
@@ -27,6 +28,7 @@ __all__ = [
     'draw_layer',
     'fan_in_biases',
     'fan_in_weights',
+    'in_range',
     'omega_biases',
     'plain',
     'sine',
@@ -36,7 +38,7 @@ __all__ = [
 
 Distribution = Literal['uniform', 'normal']
 OUTPUT_BIAS = 0.5
-"""Output of a fresh INR on average: the middle of the data range [0, 1]."""
+"""Output of a fresh INR on average: the middle of the data range [0, 1]; `in_range` maps it to others."""
 
 
 class Layer(NamedTuple):
@@ -226,3 +228,22 @@ def sine() -> Initialisation:
 def plain() -> Initialisation:
     """Make the default scheme of PyTorch's linear layers, with which several families were published."""
     return Initialisation(fan_in_weights(), fan_in_biases())
+
+
+def in_range(inr: Inr, data_range: tuple[float, float]) -> Inr:
+    """Return an INR whose fresh output biases are mapped from [0, 1] to ``data_range``; the same INR for (0, 1).
+
+    Args:
+      inr: an INR for values in [0, 1].
+      data_range: ``(low, high)``.
+    """
+    low, high = data_range
+    if (low, high) == (0, 1):
+        return inr
+
+    def init(key: Key, coord_dims: int) -> InrWeights:
+        weights = dict(inr.init(key, coord_dims))
+        layer = weights_lib.spec_of(weights).layers[-1]
+        return weights | {layer: {**weights[layer], 'b': low + (high - low) * weights[layer]['b']}}
+
+    return inr._replace(init=init)

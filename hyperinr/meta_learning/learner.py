@@ -63,7 +63,7 @@ def meta_learner(
       hypernetwork: encodes datapoints and decodes codes.
       inr: evaluates the weights.
       optimizer: minimises the outer loss.
-      data_range: ``(low, high)`` of the values, for the PSNR.
+      data_range: ``(low, high)`` of the values, for the PSNR and the unit of the loss.
       num_steps: K >= 0.
       inner_step: moves the code in one step: `gradient_descent`, or any function with the same arguments.
       context_points: the points that each inner step sees: `all_points`, `uniform_points`, `largest_error_points`
@@ -77,7 +77,8 @@ def meta_learner(
         arithmetic.
       observed_fraction: in (0, 1], the fraction of each datapoint's points that the encoder and the adaptation see in
         training, drawn anew in every update. The loss is measured on all points. For in-painting and sparse pixels.
-      loss: the outer loss of a datapoint: `log_mse`, `mse`, or any function with the same arguments.
+      loss: the outer loss of a datapoint: `log_mse`, `mse`, or any function with the same arguments. It gets values in
+        units of the data range, so that the same loss suits every range.
       loss_steps: the steps after which the loss is measured: `last_step` or `every_step`. The reported PSNR is measured
         after the last of these steps.
       average_decay: decay of the exponential moving average of the parameters, warmed up as
@@ -107,6 +108,7 @@ def meta_learner(
         raise ValueError(f'average_decay must be in [0, 1), not {average_decay}.')
     exact_steps = 0 if first_order else num_steps if second_order_steps is None else min(second_order_steps, num_steps)
     measured_steps = tuple(loss_steps(num_steps))
+    unit = 1 / (data_range[1] - data_range[0])
     observe = functools.partial(observe_fraction, fraction=observed_fraction)
 
     def init(key: Key, datapoint: Datapoint) -> TrainState:
@@ -154,7 +156,8 @@ def meta_learner(
 
             def measure(codes: list[Code]) -> tuple[Array, Array]:
                 values = [inr.apply(weights_of(codes[step]), jnp.asarray(target.coords)) for step in measured_steps]
-                value = jnp.mean(jnp.stack([loss(predicted, target) for predicted in values]))
+                in_units = target._replace(values=target.values * unit)
+                value = jnp.mean(jnp.stack([loss(predicted * unit, in_units) for predicted in values]))
                 return value, metrics.mean_squared_error(values[-1], target.values, target.weight)
 
             return meta_gradient.loss(start, adapted, measure)

@@ -11,7 +11,8 @@ from hyperinr.types import Array, Datapoint
 __all__ = ['Loss', 'LossSteps', 'every_step', 'last_step', 'log_mse', 'mse']
 
 Loss = Callable[[Array, Datapoint], Array]
-"""``(predicted [N, C], target) -> []``: the distance of one INR's values from the N points of its target."""
+"""``(predicted [N, C], target) -> []``: the distance of one INR's values from the N points of its target, both in units
+of the data range."""
 LossSteps = Callable[[int], Sequence[int]]
 """``(K) -> steps``: increasing step counts in [0, K]. The outer loss is the mean of the losses after these steps."""
 
@@ -27,7 +28,7 @@ def log_mse(*, floor: float = 1e-8) -> Loss:
     Easy signals count as much as hard ones in it.
 
     Args:
-      floor: added to the error, > 0.
+      floor: added to the error, in squared units of the data range, > 0.
 
     Raises:
       ValueError: a floor that is not positive.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import optax
 
 from hyperinr.datasets.base import Dataset
+from hyperinr.inrs.initialisation import in_range
 from hyperinr.types import DatasetSpec, Encoder, Hypernetwork, Inr, MetaLearner
 
 __all__ = ['Experiment', 'experiment']
@@ -48,7 +49,7 @@ def experiment(
 
     Args:
       dataset: ``() -> Dataset``.
-      inr: ``(channels=) -> Inr``.
+      inr: ``(channels=) -> Inr``. Its output bias, of the range [0, 1], is mapped to the data range.
       encoder: ``(spec=) -> Encoder``.
       hypernetwork: ``(inr=, encoder=) -> Hypernetwork``.
       learner: ``(hypernetwork=, inr=, optimizer=, data_range=) -> MetaLearner``.
@@ -66,7 +67,7 @@ def experiment(
         )
 
     def build(spec: DatasetSpec) -> MetaLearner:
-        evaluator = inr(channels=spec.channels)
+        evaluator = in_range(inr(channels=spec.channels), spec.data_range)
         return learner(
             hypernetwork=hypernetwork(inr=evaluator, encoder=encoder(spec=spec)),
             inr=evaluator,

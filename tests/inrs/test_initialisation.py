@@ -12,6 +12,8 @@ from hyperinr.inrs import initialisation as schemes
 from hyperinr.inrs.siren_variants import SIREN_VARIANTS, siren_variant
 from hyperinr.inrs.spectral_noise import spectral_centroid, spectral_noise_weights
 from hyperinr.inrs.variance_informed import activation_moments, balanced_deviation, variance_informed
+from hyperinr.training.experiment import experiment
+from hyperinr.types import DatasetSpec
 from tests.exhaustive import thin
 
 KEY = jax.random.key(0)
@@ -219,3 +221,21 @@ initialisation.compose.input_deviation = 0.5779
 def test_wrong_values_are_named(call, part):
     with pytest.raises(ValueError, match=part):
         call()
+
+
+@pytest.mark.parametrize('data_range', [(-1.0, 1.0), (0.0, 255.0)])
+def test_a_fresh_inr_starts_in_the_middle_of_its_data_range(data_range):
+    built = []
+    learner = lambda inr, **parts: built.append(inr)
+    nothing = lambda **parts: None
+    made = experiment(
+        dataset=nothing, inr=inrs.siren, encoder=nothing, hypernetwork=nothing, learner=learner, optimizer=nothing,
+        num_steps=1, batch_size=1, seed=0,
+    )  # fmt: skip
+    low, high = data_range
+    for each in (data_range, (0.0, 1.0)):
+        made.build(DatasetSpec('any', None, 64, 2, 3, each))
+    fresh, usual = (inr.init(KEY, 2) for inr in built)
+    np.testing.assert_allclose(fresh['layer_3']['b'], low + (high - low) * usual['layer_3']['b'], rtol=1e-6)
+    np.testing.assert_allclose(np.mean(fresh['layer_3']['b']), (low + high) / 2, atol=0.1 * (high - low))
+    np.testing.assert_array_equal(fresh['layer_1']['w'], usual['layer_1']['w'])

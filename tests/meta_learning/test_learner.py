@@ -143,7 +143,7 @@ def test_every_choice_of_the_loss_has_a_gradient_of_its_own():
             assert difference(one, other) > 1e-2
 
 
-def test_psnr_is_in_units_of_the_data_range():
+def test_psnr_and_loss_are_in_units_of_the_data_range():
     wider = parts.make_learner(
         spec=parts.SPEC._replace(data_range=(0.0, 10.0)),
         loss=MSE,
@@ -153,8 +153,9 @@ def test_psnr_is_in_units_of_the_data_range():
     )
     narrow = parts.make_learner(loss=MSE, hypernetwork=SHARP, encoder='constant', num_steps=0)
     params = narrow.init(KEY, take(context(), 0)).params
-    psnr = [float(parts.gradient(each, params, context(), target(), KEY)[1]['psnr_db']) for each in (narrow, wider)]
-    assert psnr[1] - psnr[0] == pytest.approx(20, abs=1e-3)
+    one, other = (parts.gradient(each, params, context(), target(), KEY)[1] for each in (narrow, wider))
+    assert float(other['psnr_db'] - one['psnr_db']) == pytest.approx(20, abs=1e-3)
+    np.testing.assert_allclose(other['loss'], one['loss'] / 100, rtol=1e-5)
 
 
 def test_a_learner_is_varied_by_functions_of_its_user():
