@@ -7,6 +7,7 @@ traceback. A verb imports the heavy modules that it needs. To add a verb, declar
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -50,11 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.set_verbosity(logging.FATAL)  # Orbax and tfds log each of their steps, and errors that they also raise.
     try:
         with on_machine(options) as options.machine:
-            if options.keep_compiled:
-                from hyperinr.datasets import cache_folder
-                from hyperinr.runtime.compilation_cache import use_compilation_cache
-
-                use_compilation_cache(cache_folder())
+            if options.keep_compiled is not False and options.verb.__module__ != describing.__name__:
+                _keep_compiled(asked=bool(options.keep_compiled))
             options.verb(options)
         sys.stdout.flush()
         return 0
@@ -73,6 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         warnings.formatwarning = plain
         sys.path.pop()
+
+
+def _keep_compiled(asked: bool) -> None:
+    """Let jax keep compiled functions; where nobody asked for it, a folder that cannot be used is no error."""
+    if not asked and 'JAX_COMPILATION_CACHE_DIR' in os.environ:
+        return
+    from hyperinr.datasets import cache_folder
+    from hyperinr.runtime.compilation_cache import use_compilation_cache
+
+    with contextlib.nullcontext() if asked else contextlib.suppress(InputError):
+        use_compilation_cache(cache_folder())
 
 
 def _fail(message: str, status: int) -> int:
@@ -95,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(verb=verb)
         command.add_argument('--debug', action='store_true', help='show tracebacks')
         add_device(command)
-        keep_compiled = 'store compiled functions on disk, which makes the next start faster'
-        command.add_argument('--keep-compiled', action='store_true', help=keep_compiled)
+        keep_compiled = 'keep compiled functions in the cache folder, which makes the next start faster (default)'
+        command.add_argument('--keep-compiled', action=argparse.BooleanOptionalAction, help=keep_compiled)
         return command
 
     for family in (training, own_files, stores, searching, describing):
