@@ -18,7 +18,7 @@ from typing import Any
 
 from gin import config_parser
 
-from hyperinr.config.names import config_root, display, either, find, nearest
+from hyperinr.config.names import config_root, configs_of, display, either, find, nearest
 from hyperinr.config.values import (
     Config,
     Macro,
@@ -210,7 +210,10 @@ class _Reader:
                     f'{where}: {selector!r} may be {either([repr(target) for target in near])}: say which.'
                 )
             names = [repr(target) for target in known] + [target.name for target in known]
-            raise InputError(f'{where}: no configurable {selector!r} in this config{nearest(selector, names)}')
+            remedy = nearest(selector, names)
+            if users := configs_of(selector):
+                remedy = f"; give a gin file of two lines: include this config, then include '{users[0]}'."
+            raise InputError(f'{where}: no configurable {selector!r} in this config{remedy}')
         head = selector.partition('.')[0]
         remedy = nearest(head, list(symbols), fallback='; import its module first, e.g. `from hyperinr import inrs`.')
         raise InputError(f'{where}: {selector!r}: {head!r} is not imported in this file{remedy}')

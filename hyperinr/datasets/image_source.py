@@ -130,6 +130,7 @@ def image_dataset(
     seed: int,
     in_memory: bool = False,
     num_labels: int | None = None,
+    fingerprint: str = '',
 ) -> Dataset:
     """Make a dataset of images with values in [0, 1] on the full pixel grid.
 
@@ -141,6 +142,7 @@ def image_dataset(
       seed: seed of the augmentation.
       in_memory: make or decode every image once.
       num_labels: number of classes; ``None`` if the images have no labels.
+      fingerprint: see `Dataset`.
     """
     height, width, channels = shape
     sources = {}
@@ -157,4 +159,4 @@ def image_dataset(
         num_datapoints=len(sources['train']),
         num_labels=num_labels,
     )
-    return Dataset(spec, sources)
+    return Dataset(spec, sources, fingerprint)

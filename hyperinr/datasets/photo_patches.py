@@ -79,8 +79,10 @@ def photo_patches(
     resolution = check_resolution('photo_patches', resolution)
     counts = check_counts('photo_patches', num_train, num_validation, num_test, seed=seed)
     shape, recipe = (*resolution, 3), {'seed': seed, 'counts': counts}
-    splits = open_records('photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
-    return image_dataset('photo_patches', splits, shape, augment=augment, seed=seed, in_memory=in_memory)
+    splits, known = open_records('photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
+    return image_dataset(
+        'photo_patches', splits, shape, augment=augment, seed=seed, in_memory=in_memory, fingerprint=known
+    )
 
 
 def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator]:

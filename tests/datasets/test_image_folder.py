@@ -32,7 +32,7 @@ def test_every_image_is_in_one_split_and_letterboxed_whole(folder):
     assert 'more/3.png' in names
     for source in dataset.splits.values():
         for index, name in enumerate(files(source)):
-            canvas, (top, left, height, width) = images.letterbox(images.read_image(folder / name)[0], (8, 12))
+            canvas, (top, left, height, width) = images.letterbox(images.read_image(folder / name).image, (8, 12))
             weight = np.zeros((8, 12))
             weight[top : top + height, left : left + width] = 1
             np.testing.assert_allclose(source.image(index), canvas, atol=0.6 / 255)
