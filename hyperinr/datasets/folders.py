@@ -29,7 +29,7 @@ class Listing(NamedTuple):
 
     def note(self) -> str:
         """Return how many files were passed over and why, in one line; empty if there are none."""
-        reasons = ', '.join(f'{count} {reason}' for reason, count in self.passed_over.most_common())
+        reasons = ', '.join(f'{reason} ({count})' for reason, count in self.passed_over.most_common())
         return f'{self.passed_over.total()} not read: {reasons}' if reasons else ''
 
 
