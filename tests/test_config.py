@@ -80,6 +80,13 @@ def test_the_text_reads_to_the_same_text(write):
     assert {s.name: s.value for s in again.settings} == {s.name: s.value for s in first.settings}
 
 
+def test_the_text_of_a_config_whose_macro_was_overridden_is_readable(write):
+    width = f'{HEADER}WIDTH = 8\nexperiment.experiment.inr = @inrs.siren\ninrs.siren.width = %WIDTH\n'
+    text = config.load_config(write(width), ['siren.width=16']).text
+    assert 'WIDTH' not in text
+    assert config.load_config(write(text, 'again.gin')).text == text
+
+
 def test_the_text_does_not_depend_on_where_a_value_was_set():
     assert config.load_config(SIREN, ['SEED=0']).text == config.load_config(SIREN).text
 
@@ -111,11 +118,20 @@ def test_two_modules_of_one_name_keep_apart(write):
     assert sorted(setting.value for setting in again.settings if setting.name.endswith('.width')) == [5, 6]
 
 
+def test_the_advised_include_brings_a_factory(write):
+    name = write(f"include '{SIREN}'\ninclude 'dataset/mesh_folder.gin'\n")
+    read = config.load_config(name, ["mesh_folder.path='meshes'"])
+    assert repr(read.value('experiment.experiment.dataset')) == '@datasets.mesh_folder'
+
+
 @pytest.mark.parametrize(
     ('binding', 'message'),
     [
         ('siren.widht=3', "has no parameter 'widht'; did you mean 'width'"),
         ('inrs.sirne.width=3', "hyperinr.inrs has no 'sirne'; did you mean 'siren'"),
+        ('experiment.dataset=@mesh_folder', "include this config, then include 'dataset/mesh_folder.gin'"),
+        ('mesh_folder.seed=1', "include 'dataset/mesh_folder.gin'"),
+        ('experiment.inr=@finer', "include 'inr/finer.gin'"),
         ('sirenn.width=3', "no configurable 'sirenn'.*did you mean 'siren'"),
         ('NUM_STPES=3', "no.* refers to a macro 'NUM_STPES'; did you mean 'NUM_STEPS'"),
         ('SEED=%NUM_STEP', "%NUM_STEP has no value; did you mean 'NUM_STEPS'"),

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from hyperinr.cli.arguments import AddVerb, add_params, add_run, option
 
-__all__ = ['add_verbs']
+__all__ = ['KINDS', 'add_verbs']
+
+KINDS = 'PNG, JPEG, TIFF, WebP, BMP or .npy'
+"""`hyperinr.files.image_files.IN_WORDS`, whose import would start JAX for the help."""
 
 
 def add_verbs(add: AddVerb) -> None:
@@ -16,7 +19,7 @@ def add_verbs(add: AddVerb) -> None:
     option(finetune, '--num-steps', 'N', 'fine-tuning steps', 100)
 
     fit_one = add('fit-one', _fit_one, 'fit one image by itself: weights, curve and reconstruction')
-    fit_one.add_argument('file', metavar='FILE', help='PNG, JPEG or .npy')
+    fit_one.add_argument('file', metavar='FILE', help=KINDS)
     option(fit_one, '--inr', 'NAME', 'INR family or gin file', 'siren')
     option(fit_one, '--initialisation', 'START', 'name of a scheme, file of weights, or run directory')
     optimizers = 'adam, adamw, amsgrad, sgd, muon, lbfgs, diagonal_curvature or conjugate_gradient'
@@ -34,7 +37,7 @@ def add_verbs(add: AddVerb) -> None:
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     add_run(command)
-    command.add_argument('files', metavar='FILE', nargs='+', help='PNG, JPEG or .npy, any size')
+    command.add_argument('files', metavar='FILE', nargs='+', help=f'{KINDS}, any size')
     _add_output(command)
     command.add_argument('--tile', action='store_true', help="one INR for each patch of the model's size")
     command.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
@@ -43,13 +46,24 @@ def _add_files(command: argparse.ArgumentParser) -> None:
 def _add_output(command: argparse.ArgumentParser) -> None:
     option(command, '--out', 'DIR', 'output folder', 'weights')
     option(command, '--format', 'FORMAT', 'npz, safetensors or pt', 'npz')
+    data_range = 'values of the file that become 0 and 1 (default: by its type); a negative LOW: --data-range=-1,1'
+    option(command, '--data-range', 'LOW,HIGH', data_range)
+
+
+def _data_range(options: argparse.Namespace) -> tuple[float, float] | None:
+    """Return the numbers of ``--data-range``; ``None`` if it is not given."""
+    from hyperinr.files.file_values import check_data_range
+
+    text = options.data_range
+    return None if text is None else check_data_range('--data-range', text.split(','))
 
 
 def _generate(options: argparse.Namespace) -> None:
     from hyperinr import library, own_files
 
-    model = library.load(options.run, best=options.best)
     settings = {name: vars(options)[name] for name in ('out', 'format', 'tile', 'fold_omega')}
+    settings['data_range'] = _data_range(options)
+    model = library.load(options.run, best=options.best)
     if 'num_steps' in options:
         results = own_files.finetune_files(model, options.files, num_steps=options.num_steps, **settings)
     else:
@@ -62,7 +76,7 @@ def _fit_one(options: argparse.Namespace) -> None:
     from hyperinr.inrs.named_schemes import named_scheme
     from hyperinr.inspection import draw_fit
 
-    where = options.initialisation
+    where, data_range = options.initialisation, _data_range(options)
     scheme, start = None, None
     if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
         start = lambda inr, image: own_files.start_from_file(inr, where, coord_dims=2)
@@ -82,6 +96,7 @@ def _fit_one(options: argparse.Namespace) -> None:
         options.file,
         start=start,
         rate=rate,
+        data_range=data_range,
         about={'start': where or 'published'},
         **{name: vars(options)[name] for name in names},
     )

@@ -2,11 +2,12 @@
 
 import difflib
 import pathlib
+import re
 from collections.abc import Sequence
 
 from hyperinr.errors import InputError
 
-__all__ = ['available', 'config_root', 'display', 'either', 'find', 'nearest']
+__all__ = ['available', 'config_root', 'configs_of', 'display', 'either', 'find', 'nearest']
 
 
 def config_root() -> pathlib.Path:
@@ -20,6 +21,14 @@ def available() -> list[str]:
     """Return the names of all configs that come with hyperinr, such as ``'experiment/photo_patches_siren.gin'``."""
     root = config_root()
     return sorted(str(path.relative_to(root).as_posix()) for path in root.glob('*/*.gin'))
+
+
+def configs_of(function: str) -> list[str]:
+    """Return the names of the configs that come with hyperinr and use a function, those for that purpose first."""
+    use = re.compile(rf'[@.]{re.escape(function)}\b')
+    found = [name for name in available() if use.search((config_root() / name).read_text(encoding='utf-8'))]
+    last = function.rpartition('.')[2]
+    return sorted(found, key=lambda name: (pathlib.PurePath(name).stem != last, name.startswith('experiment/'), name))
 
 
 def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str = '') -> pathlib.Path:

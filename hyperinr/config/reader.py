@@ -18,7 +18,7 @@ from typing import Any
 
 from gin import config_parser
 
-from hyperinr.config.names import config_root, display, either, find, nearest
+from hyperinr.config.names import config_root, configs_of, display, either, find, nearest
 from hyperinr.config.values import (
     Config,
     Macro,
@@ -137,9 +137,8 @@ class _Reader:
         for (_, target, _), (_, where) in self.bindings.items():
             if where.startswith(f'{COMMAND_LINE} ') and target not in order:
                 raise InputError(f'{where}: this config does not use {target!r}, so the binding has no effect.')
-        settings = [Setting(name, value, where) for name, (value, where) in sorted(self.macros.items())]
-        for target in order:
-            settings += self._settings_of(target)
+        values = [setting for target in order for setting in self._settings_of(target)]
+        settings = [*self._used_macros(values), *values]
         for setting in settings:
             if Macro(REQUIRED) in leaves(setting.value):
                 raise InputError(f'{setting.where}: {setting.name} must be set, e.g. {COMMAND_LINE} {setting.name}=...')
@@ -210,7 +209,10 @@ class _Reader:
                     f'{where}: {selector!r} may be {either([repr(target) for target in near])}: say which.'
                 )
             names = [repr(target) for target in known] + [target.name for target in known]
-            raise InputError(f'{where}: no configurable {selector!r} in this config{nearest(selector, names)}')
+            remedy = nearest(selector, names)
+            if users := configs_of(selector):
+                remedy = f"; give a gin file of two lines: include this config, then include '{users[0]}'."
+            raise InputError(f'{where}: no configurable {selector!r} in this config{remedy}')
         head = selector.partition('.')[0]
         remedy = nearest(head, list(symbols), fallback='; import its module first, e.g. `from hyperinr import inrs`.')
         raise InputError(f'{where}: {selector!r}: {head!r} is not imported in this file{remedy}')
@@ -253,6 +255,16 @@ class _Reader:
         except graphlib.CycleError as error:
             name = error.args[1][0]
             raise InputError(f'{self.macros[name][1]}: macro {name} refers to itself.') from None
+
+    def _used_macros(self, settings: Sequence[Setting]) -> list[Setting]:
+        """Return the macros that the settings refer to, by name; another that a file binds was overridden."""
+        waiting = [setting.value for setting in settings]
+        used: set[str] = set()
+        while waiting:
+            names = {leaf.name for leaf in leaves(waiting.pop()) if isinstance(leaf, Macro) and leaf.name != REQUIRED}
+            waiting += [self.macros[name][0] for name in names - used]
+            used |= names
+        return [Setting(name, *self.macros[name]) for name in sorted(used)]
 
     def _reachable(self) -> list[Target]:
         """Return the targets that the entry points reach by references, in the order of a walk from the first."""

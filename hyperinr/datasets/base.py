@@ -10,9 +10,11 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'random_split', 'select', 'stack']
+__all__ = ['LOCATIONS', 'SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'random_split', 'select', 'stack']
 
 SPLITS = ('train', 'validation', 'test')
+LOCATIONS = ('path', 'data_dir')
+"""Arguments of dataset factories that say where data lie, not which: runs and stores compare `Dataset.fingerprint`."""
 
 
 class Source(abc.ABC):
@@ -90,10 +92,13 @@ class Dataset(NamedTuple):
     Attributes:
       spec: specification of all datapoints in all splits.
       splits: ``'train'``, ``'validation'`` and ``'test'``.
+      fingerprint: SHA-256, hexadecimal, of what the data depend on, wherever they lie; ``''``: not known, so that data
+        elsewhere count as other data.
     """
 
     spec: DatasetSpec
     splits: Mapping[str, Source]
+    fingerprint: str = ''
 
 
 def stack(datapoints: Sequence[Datapoint]) -> Datapoint:

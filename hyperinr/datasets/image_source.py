@@ -143,6 +143,7 @@ def image_dataset(
     in_memory: bool = False,
     num_labels: int | None = None,
     origin: Callable[[str], str] = str,
+    fingerprint: str = '',
 ) -> Dataset:
     """Make a dataset of images with values in [0, 1] on the full pixel grid.
 
@@ -155,6 +156,7 @@ def image_dataset(
       in_memory: make or decode every image once.
       num_labels: number of classes; ``None`` if the images have no labels.
       origin: name of an image -> its `Source.origin`.
+      fingerprint: see `Dataset`.
     """
     height, width, channels = shape
     sources = {}
@@ -173,4 +175,4 @@ def image_dataset(
         num_datapoints=len(sources['train']),
         num_labels=num_labels,
     )
-    return Dataset(spec, sources)
+    return Dataset(spec, sources, fingerprint)

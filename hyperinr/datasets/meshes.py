@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from hyperinr.datasets.arguments import check_seed
 from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.cache import cache_folder
+from hyperinr.datasets.folders import described, existing_folder, fingerprint, list_files
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
 from hyperinr.runtime.extras import import_extra
@@ -20,6 +22,7 @@ __all__ = ['SUFFIXES', 'Mesh', 'mesh_folder', 'read_mesh']
 
 SUFFIXES = ('.obj', '.off', '.ply', '.stl')
 REACH = 0.9
+logger = logging.getLogger(__name__)
 
 
 class Mesh:
@@ -109,17 +112,20 @@ def mesh_folder(
       data_dir: see `hyperinr.datasets.cache_folder`. It keeps the points under a hash of the mesh's content.
 
     Raises:
-      InputError: a wrong argument, fewer than three meshes, or a mesh that is not closed (raised when it is read).
+      InputError: a wrong argument, no folder, fewer than three meshes, or a mesh that is not closed (raised when it
+        is read).
     """
     check_seed('mesh_folder', seed)
     rule = check_rule('mesh_folder', PointRule(num_points, near_fraction, near_distance, quantity, truncation))
-    folder = Path(path).expanduser()
-    files = sorted(file for file in folder.rglob('*') if file.suffix.lower() in SUFFIXES and file.is_file())
+    folder = existing_folder('mesh_folder.path', path, 'meshes')
+    files, note = (listing := list_files(folder, SUFFIXES)).files, listing.note()
     if len(files) < 3:
         raise InputError(
-            f'mesh_folder.path {path!r} holds {len(files)} meshes ({", ".join(SUFFIXES)}); at least three are '
-            'needed, one for each split.'
+            f'mesh_folder.path {path!r} holds {len(files)} meshes ({", ".join(SUFFIXES)}; {note or "no other files"}); '
+            'at least three are needed, one for each split.'
         )
+    if note:
+        logger.warning('%s: %s', folder, note)
     classes = sorted({file.parent for file in files})
     edges = np.round(np.cumsum(fractions)[:2] * len(files)).astype(int)
     first = int(np.clip(edges[0], 1, len(files) - 2))
@@ -127,8 +133,8 @@ def mesh_folder(
     cache = cache_folder(data_dir) / 'meshes'
     splits = {}
     rows_of = random_split(len(files), (first, second - first, len(files) - second), seed)
-    for position, (split, rows) in enumerate(rows_of.items()):
-        mine = [files[row] for row in rows]
+    chosen = {split: [files[row] for row in rows] for split, rows in rows_of.items()}
+    for position, (split, mine) in enumerate(chosen.items()):
         splits[split] = ShapeSource(
             functools.lru_cache(8)(lambda index, mine=tuple(mine): read_mesh(mine[index])),
             [str(file.relative_to(folder)) for file in mine],
@@ -137,8 +143,8 @@ def mesh_folder(
             stream=(seed, position),
             kept=functools.partial(_kept, cache, mine, (*rule, seed, position)),
         )
-    spec = shape_spec(folder.name, rule, num_datapoints=len(splits['train']), num_labels=len(classes))
-    return Dataset(spec, splits)
+    spec = shape_spec('mesh_folder', rule, num_datapoints=len(splits['train']), num_labels=len(classes))
+    return Dataset(spec, splits, fingerprint(described(chosen, folder, data_dir)))
 
 
 def _kept(

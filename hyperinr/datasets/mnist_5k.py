@@ -51,8 +51,8 @@ def mnist_5k(
             f'mnist_5k has {NUM_DIGITS} digits, its splits ask for {sum(counts.values())}; lower num_train.'
         )
     shape, recipe = (*resolution, 1), {'seed': seed, 'counts': counts}
-    splits = open_records('mnist_5k', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
-    return image_dataset('mnist_5k', splits, shape, seed=seed, in_memory=in_memory, num_labels=10)
+    splits, known = open_records('mnist_5k', recipe, shape, lambda: _splits(resolution, counts, seed), data_dir)
+    return image_dataset('mnist_5k', splits, shape, seed=seed, in_memory=in_memory, num_labels=10, fingerprint=known)
 
 
 def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int) -> dict[str, Iterator[Record]]:

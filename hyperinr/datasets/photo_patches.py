@@ -1,7 +1,7 @@
 """Crops of the photographs in the scikit-image package, at many scales, split by photograph."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from PIL import Image
 
 from hyperinr.datasets.arguments import check_counts, check_resolution, package_folder
 from hyperinr.datasets.base import Dataset
+from hyperinr.datasets.folders import described, existing_folder, list_files
 from hyperinr.datasets.image_source import Record, image_dataset
 from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
@@ -84,12 +85,22 @@ def photo_patches(
     counts = check_counts('photo_patches', num_train, num_validation, num_test, seed=seed)
     shape: tuple[int, int, int] = (*resolution, 3)
     recipe: dict[str, Any] = {'seed': seed, 'counts': counts}
-    more = {} if test_folder is None else {'test': _photographs_in(Path(test_folder).expanduser())}
-    if more:
-        recipe['test_files'] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in more['test']]
-    splits = open_records('photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed, more), data_dir)
+    more: list[Path] = []
+    if test_folder is not None:
+        more = _photographs_in(existing_folder('photo_patches.test_folder', test_folder, 'photographs'))
+        recipe['test_files'] = described({'test': more}, more[0].parent, data_dir)
+    splits, known = open_records(
+        'photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed, more), data_dir
+    )
     return image_dataset(
-        'photo_patches', splits, shape, augment=augment, seed=seed, in_memory=in_memory, origin=_photograph_of
+        'photo_patches',
+        splits,
+        shape,
+        augment=augment,
+        seed=seed,
+        in_memory=in_memory,
+        origin=_photograph_of,
+        fingerprint=known,
     )
 
 
@@ -98,19 +109,19 @@ def _photograph_of(name: str) -> str:
 
 
 def _photographs_in(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.glob('*') if file.suffix.lower() in ('.png', '.jpg', '.jpeg'))
+    files = [file for file in list_files(folder, ('.png', '.jpg', '.jpeg')).files if file.parent == folder]
     if not files:
         raise InputError(f'photo_patches.test_folder: {str(folder)!r} has no photographs (.png, .jpg, .jpeg).')
     return files
 
 
-def _splits(
-    resolution: tuple[int, int], counts: dict[str, int], seed: int, more: Mapping[str, list[Path]]
-) -> dict[str, Iterator]:
+def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int, more: list[Path]) -> dict[str, Iterator]:
     folder = package_folder('photo_patches', 'skimage') / 'data'
     splits = {}
     for position, (split, files) in enumerate(PHOTOGRAPHS.items()):
-        photographs = [_Photograph(file) for file in [*(folder / file for file in files), *more.get(split, [])]]
+        photographs = [
+            _Photograph(file) for file in [*(folder / file for file in files), *(more if split == 'test' else [])]
+        ]
         kept = [photo for photo in photographs if photo.largest_scale(resolution) >= 1]
         if not kept:
             raise InputError(

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from hyperinr.datasets.cache import cache_folder, locked
+from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.image_source import Images, Record
 from hyperinr.files.images import decode
 from hyperinr.runtime.files import disk_errors
@@ -35,7 +36,7 @@ def open_records(
     shape: tuple[int, int, int],
     splits: Callable[[], Mapping[str, Iterable[Record]]],
     data_dir: str | None,
-) -> Mapping[str, Images]:
+) -> tuple[Mapping[str, Images], str]:
     """Open the splits of a dataset; prepare it first if it is not in the cache.
 
     A dataset is written under a temporary name and renamed when it is complete. A killed preparation leaves nothing
@@ -49,14 +50,17 @@ def open_records(
       splits: makes the records of each split; called only for a preparation.
       data_dir: see `cache_folder`.
 
+    Returns:
+      The images of each split, and the fingerprint of the recipe.
+
     Raises:
       InputError: the cache cannot be written to, or ``splits`` raised it.
       RunError: the disk is full.
     """
     import tensorflow_datasets as tfds
 
-    recipe = {'name': name, 'shape': list(shape), 'schema': SCHEMA, **recipe}
-    text = json.dumps(recipe, sort_keys=True)
+    recipe = {'name': name, 'shape': list(shape), **recipe}
+    text = json.dumps({'schema': SCHEMA, **recipe}, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     root = cache_folder(data_dir)
     folder = root / 'images' / f'{name}-{digest}'
@@ -66,7 +70,8 @@ def open_records(
                 _prepare(root, folder, text, shape, splits())
     builder = tfds.builder_from_directory(folder / SCHEMA)
     encoded = {'image': tfds.decode.SkipDecoding()}
-    return {split: _images(builder.as_data_source(split, decoders=encoded), shape[-1]) for split in builder.info.splits}
+    found = {split: builder.as_data_source(split, decoders=encoded) for split in builder.info.splits}
+    return {split: _images(source, shape[-1]) for split, source in found.items()}, fingerprint(recipe)
 
 
 def _images(source: Any, channels: int) -> Images:

@@ -10,6 +10,7 @@ import numpy as np
 from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.cache import cache_folder
+from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.image_source import Images, Record, fitted_record, image_dataset
 from hyperinr.errors import InputError
 from hyperinr.files.images import decode
@@ -79,8 +80,16 @@ def tfds_images(
         return Images(len(source), record)
 
     splits = {split: images(part) for split, part in _split_names(name, list(builder.info.splits)).items()}
+    sizes = {split: (part.num_examples, part.num_bytes) for split, part in builder.info.splits.items()}
     return image_dataset(
-        name, splits, (*shape, channels), augment=augment, seed=seed, in_memory=in_memory, num_labels=num_labels
+        name,
+        splits,
+        (*shape, channels),
+        augment=augment,
+        seed=seed,
+        in_memory=in_memory,
+        num_labels=num_labels,
+        fingerprint=fingerprint({'name': builder.info.full_name, 'sizes': sizes}),
     )
 
 

@@ -7,117 +7,74 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from hyperinr.errors import InputError
+from hyperinr.files.file_values import FileValues, check_data_range, scale
+from hyperinr.files.image_files import decode_file
 from hyperinr.runtime.files import replacing
 
-__all__ = ['decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
+__all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
 
 
-LEVELS = {'bool': 1, 'uint8': 255, 'uint16': 65535}
-"""Largest value of each integer type that an image array may have."""
+class FileImage(NamedTuple):
+    """An image as it was read.
+
+    Attributes:
+      image: ``[H, W, C]`` float32 in [0, 1].
+      conversions: what was converted, in words, without the range of the values.
+      values: the range of the file's values.
+    """
+
+    image: np.ndarray
+    conversions: list[str]
+    values: FileValues
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know; empty for an 8-bit grey or RGB image that was not converted."""
+        note = self.values.note()
+        return [note, *self.conversions] if note else self.conversions
 
 
-def read_image(path: str | os.PathLike, channels: int = 3) -> tuple[np.ndarray, list[str]]:
-    """Read a PNG, a JPEG or a ``.npy`` array as ``[H, W, C]`` float32 in [0, 1].
+def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[float, float] | None = None) -> FileImage:
+    """Read a file of one of the `hyperinr.files.image_files.KINDS`.
 
     Images that are not 8-bit grey or RGB are converted, and each conversion is a note for the user. Alpha is composited
-    over white, a palette is resolved to colours, 16-bit values are scaled, grey is repeated, colour is turned into grey
-    (ITU-R 601 luma), and an EXIF rotation is applied. A ``.npy`` array is ``[H, W]`` or ``[H, W, C]``: uint8, uint16,
-    bool or floats in [0, 1].
+    over white, a palette is resolved to colours, grey is repeated, colour is turned into grey (ITU-R 601 luma), and an
+    EXIF rotation is applied. A ``.npy`` array is ``[H, W]`` or ``[H, W, C]`` of integers or floats.
 
     Args:
       path: path of the file.
       channels: channels of the result, 1 (grey) or 3 (RGB).
-
-    Returns:
-      The image and the notes. The notes are empty if nothing was converted.
+      data_range: ``(LOW, HIGH)``, values of the file that become 0 and 1; values outside are clipped. ``None``: from 0
+        to the largest value of 8 and 16 bits; floats must lie in [0, 1]; other integers need a range.
 
     Raises:
-      InputError: no such file, an unknown form of image, a damaged or truncated file, NaN, or values out of range.
+      InputError: no such file, an unknown form of image, a damaged or truncated file, NaN, or a wrong or missing range.
     """
     path = Path(path)
     if channels not in (1, 3):
         raise InputError(f'an image can be read with 1 (grey) or 3 (RGB) channels, not {channels}.')
+    data_range = check_data_range('the data range', data_range)
     if not path.is_file():
         raise InputError(f'there is no image file {str(path)!r}.')
-    image, notes = _read_array(path) if path.suffix.lower() == '.npy' else _read_picture(path)
-    if image.shape[-1] in (2, 4):
-        alpha = image[..., -1:]
-        image = image[..., :-1] * alpha + (1 - alpha)
-        notes.append('alpha channel composited over white')
+    decoded = decode_file(path)
+    image, values = scale(decoded.values, data_range, str(path))
+    conversions = list(decoded.notes)
+    if decoded.alpha is not None:
+        image = image * decoded.alpha + (1 - decoded.alpha)
+        conversions.append('alpha channel composited over white')
     if image.shape[-1] == 1 and channels == 3:
         image = np.repeat(image, 3, axis=-1)
-        notes.append('grey repeated to RGB')
+        conversions.append('grey repeated to RGB')
     if image.shape[-1] == 3 and channels == 1:
         image = image @ np.array([[0.299], [0.587], [0.114]], np.float32)
-        notes.append('colour turned into grey')
-    return np.clip(image, 0, 1).astype(np.float32), notes
-
-
-def _read_array(path: Path) -> tuple[np.ndarray, list[str]]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise InputError(
-            f'{str(path)!r} is not a readable .npy array of numbers (corrupt, cut short or pickled).'
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f'{str(path)!r} is an archive of arrays; save one array with numpy.save.')
-    image = array[..., None] if array.ndim == 2 else array
-    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
-        raise InputError(f'{str(path)!r} has shape {array.shape}; an image is [H, W] or [H, W, C] with C of 1 to 4.')
-    if image.dtype.name in LEVELS:
-        notes = ['16-bit values scaled to [0, 1]'] if image.dtype.name == 'uint16' else []
-        return image.astype(np.float32) / LEVELS[image.dtype.name], notes
-    if not np.issubdtype(image.dtype, np.floating):
-        raise InputError(
-            f'{str(path)!r} holds {array.dtype}, which has no stated range; save uint8, uint16 or floats in [0, 1].'
-        )
-    if not np.isfinite(image).all():
-        raise InputError(f'{str(path)!r} holds NaN or infinite values; replace them before using it.')
-    low, high = float(image.min()), float(image.max())
-    if low < 0 or high > 1:
-        raise InputError(f'{str(path)!r} holds values from {low:g} to {high:g}; scale them to [0, 1].')
-    return image.astype(np.float32), []
-
-
-def _read_picture(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Return ``[H, W, 1 to 4]`` with alpha last, and the notes."""
-    try:
-        with Image.open(path, formats=('PNG', 'JPEG')) as opened:
-            deep = bool(opened.tile) and ';16' in str(opened.tile[0][-1])
-            opened.load()
-            picture = ImageOps.exif_transpose(opened)
-            rotated = opened.getexif().get(0x0112, 1) != 1
-    except Image.DecompressionBombError as error:
-        raise InputError(f'{str(path)!r} has too many pixels to decode safely; cut it into smaller files.') from error
-    except Image.UnidentifiedImageError as error:
-        raise InputError(f'{str(path)!r} is neither a PNG nor a JPEG nor a .npy file, or is corrupt.') from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-        raise InputError(f'{str(path)!r} is corrupt or cut short and cannot be decoded.') from error
-    notes = ['rotated as its EXIF orientation says'] if rotated else []
-    mode = picture.mode
-    if mode.startswith('I') or mode == 'F':
-        values = np.asarray(picture, np.float32) / 65535
-        return values[..., None], [*notes, '16-bit values scaled to [0, 1]']
-    if deep:
-        notes.append('16-bit colour read at 8 bits')
-    transparent = 'transparency' in picture.info
-    if mode in ('P', 'PA'):
-        notes.append('palette resolved to colours')
-        picture = picture.convert('RGBA' if mode == 'PA' or transparent else 'RGB')
-    elif transparent:
-        picture = picture.convert('RGBA')
-    elif mode not in ('L', 'LA', 'RGB', 'RGBA'):
-        if mode != '1':
-            notes.append(f'{mode} colours converted to RGB')
-        picture = picture.convert('L' if mode == '1' else 'RGB')
-    image = np.asarray(picture, np.float32) / 255
-    return (image[..., None] if image.ndim == 2 else image), notes
+        conversions.append('colour turned into grey')
+    return FileImage(np.clip(image, 0, 1).astype(np.float32), conversions, values)
 
 
 def decode(encoded: bytes, channels: int) -> np.ndarray:

@@ -34,6 +34,7 @@ OF_SPEC = ('data_range', 'grid_shape', 'num_points', 'coord_dims', 'channels')
 """Fields of `DatasetSpec` with the same name in ``dataset.json``."""
 SCHEMA_VERSION = 1
 """Schema version of ``dataset.json`` and the shards. Raise it when an older reader could misread the new files."""
+HASHES = ('source.fingerprint', 'source.dataset_sha256')
 STATUSES = ('ok', 'diverged', 'missed_target')
 """Meaning of the integers in the column ``status``, from 0."""
 START_KINDS = ('random', 'shared', 'generated', 'meta_learned', 'imported')
@@ -49,8 +50,8 @@ class Description(NamedTuple):
       weights: names and shapes of the tensors, in the order of a row of ``weights``.
       spec: grid, coordinates, channels and data range of the signals. Their counts are in ``source``.
       coordinates: layout of a grid's coordinates, in words.
-      source: ``name``, ``splits`` (pairs of name and size, in the order of the source index), ``version`` and
-        ``fingerprint`` of the signals.
+      source: ``name``, ``splits`` (pairs of name and size, in the order of the source index), ``version``,
+        ``fingerprint`` of the signals and ``dataset_sha256``, the fingerprint of their dataset.
       seeds: S whole numbers; the INR with index i has seed ``seeds[i // num_signals]`` and signal ``i % num_signals``.
       num_signals: number of signals in all splits together.
       shard_size: number of INRs in every shard except the last.
@@ -181,15 +182,18 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
 
 
 def check_same(folder: str | os.PathLike, stored: Description, wanted: Description) -> None:
-    """Refuse to continue a store with another description. Only the versions may differ.
+    """Refuse to continue a store with another description. Versions, and where the signals lie, may differ.
 
     Raises:
       InputError: the descriptions differ; the message names the differences.
     """
-    changes = changed_bindings(stored.config, wanted.config)
+    changes = changed_bindings(stored.config, wanted.config, same_data=True)
     if not changes:
         before, after = _comparable(stored), _comparable(wanted)
-        changes = [f'{name} was {before[name]}, is now {after[name]}' for name in before if before[name] != after[name]]
+        different = [name for name in before if name in after and before[name] != after[name]]
+        changes = [f'{name} was {before[name]}, is now {after[name]}' for name in different if name not in HASHES]
+        if set(HASHES).intersection(different):
+            changes.append('signals of the dataset were added, removed or changed')
     if changes:
         raise InputError(
             f'{folder} holds a neural dataset with another config: {listed(changes)}. Give another --store, or the '
@@ -198,6 +202,8 @@ def check_same(folder: str | os.PathLike, stored: Description, wanted: Descripti
 
 
 def _comparable(description: Description) -> dict[str, Any]:
-    """Return the fields after a round trip through JSON, without those that may change between runs."""
-    fields = {**description._asdict(), 'source': {'name': description.spec.name, **description.source}}
-    return json.loads(json.dumps({name: fields[name] for name in fields if name not in ('config', 'versions')}))
+    """Return the fields after a round trip through JSON, without those that may change or are not known."""
+    source = {'name': description.spec.name, **description.source}
+    fields = {**description._asdict(), **{f'source.{name}': value for name, value in source.items() if value != ''}}
+    left_out = ('config', 'versions', 'source')
+    return json.loads(json.dumps({name: value for name, value in fields.items() if name not in left_out}))

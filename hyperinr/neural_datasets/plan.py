@@ -176,6 +176,7 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
             'splits': [list(split) for split in signals.splits],
             'version': signals.version,
             'fingerprint': signals.fingerprint(),
+            'dataset_sha256': signals.dataset_fingerprint,
         },
         seeds=plan.seeds,
         num_signals=len(signals),

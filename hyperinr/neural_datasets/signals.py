@@ -41,6 +41,7 @@ class Signals:
         self._ends = np.cumsum([len(source) for source in self._sources])
         self.splits = [(name, len(source)) for name, source in zip(splits, self._sources, strict=True)]
         self.version = str(getattr(dataset, 'version', '') or getattr(self._sources[0], 'version', ''))
+        self.dataset_fingerprint = dataset.fingerprint
 
     def __len__(self) -> int:
         return int(self._ends[-1])

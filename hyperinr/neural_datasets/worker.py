@@ -42,6 +42,8 @@ def worker_command(
 def open_for_fitting(folder: str | os.PathLike, description: Description) -> None:
     """Make the folder a store, or check that it holds the same store with sound shards. Deletes nothing.
 
+    The store keeps the newest config, which its workers read: the signals may lie elsewhere than before.
+
     Raises:
       InputError: the folder holds something else or another neural dataset, holds a shard that is cut short or has
         another layout, or is not writable.
@@ -54,6 +56,8 @@ def open_for_fitting(folder: str | os.PathLike, description: Description) -> Non
         check_same(folder, store.description, description)
         check_writable_folder(folder)
         store.column('index')  # Maps every shard, and so refuses one that is cut short or has another layout.
+        if description.config != store.description.config:
+            store.description._replace(config=description.config).write(folder)
         return
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     foreign = sorted(name for name in names if name != LOCKS and '.partial' not in name)

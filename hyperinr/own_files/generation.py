@@ -69,6 +69,7 @@ def generate_files(
     format: str = 'npz',
     tile: bool = False,
     fold_omega: bool = False,
+    data_range: tuple[float, float] | None = None,
 ) -> list[FileResult]:
     """Generate weights for each image; write them as ``out/NAME.FORMAT`` and their reconstruction as ``out/NAME.png``.
 
@@ -77,13 +78,15 @@ def generate_files(
     Args:
       model: a model of images on a two-dimensional grid, or of scattered points in two dimensions. With scattered
         points, images are square with about the model's number of points.
-      files: PNG, JPEG or ``.npy`` files of any size.
+      files: image files of any size, of the kinds of `read_image`.
       out: folder; made if it does not exist.
       format: one of `FORMATS`.
       tile: cut the image into patches of the model's size, with one INR for each. Otherwise the image is resampled to
         the model's grid with an anti-aliasing filter. This changes its aspect ratio; the INR can be evaluated at the
         original one.
       fold_omega: fold omega_0 into the weights.
+      data_range: values of the files that become 0 and 1, see `read_image`. The metadata of the weights state the range
+        as ``file_range``: its ends are at those of the metadata's ``data_range``.
 
     Returns:
       A `FileResult` for each file.
@@ -94,7 +97,14 @@ def generate_files(
     """
     num_steps = model.learner.num_steps
     results = finetune_files(
-        model, files, out=out, num_steps=num_steps, format=format, tile=tile, fold_omega=fold_omega
+        model,
+        files,
+        out=out,
+        num_steps=num_steps,
+        format=format,
+        tile=tile,
+        fold_omega=fold_omega,
+        data_range=data_range,
     )
     return [result._replace(steps=result.steps[-1:], psnr_db=result.psnr_db[-1:]) for result in results]
 
@@ -108,11 +118,12 @@ def finetune_files(
     format: str = 'npz',
     tile: bool = False,
     fold_omega: bool = False,
+    data_range: tuple[float, float] | None = None,
 ) -> list[FileResult]:
     """Generate weights for each image, fine-tune them, and write the files of `generate_files`.
 
     Args:
-      model, files, out, format, tile, fold_omega: as for `generate_files`.
+      model, files, out, format, tile, fold_omega, data_range: as for `generate_files`.
       num_steps: steps of fine-tuning, the learner's adaptation steps included, >= 0.
 
     Returns:
@@ -137,14 +148,15 @@ def finetune_files(
                 'them in two calls with two output folders.'
             )
         outputs[file.stem] = file
-        read_image(file, model.spec.channels)
+        read_image(file, model.spec.channels, data_range)
     folder = check_writable_folder(out)
     for name, file in outputs.items():
         if file.resolve() == (folder / f'{name}.png').resolve():
             raise InputError(f'the reconstruction of {file} would overwrite it; choose another output folder.')
     results = []
     for name, file in outputs.items():
-        image, notes = read_image(file, model.spec.channels)
+        read = read_image(file, model.spec.channels, data_range)
+        image = read.image
         tiles = tiling.cut(image if tile else resize(image, shape), shape)
         result, reconstructions = _fit_tiles(model, tiles, num_steps)
         mse = np.average(result.mse, axis=0, weights=tiles.weight.sum(axis=(1, 2)))
@@ -154,6 +166,7 @@ def finetune_files(
             **model.inr.metadata,
             'coordinates': COORDINATES,
             'data_range': list(model.spec.data_range),
+            'file_range': list(read.values.range),
             'grid_shape': list(shape),
             'image_shape': list(image.shape),
             'source': str(file),
@@ -170,7 +183,7 @@ def finetune_files(
         write_png(picture, tiling.stitch(reconstructions, tiles.grid, full_shape), model.spec.data_range)
         write_weights(path, weights, metadata)
         steps = tuple(range(num_steps + 1))
-        results.append(FileResult(file, path, picture, len(tiles.values), steps, tuple(psnr_db), tuple(notes)))
+        results.append(FileResult(file, path, picture, len(tiles.values), steps, tuple(psnr_db), tuple(read.notes)))
     return results
 
 

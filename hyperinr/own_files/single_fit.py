@@ -60,12 +60,13 @@ def fit_image(
     seed: int = 0,
     format: str = 'npz',
     about: dict[str, Any] | None = None,
+    data_range: tuple[float, float] | None = None,
 ) -> SingleFit:
     """Fit one image and write ``NAME.FORMAT``, ``NAME.png`` and ``NAME.curve.json`` into a folder.
 
     Args:
       inr: the INR; the image is read with its number of channels.
-      file: PNG, JPEG or ``.npy``.
+      file: an image file, of the kinds of `read_image`.
       out: folder; made if it does not exist.
       start: ``(inr, image [H, W, C]) ->`` weights, unbatched; ``None``: ``inr.init`` with ``seed``.
       optimizer: one of `fitting.optimizers.OPTIMIZERS`.
@@ -77,6 +78,7 @@ def fit_image(
       seed: seed of the start, >= 0.
       format: one of `FORMATS`.
       about: further metadata of the weights.
+      data_range: values of the file that become 0 and 1, see `read_image`; stated as ``file_range`` in the metadata.
 
     Raises:
       InputError: a value outside its range, a file that cannot be read, or an output that would overwrite the image.
@@ -88,7 +90,8 @@ def fit_image(
     if rate not in ('search', 'range') and not (isinstance(rate, float | int) and 0 < rate < float('inf')):
         raise InputError(f"the rate must be positive and finite, 'search' or 'range', not {rate!r}.")
     file = Path(file)
-    image, notes = read_image(file, inr.metadata['channels'])
+    read = read_image(file, inr.metadata['channels'], data_range)
+    image = read.image
     if longest_side is not None:
         shape = [max(1, round(side * longest_side / max(image.shape[:2]))) for side in image.shape[:2]]
         image = resize(image, (shape[0], shape[1]))
@@ -122,6 +125,7 @@ def fit_image(
         'source': str(file),
         'grid_shape': list(image.shape[:2]),
         'data_range': list(DATA_RANGE),
+        'file_range': list(read.values.range),
         'coordinates': COORDINATES,
         'optimizer': optimizer,
         'rate': float(rate),
@@ -135,4 +139,4 @@ def fit_image(
     write_png(picture, rebuilt, DATA_RANGE)
     curve = folder / f'{file.stem}.curve.json'
     write_json(curve, {**details, 'inr': dict(inr.metadata), 'mse': mse.tolist(), 'psnr_db': psnr})
-    return SingleFit(path, picture, curve, np.asarray(psnr), float(rate), tuple(notes))
+    return SingleFit(path, picture, curve, np.asarray(psnr), float(rate), tuple(read.notes))

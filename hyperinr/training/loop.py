@@ -116,7 +116,7 @@ def train(
         check_same_run(run_dir, files)
     dataset = experiment.dataset()
     spec = dataset.spec
-    files = files._replace(spec=spec)
+    files = files._replace(spec=spec, fingerprint=dataset.fingerprint)
     resuming = group.leads and check_same_run(run_dir, files)
     learner = experiment.build(spec)
     source = dataset.splits['train']

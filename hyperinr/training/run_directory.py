@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hyperinr.datasets.base import LOCATIONS
 from hyperinr.errors import InputError
 from hyperinr.runtime import locks
 from hyperinr.runtime.files import read_json, read_json_lines, replacing, write_json
@@ -30,6 +31,8 @@ __all__ = [
 
 CONFIG, SPEC, RUN, VERSIONS = 'config.gin', 'spec.json', 'run.json', 'versions.json'
 LOCK = '.lock'
+DATASET, FINGERPRINT = 'experiment.experiment.dataset', 'dataset_sha256'
+"""The binding of the dataset in a config; the name of its fingerprint in ``run.json``."""
 DAMAGED = 'the run directory is damaged'
 MAX_CHANGES_SHOWN = 6
 WATCHING = re.compile(
@@ -45,11 +48,13 @@ class RunFiles(NamedTuple):
       config_text: the operative config; ``None`` for a run that was composed in Python.
       run: ``num_steps``, ``batch_size`` and ``seed``.
       spec: specification of the dataset; ``None`` before the dataset is opened.
+      fingerprint: `hyperinr.datasets.base.Dataset.fingerprint`.
     """
 
     config_text: str | None
     run: Mapping[str, int]
     spec: DatasetSpec | None
+    fingerprint: str = ''
 
 
 def _bindings(text: str) -> dict[str, str]:
@@ -76,11 +81,15 @@ def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
     return found
 
 
-def changed_bindings(before: str, after: str) -> list[str]:
+def changed_bindings(before: str, after: str, *, same_data: bool = False) -> list[str]:
     """Return the differences between two configs. Comments, spacing, order and `WATCHING` bindings are ignored.
 
     A run may resume with other evaluators, loggers, intervals and stop rules, and on another machine. Its parameters do
     not depend on them.
+
+    Args:
+      before, after: gin texts.
+      same_data: ignore also where the data lie, the `LOCATIONS` of the dataset; the caller compares the data.
 
     Returns:
       One entry for each binding: ``'NUM_STEPS was 100, is now 200'``.
@@ -92,6 +101,9 @@ def changed_bindings(before: str, after: str) -> list[str]:
     old, new = (
         {name: value for name, value in _bindings(text).items() if not WATCHING.match(name)} for text in (before, after)
     )
+    if same_data:
+        ignored = _locations(old) | _locations(new)
+        old, new = ({name: value for name, value in each.items() if name not in ignored} for each in (old, new))
     changes = []
     for name in old | new:
         if name not in new:
@@ -101,6 +113,13 @@ def changed_bindings(before: str, after: str) -> list[str]:
         elif old[name] != new[name]:
             changes.append(f'{name} was {old[name]}, is now {new[name]}')
     return changes
+
+
+def _locations(bindings: Mapping[str, str]) -> set[str]:
+    """Return the names of the bindings, and of the macros in them, that say where the dataset of a config lies."""
+    dataset = bindings.get(DATASET, '').strip('@()')
+    found = {f'{dataset}.{name}' for name in LOCATIONS}
+    return found | {bindings[name][1:] for name in found if bindings.get(name, '').startswith('%')}
 
 
 def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
@@ -146,14 +165,18 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
         names = ', '.join(content[:3])
         raise InputError(f'{run_dir} is not empty and holds no run ({names} ...); give a new or empty folder.')
     stored, changes = read_json(run_dir / RUN, remedy=DAMAGED), []
+    known = stored.get(FINGERPRINT)
     if files.config_text is not None and (run_dir / CONFIG).is_file():
-        changes = changed_bindings((run_dir / CONFIG).read_text(encoding='utf-8'), files.config_text)
+        before = (run_dir / CONFIG).read_text(encoding='utf-8')
+        changes = changed_bindings(before, files.config_text, same_data=known is not None)
     if not changes:
         changes = _changed({name: stored.get(name) for name in files.run}, files.run)
     if not changes and files.spec is not None and (run_dir / SPEC).is_file():
-        known = read_json(run_dir / SPEC, remedy=DAMAGED)
-        before = {name: value for name, value in read_spec(run_dir)._asdict().items() if name in known}
-        changes = [f"the dataset's {change}" for change in _changed(before, files.spec._asdict())]
+        in_file = read_json(run_dir / SPEC, remedy=DAMAGED)
+        fields = {name: value for name, value in read_spec(run_dir)._asdict().items() if name in in_file}
+        changes = [f"the dataset's {change}" for change in _changed(fields, files.spec._asdict())]
+    if not changes and files.spec is not None and known not in (None, files.fingerprint):
+        changes = ['files of the dataset were added, removed, renamed or changed']
     if changes:
         raise InputError(
             f'{run_dir} holds a run of another config: {listed(changes)}. Give another run directory, or the '
@@ -208,7 +231,8 @@ def write_run_files(run_dir: str | os.PathLike, files: RunFiles) -> None:
     """
     run_dir = Path(run_dir)
     spec = files.spec and files.spec._asdict()
-    for name, content in ((RUN, dict(files.run)), (SPEC, spec), (VERSIONS, versions())):
+    run = {**files.run, **({FINGERPRINT: files.fingerprint} if files.fingerprint else {})}
+    for name, content in ((RUN, run), (SPEC, spec), (VERSIONS, versions())):
         if content is not None and not (run_dir / name).exists():
             write_json(run_dir / name, content)
     if files.config_text is not None:

@@ -7,8 +7,9 @@ import pytest
 
 import hyperinr
 from hyperinr import cli, config
-from hyperinr.cli import describing
+from hyperinr.cli import describing, own_files
 from hyperinr.errors import InputError, RunError
+from hyperinr.files.image_files import IN_WORDS
 
 SIREN = 'experiment/photo_patches_siren.gin'
 
@@ -66,6 +67,12 @@ def test_version_and_help(run):
         assert '--debug' in out
 
 
+def test_the_help_names_the_kinds_of_files_that_are_read(run):
+    assert own_files.KINDS == IN_WORDS
+    for verb in ('generate', 'finetune', 'fit-one'):
+        assert own_files.KINDS in ' '.join(run(verb, '--help')[1].split())
+
+
 @pytest.mark.parametrize(
     ('arguments', 'parts'),
     [
@@ -93,6 +100,10 @@ def test_version_and_help(run):
         (('fit-one', 'a.png', '--num-steps', '0'), ('num_steps=0',)),
         (('fit-one', 'a.png', '-p', 'siren.width=0'), ('width=0',)),
         (('fit-one', 'a.png', '--format', 'h5'), ("'h5'",)),
+        (('fit-one', 'a.png', '--data-range', '5,5'), ('--data-range must be two finite numbers', 'not 5,5')),
+        (('fit-one', 'a.png', '--data-range', '0,x'), ('--data-range', 'not 0,x')),
+        (('generate', '--run', 'nowhere', 'a.png', '--data-range=-3'), ('--data-range', 'not -3')),
+        (('finetune', '--run', 'nowhere', 'a.png', '--data-range', '0,inf'), ('--data-range', 'not 0,inf')),
         (('prepare', 'no_such_dataset'), ()),
     ],
 )

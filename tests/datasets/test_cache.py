@@ -26,7 +26,7 @@ def slowly():
         yield Record(np.full((4, 4, 3), index, np.uint8), (0, 0, 4, 4), str(index))
 
 splits = lambda: {'train': slowly()}
-images = records.open_records('slow', {}, (4, 4, 3), splits, sys.argv[1])['train']
+images = records.open_records('slow', {}, (4, 4, 3), splits, sys.argv[1])[0]['train']
 print('holds', images.num_images, [images.record(2).name])
 """
 

@@ -1,4 +1,5 @@
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ def folder(tmp_path):
 
 
 def open_folder(folder, **arguments):
-    arguments = {'resolution': (8, 12), **arguments}
-    return image_folder(path=folder, data_dir=str(folder.parent / 'cache'), **arguments)
+    arguments = {'resolution': (8, 12), 'data_dir': str(folder.parent / 'cache'), **arguments}
+    return image_folder(path=folder, **arguments)
 
 
 def files(source):
@@ -32,7 +33,7 @@ def test_every_image_is_in_one_split_and_letterboxed_whole(folder):
     assert 'more/3.png' in names
     for source in dataset.splits.values():
         for index, name in enumerate(files(source)):
-            canvas, (top, left, height, width) = images.letterbox(images.read_image(folder / name)[0], (8, 12))
+            canvas, (top, left, height, width) = images.letterbox(images.read_image(folder / name).image, (8, 12))
             weight = np.zeros((8, 12))
             weight[top : top + height, left : left + width] = 1
             np.testing.assert_allclose(source.image(index), canvas, atol=0.6 / 255)
@@ -58,6 +59,45 @@ def test_a_changed_folder_is_read_anew(folder):
     Image.new('RGB', (5, 5)).save(folder / 'new.png')
     after = open_folder(folder)
     assert sum(map(len, before.splits.values())) + 1 == sum(map(len, after.splits.values()))
+
+
+def test_a_copy_elsewhere_is_the_same_dataset_and_is_not_prepared_again(folder, tmp_path, capsys):
+    before = open_folder(folder)
+    copy = tmp_path / 'elsewhere' / 'copy'
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    capsys.readouterr()
+    after = open_folder(copy, data_dir=str(tmp_path / 'cache'))
+    assert 'preparing' not in capsys.readouterr().err
+    assert after.fingerprint == before.fingerprint != ''
+    Image.new('RGB', (10, 10)).save(copy / '00.png')
+    assert open_folder(copy, data_dir=str(tmp_path / 'cache')).fingerprint != before.fingerprint
+
+
+def test_what_is_passed_over_is_said_once(folder, caplog):
+    (folder / 'broken.png').symlink_to('nowhere')
+    with caplog.at_level(logging.WARNING):
+        open_folder(folder)
+        open_folder(folder)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f'{folder}: 3 not read: hidden (1), .txt (1), broken links (1)']
+
+
+def test_the_range_of_all_16_bit_files_is_said_together_and_can_be_given(folder, caplog):
+    for index, (low, high) in enumerate([(7, 900), (3, 4000)]):
+        Image.fromarray(np.array([[low, high]], np.uint16)).save(folder / f'deep{index}.png')
+    with caplog.at_level(logging.WARNING):
+        open_folder(folder, channels=1)
+    advice = 'the image is dark; image_folder.data_range = (0, 4095) scales by 4095'
+    assert f'16-bit values from 3 to 4000 scaled by 65535, so {advice}' in caplog.text
+    assert caplog.text.count('16-bit values') == 1
+    for path in [*folder.glob('[0-9]*'), *folder.glob('more/*')]:
+        path.unlink()
+    Image.fromarray(np.array([[0, 8000]], np.uint16)).save(folder / 'deep2.png')
+    with caplog.at_level(logging.WARNING):
+        dataset = open_folder(folder, channels=1, data_range=(0, 4000))
+    assert '16-bit values from 0 to 8000, 0 to 4000 mapped to [0, 1]; 1 values clipped' in caplog.text
+    values = {files(source)[0]: source[0].values.max() for source in dataset.splits.values()}
+    np.testing.assert_allclose([values[f'deep{index}.png'] for index in range(3)], [900 / 4000, 1, 1], atol=0.02)
 
 
 def test_augmented_padding_moves_with_the_image(folder):
@@ -99,15 +139,23 @@ def test_missing_empty_and_too_small_folders(tmp_path):
     with pytest.raises(InputError, match='there is no folder'):
         open_folder(tmp_path / 'missing')
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(InputError, match='has 0 images'):
+    with pytest.raises(InputError, match=r'has 0 images .*\(.*; no other files\)'):
         open_folder(tmp_path / 'empty')
     write_images(tmp_path / 'few', count=4)
-    with pytest.raises(InputError, match='has 4 images .* too few for its validation and test fractions'):
+    with pytest.raises(
+        InputError, match='has 4 images .*; 2 not read: .* too few for its validation and test fractions'
+    ):
         open_folder(tmp_path / 'few', validation_fraction=0.4, test_fraction=0.5)
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'said'), [({'channels': 4}, 'channels'), ({'test_fraction': 0.95}, 'below 1'), ({'seed': -1}, 'seed')]
+    ('arguments', 'said'),
+    [
+        ({'channels': 4}, 'channels'),
+        ({'data_range': (3, 3)}, 'image_folder.data_range must be'),
+        ({'test_fraction': 0.95}, 'below 1'),
+        ({'seed': -1}, 'seed'),
+    ],
 )
 def test_wrong_arguments(folder, arguments, said):
     with pytest.raises(InputError, match=said):

@@ -1,5 +1,7 @@
 """Solids and meshes: distances against closed forms and brute force, points where they should be."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -140,6 +142,22 @@ def test_a_mesh_is_turned_the_right_side_out_and_fills_the_cube(tmp_path):
     mesh = read_mesh(tmp_path / 'boxes' / '1.obj')
     points = np.array([[0.0, 0, 0], [0.95, 0, 0], [0, 0, 0.89], [0, 0, 0.91]])
     assert mesh.inside(points).tolist() == [True, False, True, False]
+
+
+def test_a_folder_of_meshes_is_listed_as_one_of_images_and_may_move(tmp_path, caplog):
+    write_meshes(tmp_path / 'a')
+    (tmp_path / 'a' / '.hidden.obj').write_text('no mesh')
+    (tmp_path / 'a' / 'notes.txt').write_text('no mesh')
+    (tmp_path / 'a' / 'loop').symlink_to('.')
+    open_folder = lambda name: datasets.mesh_folder(path=str(tmp_path / name), data_dir=str(tmp_path / 'cache'))
+    before = open_folder('a')
+    assert sum(len(source) for source in before.splits.values()) == 10
+    assert f'{tmp_path}/a: 3 not read: hidden (1), .txt (1), read under another name (1)' in caplog.text
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b', symlinks=True)
+    after = open_folder('b')
+    assert (after.spec, after.fingerprint) == (before.spec, before.fingerprint)
+    shutil.copy(tmp_path / 'b' / 'boxes' / '1.obj', tmp_path / 'b' / 'boxes' / '3.obj')
+    assert open_folder('b').fingerprint != before.fingerprint
 
 
 def test_an_open_mesh_and_too_few_are_one_clear_line(tmp_path):

@@ -13,6 +13,7 @@ from hyperinr import fitting, neural_datasets
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import starts, worker
+from hyperinr.neural_datasets.description import read_description
 from hyperinr.neural_datasets.fit_job import fit_rows
 from hyperinr.neural_datasets.fit_progress import FitProgress, count_done
 from hyperinr.neural_datasets.shard_locks import fitted_so_far, shard_lock
@@ -267,11 +268,27 @@ def test_other_data_and_another_seed_are_refused(complete):
     from hyperinr.datasets import continuous_function
 
     other = continuous_function(resolution=(5, 7), num_train=6, num_validation=3, num_test=2, seed=1)
-    with pytest.raises(InputError, match='another config: source was'):
+    with pytest.raises(InputError, match='another config: signals of the dataset were added'):
         worker.open_for_fitting(complete, tiny_job(dataset=other).description)
     with pytest.raises(InputError, match='seeds was'):
         worker.open_for_fitting(complete, tiny_job(seeds=(3, 6)).description)
     assert len(list_shards(complete)) == 6
+
+
+def test_a_store_goes_on_with_signals_that_lie_elsewhere(tmp_path):
+    text = "experiment.experiment.dataset = @mine.photos\nmine.photos.path = '{}'\nmine.photos.seed = {}\n"
+    known = default_job().description
+    described = lambda where, seed=0, sha='abc': known._replace(
+        config=text.format(where, seed), source={**known.source, 'dataset_sha256': sha}
+    )
+    worker.open_for_fitting(tmp_path, described('a'))
+    worker.open_for_fitting(tmp_path, described('/b/a'))
+    assert "'/b/a'" in read_description(tmp_path).config
+    for other, message in ((described('a', seed=1), 'seed was 0'), (described('a', sha='abd'), 'signals of the')):
+        with pytest.raises(InputError, match=message):
+            worker.open_for_fitting(tmp_path, other)
+    assert "'/b/a'" in read_description(tmp_path).config
+    worker.open_for_fitting(tmp_path, described('c', sha=''))
 
 
 def test_a_shard_appears_at_once(tmp_path, monkeypatch):

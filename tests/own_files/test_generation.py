@@ -166,6 +166,21 @@ def test_a_npy_image_is_taken(tmp_path):
     np.save(tmp_path / 'array.npy', smooth(12, 16))
     [result] = own_files.generate_files(tiny.make_model(), [tmp_path / 'array.npy'], out=tmp_path / 'out')
     assert result.weights.name == 'array.npz'
+    assert files.read_weights(result.weights)[1]['file_range'] == [0, 1]
+
+
+def test_a_given_range_maps_the_files_values_and_stands_in_the_metadata(tmp_path, monkeypatch):
+    np.save(tmp_path / 'array.npy', np.round(smooth(12, 16) * 4095).astype(np.int32))
+    model = tiny.make_model(spec=tiny.make_spec(data_range=(-1.0, 1.0)))
+    seen = []
+    original = type(model).finetune
+    spy = lambda self, datapoints, **options: seen.append(datapoints) or original(self, datapoints, **options)
+    monkeypatch.setattr(type(model), 'finetune', spy)
+    [result] = own_files.generate_files(model, [tmp_path / 'array.npy'], out=tmp_path / 'out', data_range=(0, 8190))
+    np.testing.assert_allclose(seen[0].values.reshape(12, 16, 3), smooth(12, 16) - 1, atol=1 / 4095)
+    assert 'int32 values from' in result.notes[0]
+    metadata = files.read_weights(result.weights)[1]
+    assert (metadata['data_range'], metadata['file_range']) == ([-1, 1], [0, 8190])
 
 
 def make_bad(folder, kind):

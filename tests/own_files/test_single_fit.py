@@ -65,7 +65,13 @@ def test_a_fit_goes_on_from_a_file(photo, tmp_path):
     first = fit(photo, tmp_path / 'a', num_steps=30)
     second = fit(photo, tmp_path / 'b', start=lambda inr, image: start_from_file(inr, first.weights, coord_dims=2))
     np.testing.assert_allclose(second.psnr_db[0], first.psnr_db[-1], atol=1e-3)
-    assert abs(fit(photo, tmp_path / 'c').psnr_db[0] - second.psnr_db[0]) > 0.1
+    fresh = fit(photo, tmp_path / 'c')
+    assert abs(fresh.psnr_db[0] - second.psnr_db[0]) > 0.1
+    mapped = fit(photo, tmp_path / 'd', data_range=(-100, 400))
+    assert mapped.notes[0].endswith('-100 to 400 mapped to [0, 1]')
+    assert mapped.psnr_db[0] != fresh.psnr_db[0]
+    ranges = [read_weights(each.weights)[1]['file_range'] for each in (fresh, mapped)]
+    assert ranges == [[0, 255], [-100, 400]]
 
 
 @pytest.mark.exhaustive
@@ -105,6 +111,7 @@ def test_the_search_tries_rates_of_the_optimiser(photo, tmp_path):
         ({'rate': -1.0}, InputError, 'rate must be positive'),
         ({'num_steps': 0}, InputError, 'num_steps=0'),
         ({'seed': -1}, InputError, 'seed=-1'),
+        ({'data_range': (5, 5)}, InputError, 'not 5,5'),
         ({'longest_side': 1}, InputError, 'longest_side=1'),
         ({'optimizer': 'adma'}, InputError, "'adma'"),
         ({'freeze': ['layer_9']}, InputError, "'layer_9'"),

@@ -172,6 +172,16 @@ def test_another_config_changes_nothing(finished):
     assert before == {path: path.stat().st_mtime_ns for path in run_dir.rglob('*')}
 
 
+def test_other_data_of_the_same_config_are_refused(tmp_path):
+    known = lambda fingerprint: toy_experiment(num_steps=1)._replace(
+        dataset=lambda: tiny_dataset()._replace(fingerprint=fingerprint)
+    )
+    train_quickly(known('abc'), tmp_path / 'run')
+    train_quickly(known('abc'), tmp_path / 'run')
+    with pytest.raises(InputError, match='files of the dataset were added, removed'):
+        train_quickly(known('abd'), tmp_path / 'run')
+
+
 def test_a_run_in_progress_is_left_alone(finished):
     run_dir, _ = finished
     with locked(run_dir), pytest.raises(InputError, match='another process is training'):

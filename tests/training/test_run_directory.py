@@ -96,6 +96,42 @@ def test_another_config_is_refused_and_shown_in_one_line(tmp_path, changed, show
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
+PLACED = 'experiment.experiment.dataset = @mine.photos\nmine.photos.path = {path}\nmine.photos.seed = 0\n'
+MOVABLE = FILES._replace(config_text=PLACED.format(path="'a'"), fingerprint='abc')
+
+
+@pytest.mark.parametrize('moved', ["mine.photos.path = '/b/a'", 'mine.photos.path = %WHERE\nWHERE = 3', ''])
+def test_the_same_data_may_lie_elsewhere(tmp_path, moved):
+    write_run_files(tmp_path, MOVABLE)
+    elsewhere = MOVABLE._replace(config_text=MOVABLE.config_text.replace("mine.photos.path = 'a'", moved))
+    assert check_same_run(tmp_path, elsewhere._replace(spec=None, fingerprint=''))
+    assert check_same_run(tmp_path, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ('change', 'shown'),
+    [
+        ({'fingerprint': 'abd'}, 'files of the dataset were added, removed, renamed or changed'),
+        ({'fingerprint': ''}, 'files of the dataset were'),
+        ({'config_text': PLACED.format(path="'b'"), 'fingerprint': 'abd'}, 'files of the dataset were'),
+        ({'config_text': MOVABLE.config_text + "other.photos.path = 'b'\n"}, "other.photos.path = 'b' is new"),
+        ({'config_text': PLACED.format(path="'b'").replace('seed = 0', 'seed = 1')}, 'photos.seed was 0, is now 1'),
+    ],
+)
+def test_other_data_in_any_place_are_refused(tmp_path, change, shown):
+    write_run_files(tmp_path, MOVABLE)
+    with pytest.raises(InputError, match='another config') as error:
+        check_same_run(tmp_path, MOVABLE._replace(**change))
+    assert shown in str(error.value)
+
+
+def test_data_without_a_fingerprint_are_known_by_their_path(tmp_path):
+    write_run_files(tmp_path, MOVABLE._replace(fingerprint=''))
+    assert check_same_run(tmp_path, MOVABLE)
+    with pytest.raises(InputError, match="mine.photos.path was 'a', is now 'b'"):
+        check_same_run(tmp_path, MOVABLE._replace(config_text=PLACED.format(path="'b'")))
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / 'thesis.tex').write_text('precious')
     with pytest.raises(InputError, match=r'holds no run \(thesis.tex'):
