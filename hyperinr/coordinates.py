@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ['grid']
+__all__ = ['grid', 'grid_rows']
 
 
 def grid(shape: Sequence[int]) -> np.ndarray:
@@ -29,6 +29,18 @@ def grid(shape: Sequence[int]) -> np.ndarray:
     """
     if not shape or min(shape) < 1:
         raise ValueError(f'grid shape {tuple(shape)} must have at least one axis and only sizes >= 1.')
-    axes = [(2 * np.arange(n) + 1) / n - 1 for n in shape]
-    mesh = np.meshgrid(*axes, indexing='ij')
-    return np.stack([axis.ravel() for axis in mesh], axis=-1).astype(np.float32)
+    return np.stack([axis.ravel() for axis in np.meshgrid(*_axes(shape), indexing='ij')], axis=-1)
+
+
+def grid_rows(shape: Sequence[int], rows: np.ndarray) -> np.ndarray:
+    """Return ``grid(shape)[rows]``, ``[n, D]``, without the rest of the grid.
+
+    Example:
+      >>> grid_rows((1000, 1000, 1000), np.array([0])).tolist()[0][0]
+      -0.9990000128746033
+    """
+    return np.stack([axis[at] for axis, at in zip(_axes(shape), np.unravel_index(rows, shape), strict=True)], axis=-1)
+
+
+def _axes(shape: Sequence[int]) -> list[np.ndarray]:
+    return [((2 * np.arange(n) + 1) / n - 1).astype(np.float32) for n in shape]

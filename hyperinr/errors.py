@@ -3,7 +3,7 @@
 The command line prints each one in one line, without a traceback (``--debug`` shows it), and exits with its status.
 """
 
-__all__ = ['InputError', 'InterruptedRunError', 'RunError', 'first_line']
+__all__ = ['InputError', 'InterruptedRunError', 'RunError', 'first_line', 'is_out_of_memory']
 
 
 class InputError(ValueError):
@@ -33,3 +33,10 @@ class InterruptedRunError(RunError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out: a ``MemoryError`` of Python or NumPy, or XLA's error, told by its name and text."""
+    signs = ('RESOURCE_EXHAUSTED', 'Out of memory', 'bad_alloc')
+    of_xla = type(error).__name__ in ('JaxRuntimeError', 'XlaRuntimeError')
+    return isinstance(error, MemoryError) or (of_xla and any(sign in str(error) for sign in signs))

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,10 +15,10 @@ from hyperinr.errors import InputError
 from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights, MetaLearner, Params
 
-__all__ = ['Model']
+__all__ = ['Model', 'on_grid']
 
 MOST_POINTS = 2**16
-"""Points that `Model.reconstruct` evaluates together. Smaller grids are padded to a power of two."""
+"""Points that `on_grid` evaluates together. Smaller grids are padded to a power of two."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -185,12 +185,25 @@ class Model:
         grid_shape = self.spec.grid_shape if shape is None else tuple(shape)
         if grid_shape is None:
             raise InputError(f'the data of {self.spec.name!r} lie on no grid; give the shape to reconstruct.')
-        coords = coordinates.grid(grid_shape)
-        size = min(2 ** math.ceil(math.log2(len(coords))), MOST_POINTS)
-        rows = np.minimum(np.arange(-(-len(coords) // size) * size), len(coords) - 1).reshape(-1, size)
-        parts = [self._reconstruct(weights, coords[each]) for each in rows]
-        values = jnp.concatenate(parts, axis=-2)[..., : len(coords), :]
+        values = jnp.concatenate(list(on_grid(lambda at: self._reconstruct(weights, at), grid_shape)), axis=-2)
         return values.reshape(*values.shape[:-2], *grid_shape, values.shape[-1])
+
+
+def on_grid(evaluate: Callable[[np.ndarray], Array], shape: Sequence[int]) -> Iterator[Array]:
+    """Yield an INR's values on a pixel-centre grid, row-major, in pieces of one size that is compiled once.
+
+    Args:
+      evaluate: ``coords [n, D] -> [..., n, C]``.
+      shape: shape of the grid.
+
+    Yields:
+      ``[..., n, C]``; n is at most `MOST_POINTS`.
+    """
+    total = math.prod(shape)
+    size = min(2 ** math.ceil(math.log2(total)), MOST_POINTS)
+    for first in range(0, total, size):
+        rows = np.minimum(np.arange(first, first + size), total - 1)
+        yield evaluate(coordinates.grid_rows(shape, rows))[..., : total - first, :]
 
 
 def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:

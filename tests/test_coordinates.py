@@ -21,6 +21,8 @@ def test_pixel_centres_of_any_dimension_in_row_major_order(shape):
     found = coordinates.grid(shape)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    rows = np.arange(len(found))[::-2]
+    np.testing.assert_array_equal(coordinates.grid_rows(shape, rows), found[rows])
 
 
 def test_a_non_square_image_is_not_transposed():

@@ -2,8 +2,8 @@
 
 Each module beside this one declares a family of verbs and has one function for each. An error in a call, a config or a
 file is reported in one line (exit status 2), and so is the failure of a running command (1). ``--debug`` shows the
-traceback. A verb imports the heavy modules that it needs. To add a verb, declare it in its family's
-``add_verbs``.
+traceback. A verb imports the heavy modules that it needs. To add a verb, declare it in its family's ``add_verbs``; its
+default ``on_memory`` says what to lower where memory runs out.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import NoReturn
 import hyperinr
 from hyperinr.cli import describing, own_files, searching, stores, training
 from hyperinr.cli.device import add_device, on_machine
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, RunError, is_out_of_memory
 
 __all__ = ['main']
 
@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = _first_line(error)
         if isinstance(error, InputError | RunError):
             return _fail(message, error.exit_status)
+        if is_out_of_memory(error):
+            return _fail(f'out of memory: {options.on_memory}.', RunError.exit_status)
         return _fail(f'unexpected {type(error).__name__}: {message} (--debug shows the traceback)', 1)
     finally:
         warnings.formatwarning = plain
@@ -101,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, verb: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
         command = verbs.add_parser(name, help=summary, description=f'{summary}.')
-        command.set_defaults(verb=verb)
+        command.set_defaults(verb=verb, on_memory='close other programs, or use a machine with more')
         command.add_argument('--debug', action='store_true', help='show tracebacks')
         add_device(command)
         keep_compiled = 'keep compiled functions in the cache folder, which makes the next start faster (default)'

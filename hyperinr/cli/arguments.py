@@ -4,10 +4,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['AddVerb', 'add_config', 'add_params', 'add_run', 'option']
+__all__ = ['FIT_ON_MEMORY', 'AddVerb', 'add_config', 'add_params', 'add_run', 'option']
 
 AddVerb = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 """``(name, function, summary) -> parser``: declares a command that calls the function."""
+
+
+FIT_ON_MEMORY = 'lower neural_dataset.num_parallel, the resolution of the signals or the size of the INR'
+"""What to do where the fits of a neural dataset run out of memory."""
 
 
 def option(command: Any, flag: str, metavar: str, help: str, default: Any = None, **more: Any) -> None:

@@ -29,8 +29,11 @@ def add_verbs(add: AddVerb) -> None:
     freeze = "keep weights fixed, e.g. 'layer_0'; repeatable"
     fit_one.add_argument('--freeze', metavar='PATTERN', action='append', default=[], help=freeze)
     option(fit_one, '--longest-side', 'PIXELS', 'resample the image so that its longest side has this length', type=int)
+    points = 'points that each step draws (default: all, unless they need more than 2 GiB)'
+    option(fit_one, '--points-per-step', 'N', points, type=int)
     option(fit_one, '--channels', 'N', '3 or 1', 3)
     option(fit_one, '--seed', 'N', 'seed of a random start', 0)
+    fit_one.set_defaults(on_memory='lower --points-per-step (65536 is enough), --longest-side or the size of the INR')
     _add_output(fit_one)
     add_params(fit_one)
 
@@ -39,6 +42,7 @@ def _add_files(command: argparse.ArgumentParser) -> None:
     add_run(command)
     command.add_argument('files', metavar='FILE', nargs='+', help=f'{KINDS}, any size')
     _add_output(command)
+    command.set_defaults(on_memory='give smaller images, or leave out --tile')
     command.add_argument('--tile', action='store_true', help="one INR for each patch of the model's size")
     command.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
 
@@ -90,18 +94,19 @@ def _fit_one(options: argparse.Namespace) -> None:
         rate = float(options.rate)
     except ValueError:
         rate = options.rate
-    names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'seed', 'format')
+    names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'points_per_step', 'seed', 'format')
     result = own_files.fit_image(
         inr,
         options.file,
         start=start,
         rate=rate,
         data_range=data_range,
+        quiet=False,
         about={'start': where or 'published'},
         **{name: vars(options)[name] for name in names},
     )
     picture = draw_fit(result.curve.with_suffix('.png'), result.psnr_db)
     for note in result.notes:
         print(f'{options.file}: {note}')
-    print(f'{options.optimizer} at {result.rate:.3g}: {result.psnr_db[-1]:.2f} dB after {options.num_steps} steps')
+    print(f'{options.optimizer} at {result.rate:.3g}: {result.kept_psnr_db:.2f} dB after {result.best_step} steps')
     print(result.weights, result.reconstruction, result.curve, picture, sep='\n')

@@ -2,7 +2,7 @@
 
 import argparse
 
-from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
+from hyperinr.cli.arguments import FIT_ON_MEMORY, AddVerb, add_config, add_params, option
 
 __all__ = ['add_verbs']
 
@@ -20,6 +20,7 @@ def add_verbs(add: AddVerb) -> None:
     option(sweep, '--trials', 'N', "number of trials (default: the space file's)", type=int)
     option(sweep, '--storage', 'NAME', 'sqlite or journal (default: that of the folder, else sqlite)')
     add_params(sweep)
+    sweep.set_defaults(on_memory='lower --vmapped, --workers, BATCH_SIZE or the model size')
 
     tune = add('tune', _tune, 'search the bindings of a config for the best neural dataset')
     add_config(tune)
@@ -27,6 +28,7 @@ def add_verbs(add: AddVerb) -> None:
     option(tune, '--trials', 'N', "number of trials (default: the config's)", type=int)
     option(tune, '--storage', 'NAME', 'sqlite or journal (default: that of the folder, else sqlite)')
     add_params(tune)
+    tune.set_defaults(on_memory=FIT_ON_MEMORY)
 
 
 def _sweep(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperinr.cli.arguments import AddVerb, add_config, add_params, option
+from hyperinr.cli.arguments import FIT_ON_MEMORY, AddVerb, add_config, add_params, option
 from hyperinr.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def add_verbs(add: AddVerb) -> None:
     option(fit, '--slurm', 'KEY=VALUE', 'option of sbatch; repeatable', action='append')
     fit.add_argument('--worker', metavar='K/N', help=argparse.SUPPRESS)
     add_params(fit)
+    fit.set_defaults(on_memory=f'{FIT_ON_MEMORY}, or --workers')
 
     verify = add('verify', _verify, 'check a neural dataset: files, checksums, gaps, duplicates, NaN, recorded PSNR')
     _add_store(verify)

@@ -12,13 +12,13 @@ has hand-written steps for GPUs. Generated starting weights and learned rules of
 kernel, write one file in `kernels`.
 """
 
-from hyperinr.fitting.batching import Batching, FitShape, choose_batching
+from hyperinr.fitting.batching import Batching, FitShape, bytes_kept_per_point, choose_batching
 from hyperinr.fitting.engine import automatic_batching, fit
 from hyperinr.fitting.loop import FitResult, FitRules, check_record_steps, fit_one
 from hyperinr.fitting.programs import AtRate, map_datapoints
 from hyperinr.fitting.search import FAMILIES, Family, SearchResult, Trial, best_rate
 from hyperinr.fitting.stopping import Goal, Status, check_target
-from hyperinr.fitting.subsampling import Subsampling, by_error, uniform
+from hyperinr.fitting.subsampling import Subsampling, by_error, stratified, uniform
 
 __all__ = [
     'FAMILIES',
@@ -36,11 +36,13 @@ __all__ = [
     'automatic_batching',
     'best_rate',
     'by_error',
+    'bytes_kept_per_point',
     'check_record_steps',
     'check_target',
     'choose_batching',
     'fit',
     'fit_one',
     'map_datapoints',
+    'stratified',
     'uniform',
 ]

@@ -1,14 +1,28 @@
 """Choose how many INRs run together, and how. The choice changes speed and memory, and results by rounding only."""
 
+import functools
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ['Batching', 'FitShape', 'bytes_per_inr', 'check_batching', 'choose_batching']
+import jax
+import numpy as np
+
+from hyperinr import weights as weights_lib
+from hyperinr.types import Array, InrWeights
+from hyperinr.weights import WeightSpec
+
+__all__ = ['Batching', 'FitShape', 'bytes_kept_per_point', 'bytes_per_inr', 'check_batching', 'choose_batching']
 
 CPU_GROUP = 64
 """INRs of one call and CPU device: enough to hide the cost of the call, few enough to bound memory and waiting time."""
 
 DEFAULT_MEMORY = 2 * 2**30
 """Bytes for one call if the free memory is unknown."""
+
+
+PROBED_POINTS = 1024
+"""Points, and twice as many, at which `bytes_kept_per_point` traces."""
 
 
 class FitShape(NamedTuple):
@@ -20,7 +34,7 @@ class FitShape(NamedTuple):
       num_points: N, points of one datapoint.
       num_values: numbers stored for each point: D coordinates, C channels and a weight.
       num_steps: steps of the fit.
-      width: features of a point that a step keeps for its backward pass, summed over the hidden layers.
+      bytes_per_point: bytes of a point that a step keeps for its backward pass, see `bytes_kept_per_point`.
       num_recorded: S snapshots.
       has_target: whether INRs may stop early.
     """
@@ -30,7 +44,7 @@ class FitShape(NamedTuple):
     num_points: int
     num_values: int
     num_steps: int
-    width: int
+    bytes_per_point: float
     num_recorded: int = 0
     has_target: bool = False
 
@@ -78,12 +92,34 @@ def check_batching(batching: Batching, num_devices: int) -> None:
 def bytes_per_inr(shape: FitShape) -> int:
     """Return the bytes that one INR needs in a batched program.
 
-    They hold weights, gradient and optimiser moments (all twice), points, errors, snapshots and activations. The
-    activations are the sine and its derivative at every point and hidden unit. A mapped program holds them once for
-    each device, not for each INR.
+    They hold weights, gradient and optimiser moments (all twice), points, errors, snapshots and what the backward pass
+    needs of each point. A mapped program holds them once for each device, not for each INR.
     """
     kept = 8 * shape.num_weights + shape.num_points * shape.num_values + shape.num_steps + 1
-    return 4 * (kept + (shape.num_recorded + 1) * shape.num_weights + 2 * shape.width * shape.num_points)
+    arrays = 4 * (kept + (shape.num_recorded + 1) * shape.num_weights)
+    return arrays + math.ceil(shape.bytes_per_point * shape.num_points)
+
+
+@functools.lru_cache(maxsize=64)
+def bytes_kept_per_point(apply: Callable[[InrWeights, Array], Array], spec: WeightSpec, coord_dims: int) -> float:
+    """Return the bytes of a point that automatic differentiation keeps from the forward to the backward pass.
+
+    They are those of the residuals of ``jax.vjp``, which is traced at two numbers of points and not computed: for a
+    SIREN the coordinates, and the sine and its derivative at each hidden unit.
+
+    Args:
+      apply: ``apply`` of an `Inr`.
+      spec: layout of its weights.
+      coord_dims: D.
+    """
+
+    def kept(num_points: int) -> int:
+        coords = jax.ShapeDtypeStruct((num_points, coord_dims), np.float32)
+        flat = jax.ShapeDtypeStruct((weights_lib.count(spec),), np.float32)
+        backward = lambda flat, coords: jax.vjp(lambda w: apply(weights_lib.unflatten(w, spec), coords), flat)[1]
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(backward, flat, coords)))
+
+    return (kept(2 * PROBED_POINTS) - kept(PROBED_POINTS)) / PROBED_POINTS
 
 
 def choose_batching(
@@ -103,7 +139,7 @@ def choose_batching(
       program cost no time.
 
     Example:
-      >>> shape = FitShape(200, 1153, 784, 4, 500, 64)
+      >>> shape = FitShape(200, 1153, 784, 4, 500, 512)
       >>> choose_batching('cpu', 2, shape)[:3]
       ('mapped', 64, 2)
     """

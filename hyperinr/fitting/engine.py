@@ -3,7 +3,7 @@
 Letters: ``B`` INRs, each with its own datapoint of ``N`` points; ``P`` weights of one INR; ``S`` recorded steps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -11,14 +11,14 @@ import optax
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.fitting.batching import Batching, FitShape, check_batching, choose_batching
+from hyperinr.fitting.batching import Batching, FitShape, bytes_kept_per_point, check_batching, choose_batching
 from hyperinr.fitting.kernels.siren import compiles_here, siren_shape
 from hyperinr.fitting.loop import FitResult, FitRules, check_rules
 from hyperinr.fitting.programs import AtRate, FitBatch, FitNumbers, FitProgram, constant
 from hyperinr.fitting.schedule import in_chunks, in_rounds
 from hyperinr.fitting.stopping import Goal, check_target
 from hyperinr.fitting.subsampling import Subsampling
-from hyperinr.types import Datapoint, Inr, InrWeights
+from hyperinr.types import Array, Datapoint, Inr, InrWeights
 from hyperinr.weights import WeightSpec
 
 __all__ = ['automatic_batching', 'fit']
@@ -40,6 +40,8 @@ def fit(
     precision: str = 'float32',
     seed: int = 0,
     step_scale: InrWeights | None = None,
+    keep_best: bool = False,
+    on_pass: Callable[[Array, Array], None] | None = None,
     batching: Batching | None = None,
 ) -> FitResult:
     """Fit ``B`` independent INRs to ``B`` datapoints, on all local devices.
@@ -60,13 +62,17 @@ def fit(
       data_range: ``(low, high)`` of the values, for the target.
       goal: a second kind of target, not a function of the error; an INR that reaches it stops as well.
       probes: the evaluation points that ``goal`` is checked on, leaves ``[B, M, ...]``.
-      subsampling: `uniform` or `by_error`, drawn from ``seed`` and the datapoint's index; ``None``: every step sees all
-        points.
+      subsampling: `uniform`, `by_error` or `stratified`, drawn from ``seed`` and the datapoint's index; ``None``: every
+        step sees all points.
       precision: ``'float32'``, or ``'bfloat16'`` for bfloat16 products with float32 weights (docs/decisions.md has the
         cost in PSNR).
       seed: seed of sub-sampling.
       step_scale: factor of the optimiser's update of each weight, leaves ``[B, ...]``; ``None``: 1. For
         example, a learned metric; a factor of 0 holds a weight fixed.
+      keep_best: return the state of the full pass with the least error where a fit gets worse after it, diverged fits
+        included. An INR that reaches its goal is returned as it is.
+      on_pass: called with the number of steps and the error at each full pass of each INR, for a display of progress.
+        It is compiled into the fit: pass the same function again to reuse the program.
       batching: how to run the fit; ``None``: `automatic_batching`.
 
     Returns:
@@ -88,7 +94,7 @@ def fit(
     """
     if (goal is None) != (probes is None):
         raise InputError('goal needs the evaluation points that it is checked on (probes), and probes need a goal.')
-    rules = check_rules(FitRules(num_steps, tuple(record_steps), subsampling, precision, goal))
+    rules = check_rules(FitRules(num_steps, tuple(record_steps), subsampling, precision, goal, keep_best, on_pass))
     make, rate = optimizer if isinstance(optimizer, AtRate) else (constant(optimizer), 0.0)
     numbers = FitNumbers(rate, check_target(target_psnr, data_range), seed)
     weights, datapoints, probes = jax.tree.map(np.asarray, (dict(weights), datapoints, probes))
@@ -120,9 +126,11 @@ def fit(
     )
 
     def take(rows: np.ndarray, active: np.ndarray) -> FitBatch:
-        chosen, datapoint, goal_points = jax.tree.map(lambda leaf: leaf[rows], (weights, datapoints, probes))
+        in_order = np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
+        taken = slice(rows[0], rows[-1] + 1) if in_order else rows  # A slice is no copy.
+        chosen, datapoint, goal_points = jax.tree.map(lambda leaf: leaf[taken], (weights, datapoints, probes))
         flat = np.asarray(weights_lib.flatten(chosen, spec))
-        return FitBatch(flat, datapoint, np.asarray(datapoint.index, np.int32), active, scales[rows], goal_points)
+        return FitBatch(flat, datapoint, np.asarray(datapoint.index, np.int32), active, scales[taken], goal_points)
 
     if batching.steps_per_round is None:
         parts = in_chunks(program, take, num_inrs, batching.group_size, numbers)
@@ -144,20 +152,20 @@ def automatic_batching(
       has_target: whether INRs may stop early.
     """
     spec = weights_lib.spec_of(jax.tree.map(lambda leaf: np.empty(leaf.shape[1:], leaf.dtype), dict(weights)))
-    hidden = sum(shape[0] for path, shape in zip(spec.paths, spec.shapes, strict=True) if path.endswith('/b'))
     num_inrs, num_points, coord_dims = datapoints.coords.shape
+    devices = jax.local_devices()
+    on_cpu = devices[0].platform == 'cpu'  # There the choice does not depend on memory.
     shape = FitShape(
         num_inrs=num_inrs,
         num_weights=weights_lib.count(spec),
         num_points=num_points,
         num_values=coord_dims + datapoints.values.shape[-1] + 1,
         num_steps=rules.num_steps,
-        width=hidden,
+        bytes_per_point=0 if on_cpu else bytes_kept_per_point(inr.apply, spec, coord_dims),
         num_recorded=len(rules.record_steps),
         has_target=has_target,
     )
-    devices = jax.local_devices()
-    stats: Mapping[str, int] = (devices[0].memory_stats() or {}) if devices[0].platform != 'cpu' else {}
+    stats: Mapping[str, int] = {} if on_cpu else devices[0].memory_stats() or {}
     memory = stats['bytes_limit'] - stats.get('bytes_in_use', 0) if 'bytes_limit' in stats else None
     fused = rules.precision == 'float32' and compiles_here(inr.metadata, spec)
     return choose_batching(devices[0].platform, len(devices), shape, memory=memory, fused=fused)

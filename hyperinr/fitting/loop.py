@@ -23,7 +23,7 @@ from hyperinr.types import Array, Datapoint, Inr, InrWeights, Key
 from hyperinr.weights import WeightSpec
 
 __all__ = [
-    'FitLoop', 'FitResult', 'FitRules', 'FitState', 'Fitted',
+    'Best', 'FitLoop', 'FitResult', 'FitRules', 'FitState', 'Fitted',
     'check_record_steps', 'check_rules', 'fit_loop', 'fit_one',
 ]  # fmt: skip
 
@@ -32,7 +32,7 @@ class FitResult(NamedTuple):
     """Fitted weights and the history of their errors. `fit_one` returns the same without the axis ``B``.
 
     Attributes:
-      weights: after the last step taken, leaves ``[B, ...]``.
+      weights: after the last step taken, or with ``keep_best`` after the step of least error; leaves ``[B, ...]``.
       mse: ``[B, num_steps + 1]``, the weighted mean squared error over all points after 0, 1, ... steps. After an INR
         has stopped, its last error is repeated. Between two full passes of a sub-sampled fit, the error of the last
         full pass is repeated.
@@ -40,6 +40,8 @@ class FitResult(NamedTuple):
         step, its last weights.
       num_steps: ``[B]`` int32, steps taken.
       status: ``[B]`` int32, a `Status`.
+      best_step: ``[B]`` int32, the step after which ``weights`` were reached: ``num_steps``, or an earlier one that
+        ``keep_best`` returns. Their error is ``mse[best_step]``.
     """
 
     weights: InrWeights
@@ -47,6 +49,7 @@ class FitResult(NamedTuple):
     snapshots: InrWeights
     num_steps: Array
     status: Array
+    best_step: Array
 
 
 class FitRules(NamedTuple):
@@ -58,6 +61,9 @@ class FitRules(NamedTuple):
       subsampling: how the points of a step are drawn; ``None``: every step sees all points.
       precision: ``'float32'`` or ``'bfloat16'``, see `value_and_gradient`.
       goal: a target that is not a function of the error; ``None``: no such target.
+      keep_best: return the weights of the full pass with the least error, where the error is higher at the end. Weights
+        that reach the goal are returned as they are.
+      on_pass: called on the host with the steps taken and the error at each full pass of each INR; ``None``: nothing.
     """
 
     num_steps: int
@@ -65,6 +71,16 @@ class FitRules(NamedTuple):
     subsampling: Subsampling | None = None
     precision: str = 'float32'
     goal: Goal | None = None
+    keep_best: bool = False
+    on_pass: Callable[[Array, Array], None] | None = None
+
+
+class Best(NamedTuple):
+    """The state of least error so far: weights ``[P]``, their error ``[]`` and the steps before them ``[]`` int32."""
+
+    flat: Array
+    mse: Array
+    step: Array
 
 
 class FitState(NamedTuple):
@@ -78,7 +94,8 @@ class FitState(NamedTuple):
       status: ``[]`` int32, a `Status`.
       mse: ``[num_steps + 1]``.
       recorded: ``[S + 1, P]``; the last row is spare.
-      table: ``[N]``, result of `Subsampling.table`; ``[0]`` without sub-sampling.
+      table: ``[T]``, result of `Subsampling.table`; ``[0]`` without sub-sampling.
+      best: ``None`` without ``keep_best``.
     """
 
     flat: Array
@@ -89,6 +106,7 @@ class FitState(NamedTuple):
     mse: Array
     recorded: Array
     table: Array
+    best: Best | None
 
 
 class Fitted(NamedTuple):
@@ -100,6 +118,7 @@ class Fitted(NamedTuple):
       recorded: ``[S, P]``.
       num_steps: ``[]``, steps taken.
       status: ``[]``, a `Status`.
+      best_step: ``[]``, the step after which ``flat`` was reached.
     """
 
     flat: Array
@@ -107,11 +126,12 @@ class Fitted(NamedTuple):
     recorded: Array
     num_steps: Array
     status: Array
+    best_step: Array
 
     def unflattened(self, spec: WeightSpec) -> FitResult:
         """Return the result with pytrees of the layout ``spec`` in place of flat vectors."""
         weights, snapshots = weights_lib.unflatten(self.flat, spec), weights_lib.unflatten(self.recorded, spec)
-        return FitResult(weights, self.mse, snapshots, self.num_steps, self.status)
+        return FitResult(weights, self.mse, snapshots, self.num_steps, self.status, self.best_step)
 
 
 class FitLoop(NamedTuple):
@@ -173,6 +193,12 @@ def fit_loop(
     # the last recorded step write to the spare row.
     positions = np.searchsorted(record, np.arange(num_steps + 1)).astype(np.int32)
 
+    def empty_table(points: Points) -> Array:
+        if subsampling is None:
+            return jnp.zeros(0)
+        errors = subsampling.measured(points).scale
+        return jnp.zeros_like(jax.eval_shape(subsampling.table, errors, points))
+
     def begin(flat: Array, points: Points, active: Array, step_scale: Array) -> FitState:
         return FitState(
             flat=flat,
@@ -182,8 +208,15 @@ def fit_loop(
             status=jnp.where(active, jnp.int32(Status.RUNNING), jnp.int32(Status.OK)),
             mse=jnp.zeros(num_steps + 1, flat.dtype),
             recorded=jnp.zeros((len(record) + 1 if len(record) else 0, flat.size), flat.dtype),
-            table=jnp.zeros(points.scale.size if subsampling else 0, flat.dtype),
+            table=empty_table(points),
+            best=Best(flat, jnp.asarray(jnp.inf, flat.dtype), jnp.int32(0)) if rules.keep_best else None,
         )
+
+    def compare_with_best(state: FitState, mse: Array) -> FitState:
+        if state.best is None:
+            return state
+        better, here = mse < state.best.mse, Best(state.flat, mse, state.num_steps)
+        return state._replace(best=jax.tree.map(lambda new, old: jnp.where(better, new, old), here, state.best))
 
     def record_one(state: FitState) -> FitState:
         if not len(record):
@@ -210,12 +243,15 @@ def fit_loop(
         )
 
     def full_step(state: FitState, points: Points, threshold: Array) -> FitState:
-        (mse, errors), gradient = error(state.flat, points)
+        measured = points if subsampling is None else subsampling.measured(points)
+        (mse, errors), gradient = error(state.flat, measured)
+        if rules.on_pass is not None:
+            jax.debug.callback(rules.on_pass, state.num_steps, mse)
         if subsampling is not None:
             state = state._replace(table=subsampling.table(errors, points))
         status = jnp.where(mse <= threshold, jnp.int32(Status.OK), jnp.int32(Status.RUNNING))
         status = jnp.where(jnp.isfinite(mse), status, jnp.int32(Status.DIVERGED))
-        return descend(state, points, mse, gradient, status, mse)
+        return descend(compare_with_best(state, mse), measured, mse, gradient, status, mse)
 
     def sampled_step(state: FitState, points: Points, key: Key, draws: Subsampling) -> FitState:
         drawn = draws.draw(jax.random.fold_in(key, state.num_steps), state.table, points)
@@ -258,16 +294,21 @@ def fit_loop(
         return jax.lax.while_loop(running, between_checks, state)
 
     def finish(state: FitState, points: Points, threshold: Array) -> Fitted:
-        (last, _), _ = error(state.flat, points)
-        there = last <= threshold
-        there = there | (threshold < 0 if goal is None else goal_reached(state.flat, points))
-        reached = jnp.where(there, jnp.int32(Status.OK), jnp.int32(Status.MISSED_TARGET))
+        (last, _), _ = error(state.flat, points if subsampling is None else subsampling.measured(points))
+        flat, best_step, best = state.flat, state.num_steps, state.best
+        at_goal = threshold < 0 if goal is None else goal_reached(flat, points)
+        if best is not None:
+            worse = ~(last <= best.mse)  # Also if it is NaN.
+            worse = worse if goal is None else worse & ~at_goal
+            flat, best_step = jnp.where(worse, best.flat, flat), jnp.where(worse, best.step, best_step)
+            at_goal = at_goal if goal is None else goal_reached(flat, points)
+        reached = jnp.where((last <= threshold) | at_goal, jnp.int32(Status.OK), jnp.int32(Status.MISSED_TARGET))
         status = jnp.where(state.status == Status.RUNNING, reached, state.status)
         status = jnp.where(jnp.isfinite(last), status, jnp.int32(Status.DIVERGED))
         mse = jnp.where(jnp.arange(num_steps + 1) >= state.num_steps, last, state.mse)
         taken = jnp.asarray(record)[:, None] < state.num_steps
         recorded = jnp.where(taken, state.recorded[: len(record)], state.flat[None])
-        return Fitted(state.flat, mse, recorded, state.num_steps, status)
+        return Fitted(flat, mse, recorded, state.num_steps, status, best_step)
 
     return FitLoop(begin, advance, finish)
 

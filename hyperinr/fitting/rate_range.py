@@ -5,9 +5,10 @@ Smith, "Cyclical learning rates for training neural networks" (2017), section 3.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -45,14 +46,14 @@ def rate_range(
 ) -> RateRange:
     """Fit with a rate that grows from ``lowest`` to ``highest``, and find the rate at which the error falls fastest.
 
-    The optimiser keeps its state while the rate grows. So the updates of ``make(rate)`` must be proportional to the
-    rate, and its state must not depend on the rate. The optimisers of `hyperinr.fitting.optimizers` satisfy this.
+    Each step is one of ``make`` at the rate of that step; the state goes on. An optimiser that remembers its last step,
+    as `conjugate_gradient` and `diagonal_curvature` do, so remembers the step that was taken.
 
     Args:
       inr: evaluates the weights.
       weights: the starts, leaves ``[B, ...]``.
       datapoints: leaves ``[B, ...]``.
-      make: ``rate -> optimiser`` of flat vectors.
+      make: ``rate -> optimiser`` of flat vectors; the rate may be traced.
       lowest: first rate, > 0.
       highest: last rate, > ``lowest``.
       num_steps: >= 10.
@@ -68,14 +69,31 @@ def rate_range(
             f'a range test needs 0 < lowest < highest and num_steps >= 10, not {lowest}, {highest}, {num_steps}.'
         )
     rates = np.geomspace(lowest, highest, num_steps)
-    schedule = optax.exponential_decay(1.0, num_steps - 1, highest / lowest)
-    optimizer = optax.chain(make(lowest), optax.scale_by_schedule(schedule))
-    one = functools.partial(fit_one, inr, optimizer=optimizer, num_steps=num_steps)
+    one = functools.partial(fit_one, inr, optimizer=_growing(make, rates), num_steps=num_steps)
     errors = np.asarray(jax.jit(functools.partial(map_datapoints, lambda w, d: one(w, d).mse))(weights, datapoints))
     with np.errstate(over='ignore', divide='ignore'):
         logs = np.log(errors.astype(np.float64)).mean(axis=0)
     logs[np.maximum.accumulate(~np.isfinite(logs))] = np.inf
     return RateRange(rates, np.exp(logs[1:]), _steepest(rates, logs))
+
+
+def _growing(
+    make: Callable[[float | Array], optax.GradientTransformation], rates: np.ndarray
+) -> optax.GradientTransformation:
+    """Return the optimiser whose k-th update is that of ``make(rates[k])``."""
+
+    def init(flat: Array) -> tuple[Array, optax.OptState]:
+        return jnp.int32(0), make(rates[0]).init(flat)
+
+    def update(
+        gradient: Array, state: tuple[Array, optax.OptState], params: Array | None = None, **told: Any
+    ) -> tuple[Array, tuple[Array, optax.OptState]]:
+        step, inner = state
+        optimizer = optax.with_extra_args_support(make(jnp.asarray(rates, jnp.float32)[step]))
+        updates, inner = optimizer.update(gradient, inner, params, **told)
+        return updates, (step + 1, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _steepest(rates: np.ndarray, logs: np.ndarray) -> float:

@@ -78,4 +78,5 @@ def finetune(
         mse=np.concatenate([adapted.mse[:, :-1], later.mse], axis=1),
         snapshots=jax.tree.map(lambda *each: np.concatenate(each, axis=1), adapted.snapshots, later.snapshots),
         num_steps=adaptation_steps + later.num_steps,
+        best_step=adaptation_steps + later.best_step,
     )

@@ -24,7 +24,8 @@ def rows_per_call(job: Job) -> int:
 def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
     """Fit the INRs with these indices.
 
-    Each INR is fitted on its own: its bits depend neither on the other INRs nor on their number.
+    Each INR is fitted on its own: its bits depend neither on the other INRs nor on their number. Where a fit gets
+    worse, the weights of least error are returned with their own columns; only ``status`` is that of the whole fit.
 
     Args:
       job: signals, INR, start and optimiser.
@@ -57,6 +58,7 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
         probes=None if job.goal is None else iou_points,
         step_scale=step_scale,
         subsampling=plan.subsampling,
+        keep_best=True,
         batching=chunk_batching(plan, job.inr, starts, datapoints),
     )
     result, iou_points = jax.tree.map(lambda leaf: leaf[:count], (result, iou_points))
@@ -66,7 +68,7 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
     iou = np.full(count, np.nan, np.float32)
     if iou_points is not None:
         iou[:] = volumetric_iou(job.inr, result.weights, iou_points, level_of(job.signals.spec))
-    mse = np.asarray(result.mse)[:, -1].astype(np.float32)
+    mse = np.asarray(result.mse)[np.arange(count), result.best_step].astype(np.float32)
     return {
         'weights': weights,
         'index': indices,
@@ -74,7 +76,7 @@ def fit_rows(job: Job, indices: np.ndarray) -> dict[str, np.ndarray]:
         'label': job.signals.labels(signals),
         'seed': seeds,
         'start': np.full(count, START_KINDS.index(plan.start.kind)),
-        'steps': np.asarray(result.num_steps),
+        'steps': np.asarray(result.best_step),
         'mse': mse,
         'psnr_db': np.asarray(metrics.psnr_from_mse(mse, job.signals.spec.data_range)),
         'iou': iou,

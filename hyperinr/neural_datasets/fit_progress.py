@@ -70,5 +70,16 @@ def print_summary(folder: str | os.PathLike, seconds: float) -> None:
         rows.append(('IoU, least / median', f'{iou.min():.4f} / {np.median(iou):.4f}'))
     if len(psnr):
         rows.append(('steps, mean', f'{store.column("steps").mean():.1f}'))
+    kept = _num_kept_before_the_end(store)
+    if kept:
+        rows.append(('got worse: best state kept', f'{kept:,}'))
     rows += [('size on disk', f'{size / 1e6:,.1f} MB'), ('this command took', duration(seconds))]
     print_table(str(store.folder), rows)
+
+
+def _num_kept_before_the_end(store: NeuralDataset) -> int:
+    """Count the INRs whose weights are those of an earlier step, because their fit got worse after it."""
+    about = store.description.fitting
+    has_target = about.get('target_psnr_db') is not None or about.get('target_iou') is not None
+    stopped = has_target & (store.column('status') == STATUSES.index('ok'))
+    return int(np.sum((store.column('steps') < about.get('num_steps', -1)) & ~stopped))

@@ -220,7 +220,8 @@ def image_datapoint(image: np.ndarray, data_range: tuple[float, float]) -> Datap
     """Return an image ``[H, W, C]`` in [0, 1] as a datapoint of all its pixels, its values in ``data_range``."""
     low, high = data_range
     coords = coordinates.grid(image.shape[:2])
-    values = low + (high - low) * image.reshape(len(coords), -1)
+    values = image.reshape(len(coords), -1)
+    values = values if (low, high) == (0, 1) else low + (high - low) * values  # No second copy of a large image.
     return Datapoint(coords, values, np.ones(len(coords), np.float32), np.zeros((), np.int32))
 
 

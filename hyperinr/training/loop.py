@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, RunError, is_out_of_memory
 from hyperinr.runtime.machine import Machine
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.runtime.sharding import fetch
@@ -232,8 +232,7 @@ def _memory_errors(batch_size: int, kind: type[InputError] | type[RunError]) -> 
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        text = str(error)
-        if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text or 'Out of memory' in text:
+        if is_out_of_memory(error):
             raise kind(
                 f'out of memory: lower BATCH_SIZE (now {batch_size}), the resolution or the model size.'
             ) from error

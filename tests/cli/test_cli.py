@@ -7,7 +7,7 @@ import pytest
 
 import hyperinr
 from hyperinr import cli, config
-from hyperinr.cli import describing, own_files
+from hyperinr.cli import describing, own_files, stores, training
 from hyperinr.errors import InputError, RunError
 from hyperinr.files.image_files import IN_WORDS
 
@@ -134,6 +134,33 @@ def test_errors_become_a_line_and_a_status(run, monkeypatch, error, status, text
     monkeypatch.setattr(describing, '_configs', fail)
     code, _, err = run('configs')
     assert (code, err) == (status, text)
+
+
+@pytest.mark.parametrize(
+    ('words', 'verb', 'part'),
+    [
+        (('fit-one', 'a.png'), (own_files, '_fit_one'), 'lower --points-per-step'),
+        (('generate', '--run', 'a', 'a.png'), (own_files, '_generate'), 'smaller images'),
+        (('train', SIREN), (training, '_train'), 'lower BATCH_SIZE'),
+        (('evaluate', '--run', 'a'), (training, '_evaluate'), 'lower evaluate.num_datapoints'),
+        (('fit', '--store', 'a'), (stores, '_fit'), 'lower neural_dataset.num_parallel'),
+        (('configs',), (describing, '_configs'), 'close other programs'),
+    ],
+)
+def test_where_memory_runs_out_the_line_says_what_to_lower(run, monkeypatch, words, verb, part):
+    import jax
+
+    for error in (jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.'), MemoryError()):
+
+        def fail(options, error=error):
+            raise error
+
+        monkeypatch.setattr(*verb, fail)
+        code, _, err = run(*words)
+        assert code == 1
+        assert err.startswith('hyperinr: error: out of memory: ')
+        assert part in err
+        assert err.count('\n') == 1
 
 
 def test_debug_shows_the_traceback(run):

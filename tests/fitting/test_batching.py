@@ -1,14 +1,17 @@
 """However a fit is cut into calls, it is the fit that double precision makes, one INR at a time."""
 
+import types
+
 import jax
 import numpy as np
 import optax
 import pytest
 
-from hyperinr import fitting
+from hyperinr import fitting, inrs
+from hyperinr import weights as weights_lib
 from hyperinr.fitting import batching as batching_lib
 from hyperinr.fitting import programs
-from hyperinr.fitting.batching import Batching, FitShape, bytes_per_inr, choose_batching
+from hyperinr.fitting.batching import Batching, FitShape, bytes_kept_per_point, bytes_per_inr, choose_batching
 from tests.exhaustive import thin
 from tests.fitting.problems import SIREN, adam_in_double_precision, batch, starts, take
 
@@ -103,7 +106,7 @@ def test_memory_is_that_of_the_group_whatever_the_number_of_inrs(monkeypatch):
     ],
 )
 def test_the_automatic_choice(platform, devices, num_inrs, expected):
-    chosen = choose_batching(platform, devices, FitShape(num_inrs, 8707, 1024, 6, 500, 192), memory=2**36)
+    chosen = choose_batching(platform, devices, FitShape(num_inrs, 8707, 1024, 6, 500, 1536), memory=2**36)
     assert chosen[:3] == expected
     assert str(devices if devices <= num_inrs else num_inrs) in chosen.reason
     assert (chosen.kernel, chosen.steps_per_round) == ('xla', None)
@@ -111,12 +114,40 @@ def test_the_automatic_choice(platform, devices, num_inrs, expected):
 
 
 def test_an_accelerators_group_fits_its_memory_and_a_target_needs_rounds():
-    shape = FitShape(20_000, 8707, 1024, 6, 500, 192, has_target=True)
+    shape = FitShape(20_000, 8707, 1024, 6, 500, 1536, has_target=True)
     chosen = choose_batching('gpu', 1, shape, memory=2**30, fused=True)
     assert 0.9 * 2**29 < chosen.group_size * bytes_per_inr(shape) <= 2**29
     assert chosen.steps_per_round == 50
     assert chosen.kernel == 'pallas'
     assert bytes_per_inr(shape._replace(num_recorded=3)) - bytes_per_inr(shape) == 3 * 4 * 8707
+
+
+WIDE = {'width': 64, 'depth': 3}
+
+
+@pytest.mark.parametrize(
+    ('inr', 'numbers'),
+    [
+        # Coordinates; of each hidden unit the sine and its derivative.
+        (inrs.siren(channels=3, **WIDE), 2 + 2 * 64 * 3),
+        # A position for each corner of the cell, an index and a factor.
+        (inrs.feature_grid(channels=3), 4 + 4),
+    ],
+)
+def test_what_a_step_keeps_of_a_point_is_read_from_the_function(inr, numbers):
+    assert bytes_kept_per_point(inr.apply, weights_lib.spec_of_inr(inr, 2), 2) == 4 * numbers
+
+
+def test_a_complex_inr_takes_smaller_groups_than_a_siren_of_its_size(monkeypatch):
+    gpu = types.SimpleNamespace(platform='gpu', memory_stats=lambda: {'bytes_limit': 2**30, 'bytes_in_use': 0})
+    monkeypatch.setattr(jax, 'local_devices', lambda: [gpu])
+    group = {}
+    for make in (inrs.siren, inrs.wire):
+        inr, data = make(channels=3, **WIDE), batch(2, side=32)
+        data = jax.tree.map(lambda leaf: np.broadcast_to(leaf[:1], (9999, *leaf.shape[1:])), data)
+        weights = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (9999, *leaf.shape)), inr.init(jax.random.key(0), 2))
+        group[make] = fitting.automatic_batching(inr, weights, data, rules=fitting.FitRules(10)).group_size
+    assert 3 < group[inrs.siren] / group[inrs.wire] < 5
 
 
 @pytest.mark.parametrize(

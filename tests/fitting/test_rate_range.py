@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from hyperinr.errors import InputError
+from hyperinr.fitting import optimizers
 from hyperinr.fitting.rate_range import rate_range
 from hyperinr.runtime.files import plain, write_json
 from hyperinr.types import Datapoint, Inr
@@ -33,6 +34,42 @@ def test_the_curve_is_that_of_growing_rates_and_the_suggestion_descends():
     np.testing.assert_allclose(found.mse[steady], expected[steady], rtol=1e-2)
     assert 0.03 < found.rate < 1
     assert found.mse[-1] > found.mse[0]
+
+
+def heavy_ball(rate):
+    """Gradient descent whose momentum is the last step, rate included."""
+
+    def update(gradient, last, params=None):
+        step = 0.5 * last - rate * gradient
+        return step, step
+
+    return optax.GradientTransformation(jnp.zeros_like, update)
+
+
+@pytest.mark.parametrize(
+    ('make', 'lowest', 'highest'),
+    [
+        (heavy_ball, 1e-3, 4.0),
+        (lambda rate: optimizers.make('diagonal_curvature', rate, None), 1e-3, 4.0),
+        # Beyond 2 its steps raise the loss and are taken back.
+        (lambda rate: optimizers.make('conjugate_gradient', rate, None), 1.3, 8.0),
+    ],
+)
+def test_an_optimiser_remembers_the_step_that_was_taken(make, lowest, highest):
+    """Oracle: a loop that makes the optimiser anew at each rate."""
+    found = rate_range(BOWL, STARTS, BATCH, make=make, lowest=lowest, highest=highest, num_steps=12)
+    errors = np.zeros(12)
+    for start in STARTS['layer_0']['b']:
+        flat, state = jnp.asarray(start), make(found.rates[0]).init(jnp.asarray(start))
+        for step, rate in enumerate(found.rates):
+            # The loss is |flat|^2: its gradient and its quadratic model are exact.
+            model = lambda ways, at=flat, **parts: (ways @ (2 * at), 2 * ways @ ways.T)
+            told = {'value': jnp.sum(flat**2), 'model': model}
+            optimizer = optax.with_extra_args_support(make(float(rate)))
+            updates, state = optimizer.update(2 * flat, state, flat, **told)
+            flat = flat + updates
+            errors[step] += np.log(float(flat[0]) ** 2) / 2
+    np.testing.assert_allclose(np.log(found.mse), errors, rtol=2e-3, atol=2e-3)
 
 
 def test_divergence_is_the_end_of_the_curve(tmp_path):

@@ -14,6 +14,7 @@ from tests.exhaustive import thin
 from tests.fitting.problems import SIREN, batch, starts, take
 
 ADAM = optax.adam(5e-3)
+EXPLODE = optax.scale_by_schedule(lambda step: jnp.where(step < 3, -1e-3, jnp.inf))
 NUM_STEPS, NUM_INRS = 30, 6
 WAYS = {
     'mapped': Batching('mapped', 2, 2),
@@ -83,8 +84,7 @@ def test_an_inr_that_diverges_is_reported_and_touches_no_other(way, trajectory):
 
 
 def test_an_inr_that_diverges_midway_keeps_its_steps():
-    explode = optax.scale_by_schedule(lambda step: jnp.where(step < 3, -1e-3, jnp.inf))
-    found = fitting.fit(SIREN, starts(SIREN, 1), batch(1), optimizer=explode, num_steps=9)
+    found = fitting.fit(SIREN, starts(SIREN, 1), batch(1), optimizer=EXPLODE, num_steps=9)
     assert found.status.tolist() == [Status.DIVERGED]
     assert found.num_steps.tolist() == [4]
     assert np.isfinite(found.mse[0]).tolist() == [True] * 4 + [False] * 6
@@ -112,6 +112,48 @@ def test_a_finished_inr_takes_no_further_step(trajectory):
     # One evaluation a step, one that finds the target reached, and one of the result, of the two padded slots too.
     reached = int((found.status == Status.OK).sum())
     assert len(calls) == found.num_steps.sum() + reached + 8
+
+
+UNSTEADY = optax.adam(0.1)
+
+
+@pytest.mark.parametrize('way', thin([*WAYS, 'fused kernel'], lambda way: way in FEW))
+def test_the_best_state_is_returned_where_a_fit_gets_worse(way, trajectory):
+    """Oracle: the recorded weights of the plain fit at the step of its least error."""
+    weights, datapoints, _, _ = trajectory
+    batching = WAYS.get(way, Batching('vmapped', 6, 1, kernel='pallas'))
+    run = lambda **options: fitting.fit(
+        SIREN, weights, datapoints, optimizer=UNSTEADY, num_steps=12, batching=batching, **options
+    )
+    plain, found = run(record_steps=range(13)), run(keep_best=True)
+    np.testing.assert_allclose(found.mse, plain.mse, rtol=1e-4)
+    best = np.asarray(found.mse).argmin(axis=1)
+    assert (best < 12).any(), 'some fits get worse'
+    assert found.best_step.tolist() == best.tolist()
+    assert plain.best_step.tolist() == found.num_steps.tolist() == [12] * NUM_INRS
+    for row, step in enumerate(best):
+        expected = take(take(plain.snapshots, row), step)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), take(found.weights, row), expected)
+
+
+def test_the_best_state_before_a_divergence_is_returned_and_called_diverged():
+    found = fitting.fit(SIREN, starts(SIREN, 1), batch(1), optimizer=EXPLODE, num_steps=9, keep_best=True)
+    assert (found.status.tolist(), found.num_steps.tolist()) == ([Status.DIVERGED], [4])
+    assert found.best_step.tolist() == [int(np.nanargmin(found.mse[0]))] == [3]
+    again = fitting.fit(SIREN, found.weights, batch(1), optimizer=EXPLODE, num_steps=0)
+    np.testing.assert_allclose(again.mse[0, 0], found.mse[0, 3], rtol=1e-5)
+
+
+def test_weights_that_reach_their_goal_are_returned_as_they_are(trajectory):
+    weights, datapoints, _, _ = trajectory
+    goal = fitting.Goal(lambda predicted, probe: jnp.abs(predicted).max() > 3.0, 1)
+    found = fitting.fit(
+        SIREN, weights, datapoints, optimizer=optax.sgd(-0.05), num_steps=30, goal=goal, probes=datapoints,
+        keep_best=True,
+    )  # fmt: skip
+    assert found.status.tolist() == [Status.OK] * NUM_INRS
+    assert found.best_step.tolist() == found.num_steps.tolist()
+    assert (found.mse[:, -1] > found.mse[:, 0]).all()
 
 
 @pytest.mark.parametrize('way', thin(WAYS, lambda way: way in FEW))

@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from hyperinr import fitting
-from hyperinr.fitting.loss import Points
+from hyperinr.fitting.loss import Points, points_of
 from tests.exhaustive import thin
-from tests.fitting.problems import SIREN, batch, starts
+from tests.fitting.problems import SIREN, batch, starts, take
 
 NUM_POINTS = 40
 
@@ -52,6 +52,34 @@ def test_by_error_draws_in_proportion_to_the_error_and_some_anyway():
     expected = 8 * (0.75 * hard / hard.sum() + 0.25 * given.scale / given.scale.sum())
     np.testing.assert_allclose(rate, expected, atol=0.03)
     np.testing.assert_allclose(scale, 1 / (2 * 8), rtol=1e-5)
+
+
+def test_stratified_draws_one_point_of_each_part_and_no_point_more_often():
+    rate, chosen, scale = draws(fitting.stratified(num_points=7, num_measured=9), np.ones(NUM_POINTS))
+    edges = [0, 6, 12, 18, 24, 30, 35, 40]
+    for part in range(7):
+        assert set(chosen[:, part]) == set(range(edges[part], edges[part + 1]))
+        np.testing.assert_allclose(rate[edges[part] : edges[part + 1]], 1 / (edges[part + 1] - edges[part]), atol=0.03)
+    given = points()
+    expected = given.scale[chosen]
+    np.testing.assert_allclose(scale, expected / expected.sum(axis=1, keepdims=True) / 2, rtol=1e-5)
+
+
+def test_a_stratified_fit_measures_the_same_few_points_in_place_of_all():
+    seen = []
+    rule = fitting.stratified(num_points=5, num_measured=8, full_pass_every=4)
+    result = fit(rule, on_pass=lambda step, mse: seen.append((int(step), float(mse))))
+    jax.effects_barrier()
+    assert sorted({step for step, _ in seen}) == [0, 4, 8]
+    for row in range(2):
+        few = rule.measured(points_of(take(batch(2), row)))
+        assert few.scale.size == 8
+        predicted = SIREN.apply(take(dict(result.weights), row), few.coords)
+        expected = jnp.sum(few.scale * jnp.sum((predicted.T - few.values) ** 2, axis=0))
+        np.testing.assert_allclose(result.mse[row, -1], expected, rtol=1e-5)
+        assert result.mse[row, 4] in [np.float32(mse) for step, mse in seen if step == 4]
+    whole = fitting.stratified(num_points=5, num_measured=36, full_pass_every=4)
+    np.testing.assert_allclose(fit(whole).mse[:, 0], fit(None).mse[:, 0], rtol=1e-6)
 
 
 def fit(subsampling, **options):
@@ -97,6 +125,7 @@ def test_a_target_is_met_at_a_full_pass():
     'make',
     [
         lambda: fitting.uniform(num_points=0),
+        lambda: fitting.stratified(num_points=3, num_measured=0),
         lambda: fitting.uniform(num_points=5, full_pass_every=1),
         lambda: fitting.by_error(num_points=5, uniform_fraction=0.0),
     ],

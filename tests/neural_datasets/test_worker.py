@@ -185,6 +185,25 @@ def test_an_inr_that_diverges_is_marked_and_harms_no_other(tmp_path):
     assert verify(tmp_path).problems == []
 
 
+def test_a_fit_that_gets_worse_keeps_its_best_state_with_its_own_columns(tmp_path, capsys):
+    import optax
+
+    from hyperinr.neural_datasets.fit_progress import print_summary
+    from hyperinr.neural_datasets.verification import reevaluate, verify
+
+    job, _ = fit_tiny(tmp_path, tiny_job(seeds=(3,), num_steps=12, optimizer=optax.adam(0.3)))
+    store, batch = neural_datasets.open_store(tmp_path), job.signals.batch(np.arange(11))
+    mse = fitting.fit(job.inr, job.starts(np.full(11, 3), batch), batch, optimizer=job.optimizer, num_steps=12).mse
+    np.testing.assert_array_equal(store.column('steps'), np.argmin(mse, axis=1))
+    np.testing.assert_allclose(store.column('mse'), np.min(mse, axis=1), rtol=1e-4)
+    assert verify(tmp_path).problems == reevaluate(tmp_path, job.inr, job.signals.batch) == []
+    worse = int((np.argmin(mse, axis=1) < 12).sum())
+    assert worse > 0
+    print_summary(tmp_path, 1.0)
+    line = next(line for line in capsys.readouterr().out.splitlines() if 'best state kept' in line)
+    assert str(worse) in line
+
+
 def test_starts_are_what_their_names_say():
     batch = default_job().signals.batch([0, 1])
     random, shared = tiny_job(start=starts.random()), tiny_job(start=starts.shared())

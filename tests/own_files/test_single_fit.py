@@ -3,14 +3,17 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from hyperinr import cli, coordinates, files, inrs, own_files
 from hyperinr.errors import InputError, RunError
 from hyperinr.files import read_weights
 from hyperinr.files.images import read_image
-from hyperinr.own_files import fit_image, start_from_file
+from hyperinr.fitting import Family, optimizers
+from hyperinr.own_files import fit_image, single_fit, start_from_file
 from tests.tiny_runs import write_images
 
 TINY = inrs.siren(channels=3, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
@@ -50,7 +53,7 @@ def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
     image = read_image(photo)[0]
     rebuilt = np.asarray(inrs.from_metadata(about).apply(weights, coordinates.grid((12, 16)))).reshape(image.shape)
     mse = float(np.mean((rebuilt - image) ** 2))
-    np.testing.assert_allclose([about['psnr_db'], curve['psnr_db'][-1]], -10 * np.log10(mse), atol=0.05)
+    np.testing.assert_allclose([about['psnr_db'], curve['psnr_db'][curve['best_step']]], -10 * np.log10(mse), atol=0.05)
     assert len(curve['mse']) == 41
     assert curve['mse'][-1] < 0.5 * curve['mse'][0]
     np.testing.assert_allclose(read_image(out / '0.png')[0], np.clip(rebuilt, 0, 1), atol=0.003)
@@ -100,6 +103,49 @@ def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
         own_files.start_from_model(TINY, model, values)
 
 
+def test_a_step_sees_as_many_points_as_asked_for_and_the_result_is_measured_on_all(
+    photo, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(single_fit, 'LEAST_MEASURED', 30)
+    found = fit(photo, tmp_path / 'a', num_steps=45, points_per_step=20, rate='search', quiet=False)
+    assert 'each step draws 20 of the 192 points; the curve is of a fixed draw of 30' in capsys.readouterr().out
+    curve = json.loads(found.curve.read_text())
+    assert curve['points_per_step'] == 20
+    assert curve['measured_on'] == 'a fixed draw of 30 of the 192 points, at every 20th step and the last'
+    assert len(set(curve['mse'])) == 4
+    weights, about = read_weights(found.weights)
+    rebuilt = np.asarray(TINY.apply(weights, coordinates.grid((12, 16)))).reshape(12, 16, 3)
+    mse = np.mean((rebuilt - read_image(photo)[0]) ** 2)
+    np.testing.assert_allclose([about['psnr_db'], found.kept_psnr_db], -10 * np.log10(mse), atol=1e-3)
+    assert abs(found.kept_psnr_db - found.psnr_db[-1]) > 1e-3
+
+
+def test_points_are_drawn_where_all_would_not_fit(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(single_fit, 'FULL_STEP_BYTES', 100 * 4 * (2 + 2 * 8 * 2))
+    drawn = json.loads(fit(photo, tmp_path / 'a').curve.read_text())
+    assert drawn['points_per_step'] == 100
+    assert drawn['measured_on'].startswith('all points, at every 20th step')
+    same = fit(photo, tmp_path / 'b', points_per_step=192)
+    np.testing.assert_array_equal(same.psnr_db, fit(photo, tmp_path / 'c', points_per_step=10**9).psnr_db)
+    assert json.loads(same.curve.read_text())['measured_on'] == 'all points'
+
+
+@pytest.mark.parametrize(('rate', 'last'), [(0.3, 'the last was'), (1e19, 'then it diverged')])
+def test_the_best_state_is_kept_and_said_so(photo, tmp_path, monkeypatch, rate, last):
+    late = lambda rate: optax.scale_by_schedule(lambda step: jnp.where(step < 5, -0.01, rate))
+    monkeypatch.setattr(optimizers, 'family', lambda *arguments, **options: Family(late, (rate,)))
+    found = fit(photo, tmp_path / 'out', rate=rate, num_steps=9)
+    assert found.best_step == 5
+    assert (
+        f'got worse after step 5 of 9: the state at step 5 is kept ({found.psnr_db[5]:.2f} dB; {last}' in found.notes[0]
+    )
+    weights, about = read_weights(found.weights)
+    rebuilt = np.asarray(TINY.apply(weights, coordinates.grid((12, 16)))).reshape(12, 16, 3)
+    mse = np.mean((rebuilt - read_image(photo)[0]) ** 2)
+    np.testing.assert_allclose([about['psnr_db'], found.psnr_db[5]], -10 * np.log10(mse), atol=1e-3)
+    assert len(json.loads(found.curve.read_text())['mse']) == 10
+
+
 def test_the_search_tries_rates_of_the_optimiser(photo, tmp_path):
     found = fit(photo, tmp_path / 'a', rate='search', num_steps=4, optimizer='lbfgs')
     assert 0.01 < found.rate < 10
@@ -110,6 +156,7 @@ def test_the_search_tries_rates_of_the_optimiser(photo, tmp_path):
     [
         ({'rate': -1.0}, InputError, 'rate must be positive'),
         ({'num_steps': 0}, InputError, 'num_steps=0'),
+        ({'points_per_step': 0}, InputError, 'points_per_step'),
         ({'seed': -1}, InputError, 'seed=-1'),
         ({'data_range': (5, 5)}, InputError, 'not 5,5'),
         ({'longest_side': 1}, InputError, 'longest_side=1'),
