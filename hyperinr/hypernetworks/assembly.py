@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from hyperinr import weights as weights_lib
 from hyperinr.encoders.attention import normalize
 from hyperinr.hypernetworks.rates import Rates
+from hyperinr.runtime.compilation_cache import RUN_ONCE
 from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
 
 __all__ = ['Head', 'Target', 'assemble', 'linear_heads', 'natural_layers', 'target_of']
@@ -32,17 +33,13 @@ class Target(NamedTuple):
     scales: Mapping[str, Mapping[str, float]]
 
 
-OPTIMIZATION = 'xla_backend_optimization_level'
-
-
 @functools.lru_cache(maxsize=64)
 def target_of(init: Callable[[Key, int], InrWeights], coord_dims: int) -> Target:
     """Return the target of an INR with this ``init``, of ``coord_dims`` coordinates."""
     fresh = lambda key: init(key, coord_dims)
     shapes = jax.eval_shape(fresh, jax.random.key(0))
     with jax.ensure_compile_time_eval():
-        # It runs once, so it is compiled quickly instead of well: half a second of each start.
-        deviations = jax.jit(lambda key: jax.tree.map(jnp.std, fresh(key)), compiler_options={OPTIMIZATION: 0})
+        deviations = jax.jit(lambda key: jax.tree.map(jnp.std, fresh(key)), compiler_options=RUN_ONCE)
         found = jax.device_get(deviations(jax.random.key(0)))
     scales = jax.tree.map(lambda shape, each: float(each) if each > 0 else shape.size**-0.5, shapes, found)
     last = natural_layers(shapes)[-1]

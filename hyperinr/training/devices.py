@@ -12,6 +12,7 @@ processes the averages of their first devices are summed by one collective, see 
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -127,8 +128,7 @@ def compile_update(
     lowered = map_on_devices(gradient, devices).lower(read, parts)
     found = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape[1:], on=lead), lowered.out_info)
     placed = jax.tree.map(lambda leaf: shape(leaf, *leaf.shape, on=lead), packed)
-    compiled_gradient = lowered.compile()
-    compiled_travelling = jax.jit(travelling).lower(placed).compile()
+    programs = [lowered, jax.jit(travelling).lower(placed)]
 
     # What goes from the parts of the devices into the optimiser's step, and how that step gets the mean from it.
     merge: Callable[[Any, bool], Any] = lambda parts, stop: parts
@@ -156,7 +156,10 @@ def compile_update(
         state, applied = learner.apply_gradient(unpack(state), unravel(flat))
         return pack(state), {**metrics, **applied}
 
-    compiled_apply = jax.jit(apply).lower(placed, merged).compile()
+    programs.append(jax.jit(apply).lower(placed, merged))
+    # The compiler takes one core for each program.
+    with ThreadPoolExecutor(len(programs)) as pool:
+        compiled_gradient, compiled_travelling, compiled_apply = pool.map(lambda each: each.compile(), programs)
 
     def call(state: TrainState, batch: Datapoint, stop: bool = False) -> tuple[TrainState, Metrics]:
         found = compiled_gradient(broadcast(compiled_travelling(state), devices), batch)

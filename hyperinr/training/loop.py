@@ -3,12 +3,14 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 
 from hyperinr.errors import InputError, RunError, is_out_of_memory
+from hyperinr.runtime.compilation_cache import RUN_ONCE
 from hyperinr.runtime.machine import Machine
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.runtime.sharding import fetch
@@ -130,9 +132,10 @@ def train(
     if machine.devices is not None and machine.devices > len(local):
         raise InputError(f'machine.devices is {machine.devices}; this process has {len(local)}: lower it.')
     devices, idle = choose(experiment.batch_size // group.count, local[: machine.devices])
-    init = jax.jit(learner.init)
+    init = jax.jit(learner.init, compiler_options=RUN_ONCE)
     first = jax.tree.map(lambda leaf: leaf[0], example if group.leads else batches._replace(share=slice(1))(0))
-    like = jax.eval_shape(init, jax.random.key(experiment.seed), first)
+    key = jax.random.key(experiment.seed)
+    like = jax.eval_shape(init, key, first)
     rules = StopRules(stop_rules)
 
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as setup:
@@ -158,7 +161,8 @@ def train(
         subject = Subject(learner, dataset, batches, devices, like)
         wanted = [*(rule.figure for rule in stop_rules), best.figure if best else None]
         prepared = prepare(evaluators, subject, wanted=wanted)
-        with clock.part('compile'), _memory_errors(experiment.batch_size, InputError):
+        with clock.part('compile'), _memory_errors(experiment.batch_size, InputError), ThreadPoolExecutor(1) as beside:
+            begun = None if restored else beside.submit(lambda: init.lower(key, first).compile())
             update = compile_update(learner, like, example, devices, group)
         compile_seconds = clock.spent()['compile']
         check_memory(update, devices, experiment.batch_size)
@@ -168,7 +172,7 @@ def train(
             write_run_files(run_dir, files)
 
         start = restored.step if restored else 0
-        state = restored.state if restored else init(jax.random.key(experiment.seed), first)
+        state = restored.state if restored else cast(Future, begun).result()(key, first)
         progress = stack.enter_context(ProgressReport(start=start, total=experiment.num_steps, quiet=not group.leads))
         trace = StepTrace(run_dir, profile_steps, start=start, end=experiment.num_steps, clock=clock)
         stack.callback(trace.finish, progress.say)
