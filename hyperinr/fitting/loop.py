@@ -265,6 +265,8 @@ def fit_loop(
         return goal.reached(evaluate(flat, points.goal_points.coords), points.goal_points)
 
     def advance(state: FitState, points: Points, key: Key, threshold: Array, limit: Array) -> FitState:
+        if num_steps == 0:
+            return state  # There is nothing to compile.
         last = jnp.minimum(limit, num_steps)
 
         def period(state: FitState) -> FitState:
