@@ -19,7 +19,7 @@ SIGNALS = {'sound': SOUND, 'volume': VOLUME}
 GRIDS_ONLY = {'convolutional', 'residual'}
 """Encoders of two-dimensional grids, which refuse all else."""
 
-FEW = {'low rank', 'multiplicative', 'predicted rates', 'MAML', 'plain hypernetwork', 'points by error, truncated'}
+FEW = {'multiplicative', 'predicted rates', 'MAML', 'plain hypernetwork'}
 """Hypernetworks and learners that `make test` tries."""
 
 

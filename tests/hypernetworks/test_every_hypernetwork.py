@@ -16,11 +16,13 @@ from tests.promises import (
     moved,
     partly_hidden,
     rows,
-    shapes,
     shapes_of_init,
     take,
     unreached,
 )
+
+FEW = ('low rank', 'multiplicative')
+"""Those that `make test` runs; `make test-all` runs every row."""
 
 
 @functools.cache
@@ -31,23 +33,26 @@ def hypernetwork_of(name):
 
 @rows(parts.HYPERNETWORKS)
 def test_a_hypernetwork_emits_what_its_inr_takes_at_rates_that_fit_its_code(name):
-    hypernetwork, params = hypernetwork_of(name)
+    hypernetwork = parts.make_hypernetwork(**parts.HYPERNETWORKS[name])
     inr = parts.INRS['relu_mlp' if 'relu_mlp' in name else 'siren']()
-
-    @jax.jit
-    def emit(params, datapoint):
-        start = hypernetwork.encode(params, datapoint)
-        return start, hypernetwork.decode(params, start.code)
-
-    start, weights = emit(params, take(parts.datapoints(), 0))
-    assert shapes(weights) == shapes_of_init(inr)
-    assert all_finite(weights)
+    of = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+    datapoint = take(parts.datapoints(), 0)
+    params = jax.eval_shape(hypernetwork.init, KEY, datapoint)
+    start = jax.eval_shape(hypernetwork.encode, params, datapoint)
+    assert of(jax.eval_shape(hypernetwork.decode, params, start.code)) == shapes_of_init(inr)
     if hypernetwork.base is not None:
-        assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), hypernetwork.base(params)) == shapes_of_init(inr)
+        assert of(jax.eval_shape(hypernetwork.base, params)) == shapes_of_init(inr)
     assert jax.tree.structure(start.rates) == jax.tree.structure(start.code)
     for rate, leaf in zip(jax.tree.leaves(start.rates), jax.tree.leaves(start.code), strict=True):
         assert np.broadcast_shapes(rate.shape[1:], leaf.shape) == leaf.shape
-        assert (rate > 0).all()
+
+
+@rows(parts.HYPERNETWORKS, FEW)
+def test_fresh_weights_are_finite_and_rates_positive(name):
+    hypernetwork, params = hypernetwork_of(name)
+    start = jax.jit(hypernetwork.encode)(params, take(parts.datapoints(), 0))
+    assert all_finite(jax.jit(hypernetwork.decode)(params, start.code))
+    assert all((rate > 0).all() for rate in jax.tree.leaves(start.rates))
 
 
 @pytest.mark.exhaustive

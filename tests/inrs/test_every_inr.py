@@ -61,7 +61,7 @@ def test_an_inr_under_jit_vmap_and_grad(name):
     many = jax.vmap(lambda key: inr.init(key, 2))(jax.random.split(KEY, 3))
     batched = jax.vmap(inr.apply, (0, None))(many, coords)
     assert_close(batched, jnp.stack([inr.apply(take(many, row), coords) for row in range(3)]))
-    gradients = jax.grad(lambda w, x: jnp.sum(inr.apply(w, x) ** 2), argnums=(0, 1))(weights, coords)
+    gradients = jax.jit(jax.grad(lambda w, x: jnp.sum(inr.apply(w, x) ** 2), argnums=(0, 1)))(weights, coords)
     assert all_finite(gradients)
     assert all(size(leaf) > 0 for leaf in jax.tree.leaves(gradients))
 

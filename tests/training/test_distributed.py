@@ -161,6 +161,7 @@ def assert_agree(parameters, expected):
         np.testing.assert_allclose(parameters[name], values, rtol=0, atol=1e-5 * max(1.0, np.abs(values).max()))
 
 
+@pytest.mark.exhaustive
 def test_two_processes_train_what_one_does(pair, alone, tmp_path):
     statuses, outs, errs = zip(*pair(tmp_path / 'run').ends(), strict=True)
     assert statuses == (0, 0), errs

@@ -23,6 +23,9 @@ BINDINGS = [
 ]
 
 
+pytestmark = pytest.mark.exhaustive
+
+
 @pytest.fixture(scope='module')
 def run_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp('watched')
@@ -61,7 +64,6 @@ def test_pictures_trace_and_best_state_are_there(run_dir):
     assert not (run_dir / 'tensorboard').exists()
 
 
-@pytest.mark.exhaustive
 def test_the_machine_and_the_watching_are_in_the_operative_config(run_dir):
     text = (run_dir / 'config.gin').read_text()
     assert 'machine.machine.devices = 1' in text
