@@ -1,5 +1,6 @@
 """The code that all launchers share: run a command, interpret its exit status, and restart it after a kill."""
 
+import logging
 import os
 import subprocess
 import time
@@ -13,6 +14,7 @@ __all__ = ['MAX_RESTARTS', 'Ended', 'Poll', 'check', 'last_line', 'run_command',
 MAX_RESTARTS = 5
 """Maximum restarts of each command; a machine that kills a command more often has another problem."""
 POLL_SECONDS = 0.2
+logger = logging.getLogger(__name__)
 INTERRUPTED = 130
 
 
@@ -68,6 +70,10 @@ def watch(
                     'work is kept; run the command again to go on.'
                 )
             restarts[number] += 1
+            logger.warning(
+                'a worker was killed (exit status %d: %s); started again, %d of at most %d times',
+                ended.status, ended.message, restarts[number], MAX_RESTARTS,
+            )  # fmt: skip
             running[number] = start(commands[number])
         on_poll()
         if running:

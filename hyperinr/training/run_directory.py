@@ -33,7 +33,7 @@ CONFIG, SPEC, RUN, VERSIONS = 'config.gin', 'spec.json', 'run.json', 'versions.j
 LOCK = '.lock'
 DATASET, FINGERPRINT = 'experiment.experiment.dataset', 'dataset_sha256'
 """The binding of the dataset in a config; the name of its fingerprint in ``run.json``."""
-DAMAGED = 'the run directory is damaged'
+DAMAGED = 'restore a copy of the run directory, or train in a new one'
 MAX_CHANGES_SHOWN = 6
 WATCHING = re.compile(
     r'(\w+/)*(evaluators|loggers|stop_rules|best_checkpoint|machine)\d*\.|loop\.train\.|(from|import) '

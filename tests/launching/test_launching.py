@@ -37,7 +37,7 @@ def scripted(*endings):
     return start, starts
 
 
-def test_a_command_is_watched_until_it_succeeds(monkeypatch):
+def test_a_command_is_watched_until_it_succeeds(monkeypatch, caplog):
     monkeypatch.setattr(base, 'POLL_SECONDS', 0.0)
     monkeypatch.setattr(base, 'MAX_RESTARTS', 2)
     start, starts = scripted(base.Ended(-9, 'killed'), base.Ended(-9, 'killed'), base.Ended(0, ''))
@@ -45,6 +45,7 @@ def test_a_command_is_watched_until_it_succeeds(monkeypatch):
     base.watch(start, ['work'], on_poll=lambda: polls.append(1))
     assert starts == ['work'] * 3
     assert len(polls) == 6
+    assert [record.args[2] for record in caplog.records] == [1, 2]
     start, starts = scripted(*[base.Ended(-9, 'killed')] * 2, base.Ended(-11, 'the last words'))
     with pytest.raises(RunError, match=r'died 3 times \(exit status -11\): the last words'):
         base.watch(start, ['work'], on_poll=lambda: None)
