@@ -85,7 +85,8 @@ def changed_bindings(before: str, after: str, *, same_data: bool = False) -> lis
     """Return the differences between two configs. Comments, spacing, order and `WATCHING` bindings are ignored.
 
     A run may resume with other evaluators, loggers, intervals and stop rules, and on another machine. Its parameters do
-    not depend on them.
+    not depend on them. A new binding ``None`` is ignored too: an option that an earlier version did not have, and that
+    is off.
 
     Args:
       before, after: gin texts.
@@ -109,7 +110,8 @@ def changed_bindings(before: str, after: str, *, same_data: bool = False) -> lis
         if name not in new:
             changes.append(f'{name} = {old[name]} is gone')
         elif name not in old:
-            changes.append(f'{name} = {new[name]} is new')
+            if new[name] != 'None':
+                changes.append(f'{name} = {new[name]} is new')
         elif old[name] != new[name]:
             changes.append(f'{name} was {old[name]}, is now {new[name]}')
     return changes

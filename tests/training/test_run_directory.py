@@ -165,3 +165,9 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path):
         pass
     with locked(tmp_path):
         pass
+
+
+def test_an_option_that_an_earlier_version_did_not_have_and_that_is_off_is_no_change():
+    assert changed_bindings('siren.width = 64', 'siren.width = 64\nsiren.crop = None') == []
+    assert changed_bindings('siren.width = 64', 'siren.width = 64\nsiren.crop = 3') == ['siren.crop = 3 is new']
+    assert changed_bindings('siren.crop = 3', 'siren.crop = None') == ['siren.crop was 3, is now None']
