@@ -168,9 +168,7 @@ def _verify(options: argparse.Namespace) -> None:
     if options.samples > 0 and found.num_inrs and broken <= {None}:
         if read_description(folder).config:
             _, inr, signals = compose_signals(store_config(folder))
-            problems += verification.reevaluate(
-                folder, inr, signals.batch, num_samples=options.samples, **within
-            )
+            problems += verification.reevaluate(folder, inr, signals.batch, num_samples=options.samples, **within)
             notes.append(f'PSNR of {min(options.samples, found.num_inrs)} INRs measured again')
         else:
             notes.append('imported, so there are no signals to measure PSNR against')
