@@ -3,7 +3,6 @@
 Letters: ``M`` datapoints, ``K`` adaptation steps.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -114,16 +113,15 @@ def check_few_datapoints(
 
     Args:
       program: the prepared program; gets batches of copies of the datapoints.
-      datapoints: M datapoints of the training split; in turns, if a batch is smaller.
+      datapoints: M datapoints of the training split; only the first, if a batch is smaller.
       alone: their INR, and the points that the INR alone is fitted to.
       random: returns the fit from a random start; called if the trainings have no finding.
       stage: gets findings, numbers and a summary.
     """
     size, numbers = program.experiment.batch_size, stage.numbers
-    in_turn = lambda row: itertools.islice(itertools.cycle(datapoints), row, row + size)
-    turns = [stack(list(in_turn(row))) for row in range(len(datapoints))]
-    batch_of = lambda number: turns[number * size % len(turns)]
-    training_at = lambda factor: train(program, batch_of, step_factor=factor)
+    rows = np.arange(size) % (len(datapoints) if size >= len(datapoints) else 1)
+    batch = stack([datapoints[row] for row in rows.tolist()])
+    training_at = lambda factor: train(program, lambda _: batch, step_factor=factor)
     adapt = adapter(program.learner, stack(datapoints), alone.data_range)
     fresh = lambda factor: adapt(program.fresh.params, factor)[0]
     if check_inner_rates(fresh, stage):
@@ -140,7 +138,7 @@ def check_few_datapoints(
         stage.find('training.stuck', lead=lead, **numbers)
     if cause is not None:
         return
-    mean = float(np.mean(alone.means_db))
+    mean = float(np.mean(np.array(alone.means_db)[rows]))
     if usual.score_db < mean:
         stage.find('training.below_mean', mean_psnr_db=mean, **numbers)
     after_steps, weights = adapt(usual.state.average, 1.0)

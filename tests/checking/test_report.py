@@ -16,6 +16,7 @@ from hyperinr.errors import InputError, RunError
 from hyperinr.training.watching.evaluators.base import modules
 from hyperinr.types import Datapoint
 from tests import tiny
+from tests.checking.mutations import faulty_images
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAN = float('nan')
@@ -304,6 +305,19 @@ def test_longer_updates_make_shorter_trainings():
     assert stages.training_length(heavy, dataset, 4) == wanted
     assert stages.training_length(heavy, dataset, 400) == stages.MIN_UPDATES
     assert operations < stages.TRAINING_FLOPS / stages.MAX_UPDATES
+
+
+@pytest.mark.parametrize(('fault', 'first'), [('NaN pixel', [5]), ('some constant', [0]), ('none', [])])
+def test_the_picture_begins_with_what_findings_name_and_the_stages_judge_on(fault, first, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(stages, 'draw_datapoints', lambda path, datapoints, spec: drawn.extend(datapoints))
+    dataset = faulty_images(fault=fault)
+    checks = stages._Checks(None, dataset, None, checking.Options(), Path('data.png'), None)
+    checks.data(Stage(1, 'the data'))
+    positions = [int(each.index) for each in drawn]
+    chosen = [each.position for each in checks._chosen] if fault == 'none' else []
+    assert positions[: len(first + chosen)] == first + chosen
+    assert len(positions) == len(set(positions)) == stages.NUM_SHOWN
 
 
 MUTATED = """

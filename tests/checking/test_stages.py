@@ -86,7 +86,11 @@ def test_a_clean_config_passes_and_says_what_it_will_cost(check):
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
-    ('name', 'notes'), [('photo_patches_auto_decoder', []), ('photo_patches_reptile', ['training.rates_constant'])]
+    ('name', 'notes'),
+    [
+        ('photo_patches_auto_decoder', ['training.below_mean']),
+        ('photo_patches_reptile', ['training.below_mean', 'training.rates_constant']),
+    ],
 )
 def test_clean_configs_of_other_methods_pass(check, name, notes):
     name = f'experiment/{name}.gin'
