@@ -16,7 +16,7 @@ from hyperinr.datasets.base import Dataset, Source, evenly_spaced
 from hyperinr.training.input_pipeline import RANGE_TOLERANCE
 from hyperinr.types import Datapoint, DatasetSpec
 
-__all__ = ['Named', 'check_data', 'evenly', 'read_splits', 'typical']
+__all__ = ['Named', 'check_data', 'evenly', 'is_sound', 'read_splits']
 
 MOST = {'train': 2048, 'validation': 256}
 """Most datapoints read from a split, evenly spread. Takes a second or two for pictures in memory."""
@@ -27,14 +27,13 @@ SCALED_TWICE_SPAN = 1 / 50
 """Share of the stated range below which values were scaled twice. 8-bit values that are divided by 255 twice span
 1/255 of it, values mapped to [-1, 1] twice span 1/127.5. Values scaled once that use less than 1/50 of the range would
 be a bad training set too."""
-LITTLE_SPAN = 1 / 4
-"""Share of the stated range below which a note is given. PSNR for a range four times too wide is 12 dB too high."""
+LITTLE_SPAN = 0.55
+"""Share of the stated range below which a note is given. Values in [0, 1] use half of [-1, 1]: PSNR is 6 dB high."""
 UNSCALED_SPAN = 8.0
 """Multiple of the stated range above which values were not scaled. Overshoot of a filter stays far below it. 8-bit
 values read as [0, 1] span 255 times the range."""
-CONSTANT_SPAN = 1 / 255
-"""Share of the span of all datapoints below which a datapoint is constant: one level of an 8-bit picture."""
-NOTED_CONSTANT_SHARE = 0.05
+OUTSIDE = 1e-3
+"""How far scattered coordinates may lie outside of [-1, 1]. Pixel numbers lie far outside."""
 
 
 class Named(NamedTuple):
@@ -80,14 +79,13 @@ def evenly(seen: Sequence[Named], most: int) -> list[Named]:
     return [seen[index] for index in evenly_spaced(len(seen), most)]
 
 
-def typical(seen: Sequence[Named]) -> Named:
-    """Return the datapoint whose values have the median spread: neither a constant one nor an extreme one."""
-    spreads = [float(np.nanstd(each.datapoint.values)) for each in seen]
-    return seen[int(np.argsort(spreads)[len(spreads) // 2])]
+def is_sound(datapoint: Datapoint, spec: DatasetSpec) -> bool:
+    """Return whether the datapoint has the stated shapes, finite numbers and a positive weight."""
+    return not _fault(datapoint, spec)[0]
 
 
-def check_data(dataset: Dataset, seen: Mapping[str, Sequence[Named]], stage: Stage) -> None:
-    """Check the datapoints that were read.
+def check_data(dataset: Dataset, seen: Mapping[str, Sequence[Named]], stage: Stage) -> list[Named]:
+    """Check the datapoints that were read, each for itself, and their range and layout.
 
     Datapoints with a wrong shape or values that are not finite get no further checks.
 
@@ -95,6 +93,9 @@ def check_data(dataset: Dataset, seen: Mapping[str, Sequence[Named]], stage: Sta
       dataset: the dataset.
       seen: result of `read_splits`.
       stage: gets findings, numbers and a summary.
+
+    Returns:
+      The sound datapoints.
     """
     spec, sizes = dataset.spec, {split: len(dataset.splits[split]) for split in seen}
     for split, members in seen.items():
@@ -106,12 +107,12 @@ def check_data(dataset: Dataset, seen: Mapping[str, Sequence[Named]], stage: Sta
     sound = _well_formed([each for members in seen.values() for each in members], spec, stage)
     if sound:
         _check_range(sound, spec, stage)
-        _check_variety([each for each in sound if each.split == 'train'], stage)
         _check_layout(sound, spec, stage)
         extent = f', values {stage.numbers["smallest"]:.3g} to {stage.numbers["largest"]:.3g}'
     grid = f'{" x ".join(map(str, spec.grid_shape))} grid' if spec.grid_shape else f'{spec.num_points} points'
     shares = ', '.join(f'{counts[split]} of {sizes[split]} {split}' for split in counts)
     stage.summary = f'{grid}, {spec.channels} channels{extent}; {shares} datapoints checked'
+    return sound
 
 
 def _well_formed(seen: Sequence[Named], spec: DatasetSpec, stage: Stage) -> list[Named]:
@@ -179,24 +180,11 @@ def _check_range(sound: Sequence[Named], spec: DatasetSpec, stage: Stage) -> Non
         stage.find('data.equal_channels', channels=spec.channels, num_datapoints=len(sound))
 
 
-def _check_variety(train: Sequence[Named], stage: Stage) -> None:
-    if not train:
-        return
-    whole = stage.numbers['largest'] - stage.numbers['smallest']
-    spreads = np.array([np.ptp(each.counted, axis=0).max() for each in train])
-    constant = spreads <= CONSTANT_SPAN * whole
-    share = float(constant.mean())
-    stage.numbers |= {'constant_share': share, 'median_spread': float(np.median(spreads))}
-    if share > NOTED_CONSTANT_SHARE:
-        name = 'data.constant' if share > 0.5 else 'data.constant/some'
-        stage.find(name, share=share, num_datapoints=len(train), example=str(train[int(np.argmax(constant))]))
-    head = train[0].datapoint
-    same = lambda other: np.array_equal(head.values, other.values) and np.array_equal(head.coords, other.coords)
-    if len(train) > 1 and share <= 0.5 and all(same(each.datapoint) for each in train):
-        stage.find('data.identical', num_datapoints=len(train))
-
-
 def _check_layout(sound: Sequence[Named], spec: DatasetSpec, stage: Stage) -> None:
+    if spec.grid_shape is None:
+        farthest = [float(np.abs(each.datapoint.counted().coords).max()) for each in sound]
+        if max(farthest) > 1 + OUTSIDE:
+            stage.find('data.outside', where=str(sound[int(np.argmax(farthest))]), farthest=max(farthest))
     if spec.grid_shape is None or not _has_grid(spec):
         return
     chosen = evenly(sound, MAX_LAYOUTS)

@@ -1,77 +1,97 @@
-"""The second stage: fit one INR alone to one datapoint. No hypernetwork emits better weights than such a fit."""
+"""The second stage: fit one INR alone to some datapoints. No hypernetwork emits better weights than such fits.
 
+Letters: ``M`` datapoints.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from hyperinr import fitting, metrics
-from hyperinr import weights as weights_lib
 from hyperinr.checking.findings import Stage
+from hyperinr.checking.reference import SHARP_DB, mean_psnr, reference_psnr, standardised, target_psnr
 from hyperinr.errors import InputError
+from hyperinr.fitting.programs import AtRate
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['Alone', 'Fit', 'check_inr', 'mean_psnr', 'some_points']
+__all__ = ['Alone', 'Fit', 'alone_on', 'check_inr', 'some_points']
 
-ADAM = fitting.FAMILIES['adam']
+ADAM = fitting.FAMILIES['adam']._replace(rates=(1e-3, 4e-3))
+"""The first rates of a search that halves and doubles from there: five trials find the best of most INRs."""
 NUM_STEPS = 200
 """Steps of each fit. A SIREN of 64 units that can fit a patch of 32 x 32 reaches 40 dB in them."""
-MAX_POINTS = 4096
-"""Most points that are fitted, drawn at random. A fit then takes seconds; on a whole megapixel it takes minutes."""
-LEAST_GAIN_DB = 10.0
-"""Default target above the PSNR of the datapoint's mean, for an INR with as many weights as there are values. 10 dB are
-90 % of the variance. Such an INR passes them within tens of steps. With fewer weights the target is lower in
-proportion: eight units reach 4 dB on a patch of noise, at any rate and frequency."""
+MAX_POINTS = 2048
+"""Most points of a datapoint that are fitted, drawn at random. A fit then takes seconds, on a megapixel minutes."""
 SMOOTH_FACTOR = 16.0
 """Factor of the coordinates, and so of the first layer's frequencies. Four times the usual frequencies may help.
 Sixteen times are too high, except for an INR whose frequencies are far too low."""
 SMOOTH_GAIN_DB = 4.0
-"""Least PSNR gain by `SMOOTH_FACTOR` that shows too low frequencies. Below `SHARP_DB` INRs at usual frequencies gain at
-most 1.5 dB, and SIRENs with omega_0 = 1 gain 6 to 26 dB (docs/checking.md)."""
-SHARP_DB = 40.0
-"""PSNR above which frequencies are not tested: an INR at 40 dB has the frequencies that it needs."""
+"""Least PSNR gain that shows too low frequencies. Below `SHARP_DB` INRs at usual frequencies gain at most 1.5 dB by
+`SMOOTH_FACTOR`, and SIRENs with omega_0 = 1 gain 6 to 26 dB (docs/checking.md)."""
+SCALE_GAIN_DB = 10.0
+"""Least PSNR gain by standardised values that shows a wrong scale. A SIREN gains 40 dB where values run to 255, and
+6 dB in [0, 1] where only its hidden frequencies are wrong."""
 
 
 class Fit(NamedTuple):
-    """The fit of an INR at its best rate.
+    """The fits of INRs at the rate that is best for all.
 
     Attributes:
       rate: rate of Adam; NaN if every rate diverged.
-      psnr_db: PSNR after `NUM_STEPS`.
+      each_db: PSNR ``[M]`` after `NUM_STEPS`.
       num_diverged: number of rates that diverged.
       num_tried: number of rates that were tried.
     """
 
     rate: float
-    psnr_db: float
+    each_db: tuple[float, ...]
     num_diverged: int
     num_tried: int
 
+    @property
+    def psnr_db(self) -> float:
+        """Mean PSNR over the datapoints."""
+        return float(np.mean(self.each_db))
+
 
 class Alone(NamedTuple):
-    """One INR without a hypernetwork, and the points that it is fitted to.
+    """INRs without a hypernetwork, and the points that they are fitted to.
 
     Attributes:
       inr: evaluates the weights.
-      points: a datapoint of at most `MAX_POINTS` points.
+      points: M datapoints of at most `MAX_POINTS` points, leaves ``[M, ...]``.
       data_range: range of the values.
+      unit: ``[M]`` or a number; the values were divided by it, and the PSNR is that of the undivided ones.
     """
 
     inr: Inr
     points: Datapoint
     data_range: tuple[float, float]
+    unit: float | np.ndarray = 1.0
 
-    def fit(self, start: InrWeights) -> Fit:
-        """Fit the INR from unbatched weights at the best rate of Adam. Compiles once for each shape."""
-        starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (dict(start), self.points))
+    @property
+    def means_db(self) -> list[float]:
+        """PSNR of the mean of each datapoint in dB."""
+        rows = range(len(self.points.values))
+        return [mean_psnr(jax.tree.map(lambda leaf, row=row: leaf[row], self.points), self.data_range) for row in rows]
+
+    def fit(self, starts: InrWeights) -> Fit:
+        """Fit from weights ``[M, ...]`` at the best rate of Adam. Compiles once for each shape."""
+        families = {'adam': ADAM}
         try:
             found = fitting.best_rate(
-                self.inr, starts, batch, num_steps=NUM_STEPS, data_range=self.data_range, families={'adam': ADAM}
+                self.inr, starts, self.points, num_steps=NUM_STEPS, data_range=self.data_range, families=families
             )
         except InputError:
-            return Fit(float('nan'), float('nan'), len(ADAM.rates), len(ADAM.rates))
-        ends = {trial.rate: float(trial.psnr_db[-1]) for trial in found.trials}
-        return Fit(found.rate, ends[found.rate], int(np.sum(~np.isfinite(list(ends.values())))), len(ends))
+            bad = (float('nan'),) * len(self.points.values)
+            return Fit(float('nan'), bad, len(ADAM.rates), len(ADAM.rates))
+        optimizer = AtRate(ADAM.make, found.rate)
+        fitted = fitting.fit(self.inr, starts, self.points, optimizer=optimizer, num_steps=NUM_STEPS)
+        ends = metrics.psnr_from_mse(np.asarray(fitted.mse)[:, -1] * np.square(self.unit), self.data_range)
+        num_diverged = sum(not np.isfinite(trial.psnr_db[-1]) for trial in found.trials)
+        return Fit(found.rate, tuple(np.asarray(ends).tolist()), num_diverged, len(found.trials))
 
 
 def some_points(datapoint: Datapoint) -> Datapoint:
@@ -85,48 +105,73 @@ def some_points(datapoint: Datapoint) -> Datapoint:
     )
 
 
-def mean_psnr(datapoint: Datapoint, data_range: tuple[float, float]) -> float:
-    """Return the PSNR of the best constant prediction in dB; `metrics.MOST_DB` for a constant datapoint."""
-    values, weight = np.asarray(datapoint.values), np.asarray(datapoint.weight)
-    mean = np.broadcast_to(np.average(values, axis=0, weights=weight), values.shape)
-    return float(metrics.psnr(mean, values, weight, data_range=data_range))
+def alone_on(inr: Inr, datapoints: Sequence[Datapoint], data_range: tuple[float, float]) -> Alone:
+    """Return the INR with `some_points` of each datapoint."""
+    points = [some_points(each) for each in datapoints]
+    return Alone(inr, jax.tree.map(lambda *leaves: np.stack(leaves), *points), data_range)
 
 
-def check_inr(alone: Alone, start: InrWeights, fit: Fit, stage: Stage, target_psnr_db: float | None) -> None:
-    """Check the fit of an INR from a random start, and find the cause of a bad one.
+def check_inr(
+    alone: Alone, starts: InrWeights, fit: Fit, stage: Stage, *, names: Sequence[str], target_psnr_db: float | None
+) -> None:
+    """Check the fits of INRs from a random start, and find the cause of bad ones.
 
-    One cause can be identified: too low frequencies. Below `SHARP_DB` the same start is also fitted on coordinates
-    multiplied by `SMOOTH_FACTOR`. An INR with too low frequencies gains at least `SMOOTH_GAIN_DB` by that.
+    Two causes can be identified, by fits of the same start to changed points: too low frequencies, with coordinates
+    multiplied by `SMOOTH_FACTOR`, and values of another scale than that of the INR's output, with standardised values.
 
     Args:
       alone: the INR and its points.
-      start: random weights.
+      starts: random weights ``[M, ...]``.
       fit: the fit from these weights.
       stage: gets findings, numbers and a summary.
-      target_psnr_db: PSNR to reach; ``None``: up to `LEAST_GAIN_DB` above `mean_psnr`.
+      names: names of the datapoints.
+      target_psnr_db: mean PSNR to reach; ``None``: that of `target_psnr`.
     """
-    num_weights, num_values = weights_lib.count(weights_lib.spec_of(start)), alone.points.values.size
-    baseline = mean_psnr(alone.points, alone.data_range)
-    gain = LEAST_GAIN_DB * min(1.0, num_weights / num_values)
-    target = baseline + gain if target_psnr_db is None else target_psnr_db
+    means = alone.means_db
+    each_db, reference, targets = np.array(fit.each_db), None, target_psnr(means)
+    if target_psnr_db is not None:
+        targets = np.full(len(names), target_psnr_db)
+    elif fit.psnr_db < targets.mean():  # No reference is needed by an INR that is half-way to `SHARP_DB`.
+        reference = reference_psnr(alone.points, alone.data_range, NUM_STEPS)
+        targets = target_psnr(means, reference)
+    target, worst = float(targets.mean()), int(np.argmin(each_db - targets))
     stage.numbers |= {
         **fit._asdict(),
+        'psnr_db': fit.psnr_db,
         'target_psnr_db': target,
-        'mean_psnr_db': baseline,
+        'mean_psnr_db': float(np.mean(means)),
+        'reference_psnr_db': None if reference is None else float(reference.mean()),
+        'datapoints': list(names),
         'num_steps': NUM_STEPS,
-        'num_weights': num_weights,
-        'num_values': num_values,
+        'num_weights': sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(starts)),
+        'num_values': alone.points.values[0].size,
     }
     reached = f'{fit.psnr_db:.1f} dB after {NUM_STEPS} steps of Adam at its best rate, {fit.rate:.2g}'
-    stage.summary = f'{reached}; the target is {target:.1f} dB'
-    reached = f'one INR alone reaches {reached}'
+    spread = f'{min(fit.each_db):.1f} to {max(fit.each_db):.1f} dB on {len(names)} datapoints'
+    stage.summary = f'{reached} (mean; {spread}); the target is {target:.1f} dB'
     if not np.isfinite(fit.psnr_db):
         stage.find('fit.diverged', num_tried=fit.num_tried, lowest_rate=min(ADAM.rates))
     elif fit.psnr_db < max(target, SHARP_DB):
-        scaled = alone.points._replace(coords=np.float32(SMOOTH_FACTOR) * alone.points.coords)
-        sharper = alone._replace(points=scaled).fit(start).psnr_db
-        stage.numbers['psnr_db_at_higher_frequencies'] = sharper
-        if sharper >= fit.psnr_db + SMOOTH_GAIN_DB:
-            stage.find('fit.too_smooth', reached=reached, factor=SMOOTH_FACTOR, **stage.numbers)
-        elif fit.psnr_db < target:
-            stage.find('fit.misses_target', reached=reached, **stage.numbers)
+        _find_cause(alone, starts, fit, stage, f'one INR alone reaches {reached}', names[worst], float(each_db[worst]))
+
+
+def _find_cause(
+    alone: Alone, starts: InrWeights, fit: Fit, stage: Stage, reached: str, where: str, where_db: float
+) -> None:
+    """Add the finding about an INR below `SHARP_DB` or the target; none if it reaches the target and has no cause."""
+    scaled = alone.points._replace(coords=np.float32(SMOOTH_FACTOR) * alone.points.coords)
+    sharper = alone._replace(points=scaled).fit(starts).psnr_db
+    numbers = stage.numbers
+    numbers['psnr_db_at_higher_frequencies'] = sharper
+    text = {'reached': reached, 'where': where, 'where_psnr_db': where_db}
+    if sharper >= fit.psnr_db + SMOOTH_GAIN_DB:
+        stage.find('fit.too_smooth', **text, factor=SMOOTH_FACTOR, **numbers)
+    elif fit.psnr_db < numbers['target_psnr_db']:
+        standard, unit = standardised(alone.points, alone.data_range)
+        numbers['psnr_db_standardised'] = alone._replace(points=standard, unit=unit).fit(starts).psnr_db
+        if numbers['psnr_db_standardised'] >= fit.psnr_db + SCALE_GAIN_DB:
+            stage.find('fit.wrong_scale', **text, **numbers)
+        elif numbers['reference_psnr_db'] is None:
+            stage.find('fit.misses_target', **text, **numbers)
+        else:
+            stage.find('fit.misses_target/reference', **text, **numbers)

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from hyperinr.checking.few_datapoints import find_rate
 from hyperinr.checking.findings import Stage
-from hyperinr.checking.one_datapoint import find_rate
 from hyperinr.checking.program import GRADIENT, Program, Training, train
 from hyperinr.runtime import sharding
 from hyperinr.runtime.progress import duration

@@ -10,22 +10,24 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hyperinr.checking.data import Named, check_data, evenly, read_splits, typical
+from hyperinr.checking.data import Named, check_data, evenly, read_splits
+from hyperinr.checking.difficulty import few
+from hyperinr.checking.few_datapoints import check_few_datapoints
 from hyperinr.checking.findings import Stage
-from hyperinr.checking.inr_fit import Alone, Fit, check_inr, some_points
-from hyperinr.checking.one_datapoint import check_one_datapoint
+from hyperinr.checking.inr_fit import Alone, Fit, alone_on, check_inr
 from hyperinr.checking.picture import draw_datapoints
 from hyperinr.checking.program import Program, prepare
 from hyperinr.checking.short_run import NUM_CODES, check_short_run
+from hyperinr.checking.variety import check_variety
 from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError
 from hyperinr.training import devices as devices_lib
 from hyperinr.training.experiment import Experiment
-from hyperinr.types import InrWeights, MetaLearner
+from hyperinr.types import Datapoint, InrWeights, MetaLearner
 
 __all__ = ['STAGES', 'Options', 'check', 'training_length']
 
-STAGES = ('the data', 'one INR alone', 'the hypernetwork on one datapoint', 'a short run')
+STAGES = ('the data', 'one INR alone', 'the hypernetwork on these datapoints', 'a short run')
 MAX_UPDATES, MIN_UPDATES = 60, 24
 """Bounds of the updates of a short training. In 60 updates a good rate learns one datapoint from the start of any
 published method. Below 24 updates warm-up and decay leave too few at the full rate."""
@@ -40,7 +42,8 @@ class Options:
 
     Attributes:
       stages: numbers from 1 to 4, in increasing order.
-      target_psnr_db: target of the second stage; ``None``: up to 10 dB above the PSNR of the datapoint's mean.
+      target_psnr_db: mean PSNR that the second stage asks for; ``None``: half of what a SIREN of the default size
+        reaches above the mean of each datapoint, in dB.
       memory_gib: memory that a training step may take; ``None``: the free memory of the devices or the control group.
       num_updates: updates of a short training; ``None``: `training_length`.
 
@@ -103,7 +106,7 @@ def check(
         began = time.perf_counter()
         if stage.reached:
             try:
-                (checks.data, checks.inr, checks.one_datapoint, checks.short_run)[number - 1](stage)
+                (checks.data, checks.inr, checks.few_datapoints, checks.short_run)[number - 1](stage)
             except InputError as error:
                 if number < 3:
                     raise  # Only the trainings of the last two stages refuse data.
@@ -130,22 +133,24 @@ class _Checks:
         return read_splits(self._dataset)
 
     @functools.cached_property
-    def _chosen(self) -> Named:
+    def _chosen(self) -> list[Named]:
         if not self._seen['train']:
             raise InputError(f'the training split of {self._dataset.spec.name!r} is empty.')
-        return typical(self._seen['train'])
+        return few(self._seen['train'], self._dataset.spec)
 
     @functools.cached_property
     def _alone(self) -> Alone:
-        return Alone(self._learner.inr, some_points(self._chosen.datapoint), self._dataset.spec.data_range)
+        datapoints = [each.datapoint for each in self._chosen]
+        return alone_on(self._learner.inr, datapoints, self._dataset.spec.data_range)
 
     @functools.cached_property
-    def _start(self) -> InrWeights:
-        return self._learner.inr.init(jax.random.key(self._experiment.seed), self._dataset.spec.coord_dims)
+    def _starts(self) -> InrWeights:
+        start = self._learner.inr.init(jax.random.key(self._experiment.seed), self._dataset.spec.coord_dims)
+        return jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * len(self._chosen)), dict(start))
 
     @functools.cached_property
     def _fit(self) -> Fit:
-        return self._alone.fit(self._start)
+        return self._alone.fit(self._starts)
 
     @functools.cached_property
     def _program(self) -> Program:
@@ -153,19 +158,29 @@ class _Checks:
         return prepare(self._shortened(self._options.num_updates or length), self._dataset)
 
     def data(self, stage: Stage) -> None:
-        check_data(self._dataset, self._seen, stage)
+        sound = check_data(self._dataset, self._seen, stage)
+        if sound:
+            check_variety(sound, stage)
         if self._picture is not None and self._seen['train']:
-            shown = [each.datapoint for each in evenly(self._seen['train'], NUM_SHOWN)]
-            equal = [each for each in shown if each.values.shape == shown[0].values.shape]
-            draw_datapoints(self._picture, equal, self._dataset.spec)
+            draw_datapoints(self._picture, self._shown(stage), self._dataset.spec)
+
+    def _shown(self, stage: Stage) -> list[Datapoint]:
+        """Return what is drawn: first what findings name, then what the next stages judge on, then others."""
+        texts = ' '.join(each.message for each in stage.findings)
+        named = [each for members in self._seen.values() for each in members if texts and str(each) in texts]
+        chosen = self._chosen if stage.passed else []
+        order = {str(each): each.datapoint for each in (*named, *chosen, *evenly(self._seen['train'], NUM_SHOWN))}
+        first, *others = order.values()
+        return [first, *(each for each in others if each.values.shape == first.values.shape)][:NUM_SHOWN]
 
     def inr(self, stage: Stage) -> None:
-        check_inr(self._alone, self._start, self._fit, stage, self._options.target_psnr_db)
-        stage.summary = f'{self._chosen}: {stage.summary}'
+        names, target = [str(each) for each in self._chosen], self._options.target_psnr_db
+        check_inr(self._alone, self._starts, self._fit, stage, names=names, target_psnr_db=target)
 
-    def one_datapoint(self, stage: Stage) -> None:
+    def few_datapoints(self, stage: Stage) -> None:
         if self._fits_memory(stage):
-            check_one_datapoint(self._program, self._chosen.datapoint, self._alone, lambda: self._fit, stage)
+            datapoints = [each.datapoint for each in self._chosen]
+            check_few_datapoints(self._program, datapoints, self._alone, lambda: self._fit, stage)
 
     def short_run(self, stage: Stage) -> None:
         if self._fits_memory(stage):

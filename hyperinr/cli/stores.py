@@ -21,8 +21,7 @@ def add_verbs(add: AddVerb) -> None:
     fit = add('fit', _fit, 'fit a neural dataset: one INR for every signal and seed; completes what is missing')
     add_config(fit, nargs='?', help="a gin file or a config's name; optional for an existing store")
     _add_store(fit)
-    option(fit, '--start', 'I', 'first index (default: 0)', type=int)
-    option(fit, '--end', 'J', 'one after the last index (default: all)', type=int)
+    _add_range(fit)
     option(fit, '--workers', 'N', 'processes that share the cores; a single one uses all cores', 1)
     option(fit, '--launcher', 'NAME', 'local, ray or slurm', 'local', choices=('local', 'ray', 'slurm'))
     option(fit, '--slurm', 'KEY=VALUE', 'option of sbatch; repeatable', action='append')
@@ -32,6 +31,7 @@ def add_verbs(add: AddVerb) -> None:
 
     verify = add('verify', _verify, 'check a neural dataset: files, checksums, gaps, duplicates, NaN, recorded PSNR')
     _add_store(verify)
+    _add_range(verify)
     verify.add_argument('--repair', action='store_true', help='drop bad shards so that `hyperinr fit` makes them again')
     option(verify, '--samples', 'N', 'number of PSNRs to measure again', 64)
 
@@ -55,6 +55,11 @@ def _add_store(command: argparse.ArgumentParser) -> None:
     below = lambda name: str(Path(os.environ.get('NEF_PATH', '')) / name)
     help = 'folder of the neural dataset; below $NEF_PATH if that is set and DIR is relative'
     option(command, '--store', 'DIR', help, required=True, type=below)
+
+
+def _add_range(command: argparse.ArgumentParser) -> None:
+    option(command, '--start', 'I', 'first index (default: 0); the range is widened to whole shards', type=int)
+    option(command, '--end', 'J', 'one after the last index (default: all)', type=int)
 
 
 def _add_exchange(command: argparse.ArgumentParser, what: str) -> None:
@@ -157,13 +162,14 @@ def _verify(options: argparse.Namespace) -> None:
     from hyperinr.neural_datasets.description import read_description
 
     folder = options.store
-    found = verification.verify(folder)
+    within = {'start': options.start, 'end': options.end}
+    found = verification.verify(folder, **within)
     problems, notes = list(found.problems), list(found.notes)
     broken = {problem.shard for problem in problems}
     if options.samples > 0 and found.num_inrs and broken <= {None}:
         if read_description(folder).config:
             _, inr, signals = compose_signals(store_config(folder))
-            problems += verification.reevaluate(folder, inr, signals.batch, num_samples=options.samples)
+            problems += verification.reevaluate(folder, inr, signals.batch, num_samples=options.samples, **within)
             notes.append(f'PSNR of {min(options.samples, found.num_inrs)} INRs measured again')
         else:
             notes.append('imported, so there are no signals to measure PSNR against')

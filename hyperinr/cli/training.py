@@ -30,7 +30,8 @@ def add_verbs(add: AddVerb) -> None:
     check.add_argument(
         '--stages', '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
     )
-    option(check, '--target', 'DB', 'target PSNR of one INR alone (default: its mean + 10 dB)', type=float)
+    target = 'mean PSNR that one INR alone must reach (default: half-way from the mean value to a SIREN)'
+    option(check, '--target', 'DB', target, type=float)
     option(check, '--memory', 'GIB', 'memory that a step may take (default: all free memory)', type=float)
     option(check, '--updates', 'N', 'updates of a short training (default: 24 to 60, by their cost)', type=int)
     add_params(check)

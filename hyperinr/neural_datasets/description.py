@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,6 +98,13 @@ class Description(NamedTuple):
             )
         begins = range(first // self.shard_size * self.shard_size, last, self.shard_size)
         return [(begin, min(begin + self.shard_size, self.size)) for begin in begins]
+
+    def missing(
+        self, there: Iterable[tuple[int, int]], start: int | None = None, end: int | None = None
+    ) -> list[tuple[int, int]]:
+        """Return those `shards` of a range that are not among the shards ``there``."""
+        found = set(there)
+        return [each for each in self.shards(start, end) if each not in found]
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``dataset.json``; `from_json` is the inverse."""

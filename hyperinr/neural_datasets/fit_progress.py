@@ -20,9 +20,9 @@ LINE_SECONDS = 10.0
 
 def count_done(folder: str | os.PathLike, description: Description, start: int | None, end: int | None) -> int:
     """Count the INRs of a range that are in a written shard, or fitted by a worker and not yet written."""
-    shards = set(description.shards(start, end))
-    written = shards.intersection(list_shards(folder))
-    return sum(stop - begin for begin, stop in written) + fitted_so_far(folder, shards - written)
+    missing = set(description.missing(list_shards(folder), start, end))
+    written = set(description.shards(start, end)) - missing
+    return sum(stop - begin for begin, stop in written) + fitted_so_far(folder, missing)
 
 
 class FitProgress(ProgressReport):

@@ -57,14 +57,14 @@ def shard_path(folder: str | os.PathLike, start: int, end: int) -> Path:
     return Path(folder) / f'weights-{start}-{end}.safetensors'
 
 
-def list_shards(folder: str | os.PathLike) -> list[tuple[int, int]]:
-    """Return ``(start, end)`` of the shard files in a folder, in order."""
+def list_shards(folder: str | os.PathLike, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+    """Return ``(start, end)`` of the shard files in a folder, in order: of those that overlap [start, end)."""
     found = []
     for name in os.listdir(folder):
         match = re.fullmatch(r'weights-(0|[1-9]\d*)-([1-9]\d*)\.safetensors', name)
         if match:
             found.append((int(match[1]), int(match[2])))
-    return sorted(found)
+    return sorted(each for each in found if each[1] > start and (end is None or each[0] < end))
 
 
 def partial_files(folder: str | os.PathLike, start: int | None = None, end: int | None = None) -> Iterator[Path]:

@@ -23,11 +23,11 @@ MAX_MAPPED = 2**14
 """Most shards mapped at once; a process may have about 65,000 mappings."""
 
 
-def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
-    """Open a store, complete or incomplete.
+def open_store(folder: str | os.PathLike, start: int | None = None, end: int | None = None) -> 'NeuralDataset':
+    """Open a store, complete or incomplete; with ``start`` or ``end`` only the shards that overlap [start, end).
 
     Raises:
-      InputError: the folder holds no store, or a file is no shard of its index space.
+      InputError: the folder holds no store, a file is no shard of its index space, or the range lies outside of it.
 
     Example:
       >>> store = open_store('digits')  # doctest: +SKIP
@@ -35,7 +35,7 @@ def open_store(folder: str | os.PathLike) -> 'NeuralDataset':
       >>> store.weights(good[:100]).shape  # doctest: +SKIP
       (100, 8513)
     """
-    return NeuralDataset(folder)
+    return NeuralDataset(folder, start, end)
 
 
 class NeuralDataset:
@@ -45,17 +45,21 @@ class NeuralDataset:
 
     Args:
       folder: folder of the store.
+      start: first index; ``None``: 0. The range is widened to whole shards.
+      end: one after the last index; ``None``: the size of the index space.
 
     Attributes:
       folder: the path.
       description: content of ``dataset.json``.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, start: int | None = None, end: int | None = None):
         self.folder = Path(folder)
         self.description: Description = read_description(folder)
-        self._ranges = list_shards(folder)
-        foreign = set(self._ranges).difference(self.description.shards())
+        self._bounds = start, end
+        expected = self.description.shards(start, end)
+        self._ranges = list_shards(folder, expected[0][0], None if end is None else expected[-1][1])
+        foreign = set(self._ranges).difference(expected)
         if foreign:
             raise InputError(
                 f'{shard_path(folder, *min(foreign))} is no shard of this neural dataset; move it away, or drop it '
@@ -67,7 +71,7 @@ class NeuralDataset:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the folder alone: the copy in another process opens it again, and no weights are sent."""
-        return NeuralDataset, (self.folder,)
+        return NeuralDataset, (self.folder, *self._bounds)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -178,8 +182,7 @@ class NeuralDataset:
 
     def missing(self) -> list[tuple[int, int]]:
         """Return ``(start, end)`` of the shards that are not fitted yet."""
-        there = set(self._ranges)
-        return [each for each in self.description.shards() if each not in there]
+        return self.description.missing(self._ranges, *self._bounds)
 
     def _shard(self, number: int) -> dict[str, np.ndarray]:
         """Return the tensors of a shard by name, mapped on first use."""

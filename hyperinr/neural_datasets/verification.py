@@ -53,18 +53,26 @@ class Verification(NamedTuple):
     num_inrs: int
 
 
-def verify(folder: str | os.PathLike) -> Verification:
+def verify(folder: str | os.PathLike, start: int | None = None, end: int | None = None) -> Verification:
     """Read and check every byte of a store. Needs neither its source nor its config.
 
+    Args:
+      folder: folder of the store.
+      start: first index; ``None``: 0. With ``start`` or ``end`` only the shards that overlap [start, end) are checked,
+        and other files in the folder are no problem.
+      end: one after the last index; ``None``: the size of the index space.
+
     Raises:
-      InputError: the folder holds no store.
+      InputError: the folder holds no store, or the range is empty or lies outside its index space.
     """
     folder = Path(folder)
     description = read_description(folder)
-    there, expected = list_shards(folder), set(description.shards())
-    leftovers = {path.name for path in partial_files(folder)}
+    asked, whole = description.shards(start, end), start is None and end is None
+    expected, first, last = set(asked), asked[0][0], asked[-1][1]
+    there = list_shards(folder, first, None if end is None else last)
+    leftovers = {path.name for path in partial_files(folder)} if whole else set()
     ours = {DESCRIPTION, LOCKS, *LEFT_ALONE, *leftovers, *(shard_path(folder, *each).name for each in there)}
-    foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    foreign = sorted(path.name for path in folder.iterdir() if whole and path.name not in ours)
     problems = [Problem(f'{name}: a foreign file in the folder; move it away') for name in foreign]
     seen: dict[bytes, int] = {}
     num_inrs, num_diverged = 0, 0
@@ -82,12 +90,19 @@ def verify(folder: str | os.PathLike) -> Verification:
         found = _check_shard(tensors, recorded, np.arange(*shard), description, seen)
         problems += [Problem(f'{path.name}: {message}', shard) for message in found]
         num_diverged += int(np.sum(tensors['status'] == DIVERGED))
-    missing = sorted(expected.difference(there))
+    missing = description.missing(there, start, end)
     if missing:
-        count = sum(end - begin for begin, end in missing)
-        ranges = ', '.join(f'[{begin}, {end})' for begin, end in _joined(missing)[:8])
-        problems.append(Problem(f'{count} INRs are missing: {ranges}; `hyperinr fit --store {folder}` makes them'))
+        count = sum(stop - begin for begin, stop in missing)
+        ranges = ', '.join(f'[{begin}, {stop})' for begin, stop in _joined(missing)[:8])
+        part = '' if whole else f' --start {first} --end {last}'
+        message = f'{count} INRs are missing: {ranges}; `hyperinr fit --store {folder}{part}` makes them'
+        if whole and there:
+            begin, stop = max(_joined(there), key=lambda each: each[1] - each[0])
+            message += f'; `hyperinr verify --store {folder} --start {begin} --end {stop}` verifies a part'
+        problems.append(Problem(message))
     notes = []
+    if not whole:
+        notes.append(f'[{first}, {last}) of [0, {description.size}) verified: the range in whole shards')
     if leftovers:
         notes.append(f'{len(leftovers)} unfinished files of killed workers, which the next `hyperinr fit` removes')
     if num_diverged:
@@ -140,20 +155,28 @@ def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def reevaluate(
-    folder: str | os.PathLike, inr: Inr, batch: Callable[[np.ndarray], Datapoint], *, num_samples: int = 64
+    folder: str | os.PathLike,
+    inr: Inr,
+    batch: Callable[[np.ndarray], Datapoint],
+    *,
+    num_samples: int = 64,
+    start: int | None = None,
+    end: int | None = None,
 ) -> list[Problem]:
     """Measure the PSNR of some INRs against their signals, and compare it with the recorded PSNR.
 
     Args:
-      folder: folder of the store; its shards are sound.
+      folder: folder of the store; its shards in the range are sound.
       inr: evaluates the weights.
       batch: source indices ``[B]`` -> datapoints ``[B, ...]``.
       num_samples: number of INRs, chosen at random; at most all.
+      start: first index; ``None``: 0. The range is widened to whole shards.
+      end: one after the last index; ``None``: the size of the index space.
 
     Returns:
       One problem for each INR whose PSNR differs.
     """
-    store = NeuralDataset(folder)
+    store = NeuralDataset(folder, start, end)
     description = store.description
     indices, source_indices, psnr_db = (store.column(name) for name in ('index', 'source_index', 'psnr_db'))
     usable = np.flatnonzero(store.column('status') != DIVERGED)

@@ -1,5 +1,7 @@
 """Mistakes to make in real configs: factories that a gin file binds like any other part."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +63,9 @@ FAULTS = {
     'NaN pixel': _only({5}, _values(_spoilt)),
     'empty mask': _only({3}, lambda datapoint: datapoint._replace(weight=np.zeros_like(datapoint.weight))),
     'negative weight': _only({3}, lambda datapoint: datapoint._replace(weight=-datapoint.weight)),
+    'half hidden': lambda datapoint: datapoint._replace(weight=np.repeat(np.float32([0, 1]), math.prod(SHAPE) // 2)),
+    'one label': lambda datapoint: datapoint._replace(label=np.int32(3)),
+    'counted pixels': _coords(lambda coords: (coords + 1) / 2 * SHAPE),
     'points missing': _only({3}, lambda datapoint: datapoint._replace(values=datapoint.values[:-1])),
 }
 
@@ -70,17 +75,18 @@ class Faulty:
 
     labels = None
 
-    def __init__(self, source, change):
-        self._source, self._change = source, change
+    def __init__(self, source, change, copies=1):
+        self._source, self._change, self._copies = source, change, copies
 
     def __len__(self):
         return len(self._source)
 
     def __getitem__(self, index):
-        return self._change(self._source[index])
+        return self._change(self._source[int(index) // self._copies * self._copies])
 
     def sample(self, index, epoch):
-        return self._change(self._source.sample(index, epoch))
+        del epoch
+        return self[index]
 
     def batch(self, indices, epoch=None):
         del epoch
@@ -90,15 +96,25 @@ class Faulty:
         return self._source.names(index)
 
 
-def faulty_images(*, fault='none', data_range=(0.0, 1.0), repeats=False):
-    """24 + 8 + 8 smooth pictures of 12 x 16 pixels; with ``repeats`` every one is the first."""
+def faulty_images(*, fault='none', data_range=(0.0, 1.0), copies=1, leak=False, grid=True):
+    """24 + 8 + 8 smooth pictures of 12 x 16 pixels.
+
+    Args:
+      fault: one of `FAULTS`.
+      data_range: what the specification states.
+      copies: number of equal pictures in a row.
+      leak: whether the validation split is the training split.
+      grid: whether the specification states the grid.
+    """
     dataset = datasets.noise_images(resolution=SHAPE, exponent=2.0, num_train=24, num_validation=8, num_test=8)
     change = FAULTS[fault]
-    splits = {}
-    for name, source in dataset.splits.items():
-        first = source[0]
-        splits[name] = Faulty(source, (lambda datapoint, first=first: first) if repeats else change)
-    return Dataset(dataset.spec._replace(data_range=tuple(data_range)), splits)
+    splits = {name: Faulty(source, change, copies) for name, source in dataset.splits.items()}
+    if leak:
+        splits['validation'] = splits['train']
+    spec = dataset.spec._replace(data_range=tuple(data_range))
+    if fault == 'one label':
+        spec = spec._replace(num_labels=10)
+    return Dataset(spec if grid else spec._replace(grid_shape=None), splits)
 
 
 def dead_encoder(*, spec, kind='zeros'):

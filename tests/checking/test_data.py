@@ -5,10 +5,13 @@ import pytest
 
 from hyperinr import coordinates
 from hyperinr.checking import layout
-from hyperinr.checking.data import check_data, read_splits, typical
+from hyperinr.checking.data import check_data, read_splits
+from hyperinr.checking.difficulty import difficulty, few
 from hyperinr.checking.findings import Stage
 from hyperinr.checking.picture import ABOVE, BELOW, CELL, GAP, HIDDEN, NOT_FINITE, picture_of
+from hyperinr.checking.variety import check_variety
 from hyperinr.datasets.base import Dataset
+from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 from tests.checking.mutations import Faulty, faulty_images
 
@@ -16,7 +19,7 @@ from tests.checking.mutations import Faulty, faulty_images
 def checked(dataset):
     """The first stage of this dataset."""
     stage = Stage(1, 'the data')
-    check_data(dataset, read_splits(dataset), stage)
+    check_variety(check_data(dataset, read_splits(dataset), stage), stage)
     return stage
 
 
@@ -46,6 +49,8 @@ def codes(dataset):
         ('empty mask', ['data.empty_mask'], []),
         ('negative weight', ['data.wrong_weight'], []),
         ('points missing', ['data.wrong_shape'], []),
+        ('half hidden', [], ['data.unseen_points']),
+        ('one label', [], ['data.one_label']),
     ],
 )
 def test_each_fault_is_named_and_nothing_else(fault, problems, notes):
@@ -56,8 +61,41 @@ def test_the_map_to_a_symmetric_range_done_twice():
     assert codes(faulty_images(fault='scaled to [-1, 1] twice', data_range=(-1, 1))) == (['data.scaled_twice'], [])
 
 
-def test_pictures_that_are_all_the_same():
-    assert codes(faulty_images(repeats=True)) == (['data.identical'], [])
+@pytest.mark.parametrize(
+    ('changes', 'problems', 'notes'),
+    [
+        ({'copies': 24}, ['data.identical'], []),
+        ({'copies': 2}, [], ['data.repeated']),
+        ({'leak': True}, ['data.leak'], []),
+        ({'data_range': (-1, 1)}, [], ['data.little_range']),
+        ({'grid': False}, [], []),
+        ({'grid': False, 'fault': 'counted pixels'}, ['data.outside'], []),
+        ({'fault': 'not scaled', 'data_range': (0, 255)}, [], []),
+    ],
+)
+def test_each_fault_of_the_whole_is_named_and_nothing_else(changes, problems, notes):
+    assert codes(faulty_images(**changes)) == (problems, notes)
+
+
+def test_a_single_copy_in_both_splits_is_a_note_and_both_are_named():
+    dataset = faulty_images()
+    train, validation = dataset.splits['train'], dataset.splits['validation']
+
+    class Leaking(Faulty):
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            return train[7] if index == 3 else validation[int(index) % 8]
+
+        def names(self, index):
+            return f'number {index}'
+
+    found = checked(dataset._replace(splits={**dataset.splits, 'validation': Leaking(validation, None)}))
+    (finding,) = found.findings
+    assert (finding.code, finding.is_problem) == ('data.leak', False)
+    assert "datapoint 3 of 'validation'" in finding.message
+    assert "is datapoint 7 of 'train'" in finding.message
 
 
 def test_an_empty_split():
@@ -86,7 +124,8 @@ def test_what_a_masked_point_holds_is_out_of_nobodys_range():
         return datapoint._replace(values=values, weight=weight)
 
     found = checked(Dataset(dataset.spec, {name: Faulty(each, hide) for name, each in dataset.splits.items()}))
-    assert not found.findings
+    assert [finding.code for finding in found.findings] == ['data.unseen_points']
+    assert found.findings[0].numbers['num_hidden'] == 9
     assert found.numbers['largest'] <= 1
 
 
@@ -122,11 +161,28 @@ def test_noise_and_stripes_are_no_wrong_order(channels):
     assert layout.check_values(grey_rows, (10, 14)) is None
 
 
-def test_the_typical_datapoint_has_the_median_spread():
-    dataset = faulty_images()
+def test_a_cubic_is_easy_whatever_its_spread_and_weight_0_hides_the_rest():
+    coords = coordinates.grid((8, 9))
+    slope = coords[:, :1] ** 3 - 5 * coords[:, 1:] * coords[:, :1]
+    whole = Datapoint(coords, slope, np.ones(72, np.float32), np.int32(0))
+    assert difficulty(whole) < 1e-6
+    checks = np.float32(np.indices((8, 9)).sum(axis=0) % 2).reshape(-1, 1)
+    assert difficulty(whole._replace(values=checks)) == pytest.approx(0.5, rel=0.05)
+    spoilt, weight = slope.copy(), whole.weight.copy()
+    spoilt[:5], weight[:5] = np.nan, 0
+    assert difficulty(whole._replace(values=spoilt, weight=weight)) < 1e-6
+    assert difficulty(whole._replace(coords=coords[:3], values=checks[:3], weight=weight[5:8])) > 0.4
+
+
+def test_the_few_datapoints_are_three_of_middle_difficulty_and_a_hard_one():
+    dataset = faulty_images(fault='NaN pixel')
     seen = read_splits(dataset)['train']
-    spreads = sorted(float(each.datapoint.values.std()) for each in seen)
-    assert float(typical(seen).datapoint.values.std()) == spreads[len(spreads) // 2]
+    chosen = few(seen, dataset.spec)
+    ranks = sorted((difficulty(each.datapoint), each.position) for each in seen if each.position != 5)
+    assert [each.position for each in chosen] == [ranks[rank][1] for rank in (11, 20, 9, 13)]
+    assert [each.position for each in few(seen[:1], dataset.spec)] == [0]
+    with pytest.raises(InputError, match=r'no training datapoint .* is sound'):
+        few(seen[5:6], dataset.spec)
 
 
 def test_the_picture_shows_values_by_row_and_by_coordinate():

@@ -86,7 +86,11 @@ def test_a_clean_config_passes_and_says_what_it_will_cost(check):
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
-    ('name', 'notes'), [('photo_patches_auto_decoder', []), ('photo_patches_reptile', ['training.rates_constant'])]
+    ('name', 'notes'),
+    [
+        ('photo_patches_auto_decoder', ['training.below_mean']),
+        ('photo_patches_reptile', ['training.below_mean', 'training.rates_constant']),
+    ],
 )
 def test_clean_configs_of_other_methods_pass(check, name, notes):
     name = f'experiment/{name}.gin'
@@ -124,12 +128,42 @@ TEN = {
 """Mistake -> the code that must name it, and how it is made. Without ``stages`` all four run."""
 
 
+LABEL = 'from hyperinr import encoders\nexperiment.experiment.encoder = @encoders.label_embedding\n'
+SET = 'from hyperinr import encoders\nexperiment.experiment.encoder = @encoders.set_encoder\n'
+OF_DATA = 'mutations.faulty_images.{}'
+FURTHER = {
+    'width 1': ('fit.misses_target', {'bindings': ['siren.width=1']}),
+    'hidden omega 0.3': ('fit.misses_target', {'bindings': ['siren.hidden_omega_0=0.3']}),
+    'output bias 30': ('fit.misses_target', {'bindings': ['siren.output_bias=30.0']}),
+    'values up to 255, as stated': (
+        'fit.wrong_scale',
+        {'lines': f'{FAULT.format("not scaled")}\n{OF_DATA.format("data_range=(0, 255)")}'},
+    ),
+    'coordinates count pixels': (
+        'data.outside',
+        {'lines': f'{SET}{FAULT.format("counted pixels")}\n{OF_DATA.format("grid=False")}', 'encoder': ()},
+    ),
+    'validation is training': ('data.leak', {'lines': OF_DATA.format('leak=True')}),
+    'label encoder, one label': (
+        'training.dead_encoder',
+        {'bindings': [PLAIN], 'lines': LABEL + FAULT.format('one label'), 'encoder': (), 'stages': (4,)},
+    ),
+    'embedding of 1 dimension': (
+        'training.dead_encoder',
+        {'bindings': [PLAIN, 'convolutional.embedding_dims=1'], 'stages': (4,)},
+    ),
+    'inner rate 1e-9': ('start.inner_rate_too_low', {'bindings': ['learned_rates.initial=1e-9'], 'stages': (3,)}),
+    'outer rate 1e-7': ('training.rate_too_low', {'bindings': ['adam_cosine.learning_rate=1e-7'], 'stages': (3,)}),
+}
+"""As `TEN`, of other kinds."""
+
+
 FEW = ('transposed grid', 'omega 1', 'dead encoder', 'empty mask')
 
 
-@pytest.mark.parametrize('mistake', thin(TEN, FEW.__contains__))
+@pytest.mark.parametrize('mistake', thin(TEN | FURTHER, FEW.__contains__))
 def test_a_mistake_is_named_and_nothing_else(check, mistake):
-    code, changes = TEN[mistake]
+    code, changes = (TEN | FURTHER)[mistake]
     stages = check(**changes)
     assert codes(stages) == [code]
     failed = next(stage for stage in stages if not stage.passed)

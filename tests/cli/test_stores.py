@@ -79,6 +79,26 @@ def test_killed_workers_and_killed_commands_end_bit_equal(complete, config, tmp_
     assert cli.main(['verify', '--store', str(killed)]) == 0
 
 
+def test_a_range_that_was_fitted_is_verified_alone(run, complete, tmp_path):
+    folder = copy(complete, tmp_path)
+    for begin in (0, 16):
+        shard_path(folder, begin, begin + 4).unlink()
+    status, out, _ = run('verify', '--store', folder, '--start', '5', '--end', '15')
+    assert status == 0
+    assert '12 INRs, complete and sound' in out
+    assert 'PSNR of 12 INRs measured again' in out
+    status, out, _ = run('verify', '--store', folder)
+    assert status == 1
+    assert f'8 INRs are missing: [0, 4), [16, 20); `hyperinr fit --store {folder}` makes them; ' in out
+    assert f'`hyperinr verify --store {folder} --start 4 --end 16` verifies a part' in out
+
+
+@pytest.mark.parametrize(('start', 'end'), [(5, 23), (-1, 22), (7, 7)])
+def test_a_range_that_cannot_be_verified_is_one_line(run, complete, start, end):
+    bounds = ('--start', str(start), '--end', str(end))
+    assert_one_line(run('verify', '--store', complete, *bounds), 2, f'the range [{start}, {end})', '[0, 22)')
+
+
 def test_a_relative_store_lies_below_nef_path(run, complete, monkeypatch):
     monkeypatch.setenv('NEF_PATH', str(complete.parent))
     assert '22 INRs, complete and sound' in run('verify', '--store', complete.name)[1]

@@ -160,6 +160,22 @@ def test_examples_come_as_tfds_gives_them_and_travel_to_other_processes(store):
     np.testing.assert_array_equal(pickle.loads(message)[1]['weights'], second['weights'])
 
 
+def test_a_range_is_opened_in_whole_shards_and_travels_too(folder, store, tmp_path):
+    import pickle
+    import shutil
+
+    part = neural_datasets.open_store(folder, 5, 11)
+    assert part.column('index').tolist() == list(range(4, 12))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).weights(), store.weights(slice(4, 12)))
+    copy = shutil.copytree(folder, tmp_path / 'copy')
+    for begin in (8, 16):
+        (copy / f'weights-{begin}-{begin + 4}.safetensors').unlink()
+    assert neural_datasets.open_store(copy, 5, 11).missing() == [(8, 12)]
+    assert neural_datasets.open_store(copy).missing() == [(8, 12), (16, 20)]
+    with pytest.raises(InputError, match=r'the range \[5, 23\)'):
+        neural_datasets.open_store(folder, 5, 23)
+
+
 def test_the_description_survives_and_says_what_it_must(folder, store):
     content = json.loads((folder / 'dataset.json').read_text())
     assert content['inr'] == dict(default_job().inr.metadata)

@@ -148,6 +148,21 @@ def test_weights_of_another_signal_are_found_by_measuring(store):
     assert verification.reevaluate(store, job.inr, job.signals.batch, num_samples=0) == []
 
 
+def test_a_range_is_verified_alone(store):
+    """Gaps, damage and duplicates outside of the range are no problem, inside of it they are."""
+    shard_path(store, 16, 20).unlink()
+    shutil.copy(shard_path(store, 0, 4), shard_path(store, 12, 15))
+    cut_short(store)
+    found = verification.verify(store, 8, 10)
+    assert (found.problems, found.num_inrs) == ([], 4)
+    assert found.notes == ['[8, 12) of [0, 22) verified: the range in whole shards']
+    job = default_job()
+    assert verification.reevaluate(store, job.inr, job.signals.batch, start=8, end=10) == []
+    assert [problem.shard for problem in verification.verify(store, 6, 13).problems] == [(4, 8), (12, 15)]
+    (gap,) = verification.verify(store, 16).problems
+    assert gap.message == f'4 INRs are missing: [16, 20); `hyperinr fit --store {store} --start 16 --end 22` makes them'
+
+
 def test_gaps_are_named_as_ranges(store):
     for begin in (4, 8, 16):
         shard_path(store, begin, begin + 4).unlink()

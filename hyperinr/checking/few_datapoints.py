@@ -1,9 +1,9 @@
-"""The third stage: train the hypernetwork on a single datapoint, then fit the INR alone from the emitted weights.
+"""The third stage: train the hypernetwork on a few datapoints, then fit the INR alone from the emitted weights.
 
-Letters: ``K`` adaptation steps.
+Letters: ``M`` datapoints, ``K`` adaptation steps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,46 +11,56 @@ import numpy as np
 
 from hyperinr import metrics
 from hyperinr.checking.findings import Stage
-from hyperinr.checking.inr_fit import SHARP_DB, Alone, Fit
+from hyperinr.checking.inr_fit import Alone, Fit
 from hyperinr.checking.program import Program, Training, train
+from hyperinr.checking.reference import SHARP_DB
 from hyperinr.datasets.base import stack
 from hyperinr.types import Array, Datapoint, InrWeights, MetaLearner, Params
 
-__all__ = ['adapter', 'check_inner_rates', 'check_one_datapoint', 'find_rate']
+__all__ = ['adapter', 'check_few_datapoints', 'check_inner_rates', 'find_rate']
 
 SHORTER = (0.1, 0.01)
 """Factors of the outer optimiser's steps. In so few updates a tenth of a good rate learns less than the rate itself. If
 shorter steps learn more, the rate is too high."""
-LONGER = 10.0
+LONGER = (10.0, 1000.0)
 RATE_GAIN_DB = 3.0
 """Least PSNR gain by shorter steps that shows a too high rate: half the error. At good rates seeds differ by less."""
 LEAST_GAIN_DB = 1.0
-"""Least PSNR gain by training on one datapoint. Learning only the mean colour already gains several decibels."""
+"""Least PSNR gain by training on a few datapoints. Learning only the mean colour already gains several decibels."""
 ADAPTATION_LOSS_DB = 1.0
 """PSNR that the adaptation steps of a fresh hypernetwork may lose: the outer gradient corrects this much. Steps that
 are a hundred times too long lose everything."""
+LONGER_INNER = tuple(10.0**power for power in range(1, 9))
+"""Factors of step sizes that are tried where adaptation changes nothing."""
+LEAST_ADAPTATION_DB = 0.05
+"""PSNR gain of all adaptation steps below which they change nothing."""
 START_LOSS_DB = 3.0
 """PSNR by which a fit from the emitted weights may end below one from a random start. Two random starts differ by as
-much. Above `inr_fit.SHARP_DB` both fits are good, and the difference means nothing. Weights with dead or saturated
+much. Above `SHARP_DB` both fits are good, and the difference means nothing. Weights with dead or saturated
 units, which no optimiser repairs, end tens of decibels below."""
 
 Adapter = Callable[[Params, float], tuple[np.ndarray, InrWeights]]
 
 
-def adapter(learner: MetaLearner, datapoint: Datapoint, data_range: tuple[float, float]) -> Adapter:
-    """Compile the adaptation to one datapoint.
+def adapter(learner: MetaLearner, datapoints: Datapoint, data_range: tuple[float, float]) -> Adapter:
+    """Compile the adaptation to each datapoint, leaves ``[M, ...]``.
 
     Returns:
-      ``(params, factor of all step sizes) -> (PSNR [K + 1] in dB after 0, 1, ... steps, weights after the last)``.
+      ``(params, factor of all step sizes) -> (mean PSNR [K + 1] in dB after 0, 1, ... steps, weights [M, ...] after the
+      last)``.
     """
 
-    @jax.jit
-    def adapted(params: Params, factor: Array) -> tuple[Array, InrWeights]:
+    def one(datapoint: Datapoint, params: Params, factor: Array) -> tuple[Array, InrWeights]:
         start = learner.hypernetwork.encode(params, datapoint)
         rates = jax.tree.map(lambda rate: factor * rate, start.rates)
         weights, mse = learner.follow(params, start._replace(rates=rates), datapoint, learner.num_steps)
         psnr = metrics.psnr_from_mse(jnp.maximum(mse, 1e-12), data_range)
         return psnr, jax.tree.map(lambda leaf: leaf[-1], weights)
+
+    @jax.jit
+    def adapted(params: Params, factor: Array) -> tuple[Array, InrWeights]:
+        psnr, weights = jax.vmap(one, (0, None, None))(datapoints, params, factor)
+        return psnr.mean(axis=0), weights
 
     return lambda params, factor: jax.tree.map(np.asarray, adapted(params, jnp.float32(factor)))
 
@@ -71,14 +81,22 @@ def find_rate(
       all trainings in words.
     """
     cause, first, updates = None, stage.numbers['first_psnr_db'], stage.numbers['num_updates']
-    scores = {1.0: usual.score_db} | {factor: training_at(factor).score_db for factor in SHORTER}
-    if max(scores[factor] for factor in SHORTER) > scores[1.0] + RATE_GAIN_DB:
+    scores = {1.0: usual.score_db}
+    for factor in SHORTER:
+        scores[factor] = training_at(factor).score_db
+        if scores[factor] < scores[1.0] - RATE_GAIN_DB:
+            break  # Still shorter steps learn still less.
+    if max(scores.values()) > scores[1.0] + RATE_GAIN_DB:
         cause = 'rate_too_high'
     elif usual.diverged:
         cause = 'diverged'
     elif scores[1.0] < first + least_gain_db:
-        scores[LONGER] = training_at(LONGER).score_db
-        cause = 'rate_too_low' if scores[LONGER] >= first + least_gain_db else 'stuck'
+        cause = 'stuck'
+        for factor in LONGER:
+            scores[factor] = training_at(factor).score_db
+            if scores[factor] >= first + least_gain_db:
+                cause = 'rate_too_low'
+                break
     stage.numbers['psnr_db_at_steps_times'] = {f'{factor:g}': value for factor, value in scores.items()}
     tried = ', '.join(f'{value:.1f} dB with steps times {factor:g}' for factor, value in sorted(scores.items()))
     lead = f'{updates} updates lead from {first:.1f} dB to {tried}'
@@ -88,23 +106,24 @@ def find_rate(
     return cause, lead
 
 
-def check_one_datapoint(
-    program: Program, datapoint: Datapoint, alone: Alone, random: Callable[[], Fit], stage: Stage
+def check_few_datapoints(
+    program: Program, datapoints: Sequence[Datapoint], alone: Alone, random: Callable[[], Fit], stage: Stage
 ) -> None:
-    """Train on one datapoint alone at three step lengths, then fit its INR from the emitted weights.
+    """Train on a few datapoints alone at up to three step lengths, then fit their INRs from the emitted weights.
 
     Args:
-      program: the prepared program; gets batches of copies of the datapoint.
-      datapoint: datapoint of the training split.
-      alone: its INR, and the points of it that the INR alone is fitted to.
+      program: the prepared program; gets batches of copies of the datapoints.
+      datapoints: M datapoints of the training split; only the first, if a batch is smaller.
+      alone: their INR, and the points that the INR alone is fitted to.
       random: returns the fit from a random start; called if the trainings have no finding.
       stage: gets findings, numbers and a summary.
     """
-    batch, numbers = stack([datapoint] * program.experiment.batch_size), stage.numbers
+    size, numbers = program.experiment.batch_size, stage.numbers
+    rows = np.arange(size) % (len(datapoints) if size >= len(datapoints) else 1)
+    batch = stack([datapoints[row] for row in rows.tolist()])
     training_at = lambda factor: train(program, lambda _: batch, step_factor=factor)
-    adapt = adapter(program.learner, datapoint, alone.data_range)
-    fresh = {factor: adapt(program.fresh.params, factor)[0] for factor in (1.0, *SHORTER)}
-    numbers['fresh_psnr_db_after_steps'] = fresh[1.0].tolist()
+    adapt = adapter(program.learner, stack(datapoints), alone.data_range)
+    fresh = lambda factor: adapt(program.fresh.params, factor)[0]
     if check_inner_rates(fresh, stage):
         return
     usual = training_at(1.0)
@@ -119,6 +138,9 @@ def check_one_datapoint(
         stage.find('training.stuck', lead=lead, **numbers)
     if cause is not None:
         return
+    mean = float(np.mean(np.array(alone.means_db)[rows]))
+    if usual.score_db < mean:
+        stage.find('training.below_mean', mean_psnr_db=mean, **numbers)
     after_steps, weights = adapt(usual.state.average, 1.0)
     onwards, fresh_fit = alone.fit(weights), random()
     numbers |= {
@@ -131,37 +153,42 @@ def check_one_datapoint(
         f'; from the emitted weights the INR alone reaches {onwards.psnr_db:.1f} dB, from a random start '
         f'{fresh_fit.psnr_db:.1f} dB'
     )
-    needed = np.nan_to_num(min(fresh_fit.psnr_db, SHARP_DB), nan=-np.inf) - START_LOSS_DB
-    if not onwards.psnr_db >= needed:
+    needed = np.nan_to_num(np.minimum(fresh_fit.each_db, SHARP_DB), nan=-np.inf).mean() - START_LOSS_DB
+    if not np.minimum(onwards.each_db, SHARP_DB).mean() >= needed:
         squares = {layer: [np.mean(np.square(leaf)) for leaf in leaves.values()] for layer, leaves in weights.items()}
         layers = ', '.join(f'{layer} {np.sqrt(np.mean(each)):.2g}' for layer, each in squares.items())
         stage.find('start.not_trainable', emitted_psnr_db=float(after_steps[-1]), layers=layers, **numbers)
 
 
-def check_inner_rates(fresh: dict[float, np.ndarray], stage: Stage) -> bool:
-    """Check whether the adaptation steps of a fresh hypernetwork are too long.
+def check_inner_rates(fresh: Callable[[float], np.ndarray], stage: Stage) -> bool:
+    """Check whether the adaptation steps of a fresh hypernetwork are too long, or so short that they change nothing.
 
     Args:
-      fresh: factor of the step sizes -> PSNR ``[K + 1]`` in dB during the adaptation.
-      stage: gets the finding.
+      fresh: ``factor of the step sizes -> PSNR [K + 1] in dB during the adaptation``.
+      stage: gets the finding and the PSNR.
 
     Returns:
-      Whether they are too long.
+      Whether they are too long or too short.
     """
-    usual = fresh[1.0]
-    if len(usual) < 2 or usual[-1] >= usual[0] - ADAPTATION_LOSS_DB:
+    usual = fresh(1.0)
+    stage.numbers['fresh_psnr_db_after_steps'] = usual.tolist()
+    gain = usual[-1] - usual[0]
+    if len(usual) < 2 or (gain >= -ADAPTATION_LOSS_DB and abs(gain) > LEAST_ADAPTATION_DB):
         return False
-    ends = {factor: float(np.nan_to_num(curve[-1], nan=-np.inf)) for factor, curve in fresh.items()}
-    factor = max(SHORTER, key=lambda each: ends[each])
-    if ends[factor] < ends[1.0] + RATE_GAIN_DB:
+    code, factors, least = 'start.inner_rate_too_low', LONGER_INNER, LEAST_GAIN_DB
+    if not gain >= -ADAPTATION_LOSS_DB:
+        code, factors, least = 'start.inner_rate_too_high', SHORTER, RATE_GAIN_DB
+    ends = {factor: float(np.nan_to_num(fresh(factor)[-1], nan=-np.inf)) for factor in factors}
+    factor = max(ends, key=lambda each: ends[each])
+    if ends[factor] < np.nan_to_num(usual[-1], nan=-np.inf) + least:
         return False
     stage.find(
-        'start.inner_rate_too_high',
+        code,
         num_steps=len(usual) - 1,
         first_psnr_db=float(usual[0]),
         psnr_db=float(usual[-1]),
         psnr_db_at_factor=ends[factor],
         factor=factor,
-        times=1 / factor,
+        times=max(factor, 1 / factor),
     )
     return True
