@@ -75,7 +75,7 @@ def print_table(evaluation: Evaluation) -> None:
         table.add_row(label, 'PSNR (dB)', *(_format(value, '.2f') for value in curve['psnr_db']))
         if curve['psnr_db_interval'] is not None:
             ends = zip(*curve['psnr_db_interval'], strict=True)
-            table.add_row('', '95 %', *(f'{_format(low, ".1f")} to {_format(high, ".1f")}' for low, high in ends))
+            table.add_row('', '95 %', *(f'{_format(low, ".1f")}–{_format(high, ".1f")}' for low, high in ends))
         if any(value is not None for value in curve['ssim']):
             table.add_row('', 'SSIM', *(_format(value, '.3f') for value in curve['ssim']))
         table.add_row('', 'ms', *(_format(1000 * value, '.3g') for value in curve['seconds']))
