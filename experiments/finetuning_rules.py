@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog=f'python -m experiments.{NAME}', description=__doc__)
     parser.add_argument('--run', type=Path, nargs='+', default=[], metavar='DIR', help='trained runs')
     parser.add_argument('--random', nargs='+', default=[], choices=table.RANDOM, help='fresh weights of 3 x 64')
-    parser.add_argument('--datapoints', type=int, default=12, metavar='N', help='of the validation split (12)')
+    parser.add_argument('--datapoints', type=int, default=24, metavar='N', help='of the validation split (24)')
     parser.add_argument('--steps', type=int, default=200, metavar='N', help="after the learner's steps (200)")
     parser.add_argument('--out', type=Path, default=Path('runs') / NAME, help='tables and JSON')
     options = parser.parse_args(arguments)

@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with config.applied(library.run_config(options.run)):
             dataset = library.compose().dataset()
         searched, tested = (
-            select(dataset, split, count)[0] for split, count in (('validation', 12), ('test', options.datapoints))
+            select(dataset, split, count)[0] for split, count in (('validation', 24), ('test', options.datapoints))
         )
         name, width = '/'.join(options.run.parts[-2:]), int(model.inr.metadata['width'])
         learned = curves.generated(model)

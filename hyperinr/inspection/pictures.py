@@ -29,7 +29,15 @@ __all__ = [
     'show_image',
 ]
 
-COLORS = {'generated': 'tab:blue', 'random': 'tab:orange', 'constant': 'tab:green'}
+COLORS = {
+    'generated': 'tab:blue',
+    'random': 'tab:orange',
+    'weight_scaled': 'tab:red',
+    'constant': 'tab:green',
+    'feature_grid': 'tab:gray',
+}
+MOST_SHOWN_DB = 80.0
+"""Top of the axis of a picture of PSNR. Above it a picture of 8 bits is exact many times over."""
 LABELS = {
     'generated': 'generated weights',
     'random': 'random start',
@@ -167,6 +175,7 @@ def draw_curves(path: str | os.PathLike, curves: Mapping[str, Mapping[str, Any]]
     by_steps.set_xticks(steps, [str(step) for step in steps])
     by_steps.minorticks_off()
     by_steps.set(xlabel='fine-tuning steps', ylabel='PSNR (dB)')
+    by_steps.set_ylim(top=min(by_steps.get_ylim()[1], MOST_SHOWN_DB))
     by_steps.legend(fontsize=8)
     logarithmic(by_seconds)
     by_seconds.set_xlabel('milliseconds for each datapoint')

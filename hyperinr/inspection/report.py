@@ -10,6 +10,10 @@ from hyperinr.runtime.files import check_writable_folder
 __all__ = ['draw', 'print_table', 'show']
 
 
+WIDTH = 120
+"""Characters of a table that is written into a file or a pipe."""
+
+
 def draw(evaluation: Evaluation, directory: str | os.PathLike) -> list[Path]:
     """Write ``curves.png`` and, for images, ``comparison.png`` and ``errors.png``, each atomically.
 
@@ -81,6 +85,8 @@ def print_table(evaluation: Evaluation) -> None:
         table.add_row('', 'ms', *(_format(1000 * value, '.3g') for value in curve['seconds']))
         table.add_section()
     console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console = Console(soft_wrap=True, width=WIDTH)
     console.print(table)
     reach = protocol['steps_to_reach']
     if reach is None:
