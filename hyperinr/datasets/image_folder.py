@@ -53,7 +53,7 @@ def image_folder(
       test_fraction: fraction of the images in (0, 1); at least one image.
       augment: give training images one of eight flips and transpositions in each epoch.
       seed: seed of the split and of the augmentation.
-      in_memory: decode all images once, instead of at each read.
+      in_memory: keep each image once it is decoded, instead of decoding it at each read.
       data_dir: see `hyperinr.datasets.cache_folder`.
 
     Returns:

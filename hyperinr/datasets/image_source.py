@@ -58,8 +58,15 @@ class Images(NamedTuple):
     record: Callable[[int], Record]
 
     def in_memory(self) -> 'Images':
-        """Read every image once and return all of them in memory."""
-        return Images(self.num_images, [self.record(index) for index in range(self.num_images)].__getitem__)
+        """Return the same images; each is decoded when it is first read, and then kept."""
+        kept: dict[int, Record] = {}
+
+        def record(index: int) -> Record:
+            if index not in kept:
+                kept[index] = self.record(index)
+            return kept[index]
+
+        return Images(self.num_images, record)
 
 
 class ImageSource(Source):
@@ -153,7 +160,7 @@ def image_dataset(
       shape: ``(H, W, C)``.
       augment: vary the training images in each epoch.
       seed: seed of the augmentation.
-      in_memory: make or decode every image once.
+      in_memory: keep each image once it is made or decoded.
       num_labels: number of classes; ``None`` if the images have no labels.
       origin: name of an image -> its `Source.origin`.
       fingerprint: see `Dataset`.

@@ -71,7 +71,7 @@ def photo_patches(
       test_folder: folder with further photographs for the test split, PNG or JPEG. Training never reads them.
       augment: give training patches one of eight flips and transpositions in each epoch.
       seed: seed of the crops and of the augmentation.
-      in_memory: decode all patches once (3 kB each at 32 x 32), instead of at each read.
+      in_memory: keep each patch once it is decoded (3 kB at 32 x 32).
       data_dir: see `hyperinr.datasets.cache_folder`.
 
     Returns:
