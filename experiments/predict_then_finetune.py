@@ -70,7 +70,7 @@ SCALES = {
     'full': Scale(tuple((data, 3, 3) for data in table.DATA), 64, 600.0, 500, 500, 64, 16),
 }  # fmt: skip
 """``small``: on 32 x 32 photographs all starts with one seed and the leading ones with three, on all other data the
-leading ones; two hours on two cores. ``full``: all starts on all data, for a GPU. ``tiny``: a test run of every
+leading ones; three hours on two cores. ``full``: all starts on all data, for a GPU. ``tiny``: a test run of every
 start."""
 
 

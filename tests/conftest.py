@@ -8,6 +8,7 @@ room. The environment changes that:
 - ``HYPERINR_TEST_DEVICES=8``: another number of devices.
 """
 
+import gc
 import os
 import resource
 import tempfile
@@ -22,6 +23,9 @@ from hyperinr.runtime.compilation_cache import machine_folder
 from hyperinr.runtime.environment import set_environment
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Tracing makes millions of objects that stay; looking through them again and again took a tenth of the time.
+gc.set_threshold(200_000, 50, 1000)
 
 # Read when jax's first computation starts, by child processes too.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')

@@ -57,7 +57,7 @@ def test_the_grid_has_as_many_parameters_as_the_siren():
 _PAIR = ('random_paper', 'feature_grid')
 
 
-def test_the_plan_holds_what_is_asked_for_and_small_fits_into_90_minutes():
+def test_the_plan_holds_what_is_asked_for_and_small_fits_into_three_hours():
     cells = study.plan(study.SCALES['small'])
     assert len(set(cells)) == len(cells)
     mine = [cell for cell in cells if cell.data == 'photo_patches_32']
@@ -65,7 +65,7 @@ def test_the_plan_holds_what_is_asked_for_and_small_fits_into_90_minutes():
         assert {cell.start for cell in mine} >= {f'{family}_k{k}' for k in (0, 1, 3)}
     assert {cell.seed for cell in mine if cell.start == 'meta_sgd'} == {0, 1, 2}
     assert {cell.data for cell in cells if cell.start == 'functa'} == set(starts.DATA)
-    assert sum(study.estimate(study.SCALES['small'], cells, 180).values()) <= 90
+    assert sum(study.estimate(study.SCALES['small'], cells, 180).values()) <= 180
     both = study.plan(TINY, only=['functa', 'meta_sgd', 'feature_grid'], datasets=['mnist_5k'], seeds=2,
                       budgets=study.BUDGETS, seconds=7)  # fmt: skip
     assert sorted(cell.key for cell in both) == [

@@ -73,6 +73,7 @@ def test_curvatures_of_the_parts_average_to_that_of_all_points():
     np.testing.assert_allclose(model(directions, part=1, parts=10**6)[1], model(directions, part=1, parts=5)[1])
 
 
+@pytest.mark.exhaustive
 def test_few_points_are_not_divided_and_points_without_weight_count_nothing():
     points, flat, loss = problem()
     directions = np.ones((1, flat.size), np.float32)

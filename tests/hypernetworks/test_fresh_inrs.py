@@ -91,7 +91,7 @@ def test_every_datapoint_gets_a_relu_mlp_with_the_statistics_of_a_fresh_one(name
         np.testing.assert_allclose(preactivations(take(weights, row))[:3], expected[:3], rtol=0.35)
 
 
-@pytest.mark.parametrize('name', thin(FAMILIES, lambda name: name in list(FAMILIES)[::4]))
+@pytest.mark.parametrize('name', thin(FAMILIES, lambda name: name == next(iter(FAMILIES))))
 def test_datapoints_differ_by_a_tenth_of_a_weight(name):
     """``initial_delta`` of 0.1; modulated biases by ``map_spread``."""
     _, base, weights = fresh(name, 'siren')
@@ -148,7 +148,9 @@ SIZES = {
 
 @pytest.mark.parametrize('name', FAMILIES)
 def test_the_number_of_parameters_is_the_documented_one(name):
-    params, base, _ = fresh(name, 'siren')
+    hypernetwork = parts.make_hypernetwork(inr=SIREN, encoder='table', **FAMILIES[name])
+    params = jax.eval_shape(hypernetwork.init, KEY, take(parts.datapoints(), 0))
+    base = jax.eval_shape(hypernetwork.base, params)
     count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
     assert count(base) == P
     assert count({part: tree for part, tree in params.items() if part not in ('encoder', 'rates')}) == SIZES[name]

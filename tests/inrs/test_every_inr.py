@@ -52,7 +52,7 @@ def test_an_inr_is_a_function_of_its_key(name):
     assert size(jax.tree.map(lambda a, b: a - b, inr.init(jax.random.key(1), 2), weights)) > 0
 
 
-@rows(parts.INRS, FEW)
+@rows(parts.INRS, ('siren', 'wire'))
 def test_an_inr_under_jit_vmap_and_grad(name):
     inr, weights = inr_of(name)
     coords = parts.datapoints().coords[0]

@@ -97,6 +97,7 @@ def test_an_empty_store_is_said(tmp_path):
         store_statistics.sample_rows(open_store(tmp_path), most=3)
 
 
+@pytest.mark.exhaustive
 def test_solids_are_drawn_written_and_measured(tmp_path, figures):
     """The recorded IoU is found again at other points, to the accuracy of both."""
     pytest.importorskip('matplotlib')

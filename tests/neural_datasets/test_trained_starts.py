@@ -72,6 +72,7 @@ def test_a_store_begins_where_a_run_ended(run_dir, tmp_path, kind):
     assert cli.main(['verify', '--store', str(tmp_path / 'moved')]) == 0
 
 
+@pytest.mark.exhaustive
 def test_two_seeds_need_a_perturbation(run_dir, tmp_path, capfd):
     text = CONFIG.replace('fit_start/random', 'fit_start/meta_learned')
     config = write_config(tmp_path, f'RUN = {str(run_dir)!r}\nSTART_NOISE = 0.0\n{text}')

@@ -29,6 +29,7 @@ print(result.mse.tobytes().hex(), len(hits))
 """
 
 
+@pytest.mark.exhaustive
 def test_a_second_process_finds_what_the_first_compiled(run_python, tmp_path):
     first, second = (run_python(FIT, str(tmp_path)) for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
