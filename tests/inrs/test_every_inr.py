@@ -11,6 +11,7 @@ import pytest
 from hyperinr import weights as weights_lib
 from hyperinr.files import read_weights, write_weights
 from tests import parts
+from tests.exhaustive import thin
 from tests.promises import (
     KEY,
     all_finite,
@@ -90,7 +91,7 @@ def test_an_inr_treats_each_point_alone(name):
 
 
 @rows(parts.INRS)
-@pytest.mark.parametrize('suffix', ['.npz', '.safetensors'])
+@pytest.mark.parametrize('suffix', thin(['.npz', '.safetensors'], lambda suffix: suffix == '.npz'))
 def test_an_inr_is_stored_exactly_with_what_its_reader_must_know(name, suffix, tmp_path):
     inr, weights = inr_of(name)
     assert json.loads(json.dumps(dict(inr.metadata))) == dict(inr.metadata)
@@ -101,7 +102,7 @@ def test_an_inr_is_stored_exactly_with_what_its_reader_must_know(name, suffix, t
     assert {key: metadata[key] for key in inr.metadata} == dict(inr.metadata)
 
 
-@rows(parts.INRS, FEW)
+@rows(parts.INRS, ('siren', 'wire'))
 def test_the_last_layer_of_an_inr_is_its_output_layer(name):
     """What hypernetworks and Muon rely on, see `hyperinr.types.Inr`."""
     inr, weights = inr_of(name)
