@@ -22,7 +22,7 @@ from tests.promises import (
     take,
 )
 
-FEW = ('siren', 'relu_mlp', 'wire', 'gabor_net', 'hash_grid')
+FEW = ('siren', 'wire')
 
 
 @functools.cache
@@ -53,7 +53,7 @@ def test_an_inr_is_a_function_of_its_key(name):
     assert size(jax.tree.map(lambda a, b: a - b, inr.init(jax.random.key(1), 2), weights)) > 0
 
 
-@rows(parts.INRS, ('siren', 'wire'))
+@rows(parts.INRS, FEW)
 def test_an_inr_under_jit_vmap_and_grad(name):
     inr, weights = inr_of(name)
     coords = parts.datapoints().coords[0]
@@ -102,7 +102,7 @@ def test_an_inr_is_stored_exactly_with_what_its_reader_must_know(name, suffix, t
     assert {key: metadata[key] for key in inr.metadata} == dict(inr.metadata)
 
 
-@rows(parts.INRS, ('siren', 'wire'))
+@rows(parts.INRS, FEW)
 def test_the_last_layer_of_an_inr_is_its_output_layer(name):
     """What hypernetworks and Muon rely on, see `hyperinr.types.Inr`."""
     inr, weights = inr_of(name)
