@@ -25,7 +25,7 @@ from hyperinr.runtime.environment import set_environment
 ROOT = Path(__file__).resolve().parent.parent
 
 # Tracing makes millions of objects that stay; looking through them again and again took a tenth of the time.
-gc.set_threshold(200_000, 50, 1000)
+gc.set_threshold(100_000, 10, 10)
 
 # Read when jax's first computation starts, by child processes too.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -78,6 +78,7 @@ def forget_compiled() -> Iterator[None]:
     resident_pages = int(Path('/proc/self/statm').read_text().split()[1])
     if resident_pages * resource.getpagesize() > MEMORY_BYTES:
         jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

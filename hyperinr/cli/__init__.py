@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     # Importing and tracing make millions of objects that stay: half a second less of looking through them.
-    gc.set_threshold(200_000, 50, 1000)
+    gc.set_threshold(100_000, 10, 10)
     sys.path.append(os.getcwd())
     plain = warnings.formatwarning
     if not options.debug:
