@@ -85,7 +85,7 @@ def range_test(batch):
 
 def measured(batch):
     found = measure(
-        lambda datapoints, **steps: model_of().finetune(datapoints, **steps), model_of(), batch,
+        lambda datapoints, **steps: model_of().finetune(datapoints, **steps), model_of().inr, SPEC, batch,
         record_steps=(0, 3), timed_steps=(0, 3), num_timing_datapoints=1,
     )  # fmt: skip
     return found.psnr_db, found.images

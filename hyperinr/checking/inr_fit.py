@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from hyperinr import fitting, metrics
+from hyperinr import weights as weights_lib
 from hyperinr.checking.findings import Stage
 from hyperinr.checking.reference import SHARP_DB, mean_psnr, reference_psnr, standardised, target_psnr
 from hyperinr.errors import InputError
@@ -168,10 +169,18 @@ def _find_cause(
         stage.find('fit.too_smooth', **text, factor=SMOOTH_FACTOR, **numbers)
     elif fit.psnr_db < numbers['target_psnr_db']:
         standard, unit = standardised(alone.points, alone.data_range)
-        numbers['psnr_db_standardised'] = alone._replace(points=standard, unit=unit).fit(starts).psnr_db
+        centred = _standard(starts, alone.data_range)
+        numbers['psnr_db_standardised'] = alone._replace(points=standard, unit=unit).fit(centred).psnr_db
         if numbers['psnr_db_standardised'] >= fit.psnr_db + SCALE_GAIN_DB:
             stage.find('fit.wrong_scale', **text, **numbers)
         elif numbers['reference_psnr_db'] is None:
             stage.find('fit.misses_target', **text, **numbers)
         else:
             stage.find('fit.misses_target/reference', **text, **numbers)
+
+
+def _standard(starts: InrWeights, data_range: tuple[float, float]) -> InrWeights:
+    """Return fresh weights whose output biases, drawn for the data range, suit values of mean 0 and deviation 1."""
+    low, high = data_range
+    layer = weights_lib.spec_of(starts).layers[-1]
+    return {**starts, layer: {**starts[layer], 'b': (starts[layer]['b'] - low) / (high - low) - 0.5}}

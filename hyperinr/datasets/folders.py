@@ -46,6 +46,8 @@ def existing_folder(argument: str, path: str | os.PathLike | None, what: str) ->
     """
     if not path:
         raise InputError(f'{argument} must name the folder of your {what}: add -p "{argument}=\'FOLDER\'".')
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f'{argument} must be the path of a folder in quotes, not {path!r}.')
     folder = Path(path).expanduser().absolute()
     if not folder.is_dir():
         raise InputError(f'{argument}: there is no folder {str(folder)!r}.')

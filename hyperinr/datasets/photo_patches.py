@@ -155,7 +155,8 @@ class _Photograph:
                 image = opened.convert('RGB')
         except OSError as error:
             raise InputError(
-                f'{str(path)!r} cannot be read; if it belongs to scikit-image, install the version in constraints.txt.'
+                f'{str(path)!r} cannot be read as a photograph: replace or remove it (one that scikit-image lacks: '
+                'install the version in constraints.txt).'
             ) from error
         self.name = path.stem
         self.shape = (image.height, image.width)

@@ -111,8 +111,12 @@ def evaluate(
     steps = tuple(int(step) for step in steps)
     if len(steps) < 2 or steps[0] != 0 or list(steps) != sorted(set(steps)):
         raise InputError(f'steps {steps} must increase and begin with 0, like (0, 1, 3, 10).')
-    if not optimizers or set(optimizers) - set(FAMILIES):
-        raise InputError(f'evaluate.optimizers are some of {", ".join(FAMILIES)}, not {tuple(optimizers)}.')
+    if isinstance(optimizers, str) or not optimizers or set(optimizers) - set(FAMILIES):
+        raise InputError(
+            f"evaluate.optimizers is a tuple of some of {', '.join(FAMILIES)}, such as ('adam',), not {optimizers!r}."
+        )
+    if num_search_datapoints < 1:
+        raise InputError(f'evaluate.num_search_datapoints must be at least 1, not {num_search_datapoints}.')
     datapoints, positions = select(dataset, split, num_datapoints)
     searched, _ = select(dataset, search_split, num_search_datapoints)
     model.check(datapoints)

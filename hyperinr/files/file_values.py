@@ -79,7 +79,8 @@ def check_data_range(name: str, data_range: Any) -> tuple[float, float] | None:
         low, high = map(float, parts)
     except (TypeError, ValueError):
         low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    # Values are float32: a range beyond it, or too narrow for it, maps nothing.
+    if not (max(abs(low), abs(high)) < 1e38 and high - low > 1e-37):
         wrong = ','.join(map(str, parts))
         raise InputError(
             f'{name} must be two finite numbers LOW,HIGH with LOW below HIGH, such as 0,4095, not {wrong}.'

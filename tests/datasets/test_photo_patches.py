@@ -125,3 +125,5 @@ def test_further_test_photographs_are_tested_on_alone(tmp_path):
     np.testing.assert_array_equal(dataset.splits['train'][7].values, make().splits['train'][7].values)
     with pytest.raises(InputError, match='no photographs'):
         make(test_folder=tmp_path / 'cache')
+    with pytest.raises(InputError, match='path of a folder in quotes'):
+        make(test_folder=3)

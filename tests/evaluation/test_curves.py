@@ -166,6 +166,8 @@ def test_steps_to_reach_are_those_of_the_random_start(evaluated):
         ({'steps': (0, 3, 3)}, 'increase'),
         ({'steps': (0,)}, 'increase'),
         ({'optimizers': ('adan',)}, 'adam, momentum, lbfgs, conjugate_gradient'),
+        ({'optimizers': 'adam'}, "not 'adam'"),
+        ({'num_search_datapoints': 0}, 'num_search_datapoints must be at least 1'),
         ({'split': 'tset'}, "no split 'tset'; it has train, validation, test"),
     ],
 )
