@@ -260,6 +260,7 @@ def test_the_cause_of_a_bad_fit_follows_from_fits_to_changed_points(ends, target
     monkeypatch.setattr(inr_fit, 'reference_psnr', lambda *_: np.array([38.0, 34.0]))
     alone = Fitted(None, noisy(), (0.0, 1.0))
     stage = Stage(2, 'one INR alone')
+    monkeypatch.setattr(inr_fit, '_standard', lambda starts, data_range: starts)
     starts = {name: np.array(end) for name, end in ends.items()}
     inr_fit.check_inr(alone, starts, alone.fit(starts), stage, names=('first', 'second'), target_psnr_db=target)
     assert [finding.code for finding in stage.findings] == ([code] if code else [])
