@@ -16,13 +16,12 @@ import optax
 from hyperinr import fitting, meta_learning, metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
+from hyperinr.evaluation.starts import ANY_INR, FAMILIES, random_weights
 from hyperinr.fitting import optimizers, rate_schedules
 from hyperinr.model import Model
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
-from hyperinr.weights import WeightSpec
 
 __all__ = [
-    'ANY_INR',
     'Beginning',
     'Curve',
     'Rule',
@@ -95,16 +94,12 @@ class Curve(NamedTuple):
 def random(inr: Inr, spec: DatasetSpec, *, seed: int) -> Beginning:
     """Make a start from fresh weights for every datapoint, with all optimisers that suit the INR."""
 
-    @jax.jit
-    def fresh(index: Array) -> InrWeights:
-        each = lambda one: inr.init(jax.random.fold_in(jax.random.key(seed), one), spec.coord_dims)
-        return jax.vmap(each)(index)
-
+    fresh = random_weights(inr, spec, seed)
     weight_spec = weights_lib.spec_of_inr(inr, spec.coord_dims)
     names = ['conjugate_gradient', 'adam', 'lbfgs']
     names += ['muon', 'diagonal_curvature'] if len(weight_spec.paths) > 2 else []
     families = {name: optimizers.family(name, weight_spec) for name in names}
-    generate = lambda datapoints, num_steps: fresh(datapoints.index)
+    generate = lambda datapoints, num_steps: fresh(datapoints)
     path = lambda datapoints, num_steps: jax.tree.map(lambda leaf: leaf[:, None], generate(datapoints, num_steps))
     return Beginning(inr, 0, path, generate, lambda datapoints: None, families, may_fall=True)
 
@@ -130,10 +125,8 @@ def warm_amsgrad(rate: float | Array) -> optax.GradientTransformation:
     return optimizers.amsgrad(learning_rate=rate, schedule=schedule)(ANY_INR)
 
 
-ANY_INR = WeightSpec((), ())
-"""A spec for optimisers that treat all weights alike."""
 TRAINED_FAMILIES = {
-    'conjugate_gradient': optimizers.family('conjugate_gradient', ANY_INR),
+    'conjugate_gradient': FAMILIES['conjugate_gradient'],
     'warm_amsgrad': fitting.Family(warm_amsgrad, (5e-4, 1e-3, 2e-3)),
 }
 """Name -> optimiser. All starts share these objects, so that each is compiled once."""

@@ -22,6 +22,7 @@ from experiments.study import format_table, machine, rounded, write_study
 from hyperinr import config, fitting, library, metrics
 from hyperinr.datasets.base import Dataset, select
 from hyperinr.errors import InputError
+from hyperinr.evaluation.starts import ANY_INR
 from hyperinr.fitting import optimizers
 from hyperinr.runtime.environment import set_environment
 from hyperinr.runtime.files import check_writable_folder
@@ -47,7 +48,7 @@ class Tried(NamedTuple):
 
 
 def _rule(factory: Callable[..., optimizers.FlatOptimizer], **options: Any) -> optax.GradientTransformation:
-    return factory(**options)(curves.ANY_INR)
+    return factory(**options)(ANY_INR)
 
 
 RULES: Mapping[str, Tried] = {

@@ -9,14 +9,16 @@ import jax.numpy as jnp
 from hyperinr import fitting, inrs
 from hyperinr import weights as weights_lib
 from hyperinr.fitting import optimizers
+from hyperinr.inrs.initialisation import in_range
 from hyperinr.inrs.named_schemes import named_scheme
 from hyperinr.model import Model
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['FAMILIES', 'Start', 'equal_feature_grid', 'other_starts', 'random_weights']
+__all__ = ['ANY_INR', 'FAMILIES', 'Start', 'equal_feature_grid', 'other_starts', 'random_weights']
 
 ANY_INR = WeightSpec((), ())
+"""A spec for optimisers that treat all weights alike."""
 FAMILIES: Mapping[str, fitting.Family] = {
     **fitting.FAMILIES,
     'lbfgs': optimizers.family('lbfgs', ANY_INR),
@@ -54,10 +56,8 @@ def other_starts(model: Model, datapoint: Datapoint, seed: int) -> dict[str, Sta
     fresh = {'random': inr}
     if inr.metadata['kind'] == 'siren':
         sizes = {name: inr.metadata[name] for name in ('channels', 'width', 'depth', 'omega_0', 'hidden_omega_0')}
-        scaled = inrs.siren(
-            **sizes, output_bias=sum(spec.data_range) / 2, initialisation=named_scheme('weight_scaling')
-        )
-        fresh['weight_scaled'] = inr._replace(init=scaled.init)
+        scaled = inrs.siren(**sizes, initialisation=named_scheme('weight_scaling'))
+        fresh['weight_scaled'] = inr._replace(init=in_range(scaled, spec.data_range).init)
     fresh['feature_grid'] = equal_feature_grid(spec, weights_lib.count(weights_lib.spec_of_inr(inr, spec.coord_dims)))
     starts = {name: Start(each, random_weights(each, spec, seed)) for name, each in fresh.items()}
     base = model.learner.hypernetwork.base
@@ -86,7 +86,7 @@ def equal_feature_grid(spec: DatasetSpec, count: int) -> Inr:
     while size(largest) < count:
         largest += 1
     resolution = min((max(2, largest - 1), largest), key=lambda each: abs(size(each) - count))
-    return inrs.feature_grid(channels=spec.channels, resolution=resolution, output_bias=sum(spec.data_range) / 2)
+    return in_range(inrs.feature_grid(channels=spec.channels, resolution=resolution), spec.data_range)
 
 
 def _is_constant(model: Model, datapoint: Datapoint) -> bool:

@@ -1,5 +1,6 @@
 """Keep compiled functions on disk, so that the second start of a command does not compile them again."""
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -44,7 +45,8 @@ def use_compilation_cache(root: Path) -> Path:
     folder = check_writable_folder(machine_folder(root / 'compiled'))
     if os.name == 'posix' and folder.stat().st_uid != os.getuid():
         raise InputError(f'{folder} belongs to another user, and what lies in it is run: use another DATA_PATH.')
-    folder.chmod(0o700)
+    with contextlib.suppress(OSError):  # Some file systems have no modes.
+        folder.chmod(0o700)
     _prune(root / 'compiled')
     _forget_unreadable(folder)
     jax.config.update('jax_compilation_cache_dir', str(folder))

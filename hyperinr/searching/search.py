@@ -118,7 +118,7 @@ def conclude(trials: Trials, name: str) -> Path:
         reasons = [each.user_attrs['reason'] for each in ended if 'reason' in each.user_attrs]
         raise RunError(f'none of {len(ended)} trials came to an end; {reasons[-1] if reasons else "all were pruned"}')
     if len(ended) > settings.num_trials:
-        print(f'{len(ended)} trials had ended before: {settings.num_trials} asked for are no more, and none was added')
+        print(f'{len(ended)} trials have ended, and {settings.num_trials} were asked for: none was added')
     best, importance = study.best_trial, _importance(study)
     rows = [_row(trials, each) for each in ended]
     head = f'# {objective} {best.value:.6g}: trial {best.number}, best of {len(complete)} complete of {len(ended)}.\n'
