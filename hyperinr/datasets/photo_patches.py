@@ -41,6 +41,7 @@ PHOTOGRAPHS = {
     'test': ('chelsea.png',),
 }
 """Files of each split. The two motorcycles are one scene, so both are in one split."""
+SUFFIXES = ('.png', '.jpg', '.jpeg')
 
 
 def photo_patches(
@@ -68,7 +69,8 @@ def photo_patches(
       num_train: number of patches of the training photographs.
       num_validation: number of patches of ``coffee``.
       num_test: number of patches of ``chelsea``, and of the photographs in ``test_folder`` if there is one.
-      test_folder: folder with further photographs for the test split, PNG or JPEG. Training never reads them.
+      test_folder: folder with further photographs for the test split, of the kinds of `SUFFIXES`. Training never reads
+        them.
       augment: give training patches one of eight flips and transpositions in each epoch.
       seed: seed of the crops and of the augmentation.
       in_memory: keep each patch once it is decoded (3 kB at 32 x 32).
@@ -87,8 +89,11 @@ def photo_patches(
     recipe: dict[str, Any] = {'seed': seed, 'counts': counts}
     more: list[Path] = []
     if test_folder is not None:
-        more = _photographs_in(existing_folder('photo_patches.test_folder', test_folder, 'photographs'))
-        recipe['test_files'] = described({'test': more}, more[0].parent, data_dir)
+        folder = existing_folder('photo_patches.test_folder', test_folder, 'photographs')
+        more = list_files(folder, SUFFIXES).files
+        if not more:
+            raise InputError(f'photo_patches.test_folder: {str(folder)!r} has no photographs ({", ".join(SUFFIXES)}).')
+        recipe['test_files'] = described({'test': more}, folder, data_dir)
     splits, known = open_records(
         'photo_patches', recipe, shape, lambda: _splits(resolution, counts, seed, more), data_dir
     )
@@ -108,20 +113,12 @@ def _photograph_of(name: str) -> str:
     return name.rsplit(' ', 2)[0]
 
 
-def _photographs_in(folder: Path) -> list[Path]:
-    files = [file for file in list_files(folder, ('.png', '.jpg', '.jpeg')).files if file.parent == folder]
-    if not files:
-        raise InputError(f'photo_patches.test_folder: {str(folder)!r} has no photographs (.png, .jpg, .jpeg).')
-    return files
-
-
 def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int, more: list[Path]) -> dict[str, Iterator]:
     folder = package_folder('photo_patches', 'skimage') / 'data'
     splits = {}
     for position, (split, files) in enumerate(PHOTOGRAPHS.items()):
-        photographs = [
-            _Photograph(file) for file in [*(folder / file for file in files), *(more if split == 'test' else [])]
-        ]
+        paths = [folder / file for file in files] + (more if split == 'test' else [])
+        photographs = [_Photograph(path) for path in paths]
         kept = [photo for photo in photographs if photo.largest_scale(resolution) >= 1]
         if not kept:
             raise InputError(
