@@ -120,6 +120,9 @@ def _splits(resolution: tuple[int, int], counts: dict[str, int], seed: int, more
         paths = [folder / file for file in files] + (more if split == 'test' else [])
         photographs = [_Photograph(path) for path in paths]
         kept = [photo for photo in photographs if photo.largest_scale(resolution) >= 1]
+        small = [path for path, photo in zip(paths, photographs, strict=True) if photo not in kept and path in more]
+        if small:
+            raise InputError(f'{str(small[0])!r} is smaller than a patch of {resolution}; remove it.')
         if not kept:
             raise InputError(
                 f'photo_patches.resolution {resolution} is larger than the photographs of {split}; lower it.'

@@ -127,3 +127,6 @@ def test_further_test_photographs_are_tested_on_alone(tmp_path):
         make(test_folder=tmp_path / 'cache')
     with pytest.raises(InputError, match='path of a folder in quotes'):
         make(test_folder=3)
+    Image.new('RGB', (40, 7)).save(folder / 'thin.png')
+    with pytest.raises(InputError, match=r'thin\.png.* is smaller than a patch'):
+        make(test_folder=folder)
