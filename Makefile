@@ -20,7 +20,7 @@ AS_USERS := $(addprefix tests/,test_model.py checking/test_stages.py cli/test_cl
 
 help:
 	@echo 'make install      .venv with hyperinr, real photographs and plotting'
-	@echo 'make demo         install, meta-train on photographs, evaluate, draw pictures (about 5 minutes on 2 cores)'
+	@echo 'make demo         install, meta-train on photographs, evaluate, draw pictures (about 7 minutes on 2 cores)'
 	@echo 'make test         install with test tools, run the tests; TESTS=tests/test_config.py for some of them'
 	@echo 'make test-all     also the exhaustive ones, and one file of each folder in the environment that users have'
 	@echo 'make lint         ruff and mypy, as CI runs them'

@@ -69,7 +69,7 @@ def print_table(evaluation: Evaluation) -> None:
         'mean of',
         *(f'{step} steps' for step in curves['generated']['steps']),
         title=f'{protocol["dataset"]}, {protocol["split"]} split, {report["num_datapoints"]} datapoints'
-        + (f' of {origins} origins' if origins < report['num_datapoints'] else ''),
+        + (f' of {origins} origin{"s" if origins > 1 else ""}' if origins < report['num_datapoints'] else ''),
     )
     for name, curve in curves.items():
         label = LABELS.get(name, name)

@@ -34,7 +34,7 @@ def test_the_table_says_what_was_found(capsys, monkeypatch, reached, said):
     printed = capsys.readouterr().out
     assert 'adam 0.002' in printed
     assert '0.700' in printed
-    assert '2 datapoints of 1 origins' in printed
+    assert '2 datapoints of 1 origin\n' in printed
     assert '20.2–30.8' in printed
     lines = dict(re.split(r'  +', line.strip(), maxsplit=1) for line in printed.split('33.21 dB:\n')[1].splitlines())
     assert lines['generated weights'] == '3'
