@@ -21,14 +21,14 @@ from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.tuning import Search, search
 from hyperinr.training.checkpoints import restore_newest
 from hyperinr.training.experiment import Experiment, experiment
-from hyperinr.training.run_directory import read_spec
+from hyperinr.training.run_directory import digest, read_spec
 from hyperinr.training.watching.best_checkpoint import BEST
 from hyperinr.types import Inr
 
 __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']
 
 
-def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
+def load(run_dir: str | os.PathLike, *, best: bool = False, trust: bool = False) -> Model:
     """Load the model of a run, finished or not, from its newest undamaged checkpoint.
 
     The run's data are not needed. Gin's state is restored, so a program with its own gin configuration can call this.
@@ -36,24 +36,25 @@ def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
     Args:
       run_dir: folder that ``hyperinr train`` wrote.
       best: take the best checkpoint instead; a run with `training.best_checkpoint` keeps one.
+      trust: let the run's config name any function, which is then called; by default only the parts of hyperinr.
 
     Returns:
       A `Model` with the moving average of the parameters.
 
     Raises:
-      InputError: no run there, no undamaged checkpoint, no best checkpoint, or a checkpoint of another model than the
-        run's config describes.
+      InputError: no run there, no undamaged checkpoint, no best checkpoint, a checkpoint of another model than the
+        run's config describes, or a config that names something else than parts of hyperinr.
 
     Example:
       >>> model = hyperinr.load('runs/demo')  # doctest: +SKIP
       >>> weights = model.generate(datapoints)  # doctest: +SKIP
     """
-    resolved = run_config(run_dir)
+    resolved = run_config(run_dir, trust=trust)
     spec = read_spec(run_dir)
     with config.applied(resolved):
         learner = compose().build(spec)
     like = jax.eval_shape(learner.init, jax.random.key(0), spec.zeros())
-    restored = restore_newest(Path(run_dir) / (BEST if best else 'checkpoints'), like)
+    restored = restore_newest(Path(run_dir) / (BEST if best else 'checkpoints'), like, digest(run_dir))
     if restored is None and best:
         raise InputError(f'{run_dir} keeps no best checkpoint; take the newest, or train with run/early_stopping.gin.')
     if restored is None:
@@ -64,11 +65,12 @@ def load(run_dir: str | os.PathLike, *, best: bool = False) -> Model:
     return Model(learner, params, spec, {'run': str(run_dir), 'step': restored.step, 'dataset': spec.name})
 
 
-def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> config.Config:
+def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = (), *, trust: bool = False) -> config.Config:
     """Read the config of a run, overridden by ``bindings`` (``'evaluate.num_datapoints = 8'``).
 
     Raises:
-      InputError: no run there, a run that was composed in Python and has no config, or a wrong binding.
+      InputError: no run there, a run that was composed in Python and has no config, a wrong binding, or, without
+        ``trust``, a config that names something else than parts of hyperinr.
     """
     path = Path(run_dir) / 'config.gin'
     if not path.is_file():
@@ -76,7 +78,7 @@ def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = ()) -> conf
             f'{run_dir} holds no run with a config ({path.name} is missing); '
             'give the folder of --run in `hyperinr train`.'
         )
-    return config.load_config(str(path.absolute()), bindings)
+    return config.load_config(str(path), bindings, trusted=trust)
 
 
 def compose(**parts: Any) -> Experiment:
@@ -92,14 +94,18 @@ def compose(**parts: Any) -> Experiment:
     return made._replace(dataset=_checked(made.dataset), build=_checked(made.build))
 
 
-def compose_job(resolved: config.Config) -> Job:
+def compose_job(resolved: config.Config, *, trust: bool = False) -> Job:
     """Compose the job of fitting a neural dataset from the experiment's dataset and INR, and from `neural_dataset`.
+
+    Args:
+      resolved: the config.
+      trust: see `load`; for starts from a run.
 
     Raises:
       InputError: see `compose_signals`; or a start needs a run that does not exist.
     """
     plan, inr, signals = compose_signals(resolved)
-    return make_job(plan, inr, signals, config_text=resolved.text, load_model=load)
+    return make_job(plan, inr, signals, config_text=resolved.text, load_model=functools.partial(load, trust=trust))
 
 
 def compose_search(resolved: config.Config) -> Search:

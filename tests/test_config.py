@@ -1,5 +1,7 @@
 """Reading, checking and applying gin files."""
 
+import sys
+
 import gin
 import pytest
 
@@ -97,7 +99,7 @@ def test_long_and_nested_values_survive(write):
     assert config.load_config(write(text)).value('curves.evaluate.steps') == steps
 
 
-def test_two_modules_of_one_name_keep_apart(write):
+def test_two_modules_of_one_name_keep_apart(write, monkeypatch):
     write("def siren(*, channels: int, width: int = 3):\n    '''Mine.'''\n", 'inrs.py')
     name = write(
         'from __gin__ import dynamic_registration\nimport inrs as other\nfrom hyperinr import inrs\n'
@@ -105,15 +107,10 @@ def test_two_modules_of_one_name_keep_apart(write):
         'experiment.experiment.inr = @inrs.siren\nexperiment.experiment.encoder = @other.siren\n'
         'inrs.siren.width = 5\nother.siren.width = 6\n'
     )
-    import sys
-
-    sys.path.insert(0, '.')
-    try:
-        text = config.load_config(name).text
-        again = config.load_config(write(text, 'again.gin'))
-    finally:
-        sys.path.remove('.')
-        sys.modules.pop('inrs', None)
+    monkeypatch.delitem(sys.modules, 'inrs', raising=False)
+    text = config.load_config(name).text
+    again = config.load_config(write(text, 'again.gin'))
+    monkeypatch.delitem(sys.modules, 'inrs')
     assert again.text == text
     assert sorted(setting.value for setting in again.settings if setting.name.endswith('.width')) == [5, 6]
 

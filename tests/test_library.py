@@ -1,5 +1,6 @@
 """A run directory as a model, from any program."""
 
+import contextlib
 import shutil
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 
 import hyperinr
 from hyperinr import config, library
+from hyperinr.config.reader import load_text
 from hyperinr.errors import InputError
 
 TINY = (
@@ -63,6 +65,83 @@ def test_the_best_checkpoint_is_loaded_on_request(run_dir, tmp_path):
         hyperinr.load(tmp_path / 'run', best=True)
     (tmp_path / 'run' / 'checkpoints').rename(tmp_path / 'run' / 'best')
     assert hyperinr.load(tmp_path / 'run', best=True).metadata['step'] == 2
+
+
+@pytest.fixture(name='copied')
+def _copied(run_dir, tmp_path):
+    return shutil.copytree(run_dir, tmp_path / 'copied')
+
+
+DOCTORED = {
+    'import': "import subprocess\nX = @subprocess.getoutput()\nsubprocess.getoutput.cmd = 'touch {touched}'\n{text}\n"
+    'loop.train.machine = %X\n',
+    'macro': '{text}\nfrom hyperinr.runtime import files\nX = @files.os.system()\nfiles.os.system.command = '
+    "'touch {touched}'\nloop.train.machine = %X\n",
+    'scope': "{text}\nfrom hyperinr.runtime import files\nevil/files.write_json.path = '{touched}'\n"
+    'evil/files.write_json.content = 1\nexperiment.experiment.inr = @evil/files.write_json\n',
+    'nested reference': '{text}\nfrom hyperinr import datasets\n'
+    "datasets.prepare.name = 'mnist'\nloop.train.evaluators = [({{'a': [@datasets.prepare()]}},)]\n",
+    'include': "{text}\ninclude '{other}'\n",
+    'entry point': "{text}\nloop.train.run_dir = '{touched}'\nexperiment.experiment.dataset = @loop.train\n",
+}
+
+
+@pytest.mark.parametrize('kind', DOCTORED)
+def test_a_config_of_a_stranger_names_parts_of_hyperinr_alone(copied, tmp_path, kind):
+    touched, other = tmp_path / 'touched', tmp_path / 'other.gin'
+    other.write_text(f"import subprocess\nsubprocess.getoutput.cmd = 'touch {touched}'\n")
+    path = copied / 'config.gin'
+    text = DOCTORED[kind].format(text=path.read_text(), touched=touched, other=other)
+    path.write_text(text if kind == 'import' else 'from hyperinr.training import loop\n' + text)
+    with pytest.raises(
+        InputError, match=r'config\.gin:\d+: this config (imports|names|includes) .* pass --trust'
+    ) as error:
+        hyperinr.load(copied)
+    assert '\n' not in str(error.value)
+    assert not touched.exists()
+
+
+def test_a_trusted_config_names_what_it_likes(copied):
+    path = copied / 'config.gin'
+    path.write_text(path.read_text() + 'import fractions\nloop.train.checkpoint_every = @fractions.Fraction()\n')
+    with pytest.raises(InputError, match='fractions'):
+        hyperinr.load(copied)
+    assert hyperinr.load(copied, trust=True).metadata['step'] == 2
+
+
+def test_the_configs_of_hyperinr_name_parts_alone():
+    texts = []
+    for name in config.available():
+        with contextlib.suppress(InputError):  # Some must be set first, or are halves of a config.
+            texts.append(config.load_config(name).text)
+    assert len(texts) > 50
+    for text in texts:
+        load_text(text, trusted=False)
+
+
+CHANGES = {
+    'config.gin': [('siren.omega_0 = 30.0', 'siren.omega_0 = 10.0'), ('NUM_STEPS = 2', 'NUM_STEPS = 3')],
+    'spec.json': [('"data_range": [\n    0.0', '"data_range": [\n    -1.0')],
+}
+
+
+@pytest.mark.parametrize(('name', 'change'), [(name, each) for name, changes in CHANGES.items() for each in changes])
+def test_the_files_of_a_run_are_those_of_its_checkpoint(copied, name, change):
+    path = copied / name
+    text = path.read_text()
+    assert change[0] in text
+    path.write_text(text.replace(*change))
+    with pytest.raises(InputError, match=r'does not belong to the config\.gin and spec\.json of its run'):
+        hyperinr.load(copied)
+
+
+def test_a_config_cut_in_half_is_no_config_of_the_run(copied):
+    path = copied / 'config.gin'
+    lines = path.read_text().splitlines(keepends=True)
+    for share in (0.1, 0.5, 0.9):
+        path.write_text(''.join(lines[: round(share * len(lines))]))
+        with pytest.raises(InputError):
+            hyperinr.load(copied)
 
 
 @pytest.mark.parametrize('missing', ['config.gin', 'spec.json'])

@@ -45,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     # Importing and tracing make millions of objects that stay: half a second less of looking through them.
     gc.set_threshold(100_000, 10, 10)
-    sys.path.append(os.getcwd())
     plain = warnings.formatwarning
     if not options.debug:
         warnings.formatwarning = lambda message, *_: f'hyperinr: {message}\n'
@@ -75,7 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f'unexpected {type(error).__name__}: {message} (--debug shows the traceback)', 1)
     finally:
         warnings.formatwarning = plain
-        sys.path.pop()
 
 
 def _keep_compiled(asked: bool) -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['FIT_ON_MEMORY', 'AddVerb', 'add_config', 'add_params', 'add_run', 'option']
+__all__ = ['FIT_ON_MEMORY', 'AddVerb', 'add_config', 'add_params', 'add_run', 'add_trust', 'option']
 
 AddVerb = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 """``(name, function, summary) -> parser``: declares a command that calls the function."""
@@ -44,3 +44,9 @@ def add_run(command: argparse.ArgumentParser) -> None:
     """Declare ``--run`` and ``--best``, which choose a trained model."""
     option(command, '--run', 'DIR', 'run directory of `hyperinr train`', required=True)
     command.add_argument('--best', action='store_true', help='use the best checkpoint of the run')
+    add_trust(command)
+
+
+def add_trust(command: argparse.ArgumentParser) -> None:
+    help = 'let the config of a run or store name any Python function (default: parts of hyperinr alone; SECURITY.md)'
+    command.add_argument('--trust', action='store_true', help=help)

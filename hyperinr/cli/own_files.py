@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from hyperinr.cli.arguments import AddVerb, add_params, add_run, option
+from hyperinr.cli.arguments import AddVerb, add_params, add_run, add_trust, option
 
 __all__ = ['KINDS', 'add_verbs']
 
@@ -22,6 +22,7 @@ def add_verbs(add: AddVerb) -> None:
     fit_one.add_argument('file', metavar='FILE', help=KINDS)
     option(fit_one, '--inr', 'NAME', 'INR family or gin file', 'siren')
     option(fit_one, '--initialisation', 'START', 'name of a scheme, file of weights, or run directory')
+    add_trust(fit_one)
     optimizers = 'adam, adamw, amsgrad, sgd, muon, lbfgs, diagonal_curvature or conjugate_gradient'
     option(fit_one, '--optimizer', 'NAME', optimizers, 'adam')
     option(fit_one, '--rate', 'RATE', 'a number, search or range', 'search')
@@ -67,7 +68,7 @@ def _generate(options: argparse.Namespace) -> None:
 
     settings = {name: vars(options)[name] for name in ('out', 'format', 'tile', 'fold_omega')}
     settings['data_range'] = _data_range(options)
-    model = library.load(options.run, best=options.best)
+    model = library.load(options.run, best=options.best, trust=options.trust)
     if 'num_steps' in options:
         results = own_files.finetune_files(model, options.files, num_steps=options.num_steps, **settings)
     else:
@@ -85,7 +86,7 @@ def _fit_one(options: argparse.Namespace) -> None:
     if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
         start = lambda inr, image: own_files.start_from_file(inr, where, coord_dims=2)
     elif where is not None and Path(where).is_dir():
-        model = library.load(where)
+        model = library.load(where, trust=options.trust)
         start = lambda inr, image: own_files.start_from_model(inr, model, image)
     elif where is not None:
         scheme = named_scheme(where)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperinr.cli.arguments import FIT_ON_MEMORY, AddVerb, add_config, add_params, option
+from hyperinr.cli.arguments import FIT_ON_MEMORY, AddVerb, add_config, add_params, add_trust, option
 from hyperinr.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -27,17 +27,20 @@ def add_verbs(add: AddVerb) -> None:
     option(fit, '--slurm', 'KEY=VALUE', 'option of sbatch; repeatable', action='append')
     fit.add_argument('--worker', metavar='K/N', help=argparse.SUPPRESS)
     add_params(fit)
+    add_trust(fit)
     fit.set_defaults(on_memory=f'{FIT_ON_MEMORY}, or --workers')
 
     verify = add('verify', _verify, 'check a neural dataset: files, checksums, gaps, duplicates, NaN, recorded PSNR')
     _add_store(verify)
     _add_range(verify)
     verify.add_argument('--repair', action='store_true', help='drop bad shards so that `hyperinr fit` makes them again')
+    add_trust(verify)
     option(verify, '--samples', 'N', 'number of PSNRs to measure again', 64)
 
     inspect = add('inspect', _inspect, 'draw PSNR, reconstructions and weights of a neural dataset')
     _add_store(inspect)
     option(inspect, '--out', 'DIR', 'folder for the pictures (default: beside the store)')
+    add_trust(inspect)
     export = add('export', _export, 'write a neural dataset in another format')
     _add_store(export)
     _add_exchange(export, 'file or folder to write')
@@ -67,19 +70,20 @@ def _add_exchange(command: argparse.ArgumentParser, what: str) -> None:
     option(command, '--format', 'FORMAT', 'fit-a-nef, dwsnets, nfn, npz or safetensors', required=True)
 
 
-def store_config(folder: str | os.PathLike, bindings: Sequence[str] = ()) -> 'Config':
+def store_config(folder: str | os.PathLike, bindings: Sequence[str] = (), *, trust: bool = False) -> 'Config':
     """Return the config of a store, overridden by ``bindings``.
 
     Raises:
-      InputError: the folder holds no store, the store was imported and has no config, or a binding is wrong.
+      InputError: the folder holds no store, the store was imported and has no config, a binding is wrong, or, without
+        ``trust``, the config names something else than parts of hyperinr.
     """
     from hyperinr.config.reader import load_text
-    from hyperinr.neural_datasets.description import read_description
+    from hyperinr.neural_datasets.description import DESCRIPTION, read_description
 
     text = read_description(folder).config
     if not text:
         raise InputError(f'{folder} was imported and has no config to fit with.')
-    return load_text(text, bindings)
+    return load_text(text, bindings, trusted=trust, name=f'{folder}/{DESCRIPTION}')
 
 
 def explain_fit(resolved: 'Config') -> str:
@@ -120,8 +124,11 @@ def _fit(options: argparse.Namespace) -> None:
         raise InputError(f'--workers {options.workers} must be 1 or more.')
     if not options.config and not (Path(folder) / DESCRIPTION).is_file():
         raise InputError(f'{folder} holds no neural dataset yet; give a CONFIG to begin one.')
-    config = load_config(options.config, options.param) if options.config else store_config(folder, options.param)
-    job = compose_job(config)
+    if options.config:
+        config = load_config(options.config, options.param)
+    else:
+        config = store_config(folder, options.param, trust=options.trust)
+    job = compose_job(config, trust=options.trust)
     shards = job.description.shards(start, end)
     open_for_fitting(folder, job.description)
     if options.worker:
@@ -132,8 +139,9 @@ def _fit(options: argparse.Namespace) -> None:
         return
     began = time.monotonic()
     num_workers = min(options.workers, len(shards))
+    trust = bool(options.trust or options.config)  # The store now holds the user's own config.
     commands = [
-        worker_command(folder, start=start, end=end, worker=worker, num_workers=num_workers)
+        worker_command(folder, start=start, end=end, worker=worker, num_workers=num_workers, trust=trust)
         for worker in range(num_workers)
     ]
     with FitProgress(folder, job.description, start, end) as progress:
@@ -168,7 +176,7 @@ def _verify(options: argparse.Namespace) -> None:
     broken = {problem.shard for problem in problems}
     if options.samples > 0 and found.num_inrs and broken <= {None}:
         if read_description(folder).config:
-            _, inr, signals = compose_signals(store_config(folder))
+            _, inr, signals = compose_signals(store_config(folder, trust=options.trust))
             problems += verification.reevaluate(folder, inr, signals.batch, num_samples=options.samples, **within)
             notes.append(f'PSNR of {min(options.samples, found.num_inrs)} INRs measured again')
         else:
@@ -197,7 +205,7 @@ def _inspect(options: argparse.Namespace) -> None:
     from hyperinr.runtime.progress import print_table
 
     store = open_store(options.store)
-    signals = compose_signals(store_config(options.store))[2] if store.description.config else None
+    signals = compose_signals(store_config(options.store, trust=options.trust))[2] if store.description.config else None
     path = Path(options.out or f'{Path(options.store).absolute()}-inspection')
     page, figures = store_report.inspect_store(store, path, signals=signals)
     psnr, nmi = figures['psnr'], figures['nmi']

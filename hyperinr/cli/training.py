@@ -97,8 +97,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from hyperinr.library import compose, load, run_config
     from hyperinr.runtime.files import write_json
 
-    config = run_config(options.run, options.param)
-    model = load(options.run, best=options.best)
+    config = run_config(options.run, options.param, trust=options.trust)
+    model = load(options.run, best=options.best, trust=options.trust)
     with applied(config):
         result = configured(curves.evaluate)(model, compose().dataset())
     path = Path(options.json or Path(options.run) / 'evaluation.json')

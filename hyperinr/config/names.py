@@ -32,17 +32,19 @@ def configs_of(function: str) -> list[str]:
 
 
 def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str = '') -> pathlib.Path:
-    """Find the file of a config name: first as a path, then among the configs that come with hyperinr.
+    """Find the file of a config name.
 
     Args:
       name: a path or a name such as ``'experiment/photo_patches_siren'``; ``.gin`` may be left out.
-      folders: folders to search, in order; ``None``: the working folder and `config_root`.
+      folders: folders to search, in order; ``None``: the working folder and `config_root`, or `config_root` first for
+        a name without ``.gin``: no file of the working folder then takes the place of a config of hyperinr.
       where: ``'file:line: '`` for the message.
 
     Raises:
       InputError: there is no such file, or it is a folder.
     """
-    folders = [pathlib.Path(), config_root()] if folders is None else folders
+    if folders is None:
+        folders = [pathlib.Path(), config_root()] if name.endswith('.gin') else [config_root(), pathlib.Path()]
     for folder in folders:
         for candidate in (folder / name, folder / f'{name}.gin'):
             if candidate.is_file():

@@ -1,16 +1,18 @@
 """Read gin files and overrides, and check every name in them."""
 
 import ast
+import contextlib
 import dataclasses
 import graphlib
-import importlib
+import importlib.util
 import inspect
 import io
 import itertools
+import os
 import pathlib
 import pkgutil
 import re
-import tempfile
+import sys
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
@@ -18,6 +20,7 @@ from typing import Any
 
 from gin import config_parser
 
+from hyperinr.config import trust
 from hyperinr.config.names import config_root, configs_of, display, either, find, nearest
 from hyperinr.config.values import (
     Config,
@@ -45,9 +48,11 @@ ENTRY_POINTS = (
 """Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
 COMMAND_LINE, DEFAULT = '-p', 'default'
 REQUIRED = 'gin.REQUIRED'
+LIBRARIES = ('jax', 'haiku', 'optax', 'hyperinr.training.loop')
+"""Modules that import what hyperinr needs."""
 
 
-def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = ()) -> Config:
+def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = (), trusted: bool = True) -> Config:
     """Read a config with its includes, override it, and check every name in it. Gin's state stays unchanged.
 
     Args:
@@ -55,13 +60,16 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
       bindings: overrides such as ``'siren.width = 32'`` or ``'NUM_STEPS=100'``, applied last. Leading module names of a
         target may be left out if the rest is unique.
       also: configs to read after ``name`` and before the bindings.
+      trusted: False for a config that may be another person's: it may name only the parts of hyperinr, `trust`. A
+        trusted config may import any module, also of the working folder.
 
     Raises:
       InputError: a file, module, function, parameter or macro is unknown (the message suggests the nearest), the syntax
-        is wrong, a binding has no effect, or a required value is missing.
+        is wrong, a binding has no effect, or a required value is missing; or a config that is not trusted names
+        something else than parts of hyperinr.
     """
     path = find(name)
-    reader = _Reader()
+    reader = _Reader(trusted)
     for each in (path, *(find(name) for name in also)):
         reader.read_file(each, ())
     for binding in bindings:
@@ -69,12 +77,23 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
     return reader.resolve(path)
 
 
-def load_text(text: str, bindings: Sequence[str] = ()) -> Config:
-    """Read the canonical text of a config and override it, as `load_config` does with a file."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = pathlib.Path(scratch, 'config.gin')
-        path.write_text(text, encoding='utf-8')
-        return load_config(str(path), bindings)
+def load_text(text: str, bindings: Sequence[str] = (), *, name: str = 'config.gin', trusted: bool = True) -> Config:
+    """Read the canonical text of a config and override it, as `load_config` does with a file.
+
+    Args:
+      text: the text.
+      bindings: see `load_config`.
+      name: its origin, for messages.
+      trusted: see `load_config`.
+
+    Raises:
+      InputError: see `load_config`.
+    """
+    reader = _Reader(trusted)
+    reader.read(text, name, pathlib.Path(name), ())
+    for binding in bindings:
+        reader.read_override(binding)
+    return reader.resolve(pathlib.Path(name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +114,8 @@ class _Delegate(config_parser.ParserDelegate):
 class _Reader:
     """Collector of the statements in files and overrides, which it then resolves."""
 
-    def __init__(self) -> None:
+    def __init__(self, trusted: bool) -> None:
+        self.trusted = trusted
         self.targets: dict[int, Target] = {}
         self.modules: dict[str, ModuleType] = {}
         self.bindings: dict[tuple[str, Target, str], tuple[Any, str]] = {}
@@ -104,17 +124,23 @@ class _Reader:
 
     def read_file(self, path: pathlib.Path, including: tuple[pathlib.Path, ...]) -> None:
         """Read ``path`` and its includes; ``including`` are the files that include it."""
-        name, root = display(path), config_root()
+        name = display(path)
         if path.resolve() in including:
             raise InputError(f'{name} includes itself: remove that include.')
-        symbols: dict[str, ModuleType] = {}
         try:
             text = path.read_text(encoding='utf-8')
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f'config {name} cannot be read: {error}.') from None
+        self.read(text, name, path, including)
+
+    def read(self, text: str, name: str, path: pathlib.Path, including: tuple[pathlib.Path, ...]) -> None:
+        """Read the text of the file ``path``, called ``name`` in messages, and its includes."""
+        symbols: dict[str, ModuleType] = {}
         for statement, where in self._statements(text, name):
             if isinstance(statement, config_parser.IncludeStatement):
-                folders = [path.parent, root, pathlib.Path()]
+                if not self.trusted:
+                    trust.check_include(statement.filename, where)
+                folders = [path.parent, config_root(), pathlib.Path()]
                 found = find(statement.filename, folders=folders, where=f'{where}: ')
                 self.read_file(found, (*including, path.resolve()))
             elif isinstance(statement, config_parser.ImportStatement):
@@ -133,6 +159,8 @@ class _Reader:
     def resolve(self, source: pathlib.Path) -> Config:
         """Check what depends on all statements together, and return the ordered configuration."""
         self._check_macros()
+        if not self.trusted:
+            self._check_parts()
         order = self._reachable()
         for (_, target, _), (_, where) in self.bindings.items():
             if where.startswith(f'{COMMAND_LINE} ') and target not in order:
@@ -159,8 +187,11 @@ class _Reader:
     def _import(self, statement: config_parser.ImportStatement, symbols: dict[str, ModuleType], where: str) -> None:
         if statement.module.startswith('__gin__.'):
             return
+        if not self.trusted:
+            trust.check_module(statement.module, where)
         try:
-            module = importlib.import_module(statement.module)
+            with _working_folder(statement.module):
+                module = importlib.import_module(statement.module)
         except ModuleNotFoundError as error:
             if not (error.name and f'{statement.module}.'.startswith(f'{error.name}.')):
                 raise InputError(f'{where}: importing {statement.module!r} failed: {error}.') from None
@@ -236,6 +267,15 @@ class _Reader:
             known = self.targets[id(value)] = Target(module.__name__, name, alias, value)
         return known
 
+    def _check_parts(self) -> None:
+        """Check the names in a config that is not trusted."""
+        for (_, target, _), (_, where) in self.bindings.items():
+            trust.check_entry_point(target, where, ENTRY_POINTS)
+        for value, where in (*self.bindings.values(), *self.macros.values()):
+            for leaf in leaves(value):
+                if isinstance(leaf, Reference):
+                    trust.check_part(leaf.target, where)
+
     def _check_macros(self) -> None:
         for name, where in self.uses:
             if name not in self.macros and name != REQUIRED:
@@ -298,6 +338,26 @@ class _Reader:
                 found.append(('', parameter.default, DEFAULT))
             for scope, value, where in found:
                 yield Setting(f'{scope}{"/" if scope else ""}{target!r}.{parameter.name}', value, where)
+
+
+@contextlib.contextmanager
+def _working_folder(module: str) -> Iterator[None]:
+    """Let a module of the user's own be imported from the working folder, if it is nowhere else.
+
+    The folder may hold files of strangers, and libraries look for optional packages by name. So it is on the import
+    path only within the context, after the libraries were imported.
+    """
+    top = module.partition('.')[0]
+    if top in sys.modules or importlib.util.find_spec(top) is not None:
+        yield
+        return
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    sys.path.append(os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path.pop()
 
 
 def _is_literal(value: Any) -> bool:

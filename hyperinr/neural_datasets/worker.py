@@ -29,14 +29,14 @@ WAIT_SECONDS = 0.2
 
 
 def worker_command(
-    folder: str | os.PathLike, *, start: int | None, end: int | None, worker: int, num_workers: int
+    folder: str | os.PathLike, *, start: int | None, end: int | None, worker: int, num_workers: int, trust: bool
 ) -> list[str]:
     """Return the command line of one worker of an opened store. The store holds the config."""
-    command = [sys.executable, '-m', 'hyperinr', 'fit', '--store', str(Path(folder).absolute())]
+    command = [sys.executable, '-P', '-m', 'hyperinr', 'fit', '--store', str(Path(folder).absolute())]
     for option, value in (('--start', start), ('--end', end)):
         if value is not None:
             command += [option, str(value)]
-    return [*command, '--worker', f'{worker}/{num_workers}']
+    return [*command, *(['--trust'] if trust else []), '--worker', f'{worker}/{num_workers}']
 
 
 def open_for_fitting(folder: str | os.PathLike, description: Description) -> None:

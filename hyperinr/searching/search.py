@@ -90,6 +90,8 @@ def open_search(
     content = {path.name for path in folder.iterdir() if path.name[0] != '.'} if folder.is_dir() else set()
     if content and CONFIG not in content:
         raise InputError(f'{folder} is not empty and holds no search; give a new or empty folder.')
+    if content and (folder / CONFIG).read_bytes() != base.text.encode():
+        raise InputError(f'{folder} holds another search, of another config; give a new folder, or that config.')
     check_writable_folder(folder)
     for name, text in {CONFIG: base.text, **files}.items():
         if not (folder / name).is_file():

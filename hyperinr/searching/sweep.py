@@ -134,7 +134,7 @@ def _worker_command(trials: Trials) -> list[str]:
     folder = trials.folder.absolute()
     files = [str(folder / CONFIG), '--space', str(folder / SPACE), '--run', str(folder)]
     options = ['--trials', str(trials.settings.num_trials), '--vmapped', '1']
-    return [sys.executable, '-m', 'hyperinr', 'sweep', *files, *options]
+    return [sys.executable, '-P', '-m', 'hyperinr', 'sweep', *files, *options]
 
 
 def _automatic(boundary_configs: Sequence[tuple[str, Config]]) -> int:

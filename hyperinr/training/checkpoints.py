@@ -122,12 +122,16 @@ class Checkpoints:
       keep: >= 2 for a run that resumes, so that there is one to fall back to.
       after_step: checkpoints newer than this are deleted: damaged ones that were skipped on resuming, which would block
         later saves.
+      run_digest: `run_directory.digest` of the run, which every checkpoint holds.
     """
 
-    def __init__(self, directory: str | os.PathLike, *, keep: int = 2, after_step: float = math.inf):
+    def __init__(
+        self, directory: str | os.PathLike, *, keep: int = 2, after_step: float = math.inf, run_digest: str = ''
+    ):
         ocp = _orbax()
 
         self._directory = Path(directory).absolute()
+        self._run_digest = run_digest
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=False,
@@ -161,7 +165,13 @@ class Checkpoints:
         bad = first_not_finite(state)
         if bad is not None:
             raise RunError(f'the training state is not finite after step {step}: first in {bad}; not saved.')
-        metadata = {'schema': SCHEMA, 'step': step, 'seconds': seconds, 'leaves': _describe(state)}
+        metadata = {
+            'schema': SCHEMA,
+            'step': step,
+            'seconds': seconds,
+            'run_sha256': self._run_digest,
+            'leaves': _describe(state),
+        }
         with _write_errors(self._directory):
             self._manager.wait_until_finished()
             # On a full disk orbax prints a traceback for each leaf, so the space is tested first.
@@ -199,7 +209,7 @@ def steps_in(directory: str | os.PathLike) -> list[int]:
     return sorted(int(path.name) for path in Path(directory).glob('*') if path.name.isdigit())
 
 
-def _read(folder: Path, like: TrainState) -> Restored:
+def _read(folder: Path, like: TrainState, run_digest: str) -> Restored:
     """Read one checkpoint; any exception other than InputError means that it is damaged."""
     ocp = _orbax()
 
@@ -213,6 +223,11 @@ def _read(folder: Path, like: TrainState) -> Restored:
         raise InputError(
             f'{folder} has checkpoint schema {metadata["schema"]} and this version reads schema {SCHEMA}: go on with '
             'the version in versions.json of the run, or train in a new folder.'
+        )
+    if run_digest and metadata.get('run_sha256', run_digest) != run_digest:
+        raise InputError(
+            f'{folder} does not belong to the config.gin and spec.json of its run: they were changed, or the '
+            'checkpoint is of another run; restore the files.'
         )
     stored, wanted = metadata['leaves'], _describe(like)
     for path in sorted(stored.keys() | wanted.keys()):
@@ -246,18 +261,19 @@ def shared(restored: Restored | None, group: Group) -> Restored | None:
     return received and received._replace(state=unpack(received.state))
 
 
-def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored | None:
+def restore_newest(directory: str | os.PathLike, like: TrainState, run_digest: str = '') -> Restored | None:
     """Read the newest undamaged checkpoint. It writes nothing, so it can read a run in progress.
 
     Args:
       directory: folder of the checkpoints.
       like: a state of the same structure, shapes and dtypes, e.g. ``jax.eval_shape(learner.init, key, datapoint)``.
+      run_digest: `run_directory.digest` of the run as it is now; empty: not compared.
 
     Returns:
       The state, with a note for each damaged checkpoint that was skipped; ``None`` if there is no checkpoint.
 
     Raises:
-      InputError: all checkpoints are damaged, or they belong to another model or version.
+      InputError: all checkpoints are damaged, or they belong to another run, model or version.
     """
     directory = Path(directory).absolute()
     steps = steps_in(directory)
@@ -265,7 +281,7 @@ def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored |
     notes = []
     for step in reversed(steps):
         try:
-            restored = _read(directory / str(step), like)
+            restored = _read(directory / str(step), like, run_digest)
         except InputError:
             raise
         except Exception as error:

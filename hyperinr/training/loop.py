@@ -25,6 +25,7 @@ from hyperinr.training.run_directory import (
     RunFiles,
     check_nothing_lost,
     check_same_run,
+    digest,
     hyperparameters,
     locked,
     write_run_files,
@@ -145,7 +146,7 @@ def train(
         records: list[dict[str, Any]] = []
         if resuming:
             stack.enter_context(locked(run_dir))
-            restored = restore_newest(run_dir / 'checkpoints', like)
+            restored = restore_newest(run_dir / 'checkpoints', like, digest(run_dir))
             if restored is None:
                 check_nothing_lost(run_dir, checkpoint_every)
         restored = shared(restored, group)
@@ -196,10 +197,15 @@ def train(
             loggers=all_loggers,
         )
         if group.leads:
-            session.checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints, after_step=start)
+            mark = digest(run_dir)
+            session.checkpoints = Checkpoints(
+                run_dir / 'checkpoints', keep=keep_checkpoints, after_step=start, run_digest=mark
+            )
             stack.callback(session.checkpoints.close)
             if best is not None:
-                session.best = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records))
+                session.best = KeptBest(
+                    best, run_dir, after_step=start, earlier=evaluations_of(records), run_digest=mark
+                )
                 stack.callback(session.best.close)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)

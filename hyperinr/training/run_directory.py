@@ -2,6 +2,8 @@
 
 import ast
 import contextlib
+import hashlib
+import json
 import os
 import platform
 import re
@@ -21,6 +23,7 @@ __all__ = [
     'changed_bindings',
     'check_nothing_lost',
     'check_same_run',
+    'digest',
     'hyperparameters',
     'listed',
     'locked',
@@ -138,6 +141,25 @@ def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
         return DatasetSpec.from_json(stored)
     except (TypeError, AttributeError) as error:
         raise InputError(f'{path} does not describe a dataset ({error}); {DAMAGED}.') from error
+
+
+def digest(run_dir: str | os.PathLike) -> str:
+    """Return a SHA-256, hexadecimal, of what the parameters of a run depend on, as its files say it.
+
+    Each checkpoint holds it, so that no other config or specification passes for that of the parameters. It covers what
+    `changed_bindings` compares, without the places of the data, and ``spec.json``.
+    """
+    path = Path(run_dir) / CONFIG
+    bindings = _bindings(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    ignored = _locations(bindings)
+    kept = {
+        name: value
+        for name, value in bindings.items()
+        if not (WATCHING.match(name) or name in ignored or value == 'None')
+    }
+    spec = Path(run_dir) / SPEC
+    content = [kept, read_json(spec, remedy=DAMAGED) if spec.exists() else None]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

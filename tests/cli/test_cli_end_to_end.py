@@ -45,6 +45,30 @@ def test_the_same_command_again_has_nothing_left_to_do(trained_run, capsys):
     assert (trained_run / 'metrics.jsonl').read_text() == before
 
 
+PLANTED = ('jax_plugins/planted', 'flax', 'cv2', 'hyperinr', 'numpy', 'sitecustomize', 'planted')
+STRANGE = 'from __gin__ import dynamic_registration\nimport planted\nplanted.x.y = 1\n'
+
+
+def test_nothing_in_the_working_folder_runs(trained_run, tmp_path, run_python):
+    """Also not as a config of hyperinr's own name, which the command looks for by itself."""
+    for name in PLANTED:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / '__init__.py').write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\n")
+    for name in ('inr/siren.gin', 'device/default.gin', 'config.gin'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(STRANGE)
+    write_images(tmp_path / 'photos', number=1)
+    code = (
+        'import sys; from hyperinr import cli\n'
+        "status = cli.main(['generate', '--run', sys.argv[1], 'photos/0.png', '--device', 'default'])\n"
+        "sys.exit(status or cli.main(['fit-one', 'photos/0.png', '--num-steps', '1', '-p', 'siren.width=4']))\n"
+    )
+    start = 'import sys; sys.path[:] = [path for path in sys.path if path]\n'
+    done = run_python(start + code, str(trained_run), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / 'ran').exists()
+
+
 def test_another_config_in_the_same_folder_is_refused_with_the_difference(trained_run, capsys):
     bindings = [*overrides(DEFAULT), 'siren.omega_0=20.0']
     assert cli.main(['train', DEFAULT, '--run', str(trained_run), *params(bindings)]) == 2

@@ -16,6 +16,7 @@ from hyperinr.config import available, config_root, load_config
 from hyperinr.fitting.optimizers import OPTIMIZERS
 from hyperinr.launching import launch_local
 from hyperinr.library import compose_job
+from hyperinr.neural_datasets.description import read_description
 from hyperinr.neural_datasets.shards import list_shards, shard_path
 from hyperinr.neural_datasets.worker import worker_command
 from hyperinr.runtime import files
@@ -263,8 +264,19 @@ def test_more_workers_than_work_all_end(complete, tmp_path):
     """Workers that find nothing to do, or everything claimed, end when the range is complete."""
     folder = copy(complete, tmp_path)
     shard_path(folder, 20, 22).unlink()
-    launch_local([worker_command(folder, start=None, end=None, worker=k, num_workers=2) for k in range(2)])
+    launch_local([worker_command(folder, start=None, end=None, worker=k, num_workers=2, trust=False) for k in range(2)])
     assert content(folder) == content(complete)
+
+
+def test_the_config_of_a_received_store_names_parts_of_hyperinr_alone(run, complete, tmp_path):
+    folder = copy(complete, tmp_path)
+    description = read_description(folder)
+    text = f"{description.config}import subprocess\nsubprocess.getoutput.cmd = 'touch {tmp_path}/touched'\n"
+    text += 'plan.neural_dataset.num_steps = @subprocess.getoutput()\n'
+    description._replace(config=text).write(folder)
+    for verb in ('verify', 'inspect', 'fit'):
+        assert_one_line(run(verb, '--store', folder), 2, 'dataset.json:', "imports 'subprocess'", 'pass --trust')
+    assert not (tmp_path / 'touched').exists()
 
 
 def test_a_wrong_worker_number_is_refused(run, complete):

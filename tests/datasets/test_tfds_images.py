@@ -74,3 +74,12 @@ def test_another_file_format_is_refused(tmp_path):
         file.write(text.replace('array_record', 'tfrecord'))
     with pytest.raises(InputError, match='not prepared as array_record'):
         tfds_images(name='ragged', resolution=(4, 4), data_dir=str(tmp_path))
+
+
+def test_features_of_other_packages_are_not_imported(tmp_path):
+    prepare_ragged(tmp_path)
+    (path,) = tmp_path.glob('ragged/**/features.json')
+    path.write_text(path.read_text().replace('tensorflow_datasets.core', 'antigravity.core'))
+    with pytest.raises(InputError, match=r"features\.json names 'antigravity\.core.* no class of tensorflow-datasets"):
+        tfds_images(name='ragged', resolution=(4, 4), data_dir=str(tmp_path))
+    assert 'antigravity' not in sys.modules

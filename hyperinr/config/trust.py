@@ -1,0 +1,58 @@
+"""What a config may name that came with a run or a store, perhaps from somebody else: the parts of hyperinr alone.
+
+Gin calls what a config names. So a config of a stranger that may name any function runs any function.
+"""
+
+import inspect
+import sys
+
+from hyperinr.config.values import Target
+from hyperinr.errors import InputError
+
+__all__ = ['check_entry_point', 'check_include', 'check_module', 'check_part']
+
+PARTS = (
+    'hyperinr.datasets',
+    'hyperinr.encoders',
+    'hyperinr.fitting',
+    'hyperinr.hypernetworks',
+    'hyperinr.inrs',
+    'hyperinr.meta_learning',
+    'hyperinr.neural_datasets.starts',
+    'hyperinr.training.watching',
+)
+"""Modules, with those below them, whose public factories are parts."""
+DRAWS = 'hyperinr.datasets.functions'
+"""A module of parts that are no factories: functions that draw a function."""
+REMEDY = 'pass --trust, in Python trust=True, if you trust whoever made it'
+
+
+def check_module(module: str, where: str) -> None:
+    """Refuse an import of anything but hyperinr, before it runs."""
+    if module.partition('.')[0] != 'hyperinr':
+        raise InputError(f'{where}: this config imports {module!r}, which is no part of hyperinr: {REMEDY}.')
+
+
+def check_include(filename: str, where: str) -> None:
+    """Refuse the include of another file: the configs that hyperinr stores are complete."""
+    raise InputError(f'{where}: this config includes {filename!r}, another file: {REMEDY}.')
+
+
+def check_part(target: Target, where: str) -> None:
+    """Refuse a reference to anything but a part: a public factory of `PARTS`, which only takes keyword arguments.
+
+    Other functions of hyperinr act when gin calls them: they write files, download data, start processes.
+    """
+    function = target.function
+    module, name = getattr(function, '__module__', ''), getattr(function, '__qualname__', '')
+    kinds = {each.kind for each in inspect.signature(function).parameters.values()}
+    is_factory = kinds <= {inspect.Parameter.KEYWORD_ONLY} or module == DRAWS
+    is_public = name in getattr(sys.modules.get(module), '__all__', ())
+    if not (is_factory and is_public and f'{module}.'.startswith(tuple(f'{part}.' for part in PARTS))):
+        raise InputError(f'{where}: this config names {target!r}, which is no part of a model or dataset: {REMEDY}.')
+
+
+def check_entry_point(target: Target, where: str, entry_points: tuple[str, ...]) -> None:
+    """Refuse a binding of anything but a part or one of the ``entry_points``, which no config can call."""
+    if f'{target.module}.{target.name}' not in entry_points:
+        check_part(target, where)
