@@ -91,7 +91,7 @@ def open_search(
     if content and CONFIG not in content:
         raise InputError(f'{folder} is not empty and holds no search; give a new or empty folder.')
     if content and (folder / CONFIG).read_bytes() != base.text.encode():
-        raise InputError(f'{folder} holds another search, of another config; give a new folder, or that config.')
+        raise InputError(f'{folder} holds a search of another config; give another folder, or its own.')
     check_writable_folder(folder)
     for name, text in {CONFIG: base.text, **files}.items():
         if not (folder / name).is_file():

@@ -39,6 +39,10 @@ def test_a_search_is_resumed_and_its_best_config_fits(run, tmp_path, storage):
     status, _, err = run('tune', path, *options, '-p', 'SEEDS=(9,)')
     assert status == 2
     assert 'a search of another config' in err
+    (study / 'config.gin').write_text((study / 'config.gin').read_text() + 'import antigravity\n')
+    status, _, err = run('tune', path, *options)
+    assert status == 2
+    assert 'a search of another config' in err
     if storage == 'journal':
         assert run('fit', study / 'best.gin', '--store', tmp_path / 'store', '--end', '4')[0] == 0
 
