@@ -79,6 +79,7 @@ def _fit_one(options: argparse.Namespace) -> None:
     from hyperinr import library, own_files
     from hyperinr.inrs.named_schemes import named_scheme
     from hyperinr.inspection import draw_fit
+    from hyperinr.runtime.outputs import check_outputs
 
     where, data_range = options.initialisation, _data_range(options)
     scheme, start = None, None
@@ -94,6 +95,8 @@ def _fit_one(options: argparse.Namespace) -> None:
         rate = float(options.rate)
     except ValueError:
         rate = options.rate
+    drawing = Path(options.out) / f'{Path(options.file).stem}.curve.png'
+    check_outputs([drawing])
     names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'points_per_step', 'seed', 'format')
     result = own_files.fit_image(
         inr,
@@ -105,7 +108,7 @@ def _fit_one(options: argparse.Namespace) -> None:
         about={'start': where or 'published'},
         **{name: vars(options)[name] for name in names},
     )
-    picture = draw_fit(result.curve.with_suffix('.png'), result.psnr_db)
+    picture = draw_fit(drawing, result.psnr_db)
     for note in result.notes:
         print(f'{options.file}: {note}')
     print(f'{options.optimizer} at {result.rate:.3g}: {result.kept_psnr_db:.2f} dB after {result.best_step} steps')

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from hyperinr.errors import InputError
 from hyperinr.files.file_values import FileValues, check_data_range, scale
 from hyperinr.files.image_files import decode_file
-from hyperinr.runtime.files import replacing
+from hyperinr.runtime.outputs import PNG_MARK, replacing_output
 
 __all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
 
@@ -138,11 +138,14 @@ def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
 
 
 def write_picture(path: str | os.PathLike, pixels: np.ndarray) -> None:
-    """Write ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB), in the format of the suffix.
+    """Write ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB), as PNG.
 
     Raises:
-      InputError: there is no permission to write.
+      InputError: there is no permission to write, or another program wrote ``path``.
       RunError: the disk is full.
     """
-    with replacing(path) as temporary:
-        Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(temporary)
+    text = PngImagePlugin.PngInfo()
+    for name, value in PNG_MARK.items():
+        text.add_text(name, value)
+    with replacing_output(path) as temporary:
+        Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(temporary, 'png', pnginfo=text)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from hyperinr.errors import InputError
-from hyperinr.runtime.files import replacing
+from hyperinr.runtime.outputs import WRITTEN_BY, replacing_output
 
 __all__ = ['TENSOR_FORMATS', 'read_tensors', 'write_tensors']
 
@@ -32,8 +32,8 @@ def write_tensors(
     Raises:
       InputError, RunError: see `hyperinr.runtime.files.disk_errors`.
     """
-    text = json.dumps(metadata)
-    with replacing(path) as temporary, temporary.open('wb') as file:
+    text = json.dumps({**WRITTEN_BY, **metadata})
+    with replacing_output(path) as temporary, temporary.open('wb') as file:
         if format == 'npz':
             np.savez(file, allow_pickle=False, metadata=np.array(text), **tensors)
         else:
@@ -56,8 +56,11 @@ def read_tensors(path: str | os.PathLike, *, format: str) -> tuple[dict[str, np.
         if format == 'npz':
             with path.open('rb') as file, np.load(file, allow_pickle=False) as archive:
                 tensors = dict(archive)
-            return tensors, json.loads(str(tensors.pop('metadata')))
-        with safe_open(path, 'np') as opened:
-            return opened.get_tensors(), json.loads(opened.metadata()['metadata'])
+            metadata = json.loads(str(tensors.pop('metadata')))
+        else:
+            with safe_open(path, 'np') as opened:
+                tensors, metadata = opened.get_tensors(), json.loads(opened.metadata()['metadata'])
+        metadata = {name: value for name, value in metadata.items() if name not in WRITTEN_BY}
     except Exception as error:
         raise InputError(f'{path} is no {format} file of hyperinr, or damaged ({error}); write it again.') from error
+    return tensors, metadata
