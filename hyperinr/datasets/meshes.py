@@ -15,6 +15,7 @@ from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.folders import described, existing_folder, fingerprint, list_files
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
+from hyperinr.files.limits import check_mesh_file
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import replacing
 
@@ -69,9 +70,10 @@ def read_mesh(path: Path) -> Mesh:
     """Read a mesh file; move and scale the mesh into [-0.9, 0.9]^3 with its proportions kept.
 
     Raises:
-      InputError: the file is not a mesh, the mesh is not closed, or trimesh or libigl is missing.
+      InputError: the file is not a mesh or too long, the mesh is not closed, or trimesh or libigl is missing.
     """
     trimesh = import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
+    check_mesh_file(path)
     try:
         loaded: Any = trimesh.load_mesh(path)
         vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces)

@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin
 from hyperinr.errors import InputError
 from hyperinr.files.file_values import FileValues, check_data_range, scale
 from hyperinr.files.image_files import decode_file
+from hyperinr.runtime.files import check_regular
 from hyperinr.runtime.outputs import PNG_MARK, replacing_output
 
 __all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
@@ -54,14 +55,14 @@ def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[flo
         to the largest value of 8 and 16 bits; floats must lie in [0, 1]; other integers need a range.
 
     Raises:
-      InputError: no such file, an unknown form of image, a damaged or truncated file, NaN, or a wrong or missing range.
+      InputError: no such file, a pipe or device, an unknown form of image, a damaged or truncated file, too many
+        pixels, NaN, or a wrong or missing range.
     """
     path = Path(path)
     if channels not in (1, 3):
         raise InputError(f'an image can be read with 1 (grey) or 3 (RGB) channels, not {channels}.')
     data_range = check_data_range('the data range', data_range)
-    if not path.is_file():
-        raise InputError(f'there is no image file {str(path)!r}.')
+    check_regular(path, 'image file')
     decoded = decode_file(path)
     image, values = scale(decoded.values, data_range, str(path))
     conversions = list(decoded.notes)

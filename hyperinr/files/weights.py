@@ -168,7 +168,7 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarra
       ``(weights, metadata)``, exactly what was written.
 
     Raises:
-      InputError: the file is missing, of another format, or damaged.
+      InputError: the file is missing, of another format, damaged, too large, or holds other tensors.
     """
     path = Path(path)
     format = path.suffix.removeprefix('.')
@@ -177,7 +177,11 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarra
     tensors, metadata = read_tensors(path, format=format)
     weights: dict[str, dict[str, np.ndarray]] = {}
     for key, tensor in tensors.items():
-        layer, name = key.rsplit('.', 1)
+        layer, dot, name = key.rpartition('.')
+        if not (layer and dot and name):
+            raise InputError(
+                f'{path} holds a tensor {key!r}, and those of an INR are named layer_0.w; give another file.'
+            )
         weights.setdefault(layer, {})[name] = tensor
     return weights, metadata
 
