@@ -1,8 +1,10 @@
 """A dataset of solids from a folder of closed triangle meshes. The cache keeps the points that are drawn of each."""
 
+import contextlib
 import functools
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.folders import described, existing_folder, fingerprint, list_files
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
-from hyperinr.files.limits import check_mesh_file
+from hyperinr.files.limits import check_archive, check_mesh_file
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import replacing
 
@@ -157,13 +159,19 @@ def _kept(
     what: str,
     make: Callable[[], Arrays],
 ) -> Arrays:
-    """Return the points drawn of a mesh from the cache; if they are not there, make and store them."""
-    digest = hashlib.sha256(files[index].read_bytes())
+    """Return the points drawn of a mesh from the cache; if they are not there or damaged, make and store them."""
+    check_mesh_file(files[index])
+    try:
+        digest = hashlib.sha256(files[index].read_bytes())
+    except OSError as error:
+        raise InputError(f'{files[index]} cannot be read ({error.strerror}); allow reading or remove it.') from error
     digest.update(repr((*recipe, index)).encode())
     kept = cache / f'{digest.hexdigest()[:32]}-{what}.npz'
-    if kept.is_file():
-        with kept.open('rb') as file, np.load(file, allow_pickle=False) as archive:
-            return tuple(archive[name] for name in archive.files)
+    if os.path.isfile(kept):
+        with contextlib.suppress(Exception):  # A damaged archive raises errors of many kinds.
+            check_archive(kept)
+            with kept.open('rb') as file, np.load(file, allow_pickle=False) as archive:
+                return tuple(archive[name] for name in archive.files)
     arrays = make()
     with replacing(kept) as temporary, temporary.open('wb') as written:
         np.savez(written, *arrays, allow_pickle=False)

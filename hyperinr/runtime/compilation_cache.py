@@ -86,8 +86,9 @@ def _prune(root: Path) -> None:
     for _, size, path in sorted(entries):
         if left <= MOST_BYTES / 2:
             break
-        path.unlink(missing_ok=True)
-        left -= size
+        with contextlib.suppress(OSError):  # Of another user, or gone.
+            path.unlink()
+            left -= size
 
 
 def _forget_unreadable(folder: Path) -> None:
@@ -99,7 +100,8 @@ def _forget_unreadable(folder: Path) -> None:
         if found is None:
             return shown(message, *rest, **more)
         for entry in folder.glob(f'{glob.escape(found[1])}-*'):
-            entry.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                entry.unlink()
         return None
 
     warnings.showwarning = show

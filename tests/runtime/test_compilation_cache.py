@@ -1,10 +1,11 @@
 """The compilation cache: a second process compiles nothing anew and finds the same."""
 
 import os
+import warnings
 
 import pytest
 
-from hyperinr.errors import InputError
+from hyperinr.errors import InputError, RunError
 from hyperinr.runtime import compilation_cache
 from hyperinr.runtime.compilation_cache import use_compilation_cache
 
@@ -70,6 +71,25 @@ def test_the_oldest_entries_go_when_there_are_too_many_bytes(tmp_path, monkeypat
     assert {path.name for path in folder.iterdir()} == {f'jit_{number}-cache' for number in (6, 7, 8, 9)}
 
 
+def test_entries_that_cannot_be_deleted_are_left(tmp_path, monkeypatch):
+    folder = compilation_cache.machine_folder(tmp_path / 'compiled')
+    (folder / 'jit_0-folder').mkdir(parents=True)
+    (folder / 'jit_0-cache').write_bytes(bytes(100))
+    monkeypatch.setattr(compilation_cache, 'MOST_BYTES', 9)
+    monkeypatch.setattr(compilation_cache.warnings, 'showwarning', warnings.showwarning)
+    compilation_cache._forget_unreadable(folder)
+    warnings.showwarning("Error reading persistent compilation cache entry for 'jit_0'", UserWarning, '', 0)
+    assert [path.name for path in folder.iterdir()] == ['jit_0-folder']
+    (folder / 'jit_1-cache').write_bytes(bytes(100))
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(os, 'unlink', refuse)
+    compilation_cache._prune(tmp_path / 'compiled')
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_commands_keep_what_they_compile_unless_they_are_told_not_to(monkeypatch, tmp_path, capsys):
     from hyperinr import cli
 
@@ -98,3 +118,10 @@ def test_a_folder_that_cannot_be_written_is_an_error_for_those_who_asked_for_it(
     assert 'compiled' not in capsys.readouterr().err
     assert cli.main([*command, '--keep-compiled']) == 2
     assert 'compiled' in capsys.readouterr().err
+
+    def full(root):
+        raise RunError('the disk is full')
+
+    monkeypatch.setattr(compilation_cache, 'use_compilation_cache', full)
+    assert cli.main(command) == 2
+    assert 'disk' not in capsys.readouterr().err
