@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from hyperinr.cli.arguments import AddVerb, add_params, add_run, option
+from hyperinr.errors import InputError
 
 __all__ = ['KINDS', 'add_verbs']
 
@@ -95,8 +96,11 @@ def _fit_one(options: argparse.Namespace) -> None:
         rate = float(options.rate)
     except ValueError:
         rate = options.rate
-    drawing = Path(options.out) / f'{Path(options.file).stem}.curve.png'
+    result_path = Path(options.out) / f'{Path(options.file).stem}.{options.format}'
+    drawing = result_path.with_suffix('.curve.png')
     check_outputs([drawing])
+    if where is not None and Path(where).resolve() == result_path.resolve():
+        raise InputError(f'the result would overwrite {where}, its own start; give another --out.')
     names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'points_per_step', 'seed', 'format')
     result = own_files.fit_image(
         inr,

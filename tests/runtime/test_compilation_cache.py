@@ -62,13 +62,19 @@ def test_an_entry_that_was_cut_short_is_made_anew_without_a_word(run_python, tmp
 def test_the_oldest_entries_go_when_there_are_too_many_bytes(tmp_path, monkeypatch):
     folder = compilation_cache.machine_folder(tmp_path / 'compiled')
     folder.mkdir(parents=True)
+    others = [tmp_path / 'compiled' / 'mine.tar', folder / 'mine.tar', tmp_path / 'compiled' / 'mine' / 'old-cache']
+    others[2].parent.mkdir()
+    for path in others:
+        path.write_bytes(bytes(1000))
+        os.utime(path, (0, 0))
     for number in range(10):
         path = folder / f'jit_{number}-cache'
         path.write_bytes(bytes(100))
         os.utime(path, (number, number))
     monkeypatch.setattr(compilation_cache, 'MOST_BYTES', 900)
     compilation_cache._prune(tmp_path / 'compiled')
-    assert {path.name for path in folder.iterdir()} == {f'jit_{number}-cache' for number in (6, 7, 8, 9)}
+    assert {path.name for path in folder.glob('*-cache')} == {f'jit_{number}-cache' for number in (6, 7, 8, 9)}
+    assert all(path.stat().st_size == 1000 for path in others)
 
 
 def test_entries_that_cannot_be_deleted_are_left(tmp_path, monkeypatch):

@@ -124,3 +124,13 @@ def test_a_command_refuses_before_its_work_and_writes_nothing(
     assert main(arguments) == 2
     assert f'{path} exists and was not written by hyperinr: give another output path' in capsys.readouterr().err
     assert {each: each.read_bytes() for each in tmp_path.rglob('*') if each.is_file()} == before
+
+
+def test_the_start_of_a_fit_is_not_overwritten_by_its_result(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new('RGB', (20, 20)).save('a.jpg')
+    WRITERS['a.npz'](tmp_path / 'a.npz')
+    before = (tmp_path / 'a.npz').read_bytes()
+    assert main(('fit-one', 'a.jpg', '--initialisation', 'a.npz', '--out', '.')) == 2
+    assert 'the result would overwrite a.npz, its own start; give another --out' in capsys.readouterr().err
+    assert (tmp_path / 'a.npz').read_bytes() == before
