@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import gc
 import os
+import re
 import signal
 import sys
 import warnings
@@ -28,6 +29,9 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
+        valueless = re.search(r'(--[\w-]+): expected one argument$', message)
+        if valueless:
+            message += f'; a value that begins with - is written {valueless[1]}=VALUE'
         self.exit(2, f'hyperinr: error: {message} (see `{self.prog} --help`)\n')
 
 
@@ -83,7 +87,7 @@ def _keep_compiled(asked: bool) -> None:
     from hyperinr.datasets import cache_folder
     from hyperinr.runtime.compilation_cache import use_compilation_cache
 
-    with contextlib.nullcontext() if asked else contextlib.suppress(InputError):
+    with contextlib.nullcontext() if asked else contextlib.suppress(InputError, RunError):
         use_compilation_cache(cache_folder())
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from hyperinr.cli.arguments import AddVerb, add_params, add_run, add_trust, option
+from hyperinr.errors import InputError
 
 __all__ = ['KINDS', 'add_verbs']
 
@@ -80,6 +81,7 @@ def _fit_one(options: argparse.Namespace) -> None:
     from hyperinr import library, own_files
     from hyperinr.inrs.named_schemes import named_scheme
     from hyperinr.inspection import draw_fit
+    from hyperinr.runtime.outputs import check_outputs
 
     where, data_range = options.initialisation, _data_range(options)
     scheme, start = None, None
@@ -95,6 +97,11 @@ def _fit_one(options: argparse.Namespace) -> None:
         rate = float(options.rate)
     except ValueError:
         rate = options.rate
+    result_path = Path(options.out) / f'{Path(options.file).stem}.{options.format}'
+    drawing = result_path.with_suffix('.curve.png')
+    check_outputs([drawing])
+    if where is not None and Path(where).resolve() == result_path.resolve():
+        raise InputError(f'the result would overwrite {where}, its own start; give another --out.')
     names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'points_per_step', 'seed', 'format')
     result = own_files.fit_image(
         inr,
@@ -106,7 +113,7 @@ def _fit_one(options: argparse.Namespace) -> None:
         about={'start': where or 'published'},
         **{name: vars(options)[name] for name in names},
     )
-    picture = draw_fit(result.curve.with_suffix('.png'), result.psnr_db)
+    picture = draw_fit(drawing, result.psnr_db)
     for note in result.notes:
         print(f'{options.file}: {note}')
     print(f'{options.optimizer} at {result.rate:.3g}: {result.kept_psnr_db:.2f} dB after {result.best_step} steps')

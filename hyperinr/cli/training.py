@@ -66,17 +66,20 @@ def _check(options: argparse.Namespace) -> None:
     from hyperinr import checking
     from hyperinr.config import applied, load_config
     from hyperinr.library import compose
-    from hyperinr.runtime.files import check_writable_folder, write_json
+    from hyperinr.runtime.files import check_writable_folder
+    from hyperinr.runtime.outputs import check_outputs, write_json_output
 
     asked = checking.Options(tuple(options.stages), options.target, options.memory, options.updates)
     config = load_config(options.config, options.param)
+    folder = Path(options.run or Path('checks') / config.source.stem)
+    picture = folder / 'data.png' if 1 in asked.stages else None
+    findings = Path(options.json or folder / 'check.json')
+    check_outputs(filter(None, (picture, findings)))
     with applied(config):
         experiment = compose()
         dataset = experiment.dataset()
         experiment.build(dataset.spec)
-        folder = check_writable_folder(options.run or Path('checks') / config.source.stem)
-        picture = folder / 'data.png' if 1 in asked.stages else None
-        findings = Path(options.json or folder / 'check.json')
+        check_writable_folder(folder)
         stages = checking.check(
             experiment,
             dataset,
@@ -85,7 +88,7 @@ def _check(options: argparse.Namespace) -> None:
             picture=picture,
             say=lambda stage: print('\n'.join(checking.lines(stage)), flush=True),
         )
-    write_json(findings, checking.as_json(stages))
+    write_json_output(findings, checking.as_json(stages))
     print(*filter(None, (picture, findings)), sep='\n')
     checking.raise_if_any(stages)
 
@@ -95,12 +98,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     from hyperinr.evaluation import curves
     from hyperinr.inspection import report
     from hyperinr.library import compose, load, run_config
-    from hyperinr.runtime.files import write_json
+    from hyperinr.runtime.outputs import write_json_output
 
     config = run_config(options.run, options.param, trust=options.trust)
+    path = Path(options.json or Path(options.run) / 'evaluation.json')
+    report.check_places(path)
     model = load(options.run, best=options.best, trust=options.trust)
     with applied(config):
         result = configured(curves.evaluate)(model, compose().dataset())
-    path = Path(options.json or Path(options.run) / 'evaluation.json')
-    write_json(path, result.report)
+    write_json_output(path, result.report)
     report.show(result, path)

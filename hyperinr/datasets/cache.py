@@ -1,14 +1,14 @@
-"""The folder of prepared datasets, and the lock under which each is prepared once."""
+"""The folder of prepared datasets, the lock under which each is prepared once, and what is said of a damaged one."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hyperinr.errors import InputError, RunError
+from hyperinr.errors import InputError, RunError, first_line
 from hyperinr.runtime import locks
 
-__all__ = ['cache_folder', 'locked']
+__all__ = ['cache_folder', 'locked', 'reading']
 
 
 def cache_folder(data_dir: str | os.PathLike | None = None) -> Path:
@@ -33,3 +33,25 @@ def locked(root: Path, name: str) -> Iterator[None]:
                 'set DATA_PATH (or data_dir) to a folder that you may write to.'
             ) from error
         yield
+
+
+@contextlib.contextmanager
+def reading(folder: Path, *, remedy: str = 'it is made again') -> Iterator[None]:
+    """Turn what a reader raises for damaged prepared data into one line that names the folder and the remedy.
+
+    Args:
+      folder: folder of the prepared data.
+      remedy: what follows after the folder was deleted.
+
+    Raises:
+      InputError: the data is damaged, or a file of it is missing or unreadable.
+    """
+    try:
+        yield
+    except (InputError, RunError, MemoryError):
+        raise
+    except Exception as error:  # tfds, array_record and Pillow raise errors of a dozen kinds.
+        raise InputError(
+            f'the prepared data in {folder} is damaged or cannot be read ({first_line(error).rstrip(".")}); '
+            f'delete that folder: {remedy}.'
+        ) from error

@@ -1,8 +1,10 @@
 """A dataset of solids from a folder of closed triangle meshes. The cache keeps the points that are drawn of each."""
 
+import contextlib
 import functools
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.folders import described, existing_folder, fingerprint, list_files
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
+from hyperinr.files.limits import check_archive, check_mesh_file
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import replacing
 
@@ -69,9 +72,10 @@ def read_mesh(path: Path) -> Mesh:
     """Read a mesh file; move and scale the mesh into [-0.9, 0.9]^3 with its proportions kept.
 
     Raises:
-      InputError: the file is not a mesh, the mesh is not closed, or trimesh or libigl is missing.
+      InputError: the file is not a mesh or too long, the mesh is not closed, or trimesh or libigl is missing.
     """
     trimesh = import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
+    check_mesh_file(path)
     try:
         loaded: Any = trimesh.load_mesh(path)
         vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces)
@@ -155,13 +159,19 @@ def _kept(
     what: str,
     make: Callable[[], Arrays],
 ) -> Arrays:
-    """Return the points drawn of a mesh from the cache; if they are not there, make and store them."""
-    digest = hashlib.sha256(files[index].read_bytes())
+    """Return the points drawn of a mesh from the cache; if they are not there or damaged, make and store them."""
+    check_mesh_file(files[index])
+    try:
+        digest = hashlib.sha256(files[index].read_bytes())
+    except OSError as error:
+        raise InputError(f'{files[index]} cannot be read ({error.strerror}); allow reading or remove it.') from error
     digest.update(repr((*recipe, index)).encode())
     kept = cache / f'{digest.hexdigest()[:32]}-{what}.npz'
-    if kept.is_file():
-        with kept.open('rb') as file, np.load(file, allow_pickle=False) as archive:
-            return tuple(archive[name] for name in archive.files)
+    if os.path.isfile(kept):
+        with contextlib.suppress(Exception):  # A damaged archive raises errors of many kinds.
+            check_archive(kept)
+            with kept.open('rb') as file, np.load(file, allow_pickle=False) as archive:
+                return tuple(archive[name] for name in archive.files)
     arrays = make()
     with replacing(kept) as temporary, temporary.open('wb') as written:
         np.savez(written, *arrays, allow_pickle=False)

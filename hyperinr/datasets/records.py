@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hyperinr.datasets.cache import cache_folder, locked
+from hyperinr.datasets.cache import cache_folder, locked, reading
 from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.image_source import Images, Record
 from hyperinr.files.images import decode
@@ -54,7 +55,8 @@ def open_records(
       The images of each split, and the fingerprint of the recipe.
 
     Raises:
-      InputError: the cache cannot be written to, or ``splits`` raised it.
+      InputError: the cache cannot be written to, ``splits`` raised it, or the prepared data is damaged (also when an
+        image is read).
       RunError: the disk is full.
     """
     import tensorflow_datasets as tfds
@@ -64,23 +66,25 @@ def open_records(
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     root = cache_folder(data_dir)
     folder = root / 'images' / f'{name}-{digest}'
-    if not (folder / SCHEMA).is_dir():
+    if not os.path.isdir(folder / SCHEMA):
         with locked(root, folder.name):
-            if not (folder / SCHEMA).is_dir():
+            if not os.path.isdir(folder / SCHEMA):
                 _prepare(root, folder, text, shape, splits())
-    builder = tfds.builder_from_directory(folder / SCHEMA)
-    encoded = {'image': tfds.decode.SkipDecoding()}
-    found = {split: builder.as_data_source(split, decoders=encoded) for split in builder.info.splits}
-    return {split: _images(source, shape[-1]) for split, source in found.items()}, fingerprint(recipe)
+    with reading(folder):
+        builder = tfds.builder_from_directory(folder / SCHEMA)
+        encoded = {'image': tfds.decode.SkipDecoding()}
+        found = {split: builder.as_data_source(split, decoders=encoded) for split in builder.info.splits}
+    return {split: _images(source, shape[-1], folder) for split, source in found.items()}, fingerprint(recipe)
 
 
-def _images(source: Any, channels: int) -> Images:
-    """Return the images of a ``tfds.data_source`` with encoded examples."""
+def _images(source: Any, channels: int, folder: Path) -> Images:
+    """Return the images of a ``tfds.data_source`` with encoded examples, which lies in ``folder``."""
 
     def record(index: int) -> Record:
-        example = source[index]
-        label = None if example['label'] == NO_LABEL else int(example['label'])
-        return Record(decode(example['image'], channels), example['box'], example['name'].decode(), label)
+        with reading(folder):
+            example = source[index]
+            label = None if example['label'] == NO_LABEL else int(example['label'])
+            return Record(decode(example['image'], channels), example['box'], example['name'].decode(), label)
 
     return Images(len(source), record)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
-from hyperinr.datasets.cache import cache_folder
+from hyperinr.datasets.cache import cache_folder, reading
 from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.image_source import Images, Record, fitted_record, image_dataset
 from hyperinr.errors import InputError
@@ -51,15 +51,16 @@ def tfds_images(
       under ``'label'``.
 
     Raises:
-      InputError: the dataset is not prepared, or not as ``array_record``; it has no such feature; or its images have
-        several sizes and no ``resolution`` is given.
+      InputError: the dataset is not prepared, is damaged (also raised when an image is read), or is not prepared as
+        ``array_record``; it has no such feature; or its images have several sizes and no ``resolution`` is given.
     """
     import tensorflow_datasets as tfds
 
     check_seed('tfds_images', seed)
-    folder = _prepared_folder(name, data_dir)
-    _check_features(folder)
-    builder = tfds.builder_from_directory(folder)
+    folder, again = _prepared_folder(name, data_dir), f'`hyperinr prepare {name}` makes it again'
+    with reading(folder, remedy=again):
+        _check_features(folder)
+        builder = tfds.builder_from_directory(folder)
     if builder.info.file_format is None or builder.info.file_format.value != 'array_record':
         raise InputError(f'{name} was not prepared as array_record, which reading needs: hyperinr prepare {name}.')
     height, width, channels = _image_shape(name, builder.info.features, image_key)
@@ -73,12 +74,14 @@ def tfds_images(
     num_labels = getattr(dict(builder.info.features.items()).get('label'), 'num_classes', None)
 
     def images(part: str) -> Images:
-        source = builder.as_data_source(part, decoders={image_key: tfds.decode.SkipDecoding()})
+        with reading(folder, remedy=again):
+            source = builder.as_data_source(part, decoders={image_key: tfds.decode.SkipDecoding()})
 
         def record(index: int) -> Record:
-            example = source[index]
-            label = None if num_labels is None else int(example['label'])
-            return fitted_record(decode(example[image_key], channels), shape, f'{name} {part} {index}', label)
+            with reading(folder, remedy=again):
+                example = source[index]
+                label = None if num_labels is None else int(example['label'])
+                return fitted_record(decode(example[image_key], channels), shape, f'{name} {part} {index}', label)
 
         return Images(len(source), record)
 

@@ -4,6 +4,8 @@ Letters: ``H``, ``W`` pixels, ``C`` channels.
 """
 
 import logging
+import math
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from hyperinr.errors import InputError
+from hyperinr.files.limits import MOST_PIXELS, check_array, check_pixels
 from hyperinr.runtime.extras import import_extra
 
 __all__ = ['IN_WORDS', 'KINDS', 'LEVELS', 'SUFFIXES', 'Decoded', 'decode_file']
@@ -33,6 +36,7 @@ LEVELS = {'bool': 1, 'uint8': 255, 'uint16': 65535}
 """Largest value of each integer type whose range needs no statement."""
 LOW_BYTE = {'B': 'L', 'L': 'B', 'N': 'B' if sys.byteorder == 'little' else 'L'}
 """Byte order of 16-bit values -> the order that puts their low byte where Pillow expects the high one."""
+REMEDY = 'save it again, or leave it out'
 BITS, ORIENTATION, PLANES, SAMPLE_FORMAT = 258, 274, 284, 339
 """TIFF tags."""
 
@@ -58,8 +62,8 @@ def decode_file(path: Path) -> Decoded:
     the first is read.
 
     Raises:
-      InputError: another kind of file, a damaged or truncated file, an array that is no image, or tifffile is missing
-        for a TIFF of floats or of more than 16 bits.
+      InputError: another kind of file, a damaged or truncated file, more pixels than `hyperinr.files.limits` allows, an
+        array that is no image, or tifffile is missing for a TIFF of floats or of more than 16 bits.
     """
     if path.suffix.lower() == '.npy':
         return _read_array(path)
@@ -67,18 +71,20 @@ def decode_file(path: Path) -> Decoded:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Of large images and of damaged metadata, which are read all the same.
             with Image.open(path, formats=FORMATS) as opened:
+                check_pixels(path, math.prod(opened.size))
                 tags = getattr(opened, 'tag_v2', None)
                 if tags is None or _is_simple(tags):
                     return _read_picture(path, opened)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f'{str(path)!r} has too many pixels to decode safely; cut it into smaller files.') from error
+        found = re.search(r'\d+', str(error))  # Pillow has a limit of its own, above ours.
+        check_pixels(path, int(found[0]) if found else MOST_PIXELS + 1)
     except Image.UnidentifiedImageError as error:
         if path.suffix.lower() not in KINDS['TIFF']:
-            raise InputError(f'{str(path)!r} is no {IN_WORDS} file, or is corrupt.') from error
+            raise InputError(f'{str(path)!r} is no {IN_WORDS} file, or is corrupt: {REMEDY}.') from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-        raise InputError(f'{str(path)!r} is corrupt or cut short and cannot be decoded.') from error
+        raise InputError(f'{str(path)!r} is corrupt or cut short and cannot be decoded: {REMEDY}.') from error
     return _read_tiff(path)
 
 
@@ -90,10 +96,16 @@ def _is_simple(tags: dict) -> bool:
 
 def _read_array(path: Path) -> Decoded:
     try:
+        with path.open('rb') as file:
+            shape = check_array(path, file, path.stat().st_size)
+        if shape is not None:
+            check_pixels(path, math.prod(shape) // (shape[2] if len(shape) == 3 and 1 <= shape[2] <= 4 else 1))
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(
-            f'{str(path)!r} is not a readable .npy array of numbers (corrupt, cut short or pickled).'
+            f'{str(path)!r} is not a readable .npy array of numbers (corrupt, cut short or pickled): {REMEDY}.'
         ) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f'{str(path)!r} is an archive of arrays; save one array with numpy.save.')
@@ -184,13 +196,17 @@ def _read_tiff(path: Path) -> Decoded:
     try:
         with tifffile.TiffFile(path) as opened:
             page, pages = opened.pages[0], len(opened.pages)
+            for shape in (page.shape, page.chunks):
+                check_pixels(path, math.prod(shape) // max(1, page.samplesperpixel if page.samplesperpixel <= 4 else 1))
             array = page.asarray()
+    except InputError:
+        raise
     except Exception as error:
         if 'imagecodecs' in str(error):
             raise InputError(
                 f'{str(path)!r} is compressed by {page.compression.name}; install imagecodecs, or save it without.'
             ) from error
-        raise InputError(f'{str(path)!r} is corrupt or cut short and cannot be decoded.') from error
+        raise InputError(f'{str(path)!r} is corrupt or cut short and cannot be decoded: {REMEDY}.') from error
     if array.ndim == 3 and page.planarconfig == 2:
         array = np.moveaxis(array, 0, -1)
     return _split(path, array, [f'the first of {pages} pages'] if pages > 1 else [])

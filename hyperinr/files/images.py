@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from hyperinr.errors import InputError
 from hyperinr.files.file_values import FileValues, check_data_range, scale
 from hyperinr.files.image_files import decode_file
-from hyperinr.runtime.files import replacing
+from hyperinr.runtime.files import check_regular
+from hyperinr.runtime.outputs import PNG_MARK, replacing_output
 
 __all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
 
@@ -54,14 +55,14 @@ def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[flo
         to the largest value of 8 and 16 bits; floats must lie in [0, 1]; other integers need a range.
 
     Raises:
-      InputError: no such file, an unknown form of image, a damaged or truncated file, NaN, or a wrong or missing range.
+      InputError: no such file, a pipe or device, an unknown form of image, a damaged or truncated file, too many
+        pixels, NaN, or a wrong or missing range.
     """
     path = Path(path)
     if channels not in (1, 3):
         raise InputError(f'an image can be read with 1 (grey) or 3 (RGB) channels, not {channels}.')
     data_range = check_data_range('the data range', data_range)
-    if not path.is_file():
-        raise InputError(f'there is no image file {str(path)!r}.')
+    check_regular(path, 'image file')
     decoded = decode_file(path)
     image, values = scale(decoded.values, data_range, str(path))
     conversions = list(decoded.notes)
@@ -138,11 +139,14 @@ def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
 
 
 def write_picture(path: str | os.PathLike, pixels: np.ndarray) -> None:
-    """Write ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB), in the format of the suffix.
+    """Write ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB), as PNG.
 
     Raises:
-      InputError: there is no permission to write.
+      InputError: there is no permission to write, or another program wrote ``path``.
       RunError: the disk is full.
     """
-    with replacing(path) as temporary:
-        Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(temporary)
+    text = PngImagePlugin.PngInfo()
+    for name, value in PNG_MARK.items():
+        text.add_text(name, value)
+    with replacing_output(path) as temporary:
+        Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(temporary, 'png', pnginfo=text)

@@ -15,7 +15,7 @@ import numpy as np
 from hyperinr import coordinates
 from hyperinr.errors import InputError
 from hyperinr.runtime.extras import import_extra
-from hyperinr.runtime.files import replacing
+from hyperinr.runtime.outputs import replacing_output
 from hyperinr.types import Inr, InrWeights
 
 __all__ = ['Surface', 'chamfer_distance', 'extract_surface', 'sample_surface', 'write_surface']
@@ -76,14 +76,20 @@ def write_surface(path: str | os.PathLike, surface: Surface) -> None:
     """Write a surface as ``.obj`` or ``.ply``.
 
     Raises:
-      InputError: another suffix, no permission, or trimesh is missing.
+      InputError: another suffix, no permission, another program wrote ``path``, or trimesh is missing.
     """
     path = Path(path)
     if path.suffix not in ('.obj', '.ply'):
         raise InputError(f'{path}: a surface is written as .obj or .ply.')
     mesh = _trimesh().Trimesh(surface.vertices, surface.faces, process=False)
-    with replacing(path) as temporary:
-        mesh.export(temporary)
+    said = 'written by hyperinr'
+    if path.suffix == '.obj':
+        content = mesh.export(file_type='obj', header=said).encode()
+    else:
+        start, end, rest = mesh.export(file_type='ply').partition(b'end_header\n')
+        content = start + f'comment {said}\n'.encode() + end + rest
+    with replacing_output(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def sample_surface(surface: Surface, count: int, *, seed: int = 0) -> np.ndarray:

@@ -11,7 +11,9 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from hyperinr.errors import InputError
-from hyperinr.runtime.files import replacing
+from hyperinr.files.limits import check_archive
+from hyperinr.runtime.files import check_regular
+from hyperinr.runtime.outputs import WRITTEN_BY, replacing_output
 
 __all__ = ['TENSOR_FORMATS', 'read_tensors', 'write_tensors']
 
@@ -32,8 +34,8 @@ def write_tensors(
     Raises:
       InputError, RunError: see `hyperinr.runtime.files.disk_errors`.
     """
-    text = json.dumps(metadata)
-    with replacing(path) as temporary, temporary.open('wb') as file:
+    text = json.dumps({**WRITTEN_BY, **metadata})
+    with replacing_output(path) as temporary, temporary.open('wb') as file:
         if format == 'npz':
             np.savez(file, allow_pickle=False, metadata=np.array(text), **tensors)
         else:
@@ -47,17 +49,23 @@ def read_tensors(path: str | os.PathLike, *, format: str) -> tuple[dict[str, np.
       ``(tensors, metadata)``, exactly what was written.
 
     Raises:
-      InputError: the file is missing, of another format, or damaged.
+      InputError: the file is missing, of another format, damaged, or unpacks to more than `hyperinr.files.limits`
+        allows.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f'{path}: no such file.')
+    check_regular(path)
     try:
         if format == 'npz':
+            check_archive(path)
             with path.open('rb') as file, np.load(file, allow_pickle=False) as archive:
                 tensors = dict(archive)
-            return tensors, json.loads(str(tensors.pop('metadata')))
-        with safe_open(path, 'np') as opened:
-            return opened.get_tensors(), json.loads(opened.metadata()['metadata'])
+            metadata = json.loads(str(tensors.pop('metadata')))
+        else:
+            with safe_open(path, 'np') as opened:
+                tensors, metadata = opened.get_tensors(), json.loads(opened.metadata()['metadata'])
+        metadata = {name: value for name, value in metadata.items() if name not in WRITTEN_BY}
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f'{path} is no {format} file of hyperinr, or damaged ({error}); write it again.') from error
+    return tensors, metadata

@@ -18,7 +18,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.files.tensors import TENSOR_FORMATS, read_tensors, write_tensors
 from hyperinr.runtime.extras import import_extra
-from hyperinr.runtime.files import replacing, write_json
+from hyperinr.runtime.outputs import TORCH_MARK, replacing_output, write_json_output
 from hyperinr.types import Inr, InrWeights
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     'fold_omega',
     'read_weights',
     'torch_state_dict',
+    'weight_files',
     'write_weights',
 ]
 
@@ -118,8 +119,9 @@ def _write_torch(path: Path, weights: InrWeights, metadata: Mapping[str, Any]) -
     state = torch_state_dict(weights)
     import torch
 
-    write_json(path.with_suffix('.json'), metadata)
-    with replacing(path) as temporary, temporary.open('wb') as file:
+    state._metadata = OrderedDict({TORCH_MARK: {}})  # type: ignore[attr-defined]  # Where PyTorch keeps versions.
+    write_json_output(weight_files(path)[1], metadata)
+    with replacing_output(path) as temporary, temporary.open('wb') as file:
         torch.save(state, file)
 
 
@@ -137,6 +139,11 @@ def check_format(format: str) -> None:
         raise InputError(f'unknown weight format {format!r}; choose one of {", ".join(FORMATS)}.')
 
 
+def weight_files(path: Path) -> list[Path]:
+    """Return the files that `write_weights` writes for this path."""
+    return [path, path.with_suffix('.json')] if path.suffix == '.pt' else [path]
+
+
 def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
     """Write one file in the format of its suffix: first under a temporary name, which is then changed.
 
@@ -146,7 +153,7 @@ def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mappin
       metadata: what a reader needs to evaluate the weights, JSON-serialisable.
 
     Raises:
-      InputError: an unknown suffix, ``.pt`` without PyTorch, or no permission.
+      InputError: an unknown suffix, ``.pt`` without PyTorch, no permission, or another program wrote ``path``.
       RunError: the disk is full.
     """
     path = Path(path)
@@ -161,7 +168,7 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarra
       ``(weights, metadata)``, exactly what was written.
 
     Raises:
-      InputError: the file is missing, of another format, or damaged.
+      InputError: the file is missing, of another format, damaged, too large, or holds other tensors.
     """
     path = Path(path)
     format = path.suffix.removeprefix('.')
@@ -170,7 +177,11 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarra
     tensors, metadata = read_tensors(path, format=format)
     weights: dict[str, dict[str, np.ndarray]] = {}
     for key, tensor in tensors.items():
-        layer, name = key.rsplit('.', 1)
+        layer, dot, name = key.rpartition('.')
+        if not (layer and dot and name):
+            raise InputError(
+                f'{path} holds a tensor {key!r}, and those of an INR are named layer_0.w; give another file.'
+            )
         weights.setdefault(layer, {})[name] = tensor
     return weights, metadata
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from hyperinr.runtime.files import replacing
+from hyperinr.runtime.outputs import replacing_output
 
 __all__ = ['render']
 
@@ -32,9 +32,9 @@ def render(path: str | os.PathLike, template: str, **values: Any) -> Path:
       The path.
 
     Raises:
-      InputError: there is no permission to write.
+      InputError: there is no permission to write, or another program wrote ``path``.
       RunError: the disk is full.
     """
-    with replacing(path) as temporary:
+    with replacing_output(path) as temporary:
         temporary.write_text(TEMPLATES.get_template(template).render(values), encoding='utf-8')
     return Path(path)

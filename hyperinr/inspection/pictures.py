@@ -11,6 +11,7 @@ from hyperinr.evaluation.curves import Example
 from hyperinr.files.images import to_rgb
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import replacing
+from hyperinr.runtime.outputs import PNG_MARK, replacing_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,9 +65,18 @@ def new_axes(width: float, height: float, xlabel: str, ylabel: str = '') -> tupl
 
 
 def save_figure(figure: 'Figure', path: str | os.PathLike) -> Path:
-    """Write a figure atomically, in the format of the suffix of ``path``."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    """Write a figure atomically, in the format of the suffix of ``path``.
+
+    Raises:
+      InputError: ``path`` is a PNG of another program, or there is no permission to write.
+      RunError: the disk is full.
+    """
+    if Path(path).suffix == '.png':
+        with replacing_output(path) as temporary:
+            figure.savefig(temporary, metadata=PNG_MARK)
+    else:
+        with replacing(path) as temporary:
+            figure.savefig(temporary)
     return Path(path)
 
 

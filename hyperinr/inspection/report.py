@@ -6,10 +6,11 @@ from pathlib import Path
 from hyperinr.evaluation.curves import Evaluation
 from hyperinr.inspection.pictures import LABELS, draw_comparison, draw_curves, draw_errors
 from hyperinr.runtime.files import check_writable_folder
+from hyperinr.runtime.outputs import check_outputs
 
-__all__ = ['draw', 'print_table', 'show']
+__all__ = ['check_places', 'draw', 'print_table', 'show']
 
-
+FOLDER, PICTURES = 'pictures', ('comparison.png', 'errors.png', 'curves.png')
 WIDTH = 120
 """Characters of a table that is written into a file or a pipe."""
 
@@ -29,12 +30,22 @@ def draw(evaluation: Evaluation, directory: str | os.PathLike) -> list[Path]:
       RunError: the disk is full.
     """
     directory = check_writable_folder(directory)
+    comparison, errors, curves = (directory / name for name in PICTURES)
     paths = []
     if evaluation.examples:
-        paths.append(draw_comparison(directory / 'comparison.png', evaluation.examples))
-        paths.append(draw_errors(directory / 'errors.png', evaluation.examples))
-    paths.append(draw_curves(directory / 'curves.png', evaluation.report['curves']))
+        paths.append(draw_comparison(comparison, evaluation.examples))
+        paths.append(draw_errors(errors, evaluation.examples))
+    paths.append(draw_curves(curves, evaluation.report['curves']))
     return paths
+
+
+def check_places(json_file: str | os.PathLike) -> None:
+    """Refuse, before an evaluation, to replace what hyperinr did not write: the JSON file, or a picture of `show`.
+
+    Raises:
+      InputError: another program wrote one of the files.
+    """
+    check_outputs([json_file, *(Path(json_file).parent / FOLDER / name for name in PICTURES)])
 
 
 def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
@@ -51,7 +62,7 @@ def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
       InputError, RunError: as `draw`.
     """
     print_table(evaluation)
-    paths = draw(evaluation, Path(json_file).parent / 'pictures')
+    paths = draw(evaluation, Path(json_file).parent / FOLDER)
     print(json_file, *paths, sep='\n')
     return paths
 

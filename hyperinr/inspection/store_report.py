@@ -22,10 +22,12 @@ from hyperinr.inspection.store_statistics import (
 )
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import NeuralDataset
-from hyperinr.runtime.files import check_writable_folder, plain, write_json
+from hyperinr.runtime.files import check_writable_folder, plain
+from hyperinr.runtime.outputs import check_outputs, write_json_output
 
 __all__ = ['inspect_store']
 
+OUTPUTS = ('index.html', 'figures.json', 'psnr.png', 'projection.png', 'reconstructions.png', 'solids.png')
 NUM_EXAMPLES = 4
 """Examples each of the best INRs, of those about the median, and of the worst."""
 MOST = 2000
@@ -46,8 +48,11 @@ def inspect_store(
       The page, and the figures on it.
 
     Raises:
-      InputError: all INRs diverged or there are none, or a permission, matplotlib or scikit-learn is missing.
+      InputError: all INRs diverged or there are none, another program wrote a file of these names, or a permission,
+        matplotlib or scikit-learn is missing.
     """
+    folder = Path(out)
+    check_outputs(folder / name for name in OUTPUTS)
     rows = sample_rows(store, most=MOST)
     weights, labels = store.weights(rows), store.column('label')[rows]
     plane, share = principal_plane(weights)
@@ -62,7 +67,7 @@ def inspect_store(
         'nmi': cluster_agreement(weights, labels),
         'tensors': tensor_statistics(store, rows),
     }
-    folder = check_writable_folder(out)
+    check_writable_folder(folder)
     pictures = [_draw_psnr(store, folder / 'psnr.png'), _draw_plane(plane, share, labels, folder / 'projection.png')]
     shape = store.description.spec.grid_shape
     if shape is not None and len(shape) == 2:
@@ -75,7 +80,7 @@ def inspect_store(
         ious = None if signals is None else volumetric_ious(store, signals)
         if ious is not None:
             figures['iou'] = {'num': len(ious), 'least': float(ious.min()), 'median': float(np.median(ious))}
-    write_json(folder / 'figures.json', plain(figures))
+    write_json_output(folder / 'figures.json', plain(figures))
     page = render(
         folder / 'index.html',
         'store.html',

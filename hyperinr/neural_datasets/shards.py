@@ -3,7 +3,6 @@
 Letters: ``n`` INRs of the shard, ``P`` weights of each.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from hyperinr.errors import InputError
-from hyperinr.runtime.files import replacing
+from hyperinr.runtime.files import replacing, sync_folder
 
 __all__ = [
     'COLUMNS',
@@ -141,19 +140,9 @@ def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
     if not np.array_equal(tensors['index'], np.arange(start, start + len(weights))):
         raise ValueError('the indices of a shard must ascend without gaps.')
     path = shard_path(folder, start, start + len(weights))
-    with replacing(path) as temporary:
+    with replacing(path, flush_folder=False) as temporary:
         temporary.write_bytes(save(tensors, metadata={'checksum': checksum(tensors)}))
     return path
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename survives a power cut. Does nothing where the file system cannot."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def map_shard(path: str | os.PathLike, shape: tuple[int, int]) -> tuple[dict[str, np.ndarray], str | None]:

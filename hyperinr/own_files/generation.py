@@ -13,12 +13,13 @@ from hyperinr import coordinates, metrics
 from hyperinr.datasets.base import stack
 from hyperinr.errors import InputError
 from hyperinr.files.images import quantise, read_image, resize, write_picture
-from hyperinr.files.weights import check_foldable, check_format, write_weights
+from hyperinr.files.weights import check_foldable, check_format, weight_files, write_weights
 from hyperinr.files.weights import fold_omega as fold
 from hyperinr.fitting import FitResult
 from hyperinr.model import Model
 from hyperinr.own_files import tiling
 from hyperinr.runtime.files import check_writable_folder
+from hyperinr.runtime.outputs import check_outputs
 from hyperinr.types import Datapoint
 
 __all__ = [
@@ -92,7 +93,8 @@ def generate_files(
       A `FileResult` for each file.
 
     Raises:
-      InputError: a file is missing, is no image, or has the same output as another; a wrong format; no permission.
+      InputError: a file is missing, is no image, or has the same output as another; a wrong format; no permission;
+        an output would replace a file that hyperinr did not write.
       RunError: the disk is full.
     """
     num_steps = model.learner.num_steps
@@ -149,10 +151,12 @@ def finetune_files(
             )
         outputs[file.stem] = file
         read_image(file, model.spec.channels, data_range)
-    folder = check_writable_folder(out)
+    folder = Path(out)
     for name, file in outputs.items():
         if file.resolve() == (folder / f'{name}.png').resolve():
             raise InputError(f'the reconstruction of {file} would overwrite it; choose another output folder.')
+        check_outputs([folder / f'{name}.png', *weight_files(folder / f'{name}.{format}')])
+    check_writable_folder(folder)
     results = []
     for name, file in outputs.items():
         read = read_image(file, model.spec.channels, data_range)

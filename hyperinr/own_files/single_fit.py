@@ -13,12 +13,13 @@ from hyperinr import fitting
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, RunError
 from hyperinr.files.images import read_image, resize
-from hyperinr.files.weights import check_format, torch_state_dict, write_weights
+from hyperinr.files.weights import check_format, torch_state_dict, weight_files, write_weights
 from hyperinr.fitting import optimizers, rate_range
 from hyperinr.fitting.freezing import frozen
 from hyperinr.model import on_grid
 from hyperinr.own_files.generation import COORDINATES, image_datapoint, psnr_of, write_png
-from hyperinr.runtime.files import check_writable_folder, plain, write_json
+from hyperinr.runtime.files import check_writable_folder, plain
+from hyperinr.runtime.outputs import check_outputs, write_json_output
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 from hyperinr.weights import WeightSpec
@@ -111,7 +112,8 @@ def fit_image(
       data_range: values of the file that become 0 and 1, see `read_image`; stated as ``file_range`` in the metadata.
 
     Raises:
-      InputError: a value outside its range, a file that cannot be read, or an output that would overwrite the image.
+      InputError: a value outside its range, a file that cannot be read, or an output that would overwrite the image or
+        another file that hyperinr did not write.
       RunError: the fit diverged before its error fell, or the disk is full.
     """
     check_format(format)
@@ -133,10 +135,13 @@ def fit_image(
     family = optimizers.family(optimizer, spec, wrap=lambda inner: frozen(inner, freeze, spec))
     if format == 'pt':
         torch_state_dict(weights)
-    folder = check_writable_folder(out)
+    folder = Path(out)
     picture, path = folder / f'{file.stem}.png', folder / f'{file.stem}.{format}'
+    curve, rates = folder / f'{file.stem}.curve.json', folder / f'{file.stem}.rates.json'
     if file.resolve() in (picture.resolve(), path.resolve()):
         raise InputError(f'the result would overwrite {file}; choose another output folder.')
+    check_outputs([picture, *weight_files(path), curve, *([rates] if rate == 'range' else [])])
+    check_writable_folder(folder)
     starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (weights, datapoint))
     points = _points_of_step(points_per_step, inr, spec, len(datapoint.coords))
     with _Progress(num_steps, quiet) as progress:
@@ -147,7 +152,7 @@ def fit_image(
                 progress.say(f'searching the learning rate by short fits of {points.drawn} points')
             if rate == 'range':
                 found = rate_range.rate_range(inr, starts, some, make=family.make)
-                write_json(folder / f'{file.stem}.rates.json', plain(found._asdict()))
+                write_json_output(rates, plain(found._asdict()))
                 rate = found.rate
             else:
                 rate = fitting.best_rate(
@@ -201,9 +206,8 @@ def fit_image(
     }
     write_weights(path, fitted_weights, {**inr.metadata, **details, 'psnr_db': kept_psnr})
     write_png(picture, rebuilt, DATA_RANGE)
-    curve = folder / f'{file.stem}.curve.json'
     about_curve = {'measured_on': points.measured_on, 'mse': mse, 'psnr_db': psnr, 'kept_psnr_db': kept_psnr}
-    write_json(curve, plain({**details, 'inr': dict(inr.metadata), **about_curve}))
+    write_json_output(curve, plain({**details, 'inr': dict(inr.metadata), **about_curve}))
     return SingleFit(path, picture, curve, np.asarray(psnr), float(rate), best_step, kept_psnr, tuple(notes))
 
 

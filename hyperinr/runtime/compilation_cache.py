@@ -24,6 +24,8 @@ MIN_COMPILE_SECONDS = 0.0
 """Functions that compile faster are not kept. A command has about a hundred small ones, two seconds together."""
 MOST_BYTES = 2 * 2**30
 """Size at which the oldest entries go, down to half of it."""
+ENTRIES = ('-cache', '-atime')
+"""Ends of the names of files that jax writes."""
 UNREADABLE = re.compile("Error (?:reading|writing) persistent compilation cache entry for '(.+?)'")
 
 
@@ -70,24 +72,25 @@ def machine_folder(root: Path) -> Path:
 
 
 def _prune(root: Path) -> None:
-    """Delete the oldest entries if all of them are larger than `MOST_BYTES`; other processes may do the same."""
+    """Delete the oldest entries if all of them are larger than `MOST_BYTES`; other processes may do the same.
+
+    Only files are deleted that jax wrote: the folder may hold others.
+    """
     entries = []
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder) / name
-            try:
+    for path in root.glob('jax-*/*'):
+        if path.name.endswith(ENTRIES):
+            with contextlib.suppress(OSError):
                 status = path.stat()
-            except OSError:
-                continue
-            entries.append((status.st_mtime_ns, status.st_size, path))
+                entries.append((status.st_mtime_ns, status.st_size, path))
     left = sum(size for _, size, _ in entries)
     if left <= MOST_BYTES:
         return
     for _, size, path in sorted(entries):
         if left <= MOST_BYTES / 2:
             break
-        path.unlink(missing_ok=True)
-        left -= size
+        with contextlib.suppress(OSError):  # Of another user, or gone.
+            path.unlink()
+            left -= size
 
 
 def _forget_unreadable(folder: Path) -> None:
@@ -99,7 +102,8 @@ def _forget_unreadable(folder: Path) -> None:
         if found is None:
             return shown(message, *rest, **more)
         for entry in folder.glob(f'{glob.escape(found[1])}-*'):
-            entry.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                entry.unlink()
         return None
 
     warnings.showwarning = show

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,22 @@ import numpy as np
 
 from hyperinr.errors import InputError, RunError
 
-__all__ = ['check_writable_folder', 'disk_errors', 'plain', 'read_json', 'read_json_lines', 'replacing', 'write_json']
+__all__ = [
+    'check_regular',
+    'check_writable_folder',
+    'disk_errors',
+    'plain',
+    'read_json',
+    'read_json_lines',
+    'replacing',
+    'sync_folder',
+    'write_json',
+]
+
+MOST_TEXT_BYTES = 2**28
+"""Bytes. A longer file is not read as JSON."""
+LONGEST_STEM = 40
+"""Characters of a name that its temporary name keeps, so that it stays within the 255 bytes of a file system."""
 
 
 @contextlib.contextmanager
@@ -50,18 +66,58 @@ def check_writable_folder(folder: str | os.PathLike) -> Path:
     return folder
 
 
+def check_regular(path: str | os.PathLike, what: str = 'file') -> None:
+    """Raise `InputError` unless ``path`` is a regular file, before anything is read: reading a pipe would wait.
+
+    Args:
+      path: path of the file.
+      what: kind of the file, for the message: ``'image file'``.
+    """
+    path = Path(path)
+    try:
+        if path.is_file():
+            return
+        if path.is_dir():
+            raise InputError(f'{str(path)!r} is a folder, not {_article(what)} {what}; give a file in it.')
+        if path.exists():
+            raise InputError(f'{str(path)!r} is a pipe, a socket or a device; copy its content into a file first.')
+    except OSError as error:
+        raise InputError(f'{str(path)!r} cannot be read ({error.strerror}); allow reading or give another.') from error
+    raise InputError(f'there is no {what} {str(path)!r}.')
+
+
+def _article(noun: str) -> str:
+    return 'an' if noun[0] in 'aeiou' else 'a'
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename survives a power cut. Does nothing where the file system cannot."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | os.PathLike, *, flush_folder: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` to write to; rename it to ``path`` on success, delete it on any error.
 
-    The temporary name keeps the suffix of ``path``, because some writers choose the format by the suffix.
+    Content and rename are on the disk afterwards. The temporary name keeps the suffix of ``path``, because some writers
+    choose the format by the suffix. It is drawn at random: threads, and machines that share a folder, differ in it.
+
+    Args:
+      path: the file to write; its folder is made if it does not exist.
+      flush_folder: False: the caller calls `sync_folder`, once for many files.
 
     Example:
       >>> with replacing('report.txt') as temporary:  # doctest: +SKIP
       ...     _ = temporary.write_text('all or nothing')
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    unique = f'{os.getpid()}-{secrets.token_hex(4)}'
+    temporary = path.with_name(f'.{path.stem[:LONGEST_STEM]}.{unique}.partial{path.suffix}')
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +125,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             with temporary.open('rb') as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
+            if flush_folder:
+                sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -90,11 +148,16 @@ def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> A
     """Read a JSON file.
 
     Raises:
-      InputError: the file is missing or damaged; the message ends with the remedy.
+      InputError: the file is missing, damaged or longer than `MOST_TEXT_BYTES`; the message ends with the remedy.
     """
+    path = Path(path)
     try:
-        return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+        if path.exists() and not path.is_file():
+            raise ValueError('it is a folder, a pipe or a device')
+        if path.exists() and path.stat().st_size > MOST_TEXT_BYTES:
+            raise ValueError(f'it has {path.stat().st_size} bytes, more than {MOST_TEXT_BYTES}')
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{path} cannot be read ({error}); {remedy}.') from error
 
 
@@ -104,7 +167,7 @@ def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
     Lines that hold no object are skipped: a killed process leaves an incomplete last line.
     """
     path, records = Path(path), []
-    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
+    for line in path.read_text(encoding='utf-8').splitlines() if path.is_file() else ():
         with contextlib.suppress(ValueError):
             records.append(json.loads(line))
     return [record for record in records if isinstance(record, dict)]

@@ -17,7 +17,8 @@ from hyperinr.runtime.files import disk_errors
 
 __all__ = ['NoLocksError', 'locked']
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+"""Errors of ``flock`` on a file system without locks. A lock that another process holds is not among them."""
 
 
 class NoLocksError(InputError):
@@ -40,7 +41,7 @@ def locked(path: str | os.PathLike, *, wait: bool = True) -> Iterator[bool]:
       >>> with locked('study/.lock', wait=False) as held:  # doctest: +SKIP
       ...     print('mine' if held else "another's")
     """
-    lock = FileLock(path, fallback_to_soft=False)
+    lock = FileLock(path, preserve_lock_file=True)
     with disk_errors(path), contextlib.suppress(Timeout):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:

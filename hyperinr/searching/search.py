@@ -13,6 +13,7 @@ from hyperinr.config.values import Config
 from hyperinr.errors import InputError, RunError
 from hyperinr.inspection.sweep_report import check_drawing, write_page
 from hyperinr.runtime.files import check_writable_folder, replacing, write_json
+from hyperinr.runtime.outputs import check_outputs
 from hyperinr.runtime.progress import print_table
 from hyperinr.searching import space as spaces
 from hyperinr.searching import study as studies
@@ -88,10 +89,12 @@ def open_search(
     check_drawing()
     folder = Path(folder)
     content = {path.name for path in folder.iterdir() if path.name[0] != '.'} if folder.is_dir() else set()
-    if content and CONFIG not in content:
+    held = any(name in content for name in studies.FILES.values())
+    if content and (CONFIG not in content or (not held and content - {CONFIG, BEST, PAGE, *studies.RESULTS, *files})):
         raise InputError(f'{folder} is not empty and holds no search; give a new or empty folder.')
     if content and (folder / CONFIG).read_bytes() != base.text.encode():
         raise InputError(f'{folder} holds a search of another config; give another folder, or its own.')
+    check_outputs([folder / PAGE])
     check_writable_folder(folder)
     for name, text in {CONFIG: base.text, **files}.items():
         if not (folder / name).is_file():

@@ -49,6 +49,8 @@ DIRECTIONS = ('maximize', 'minimize')
 SAMPLERS = ('tpe', 'random', 'grid')
 PRUNERS = ('median', 'hyperband', 'none')
 FILES = {'sqlite': 'study.db', 'journal': 'journal.log'}
+RESULTS = ('trials', 'figures', 'trials.json')
+"""Files and folders of a search that has begun."""
 STUDY = 'hyperinr'
 NUM_FREE_TRIALS = 5
 """Complete trials before their median prunes others."""
@@ -195,7 +197,7 @@ def _readable(path: Path) -> Iterator[Path]:
     """Yield the file of the trials; raise `InputError`, with nothing written, if it is damaged or was lost."""
     from sqlalchemy.exc import DatabaseError
 
-    results = [path.parent / name for name in ('trials', 'figures', 'trials.json') if (path.parent / name).exists()]
+    results = [path.parent / name for name in RESULTS if (path.parent / name).exists()]
     if results and not (path.is_file() and path.stat().st_size):
         raise InputError(f'{path} is missing or empty, and {results[0]} is there: restore it, or give another folder.')
     if path.name == FILES['journal'] and path.exists():

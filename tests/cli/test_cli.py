@@ -101,6 +101,12 @@ def test_the_help_names_the_kinds_of_files_that_are_read(run):
         (('fit-one', 'a.png', '-p', 'siren.width=0'), ('width=0',)),
         (('fit-one', 'a.png', '--format', 'h5'), ("'h5'",)),
         (('fit-one', 'a.png', '--data-range', '5,5'), ('--data-range must be two finite numbers', 'not 5,5')),
+        (
+            ('fit-one', 'a.png', '--data-range', '-1,1'),
+            ('--data-range: expected one argument; a value', 'written --data-range=VALUE'),
+        ),
+        (('fit-one', '.'), ("'.' is a folder, not an image file; give a file in it",)),
+        (('fit-one', '/dev/zero'), ('a pipe, a socket or a device',)),
         (('fit-one', 'a.png', '--data-range', '0,x'), ('--data-range', 'not 0,x')),
         (('generate', '--run', 'nowhere', 'a.png', '--data-range=-3'), ('--data-range', 'not -3')),
         (('finetune', '--run', 'nowhere', 'a.png', '--data-range', '0,inf'), ('--data-range', 'not 0,inf')),

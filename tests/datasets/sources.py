@@ -102,6 +102,22 @@ def write_images(folder, count=12):
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / name)
 
 
+def each_damaged(folder):
+    """Damage the files below a folder, one at a time and in each way; yield what is damaged, and restore it."""
+    for path in sorted(each for each in folder.rglob('*') if each.is_file()):
+        whole = path.read_bytes()
+        for way, content in (
+            ('cut short', whole[: len(whole) // 2]),
+            ('garbage', b'\x93' * len(whole)),
+            ('gone', None),
+        ):
+            path.unlink()
+            if content is not None:
+                path.write_bytes(content)
+            yield f'{path.name} {way}'
+            path.write_bytes(whole)
+
+
 def prepare_ragged(
     cache, *, name='ragged', shape=(None, None, 3), file_format='array_record', splits=('train', 'test')
 ):

@@ -1,6 +1,7 @@
 """The cache: where it is, that preparing is all or nothing, and that several processes prepare once."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from hyperinr.datasets import cache_folder, photo_patches
 from hyperinr.errors import InputError, RunError
+from tests.datasets.sources import each_damaged
 
 SMALL = {'resolution': (8, 8), 'num_train': 6, 'num_validation': 1, 'num_test': 1}
 
@@ -101,3 +103,35 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(RunError, match='disk is full'):
         photo_patches(**SMALL, data_dir=str(tmp_path))
     assert not list(tmp_path.glob('images/*'))
+
+
+def test_damaged_prepared_data_is_named_with_what_to_do(tmp_path):
+    photo_patches(**SMALL, data_dir=str(tmp_path))
+    [folder] = (tmp_path / 'images').iterdir()
+    said = (
+        rf'^the prepared data in {folder} is damaged or cannot be read \(.*\); delete that folder: it is made again\.$'
+    )
+    for damage in each_damaged(folder):
+        with pytest.raises(InputError, match=said) as raised:
+            for source in photo_patches(**SMALL, data_dir=str(tmp_path)).splits.values():
+                source.batch(range(len(source)))
+        assert '\n' not in str(raised.value), damage
+    shutil.rmtree(folder)
+    assert len(photo_patches(**SMALL, data_dir=str(tmp_path)).splits['train']) == 6
+
+
+def test_a_cache_that_is_a_file_or_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    with pytest.raises(InputError, match=r'cannot write to the dataset cache .*file. \(.*set DATA_PATH'):
+        photo_patches(**SMALL, data_dir=str(tmp_path / 'file'))
+    stat = os.stat
+
+    def refuse(path, *arguments, **options):
+        if 'cache' in str(path):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, 'stat', refuse)
+    monkeypatch.setattr(os, 'mkdir', refuse)
+    with pytest.raises(InputError, match=r'cannot write to the dataset cache .*Permission denied.*set DATA_PATH'):
+        photo_patches(**SMALL, data_dir=str(tmp_path / 'cache'))

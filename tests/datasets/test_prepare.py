@@ -45,6 +45,15 @@ def test_a_prepared_dataset_is_found_by_name(tmp_path, monkeypatch, with_tensorf
     assert len(tfds_images(name='ragged', resolution=(4, 4), data_dir=str(tmp_path)).splits['test']) == 20
 
 
+def test_damaged_data_of_another_time_is_named_with_what_to_do(tmp_path, monkeypatch, with_tensorflow):
+    def builder(*arguments, **options):
+        raise KeyError('splits')
+
+    monkeypatch.setattr(tfds, 'builder', builder)
+    with pytest.raises(InputError, match=rf'splits.*; if {tmp_path}/ragged is there and damaged, delete it'):
+        prepare('ragged', data_dir=str(tmp_path))
+
+
 def test_an_unknown_name_names_the_nearest(tmp_path, with_tensorflow):
     with pytest.raises(InputError, match=r"no dataset 'cifar_10'; did you mean cifar10"):
         prepare('cifar_10', data_dir=str(tmp_path))

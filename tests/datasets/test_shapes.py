@@ -11,7 +11,7 @@ from hyperinr.datasets.meshes import Mesh, read_mesh
 from hyperinr.datasets.shapes import PointRule, draw_pool, draw_probe
 from hyperinr.datasets.solids import FAMILIES, Solid
 from hyperinr.errors import InputError
-from tests.datasets.sources import write_meshes
+from tests.datasets.sources import each_damaged, write_meshes
 
 RULE = PointRule(200, 0.5, 0.02, 'occupancy', 1.0)
 
@@ -133,6 +133,26 @@ def test_meshes_are_scaled_cached_and_classed_by_folder(tmp_path, monkeypatch):
     for before, after in ((first, kept[0]), (probe, kept.probe(0))):
         jax.tree.map(np.testing.assert_array_equal, before, after)
     assert len(probe.coords) > len(first.coords)
+
+
+def test_damaged_points_of_a_mesh_are_made_again(tmp_path):
+    pytest.importorskip('trimesh')
+    pytest.importorskip('igl')
+    write_meshes(tmp_path / 'meshes', count=3)
+    options = {'path': str(tmp_path / 'meshes'), 'num_points': 30, 'data_dir': str(tmp_path / 'cache')}
+    first = datasets.mesh_folder(**options).splits['train'][0]
+    kept = {path: path.read_bytes() for path in (tmp_path / 'cache' / 'meshes').iterdir()}
+    assert kept
+    for damage in each_damaged(tmp_path / 'cache' / 'meshes'):
+        again = datasets.mesh_folder(**options).splits['train'][0]
+        jax.tree.map(np.testing.assert_array_equal, first, again)
+        for path in kept:
+            with np.load(path) as archive:  # Whole again.
+                assert archive.files, damage
+    source = datasets.mesh_folder(**options).splits['train']
+    (tmp_path / 'meshes' / source.names(0)).unlink()
+    with pytest.raises(InputError, match='there is no mesh file'):
+        source[0]
 
 
 def test_a_mesh_is_turned_the_right_side_out_and_fills_the_cube(tmp_path):

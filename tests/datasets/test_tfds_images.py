@@ -5,7 +5,7 @@ import pytest
 
 from hyperinr.datasets import tfds_images
 from hyperinr.errors import InputError
-from tests.datasets.sources import prepare_ragged
+from tests.datasets.sources import each_damaged, prepare_ragged
 
 
 def test_ragged_images_are_letterboxed_and_the_end_of_train_is_validation(tmp_path):
@@ -83,3 +83,12 @@ def test_features_of_other_packages_are_not_imported(tmp_path):
     with pytest.raises(InputError, match=r"features\.json names 'antigravity\.core.* no class of tensorflow-datasets"):
         tfds_images(name='ragged', resolution=(4, 4), data_dir=str(tmp_path))
     assert 'antigravity' not in sys.modules
+
+
+def test_damaged_data_is_named_with_what_to_do(tmp_path):
+    prepare_ragged(tmp_path)
+    said = rf'in {tmp_path}/ragged/2.0.0 is damaged .*; delete that folder: `hyperinr prepare ragged` makes it again\.$'
+    for damage in each_damaged(tmp_path / 'ragged'):
+        with pytest.raises(InputError, match='ragged is not prepared' if damage == 'dataset_info.json gone' else said):
+            for source in tfds_images(name='ragged', resolution=(4, 4), data_dir=str(tmp_path)).splits.values():
+                source.batch(range(len(source)))

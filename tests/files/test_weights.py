@@ -9,6 +9,7 @@ import pytest
 
 from hyperinr import coordinates, files, inrs
 from hyperinr.errors import InputError, RunError
+from hyperinr.files.tensors import write_tensors
 from tests.exhaustive import thin
 
 SIREN = inrs.siren(channels=3, width=16, depth=3, omega_0=20.0, hidden_omega_0=7.0)
@@ -152,7 +153,7 @@ def test_a_file_cut_short_is_one_clear_error(tmp_path, weights, suffix):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r'nothing\.npz: no such file'):
+    with pytest.raises(InputError, match=r'there is no file .*nothing\.npz'):
         files.read_weights(tmp_path / 'nothing.npz')
 
 
@@ -171,3 +172,13 @@ def test_a_disk_that_refuses_leaves_the_old_file(tmp_path, weights, monkeypatch,
         files.write_weights(path, batched(weights), METADATA)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ['a.npz']
+
+
+@pytest.mark.parametrize('suffix', ['npz', 'safetensors'])
+@pytest.mark.parametrize(
+    ('tensors', 'said'), [({'weights': np.zeros(2)}, "a tensor 'weights'"), ({'.w': np.zeros(2)}, "'.w'")]
+)
+def test_tensors_that_are_no_inrs_are_named(tmp_path, suffix, tensors, said):
+    write_tensors(tmp_path / f'a.{suffix}', tensors, {}, format=suffix)
+    with pytest.raises(InputError, match=rf'{said}, and those of an INR are named layer_0.w; give another file'):
+        files.read_weights(tmp_path / f'a.{suffix}')

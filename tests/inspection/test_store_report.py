@@ -57,6 +57,17 @@ def test_clusters_agree_with_labels_that_are_clusters_and_not_with_noise():
     assert store_statistics.cluster_agreement(rows, np.where(labels == 0, 0, -1)) is None
 
 
+@pytest.mark.parametrize('name', ['index.html', 'psnr.png', 'figures.json'])
+def test_a_file_of_the_user_is_not_replaced(store, tmp_path, monkeypatch, name):
+    from hyperinr.inspection import store_report
+
+    (tmp_path / name).write_text("the user's")
+    monkeypatch.setattr(store_report, 'sample_rows', lambda *arguments, **options: pytest.fail('the work began'))
+    with pytest.raises(InputError, match=f'{name} exists and was not written by hyperinr'):
+        store_report.inspect_store(store, tmp_path)
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["the user's"]
+
+
 def test_the_page_holds_its_pictures_and_the_figures(store, tmp_path):
     pytest.importorskip('matplotlib')
     pytest.importorskip('sklearn')
@@ -68,7 +79,7 @@ def test_the_page_holds_its_pictures_and_the_figures(store, tmp_path):
     assert len(re.findall(r'src="data:image/png;base64,[\w+/=]{1000,}"', text)) == 3
     names = sorted(path.name for path in (tmp_path / 'page').iterdir())
     assert names == ['figures.json', 'index.html', 'projection.png', 'psnr.png', 'reconstructions.png']
-    assert json.loads((tmp_path / 'page' / 'figures.json').read_text()) == figures
+    assert json.loads((tmp_path / 'page' / 'figures.json').read_text()) == {'written_by': 'hyperinr', **figures}
     psnr = store.column('psnr_db')
     assert figures['psnr']['median_db'] == pytest.approx(np.median(psnr))
     assert f'{psnr.min():.2f} dB' in text

@@ -268,6 +268,21 @@ def test_a_full_disk_amid_many_shards_is_said_and_leaves_whole_ones(tmp_path, mo
     assert all(map_shard(path, (2, 3)) for path in tmp_path.iterdir())
 
 
+def test_many_shards_share_one_flush_of_their_folder_and_unfinished_ones_are_found(tmp_path, monkeypatch):
+    from hyperinr.neural_datasets import shards as shards_lib
+    from hyperinr.runtime import files
+
+    flushed = []
+    for module in (files, shards_lib):
+        monkeypatch.setattr(module, 'sync_folder', lambda folder: flushed.append(len(list(folder.iterdir()))))
+    write_shards(tmp_path, ((np.zeros((2, 3), np.float32), columns_of(2 * k, 2 * k + 2)) for k in range(3)))
+    assert flushed == [3]
+    with files.replacing(shards_lib.shard_path(tmp_path, 6, 8)) as temporary:
+        temporary.touch()
+        assert list(shards_lib.partial_files(tmp_path, 6, 8)) == list(shards_lib.partial_files(tmp_path)) == [temporary]
+        assert not list(shards_lib.partial_files(tmp_path, 0, 2))
+
+
 def _umask():
     import os
 

@@ -1,10 +1,11 @@
 """The compilation cache: a second process compiles nothing anew and finds the same."""
 
 import os
+import warnings
 
 import pytest
 
-from hyperinr.errors import InputError
+from hyperinr.errors import InputError, RunError
 from hyperinr.runtime import compilation_cache
 from hyperinr.runtime.compilation_cache import use_compilation_cache
 
@@ -61,13 +62,38 @@ def test_an_entry_that_was_cut_short_is_made_anew_without_a_word(run_python, tmp
 def test_the_oldest_entries_go_when_there_are_too_many_bytes(tmp_path, monkeypatch):
     folder = compilation_cache.machine_folder(tmp_path / 'compiled')
     folder.mkdir(parents=True)
+    others = [tmp_path / 'compiled' / 'mine.tar', folder / 'mine.tar', tmp_path / 'compiled' / 'mine' / 'old-cache']
+    others[2].parent.mkdir()
+    for path in others:
+        path.write_bytes(bytes(1000))
+        os.utime(path, (0, 0))
     for number in range(10):
         path = folder / f'jit_{number}-cache'
         path.write_bytes(bytes(100))
         os.utime(path, (number, number))
     monkeypatch.setattr(compilation_cache, 'MOST_BYTES', 900)
     compilation_cache._prune(tmp_path / 'compiled')
-    assert {path.name for path in folder.iterdir()} == {f'jit_{number}-cache' for number in (6, 7, 8, 9)}
+    assert {path.name for path in folder.glob('*-cache')} == {f'jit_{number}-cache' for number in (6, 7, 8, 9)}
+    assert all(path.stat().st_size == 1000 for path in others)
+
+
+def test_entries_that_cannot_be_deleted_are_left(tmp_path, monkeypatch):
+    folder = compilation_cache.machine_folder(tmp_path / 'compiled')
+    (folder / 'jit_0-folder').mkdir(parents=True)
+    (folder / 'jit_0-cache').write_bytes(bytes(100))
+    monkeypatch.setattr(compilation_cache, 'MOST_BYTES', 9)
+    monkeypatch.setattr(compilation_cache.warnings, 'showwarning', warnings.showwarning)
+    compilation_cache._forget_unreadable(folder)
+    warnings.showwarning("Error reading persistent compilation cache entry for 'jit_0'", UserWarning, '', 0)
+    assert [path.name for path in folder.iterdir()] == ['jit_0-folder']
+    (folder / 'jit_1-cache').write_bytes(bytes(100))
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(os, 'unlink', refuse)
+    compilation_cache._prune(tmp_path / 'compiled')
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_commands_keep_what_they_compile_unless_they_are_told_not_to(monkeypatch, tmp_path, capsys):
@@ -98,3 +124,10 @@ def test_a_folder_that_cannot_be_written_is_an_error_for_those_who_asked_for_it(
     assert 'compiled' not in capsys.readouterr().err
     assert cli.main([*command, '--keep-compiled']) == 2
     assert 'compiled' in capsys.readouterr().err
+
+    def full(root):
+        raise RunError('the disk is full')
+
+    monkeypatch.setattr(compilation_cache, 'use_compilation_cache', full)
+    assert cli.main(command) == 2
+    assert 'disk' not in capsys.readouterr().err

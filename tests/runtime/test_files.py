@@ -32,6 +32,43 @@ def test_the_old_content_stands_until_the_new_is_whole(tmp_path):
     assert path.read_text() == 'new'
 
 
+def test_two_writers_of_one_file_do_not_share_a_temporary_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'getpid', lambda: 1)  # As on two machines.
+    path = tmp_path / ('ä' * 100 + '.txt')
+    with files.replacing(path) as first, files.replacing(path) as second:
+        assert first != second
+        first.write_text('first')
+        second.write_text('second')
+    assert path.read_text() == 'first'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_rename_is_flushed_and_many_can_share_one_flush(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, 'sync_folder', lambda folder: flushed.append(sorted(os.listdir(folder))))
+    files.write_json(tmp_path / 'a.json', 1)
+    with files.replacing(tmp_path / 'b', flush_folder=False) as temporary:
+        temporary.touch()
+    assert flushed == [['a.json']]
+
+
+@pytest.mark.parametrize('reader', [files.read_json, files.check_regular])
+def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path, reader):
+    os.mkfifo(tmp_path / 'pipe')
+    for path, said in ((tmp_path, 'folder'), (tmp_path / 'pipe', 'pipe'), ('/dev/zero', 'device'), ('none', 'none')):
+        with pytest.raises(InputError, match=said):
+            reader(path)
+
+
+def test_a_file_too_long_or_too_deep_for_json_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'a.json').write_text('[' * 100_000)
+    with pytest.raises(InputError, match=r'cannot be read \(.*recursion'):
+        files.read_json(tmp_path / 'a.json')
+    monkeypatch.setattr(files, 'MOST_TEXT_BYTES', 99_999)
+    with pytest.raises(InputError, match='it has 100000 bytes, more than 99999'):
+        files.read_json(tmp_path / 'a.json')
+
+
 def test_json_refuses_what_is_not_json(tmp_path):
     with pytest.raises(ValueError, match='JSON'):
         files.write_json(tmp_path / 'a.json', {'psnr': float('nan')})

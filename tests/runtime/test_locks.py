@@ -70,6 +70,13 @@ def test_the_file_stays_so_that_nobody_waits_for_one_that_is_gone(tmp_path):
     with locked(path):
         before = path.stat().st_ino
     assert path.stat().st_ino == before
+    with locked(path, wait=False) as held:
+        assert held
+        with locked(path, wait=False) as again:
+            assert not again
+        assert path.stat().st_ino == before
+        with locked(path, wait=False) as again:
+            assert not again
 
 
 def test_an_error_inside_releases_it(tmp_path):
@@ -79,7 +86,7 @@ def test_an_error_inside_releases_it(tmp_path):
         assert held
 
 
-@pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
 @pytest.mark.parametrize('wait', [True, False])
 def test_a_file_system_without_locks_is_told_from_a_held_lock(tmp_path, monkeypatch, number, wait):
     def refuse(*arguments):

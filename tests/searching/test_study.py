@@ -5,10 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hyperinr.errors import InputError, RunError
+from hyperinr.searching import search
 from hyperinr.searching import study as studies
 from hyperinr.searching.space import parameter, space
 from hyperinr.searching.space_file import figure
@@ -246,3 +248,14 @@ def test_values_that_kill_every_process_fail_in_the_end(tmp_path):
 def test_an_unknown_part_is_named(tmp_path, option, value):
     with pytest.raises(ValueError, match=f"{option} '{value}' is none of"):
         opened(tmp_path, **{option: value})
+
+
+@pytest.mark.parametrize('there', [('config.gin', 'run.json'), ('index.html',), ('config.gin', 'index.html')])
+def test_a_folder_with_files_of_another_kind_is_refused_and_left_alone(tmp_path, there):
+    pytest.importorskip('optuna')
+    pytest.importorskip('matplotlib')
+    for name in there:
+        (tmp_path / name).write_text("the user's")
+    with pytest.raises(InputError, match=r'holds no search; give|index.html exists and was not written by hyperinr'):
+        search.open_search(SimpleNamespace(text='x = 1'), settings(SPACE), tmp_path, storage=None)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(there, "the user's")

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from hyperinr.arguments import check_choice
 from hyperinr.errors import InputError
-from hyperinr.files.tensors import read_tensors, write_tensors
+from hyperinr.files.tensors import TENSOR_FORMATS, read_tensors, write_tensors
 from hyperinr.neural_datasets.description import from_json
 from hyperinr.neural_datasets.exchange.fit_a_nef import read_fit_a_nef, write_fit_a_nef
 from hyperinr.neural_datasets.exchange.inr_table import LAYOUTS, InrTable, read_table, write_store
 from hyperinr.neural_datasets.exchange.torch_files import read_torch, write_torch
 from hyperinr.neural_datasets.shards import shard_tensors
 from hyperinr.neural_datasets.store import open_store
+from hyperinr.runtime.outputs import check_outputs
 
 __all__ = ['EXCHANGE_FORMATS', 'export_store', 'import_store']
 
@@ -24,7 +25,7 @@ def export_store(folder: str | os.PathLike, out: str | os.PathLike, *, format: s
 
     Args:
       folder: folder of the store.
-      out: file or folder to write; must not exist.
+      out: folder to write, which must not exist; or file to write, which may be an earlier export.
       format: one of `EXCHANGE_FORMATS`.
       fold_omega: whether to fold omega_0 into the weights. The result records it.
 
@@ -36,7 +37,9 @@ def export_store(folder: str | os.PathLike, out: str | os.PathLike, *, format: s
     """
     check_choice('--format', format, EXCHANGE_FORMATS)
     out = Path(out)
-    if out.exists():
+    if format in TENSOR_FORMATS:
+        check_outputs([out])
+    elif out.exists():
         raise InputError(f'{out} exists; give a new path.')
     table = read_table(open_store(folder), fold=fold_omega)
     kind = table.description.inr.get('kind')
