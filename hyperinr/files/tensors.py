@@ -13,9 +13,23 @@ from safetensors.numpy import save
 from hyperinr.errors import InputError
 from hyperinr.runtime.files import replacing
 
-__all__ = ['TENSOR_FORMATS', 'read_tensors', 'write_tensors']
+__all__ = ['TENSOR_FORMATS', 'read_tensors', 'safetensors_bytes', 'write_tensors']
 
 TENSOR_FORMATS = ('npz', 'safetensors')
+
+
+def safetensors_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> bytes:
+    """Return the content of a safetensors file. Equal tensors give equal bytes, whatever their layout in memory.
+
+    ``safetensors.numpy.save`` writes the memory as it lies: the transpose of a matrix under the matrix's shape. It
+    writes several metadata in any order.
+
+    Args:
+      tensors: tensors by name.
+      metadata: JSON-serialisable, written as JSON text under the name ``metadata``; ``None``: no metadata.
+    """
+    plain = {name: np.asarray(each, each.dtype.newbyteorder('='), order='C') for name, each in tensors.items()}
+    return save(plain, metadata=None if metadata is None else {'metadata': json.dumps(metadata)})
 
 
 def write_tensors(
@@ -25,19 +39,18 @@ def write_tensors(
 
     Args:
       path: path of the file.
-      tensors: C-contiguous tensors by name.
+      tensors: tensors by name.
       metadata: JSON-serialisable.
       format: one of `TENSOR_FORMATS`.
 
     Raises:
       InputError, RunError: see `hyperinr.runtime.files.disk_errors`.
     """
-    text = json.dumps(metadata)
     with replacing(path) as temporary, temporary.open('wb') as file:
         if format == 'npz':
-            np.savez(file, allow_pickle=False, metadata=np.array(text), **tensors)
+            np.savez(file, allow_pickle=False, metadata=np.array(json.dumps(metadata)), **tensors)
         else:
-            file.write(save(dict(tensors), metadata={'metadata': text}))
+            file.write(safetensors_bytes(tensors, metadata))
 
 
 def read_tensors(path: str | os.PathLike, *, format: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -94,7 +94,7 @@ def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> A
     """
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{path} cannot be read ({error}); {remedy}.') from error
 
 

@@ -189,14 +189,15 @@ def test_a_fit_that_gets_worse_keeps_its_best_state_with_its_own_columns(tmp_pat
     import optax
 
     from hyperinr.neural_datasets.fit_progress import print_summary
-    from hyperinr.neural_datasets.verification import reevaluate, verify
+    from hyperinr.neural_datasets.measurement import reevaluate
+    from hyperinr.neural_datasets.verification import verify
 
     job, _ = fit_tiny(tmp_path, tiny_job(seeds=(3,), num_steps=12, optimizer=optax.adam(0.3)))
     store, batch = neural_datasets.open_store(tmp_path), job.signals.batch(np.arange(11))
     mse = fitting.fit(job.inr, job.starts(np.full(11, 3), batch), batch, optimizer=job.optimizer, num_steps=12).mse
     np.testing.assert_array_equal(store.column('steps'), np.argmin(mse, axis=1))
     np.testing.assert_allclose(store.column('mse'), np.min(mse, axis=1), rtol=1e-4)
-    assert verify(tmp_path).problems == reevaluate(tmp_path, job.inr, job.signals.batch) == []
+    assert verify(tmp_path).problems == reevaluate(tmp_path, job.signals.batch) == []
     worse = int((np.argmin(mse, axis=1) < 12).sum())
     assert worse > 0
     print_summary(tmp_path, 1.0)

@@ -11,6 +11,7 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.files.weights import fold_omega
 from hyperinr.neural_datasets.description import START_KINDS, Description
+from hyperinr.neural_datasets.identity import identity
 from hyperinr.neural_datasets.shards import COLUMNS, write_shards
 from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.neural_datasets.worker import open_for_fitting
@@ -113,5 +114,6 @@ def write_store(folder: str | os.PathLike, table: InrTable) -> Path:
         columns['seed'] = np.zeros(count)
     open_for_fitting(folder, description)
     cut = lambda begin, end: {name: column[begin:end] for name, column in columns.items()}
-    write_shards(folder, ((table.weights[begin:end], cut(begin, end)) for begin, end in description.shards()))
+    parts = ((table.weights[begin:end], cut(begin, end)) for begin, end in description.shards())
+    write_shards(folder, parts, store=identity(description))
     return folder

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
+from hyperinr.files.tensors import safetensors_bytes
 from hyperinr.neural_datasets.description import Description, from_json
 from hyperinr.neural_datasets.exchange.inr_table import InrTable, tensor_names
 from hyperinr.neural_datasets.shards import COLUMNS
@@ -67,11 +68,11 @@ def write_torch(out: Path, table: InrTable, *, layout: str) -> None:
         chosen['label'].append(str(label))
     write_json(out / SPLITS, splits)
     # The shift by 0.5 may round, so the original last bias is stored too.
-    columns = {name: np.ascontiguousarray(table.columns[name], dtype) for name, dtype in COLUMNS.items()}
-    columns['output_bias'] = np.ascontiguousarray(trees[f'layer_{depth}']['b'])
+    columns = {name: np.asarray(table.columns[name], dtype) for name, dtype in COLUMNS.items()}
+    columns['output_bias'] = np.asarray(trees[f'layer_{depth}']['b'])
     with replacing(out / COLUMN_FILE) as temporary:
-        temporary.write_bytes(save(columns))
-    write_json(out / OURS, {**description.as_json(), 'layout': layout, 'output_shift': OUTPUT_SHIFT[layout]})
+        temporary.write_bytes(safetensors_bytes(columns))
+    write_json(out / OURS, description.as_json(layout=layout, output_shift=OUTPUT_SHIFT[layout]))
 
 
 def _split_names(description: Description, source_index: np.ndarray) -> list[str]:
