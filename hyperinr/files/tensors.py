@@ -18,7 +18,7 @@ __all__ = ['TENSOR_FORMATS', 'read_tensors', 'safetensors_bytes', 'write_tensors
 TENSOR_FORMATS = ('npz', 'safetensors')
 
 
-def safetensors_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> bytes:
+def safetensors_bytes(tensors: Mapping[str, np.ndarray], text: str | None = None) -> bytes:
     """Return the content of a safetensors file. Equal tensors give equal bytes, whatever their layout in memory.
 
     ``safetensors.numpy.save`` writes the memory as it lies: the transpose of a matrix under the matrix's shape. It
@@ -26,10 +26,10 @@ def safetensors_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
 
     Args:
       tensors: tensors by name.
-      metadata: JSON-serialisable, written as JSON text under the name ``metadata``; ``None``: no metadata.
+      text: written under the name ``metadata``; ``None``: no metadata.
     """
     plain = {name: np.asarray(each, each.dtype.newbyteorder('='), order='C') for name, each in tensors.items()}
-    return save(plain, metadata=None if metadata is None else {'metadata': json.dumps(metadata)})
+    return save(plain, metadata=None if text is None else {'metadata': text})
 
 
 def write_tensors(
@@ -46,11 +46,12 @@ def write_tensors(
     Raises:
       InputError, RunError: see `hyperinr.runtime.files.disk_errors`.
     """
+    text = json.dumps(metadata)
     with replacing(path) as temporary, temporary.open('wb') as file:
         if format == 'npz':
-            np.savez(file, allow_pickle=False, metadata=np.array(json.dumps(metadata)), **tensors)
+            np.savez(file, allow_pickle=False, metadata=np.array(text), **tensors)
         else:
-            file.write(safetensors_bytes(tensors, metadata))
+            file.write(safetensors_bytes(tensors, text))
 
 
 def read_tensors(path: str | os.PathLike, *, format: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -169,7 +169,7 @@ def _write_file(folder: str | os.PathLike, weights: np.ndarray, columns: Mapping
     path = shard_path(folder, start, start + len(weights))
     about = {'checksum': checksum(tensors), 'range': [start, start + len(weights)], 'store': store}
     with replacing(path) as temporary:
-        temporary.write_bytes(safetensors_bytes(tensors, about))
+        temporary.write_bytes(safetensors_bytes(tensors, json.dumps(about)))
     return path
 
 
