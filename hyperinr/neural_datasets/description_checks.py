@@ -23,6 +23,8 @@ DIGEST = 'content_sha256'
 """Name of the digest of all other entries."""
 MAX_SIGNALS = 2**28
 """Most signals of a store: a permutation of them, which `NeuralDataset.split` draws, takes 2 GiB."""
+MAX_POINTS = 2**28
+"""Most points of a signal: their coordinates on a plane take 2 GiB."""
 MAX_INT = 2**31 - 1
 
 
@@ -80,8 +82,9 @@ def _checks(found: 'Description') -> Iterator[tuple[str, bool]]:
     yield 'name, coordinates, config or kind of INR', all(isinstance(text, str) for text in texts)
     yield 'data_range', math.isfinite(low) and math.isfinite(high) and low < high
     yield 'coord_dims or channels', is_count(spec.coord_dims) and is_count(spec.channels)
-    yield 'grid_shape', spec.grid_shape is None or all(map(is_count, spec.grid_shape))
-    yield 'num_points', spec.num_points == 0 or is_count(spec.num_points)
+    yield f'num_points, not in [0, {MAX_POINTS}]', spec.num_points == 0 or is_count(spec.num_points, MAX_POINTS)
+    grid = spec.grid_shape
+    yield 'grid_shape', grid is None or (all(map(is_count, grid)) and math.prod(grid) == spec.num_points)
     yield 'paths of weights', all(len(parts) == 2 for parts in names) and len(set(weights.paths)) == len(names)
     yield 'shapes of weights', all(is_count(size) for shape in weights.shapes for size in shape)
     yield 'size of the INR', all(abs(value) <= MAX_INT for value in inr.values() if isinstance(value, int | float))

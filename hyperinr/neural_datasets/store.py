@@ -180,7 +180,8 @@ class NeuralDataset:
         rows = np.arange(len(self)) if rows is None else np.sort(np.asarray(rows, np.int64))
         order = np.random.default_rng((seed, self.description.num_signals)).permutation(self.description.num_signals)
         edges = np.round(np.cumsum(shares) * self.description.num_signals)
-        part = np.searchsorted(edges, order[self.column('source_index')[rows]], side='right')
+        _, signals = self.description.seeds_and_signals(self.column('index')[rows])
+        part = np.searchsorted(edges, order[signals], side='right')
         part = np.minimum(part, len(shares) - 1)
         return {name: rows[part == number] for number, name in enumerate(fractions)}
 

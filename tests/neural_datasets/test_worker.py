@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import threading
 
 import jax
@@ -88,6 +89,29 @@ def test_without_locks_every_worker_may_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, 'flock', no_locks)
     with shard_lock(tmp_path, 0, 4) as first, shard_lock(tmp_path, 0, 4) as second:
         assert (first.exclusive, second.exclusive) == (False, False)
+
+
+def test_a_lock_that_links_to_another_file_overwrites_nothing(tmp_path):
+    mine = tmp_path / 'mine'
+    mine.write_text('mine')
+    for store, link in (('a', '.claims/0-4'), ('b', '.claims')):
+        path = tmp_path / store / link
+        path.parent.mkdir(parents=True)
+        path.symlink_to(mine if store == 'a' else tmp_path)
+        with pytest.raises(InputError, match='is a link to another place'), shard_lock(tmp_path / store, 0, 4):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a', 'b', 'mine']
+    assert mine.read_text() == 'mine'
+
+
+@pytest.mark.parametrize('text', ['[]', '{}', '{"done": "4"}', '{"done": 9}', '{"done": 1e400}', '[' * 10**5, None])
+def test_progress_of_a_strangers_lock_is_none(tmp_path, text):
+    (tmp_path / '.claims').mkdir()
+    if text is None:
+        os.mkfifo(tmp_path / '.claims' / '0-4')
+    else:
+        (tmp_path / '.claims' / '0-4').write_text(text)
+    assert fitted_so_far(tmp_path, [(0, 4)]) == 0
 
 
 def test_leftovers_of_killed_writers_are_removed_and_never_read(complete, tmp_path):

@@ -164,6 +164,9 @@ def _read_file(
             params = read_numbers(opened, 'params')
             part = {name: read_numbers(opened, name) for name in names if name != 'labels' or name in set(opened)}
         paths, shapes = zip(*((our_paths[name], tuple(shape)) for name, shape in structure), strict=True)
+        for name, values in part.items():
+            if len(values) != count:
+                raise ValueError(f'{name} has {len(values)} rows instead of {count}')
         spec = WeightSpec(paths, shapes)
         right = [
             len(shape) == 1 + path.endswith('/w') and all(map(is_count, shape))
