@@ -23,6 +23,7 @@ import h5py
 import numpy as np
 
 from hyperinr.neural_datasets.description import Description
+from hyperinr.neural_datasets.identity import identity
 from hyperinr.neural_datasets.shards import COLUMNS, write_shard, write_shards
 from hyperinr.neural_datasets.store import open_store
 from hyperinr.neural_datasets.verification import verify
@@ -34,8 +35,8 @@ NUM_RANDOM = 1000
 
 def describe(num: int, num_weights: int, shard_size: int) -> Description:
     return Description(
-        inr={'kind': 'siren'},
-        weights=WeightSpec(('layer_0/w',), ((num_weights,),)),
+        inr={'kind': 'feature_grid', 'channels': 1, 'resolution': num_weights - 1},
+        weights=WeightSpec(('layer_0/b', 'layer_0/w'), ((1,), (num_weights - 1, 1))),
         spec=DatasetSpec('noise', None, 1, 1, 1, (0.0, 1.0)),
         coordinates='',
         source={'splits': [['train', num]], 'version': ''},
@@ -86,10 +87,10 @@ def main() -> None:
             folder.mkdir()
             description.write(folder)
             if at_once:
-                write_shards(folder, shards())
+                write_shards(folder, shards(), store=identity(description))
                 return
             for weights, columns in shards():
-                write_shard(folder, weights, columns)
+                write_shard(folder, weights, columns, store=identity(description))
 
         def write_hdf5(*, each_block: bool) -> None:
             file.unlink(missing_ok=True)

@@ -106,6 +106,14 @@ def test_a_package_is_imported_by_its_owners_only(package):
     assert users <= OWNERS[package]
 
 
+def test_safetensors_are_written_in_one_place():
+    """``safetensors.numpy.save`` writes a transposed array as garbage; `files.tensors.safetensors_bytes` does not."""
+    root = PACKAGE.parent
+    paths = [path for folder in ('hyperinr', 'experiments', 'benchmarks') for path in (root / folder).rglob('*.py')]
+    writers = {path.name for path in paths if any(name.startswith('safetensors.numpy.save') for name in imported(path))}
+    assert writers == {'tensors.py'}
+
+
 HEAVY = (
     'grain',
     'matplotlib',

@@ -166,7 +166,7 @@ def _fit(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> None:
     """Check a store, print its problems, and with ``--repair`` drop bad shards. Other problems are left to the user."""
     from hyperinr.library import compose_signals
-    from hyperinr.neural_datasets import verification
+    from hyperinr.neural_datasets import measurement, verification
     from hyperinr.neural_datasets.description import read_description
 
     folder = options.store
@@ -176,8 +176,10 @@ def _verify(options: argparse.Namespace) -> None:
     broken = {problem.shard for problem in problems}
     if options.samples > 0 and found.num_inrs and broken <= {None}:
         if read_description(folder).config:
-            _, inr, signals = compose_signals(store_config(folder, trust=options.trust))
-            problems += verification.reevaluate(folder, inr, signals.batch, num_samples=options.samples, **within)
+            plan, inr, signals = compose_signals(store_config(folder, trust=options.trust))
+            problems += measurement.compare(folder, plan, inr, signals) or measurement.reevaluate(
+                folder, signals.batch, num_samples=options.samples, **within
+            )
             notes.append(f'PSNR of {min(options.samples, found.num_inrs)} INRs measured again')
         else:
             notes.append('imported, so there are no signals to measure PSNR against')

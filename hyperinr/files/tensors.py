@@ -15,9 +15,23 @@ from hyperinr.files.limits import check_archive
 from hyperinr.runtime.files import check_regular
 from hyperinr.runtime.outputs import WRITTEN_BY, replacing_output
 
-__all__ = ['TENSOR_FORMATS', 'read_tensors', 'write_tensors']
+__all__ = ['TENSOR_FORMATS', 'read_tensors', 'safetensors_bytes', 'write_tensors']
 
 TENSOR_FORMATS = ('npz', 'safetensors')
+
+
+def safetensors_bytes(tensors: Mapping[str, np.ndarray], text: str | None = None) -> bytes:
+    """Return the content of a safetensors file. Equal tensors give equal bytes, whatever their layout in memory.
+
+    ``safetensors.numpy.save`` writes the memory as it lies: the transpose of a matrix under the matrix's shape. It
+    writes several metadata in any order.
+
+    Args:
+      tensors: tensors by name.
+      text: written under the name ``metadata``; ``None``: no metadata.
+    """
+    plain = {name: np.asarray(each, each.dtype.newbyteorder('='), order='C') for name, each in tensors.items()}
+    return save(plain, metadata=None if text is None else {'metadata': text})
 
 
 def write_tensors(
@@ -27,7 +41,7 @@ def write_tensors(
 
     Args:
       path: path of the file.
-      tensors: C-contiguous tensors by name.
+      tensors: tensors by name.
       metadata: JSON-serialisable.
       format: one of `TENSOR_FORMATS`.
 
@@ -39,7 +53,7 @@ def write_tensors(
         if format == 'npz':
             np.savez(file, allow_pickle=False, metadata=np.array(text), **tensors)
         else:
-            file.write(save(dict(tensors), metadata={'metadata': text}))
+            file.write(safetensors_bytes(tensors, text))
 
 
 def read_tensors(path: str | os.PathLike, *, format: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -39,7 +39,7 @@ def from_metadata(metadata: Mapping[str, Any]) -> Inr:
     arguments = {name: metadata[name] for name in names if name in metadata}
     try:
         inr = factory(**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f'the metadata do not describe an INR of kind {kind!r}: {error}') from error
     missing = inr.metadata.keys() - metadata.keys() - {'input_deviation'}
     if missing:

@@ -1,7 +1,6 @@
 """The description of a neural dataset: the content of ``dataset.json`` and the index space of its shards."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
+from hyperinr.neural_datasets.description_checks import DIGEST, check_fields, content_digest
 from hyperinr.runtime.files import read_json, write_json
-from hyperinr.training.run_directory import changed_bindings, listed
 from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
 
@@ -22,7 +21,6 @@ __all__ = [
     'START_KINDS',
     'STATUSES',
     'Description',
-    'check_same',
     'from_json',
     'read_description',
 ]
@@ -32,9 +30,10 @@ AS_THEY_ARE = ('inr', 'coordinates', 'source', 'shard_size', 'start', 'fitting',
 """Fields of `Description` with the same name in ``dataset.json``."""
 OF_SPEC = ('data_range', 'grid_shape', 'num_points', 'coord_dims', 'channels')
 """Fields of `DatasetSpec` with the same name in ``dataset.json``."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Schema version of ``dataset.json`` and the shards. Raise it when an older reader could misread the new files."""
-HASHES = ('source.fingerprint', 'source.dataset_sha256')
+MAX_BYTES = 2**24
+"""Size of the largest ``dataset.json`` that is read."""
 STATUSES = ('ok', 'diverged', 'missed_target')
 """Meaning of the integers in the column ``status``, from 0."""
 START_KINDS = ('random', 'shared', 'generated', 'meta_learned', 'imported')
@@ -84,8 +83,8 @@ class Description(NamedTuple):
         positions, signals = np.divmod(indices, self.num_signals)
         return np.asarray(self.seeds, np.int64)[positions], signals
 
-    def shards(self, start: int | None = None, end: int | None = None) -> list[tuple[int, int]]:
-        """Return ``(start, end)`` of every shard that overlaps [start, end); by default of the whole space.
+    def bounds(self, start: int | None = None, end: int | None = None) -> tuple[int, int]:
+        """Return [start, end) widened to whole shards; by default the whole index space.
 
         Raises:
           InputError: the range is empty or lies outside the index space.
@@ -96,20 +95,49 @@ class Description(NamedTuple):
                 f'the range [{first}, {last}) is empty or lies outside the index space [0, {self.size}) of '
                 f'{len(self.seeds)} seeds x {self.num_signals} signals; give --start and --end within it.'
             )
-        begins = range(first // self.shard_size * self.shard_size, last, self.shard_size)
-        return [(begin, min(begin + self.shard_size, self.size)) for begin in begins]
+        return first // self.shard_size * self.shard_size, min(-(-last // self.shard_size) * self.shard_size, self.size)
+
+    def shards(self, start: int | None = None, end: int | None = None) -> list[tuple[int, int]]:
+        """Return ``(start, end)`` of every shard that overlaps [start, end); by default of the whole space.
+
+        A store's file may claim a huge space. `holds` and `gaps` cost no more than the files that are there.
+
+        Raises:
+          InputError: as `bounds`.
+        """
+        return self._split(*self.bounds(start, end))
+
+    def holds(self, shard: tuple[int, int]) -> bool:
+        """Tell whether ``(start, end)`` is one of `shards`."""
+        begin, end = shard
+        inside = 0 <= begin < self.size and begin % self.shard_size == 0
+        return inside and end == min(begin + self.shard_size, self.size)
+
+    def gaps(
+        self, there: Iterable[tuple[int, int]], start: int | None = None, end: int | None = None
+    ) -> list[tuple[int, int]]:
+        """Return the longest ranges of `bounds` that none of the shards ``there`` covers, in order."""
+        first, last = self.bounds(start, end)
+        gaps = []
+        for begin, stop in [*sorted(each for each in there if self.holds(each)), (last, last)]:
+            if first < min(begin, last):
+                gaps.append((first, min(begin, last)))
+            first = max(first, stop)
+        return gaps
 
     def missing(
         self, there: Iterable[tuple[int, int]], start: int | None = None, end: int | None = None
     ) -> list[tuple[int, int]]:
         """Return those `shards` of a range that are not among the shards ``there``."""
-        found = set(there)
-        return [each for each in self.shards(start, end) if each not in found]
+        return [shard for gap in self.gaps(there, start, end) for shard in self._split(*gap)]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the content of ``dataset.json``; `from_json` is the inverse."""
+    def _split(self, first: int, last: int) -> list[tuple[int, int]]:
+        return [(begin, min(begin + self.shard_size, self.size)) for begin in range(first, last, self.shard_size)]
+
+    def as_json(self, **more: Any) -> dict[str, Any]:
+        """Return the content of ``dataset.json`` and more entries; `from_json` is the inverse."""
         tensors = zip(self.weights.paths, self.weights.shapes, strict=True)
-        return {
+        content = {
             'schema_version': SCHEMA_VERSION,
             'num_weights': weights_lib.count(self.weights),
             'weights': [{'path': path, 'shape': shape} for path, shape in tensors],
@@ -124,7 +152,9 @@ class Description(NamedTuple):
             'config_sha256': config_hash(self.config),
             **{name: getattr(self, name) for name in AS_THEY_ARE},
             'source': {'name': self.spec.name, **self.source},
+            **more,
         }
+        return {**content, DIGEST: content_digest(content)}
 
     def write(self, folder: str | os.PathLike) -> None:
         """Write ``dataset.json`` atomically.
@@ -144,11 +174,13 @@ def read_description(folder: str | os.PathLike) -> Description:
     """Read ``dataset.json``.
 
     Raises:
-      InputError: the folder holds no store, or its store is damaged or has a newer schema.
+      InputError: the folder holds no store, or its store is damaged or has another schema.
     """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         raise InputError(f'{folder} holds no neural dataset ({DESCRIPTION} is missing); give the folder of --store.')
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f'{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}; restore the file.')
     return from_json(read_json(path), path)
 
 
@@ -160,16 +192,19 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
       where: its file, for messages.
 
     Raises:
-      InputError: the content is damaged or has a newer schema.
+      InputError: the content is damaged, contradicts itself or has another schema.
     """
     try:
         version = content['schema_version']
-        if version > SCHEMA_VERSION:
+        if type(version) is not int:
+            raise ValueError('its schema_version is no number')
+        if version != SCHEMA_VERSION:
+            remedy = 'update hyperinr' if version > SCHEMA_VERSION else 'make it again with this hyperinr'
             raise InputError(
-                f'{where} has schema version {version}, this hyperinr reads up to {SCHEMA_VERSION}; update it.'
+                f'{where} has schema version {version:.9g}, this hyperinr reads {SCHEMA_VERSION}; {remedy}.'
             )
-        if config_hash(content['config']) != content['config_sha256']:
-            raise InputError(f'{where}: the config does not match its hash; restore the file.')
+        if content[DIGEST] != content_digest(content) or config_hash(content['config']) != content['config_sha256']:
+            raise InputError(f'{where}: the content does not match its digest; restore the file.')
         spec = DatasetSpec.from_json({'name': content['source']['name'], **{name: content[name] for name in OF_SPEC}})
         paths, shapes = zip(*((tensor['path'], tuple(tensor['shape'])) for tensor in content['weights']), strict=True)
         found = Description(
@@ -179,38 +214,13 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
             num_signals=content['index_space']['num_signals'],
             **{name: content[name] for name in AS_THEY_ARE},
         )
+        check_fields(found)
+        if found.start['kind'] not in START_KINDS:
+            raise ValueError('its start has no known kind')
         if content['num_weights'] != weights_lib.count(found.weights) or content['index_space']['size'] != found.size:
             raise ValueError('its sizes contradict each other')
     except InputError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f'{where} does not describe a neural dataset ({error!r}); restore the file.') from error
     return found
-
-
-def check_same(folder: str | os.PathLike, stored: Description, wanted: Description) -> None:
-    """Refuse to continue a store with another description. Versions, and where the signals lie, may differ.
-
-    Raises:
-      InputError: the descriptions differ; the message names the differences.
-    """
-    changes = changed_bindings(stored.config, wanted.config, same_data=True)
-    if not changes:
-        before, after = _comparable(stored), _comparable(wanted)
-        different = [name for name in before if name in after and before[name] != after[name]]
-        changes = [f'{name} was {before[name]}, is now {after[name]}' for name in different if name not in HASHES]
-        if set(HASHES).intersection(different):
-            changes.append('signals of the dataset were added, removed or changed')
-    if changes:
-        raise InputError(
-            f'{folder} holds a neural dataset with another config: {listed(changes)}. Give another --store, or the '
-            'config of that one (leave CONFIG out to use it).'
-        )
-
-
-def _comparable(description: Description) -> dict[str, Any]:
-    """Return the fields after a round trip through JSON, without those that may change or are not known."""
-    source = {'name': description.spec.name, **description.source}
-    fields = {**description._asdict(), **{f'source.{name}': value for name, value in source.items() if value != ''}}
-    left_out = ('config', 'versions', 'source')
-    return json.loads(json.dumps({name: value for name, value in fields.items() if name not in left_out}))

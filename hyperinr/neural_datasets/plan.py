@@ -1,6 +1,6 @@
 """The plan of a neural dataset, as a config states it, and the job that makes it: plan x signals x INR x start."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import optax
@@ -17,7 +17,7 @@ from hyperinr.neural_datasets.signals import Signals
 from hyperinr.training.run_directory import versions
 from hyperinr.types import Inr
 
-__all__ = ['Job', 'Plan', 'make_job', 'neural_dataset']
+__all__ = ['Job', 'Plan', 'describe', 'make_job', 'neural_dataset']
 
 MAX_SEED = 2**31 - 1
 SOURCE_PACKAGES = ('tensorflow-datasets', 'mlxtend', 'scikit-image', 'safetensors', 'trimesh')
@@ -166,10 +166,24 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
             )
         goal = iou_goal(level_of(signals.spec), target=plan.target_iou, every=plan.steps_per_look)
     begin = starts.make_starts(plan.start, inr, signals.spec, num_seeds=len(plan.seeds), load_model=load_model)
-    spec = weights_lib.spec_of_inr(inr, signals.spec.coord_dims)
-    description = Description(
+    description = describe(plan, inr, signals, start=begin.about, config_text=config_text)
+    optimizer = plan.optimizer(description.weights)
+    return Job(plan, inr, signals, optimizer, goal, begin.weights, begin.step_scale, description)
+
+
+def describe(plan: Plan, inr: Inr, signals: Signals, *, start: Mapping[str, Any], config_text: str) -> Description:
+    """Return the description of a neural dataset.
+
+    Args:
+      plan: made by `neural_dataset`.
+      inr: INR with the channels of the signals.
+      signals: signals of ``plan.splits``.
+      start: `starts.StartMaker.about`.
+      config_text: operative config.
+    """
+    return Description(
         inr=dict(inr.metadata),
-        weights=spec,
+        weights=weights_lib.spec_of_inr(inr, signals.spec.coord_dims),
         spec=signals.spec._replace(num_datapoints=None, num_labels=None),
         coordinates=COORDINATES if signals.spec.grid_shape is not None else 'scattered points in [-1, 1]',
         source={
@@ -181,9 +195,8 @@ def make_job(plan: Plan, inr: Inr, signals: Signals, *, config_text: str, load_m
         seeds=plan.seeds,
         num_signals=len(signals),
         shard_size=plan.shard_size,
-        start=begin.about,
+        start=start,
         fitting={name: getattr(plan, name) for name in ('num_steps', 'target_psnr_db', 'target_iou', 'num_parallel')},
         config=config_text,
         versions=versions(SOURCE_PACKAGES),
     )
-    return Job(plan, inr, signals, plan.optimizer(spec), goal, begin.weights, begin.step_scale, description)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from hyperinr.errors import InputError
+from hyperinr.neural_datasets.description_checks import is_count
 from hyperinr.runtime.locks import NoLocksError, locked
 
 __all__ = ['LOCKS', 'ShardLock', 'fitted_so_far', 'shard_lock']
@@ -44,9 +46,12 @@ def shard_lock(folder: str | os.PathLike, start: int, end: int) -> Iterator[Shar
     The holder must check *after* locking that the shard is still missing: the previous holder may have written it.
 
     Raises:
+      InputError: the lock file is a link, through which it would overwrite another file.
       InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     path = Path(folder) / LOCKS / f'{start}-{end}'
+    if path.parent.is_symlink() or path.is_symlink():
+        raise InputError(f'{path} is a link to another place; delete {path.parent}, which holds nothing but locks.')
     with contextlib.ExitStack() as stack:
         try:
             held = stack.enter_context(locked(path, wait=False))
@@ -63,9 +68,10 @@ def shard_lock(folder: str | os.PathLike, start: int, end: int) -> Iterator[Shar
 def fitted_so_far(folder: str | os.PathLike, missing: Iterable[tuple[int, int]]) -> int:
     """Count the fitted INRs of missing shards, including those that a killed worker never wrote."""
     path, done = Path(folder, LOCKS), 0
-    there = set(os.listdir(path)) if path.is_dir() else set()
+    there = {each.name for each in os.scandir(path) if each.is_file()} if path.is_dir() else set()
     for start, end in missing:
         if f'{start}-{end}' in there:
-            with contextlib.suppress(OSError, ValueError):
-                done += json.loads((path / f'{start}-{end}').read_text())['done']
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                count = json.loads((path / f'{start}-{end}').read_text())['done']
+                done += count if is_count(count, end - start) else 0
     return done

@@ -14,6 +14,7 @@ from hyperinr import inrs
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import START_KINDS, STATUSES, Description, read_description
+from hyperinr.neural_datasets.identity import identity
 from hyperinr.neural_datasets.shards import COLUMNS, list_shards, map_shard, shard_path
 from hyperinr.types import Inr, InrWeights
 
@@ -57,12 +58,13 @@ class NeuralDataset:
         self.folder = Path(folder)
         self.description: Description = read_description(folder)
         self._bounds = start, end
-        expected = self.description.shards(start, end)
-        self._ranges = list_shards(folder, expected[0][0], None if end is None else expected[-1][1])
-        foreign = set(self._ranges).difference(expected)
+        self._identity = identity(self.description)
+        first, last = self.description.bounds(start, end)
+        self._ranges = list_shards(folder, first, None if end is None else last)
+        foreign = [each for each in self._ranges if not self.description.holds(each)]
         if foreign:
             raise InputError(
-                f'{shard_path(folder, *min(foreign))} is no shard of this neural dataset; move it away, or drop it '
+                f'{shard_path(folder, *foreign[0])} is no shard of this neural dataset; move it away, or drop it '
                 'with `hyperinr verify --repair`.'
             )
         self._ends = np.cumsum([end - begin for begin, end in self._ranges], dtype=np.int64)
@@ -92,8 +94,10 @@ class NeuralDataset:
         rows = np.asarray(rows, np.int64)
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f'rows {rows.min()}..{rows.max()} lie outside the {len(self)} INRs of {self.folder}.')
-        result = np.empty((len(rows), weights_lib.count(self.description.weights)), np.float32)
         shards = np.searchsorted(self._ends, rows, side='right')
+        if len(rows):
+            self._shard(int(shards[0]))  # Its size confirms P before memory is taken.
+        result = np.empty((len(rows), weights_lib.count(self.description.weights)), np.float32)
         # Consecutive rows of one shard are copied at once, straight from the mapped file.
         breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(shards) != 0)) + 1
         for first, last in zip([0, *breaks.tolist()], [*breaks.tolist(), len(rows)], strict=True):
@@ -176,7 +180,8 @@ class NeuralDataset:
         rows = np.arange(len(self)) if rows is None else np.sort(np.asarray(rows, np.int64))
         order = np.random.default_rng((seed, self.description.num_signals)).permutation(self.description.num_signals)
         edges = np.round(np.cumsum(shares) * self.description.num_signals)
-        part = np.searchsorted(edges, order[self.column('source_index')[rows]], side='right')
+        _, signals = self.description.seeds_and_signals(self.column('index')[rows])
+        part = np.searchsorted(edges, order[signals], side='right')
         part = np.minimum(part, len(shares) - 1)
         return {name: rows[part == number] for number, name in enumerate(fractions)}
 
@@ -187,9 +192,8 @@ class NeuralDataset:
     def _shard(self, number: int) -> dict[str, np.ndarray]:
         """Return the tensors of a shard by name, mapped on first use."""
         if number not in self._mapped:
-            begin, end = self._ranges[number]
-            shape = end - begin, weights_lib.count(self.description.weights)
-            tensors, _ = map_shard(shard_path(self.folder, begin, end), shape)
+            num_weights = weights_lib.count(self.description.weights)
+            tensors = map_shard(self.folder, self._ranges[number], num_weights, store=self._identity).tensors
             if len(self._mapped) == MAX_MAPPED:
                 self._mapped.clear()
             self._mapped[number] = tensors

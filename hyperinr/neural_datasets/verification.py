@@ -1,25 +1,32 @@
-"""Verify a store: files, checksums, layout, gaps, duplicates, NaN, and PSNR measured again."""
+"""Verify a store by itself: files, checksums, layout, gaps, duplicates and NaN."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from hyperinr import metrics
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import DESCRIPTION, START_KINDS, STATUSES, Description, read_description
+from hyperinr.neural_datasets.description_checks import check_inr
+from hyperinr.neural_datasets.identity import identity
 from hyperinr.neural_datasets.shard_locks import LOCKS, shard_lock
-from hyperinr.neural_datasets.shards import checksum, list_shards, map_shard, partial_files, shard_path
-from hyperinr.neural_datasets.store import NeuralDataset
+from hyperinr.neural_datasets.shards import (
+    Shard,
+    StrangeShardError,
+    checksum,
+    list_shards,
+    map_shard,
+    partial_files,
+    shard_path,
+)
 from hyperinr.runtime.files import disk_errors
-from hyperinr.types import Array, Datapoint, Inr
 
-__all__ = ['Problem', 'Verification', 'drop', 'reevaluate', 'verify']
+__all__ = ['Problem', 'Verification', 'drop', 'verify']
 
 PSNR_TOLERANCE_DB = 0.05
 """Allowed difference between the recorded PSNR and a new measurement of the same weights on any machine."""
@@ -63,37 +70,47 @@ def verify(folder: str | os.PathLike, start: int | None = None, end: int | None 
       end: one after the last index; ``None``: the size of the index space.
 
     Raises:
-      InputError: the folder holds no store, or the range is empty or lies outside its index space.
+      InputError: the folder holds no store, its ``dataset.json`` is damaged or belongs to none of its shards, or the
+        range is empty or lies outside its index space.
     """
     folder = Path(folder)
     description = read_description(folder)
-    asked, whole = description.shards(start, end), start is None and end is None
-    expected, first, last = set(asked), asked[0][0], asked[-1][1]
+    check_inr(description, folder / DESCRIPTION)
+    (first, last), whole = description.bounds(start, end), start is None and end is None
     there = list_shards(folder, first, None if end is None else last)
     leftovers = {path.name for path in partial_files(folder)} if whole else set()
     ours = {DESCRIPTION, LOCKS, *LEFT_ALONE, *leftovers, *(shard_path(folder, *each).name for each in there)}
     foreign = sorted(path.name for path in folder.iterdir() if whole and path.name not in ours)
-    problems = [Problem(f'{name}: a foreign file in the folder; move it away') for name in foreign]
+    problems = [Problem(f'{one_line(name)}: a foreign file in the folder; move it away') for name in foreign]
     seen: dict[bytes, int] = {}
     num_inrs, num_diverged = 0, 0
+    strange: list[Problem] = []
+    store, num_weights = identity(description), weights_lib.count(description.weights)
     for shard in there:
         path = shard_path(folder, *shard)
-        if shard not in expected:
+        if not description.holds(shard):
             problems.append(Problem(f'{path.name}: no shard of this index space, so its INRs may be here twice', shard))
             continue
         num_inrs += shard[1] - shard[0]
         try:
-            tensors, recorded = map_shard(path, (shard[1] - shard[0], weights_lib.count(description.weights)))
+            mapped = map_shard(folder, shard, num_weights, store=store)
         except InputError as error:
-            problems.append(Problem(f'{path.name}: not a sound shard: {error.__cause__}', shard))
+            problem = Problem(f'{path.name}: not a sound shard: {error.__cause__}', shard)
+            (strange if isinstance(error.__cause__, StrangeShardError) else problems).append(problem)
             continue
-        found = _check_shard(tensors, recorded, np.arange(*shard), description, seen)
+        found = _check_shard(mapped, np.arange(*shard), description, seen)
         problems += [Problem(f'{path.name}: {message}', shard) for message in found]
-        num_diverged += int(np.sum(tensors['status'] == DIVERGED))
-    missing = description.missing(there, start, end)
-    if missing:
-        count = sum(stop - begin for begin, stop in missing)
-        ranges = ', '.join(f'[{begin}, {stop})' for begin, stop in _joined(missing)[:8])
+        num_diverged += int(np.sum(mapped.tensors['status'] == DIVERGED))
+    if strange and len(strange) == len(there):  # Then rather one file is wrong than all: nothing may be dropped.
+        raise InputError(
+            f'{folder / DESCRIPTION} and the {len(there)} shards beside it belong to different neural datasets; '
+            'restore the file, or move the shards away.'
+        )
+    problems += strange
+    gaps = description.gaps(there, start, end)
+    if gaps:
+        count = sum(stop - begin for begin, stop in gaps)
+        ranges = ', '.join(f'[{begin}, {stop})' for begin, stop in gaps[:8])
         part = '' if whole else f' --start {first} --end {last}'
         message = f'{count} INRs are missing: {ranges}; `hyperinr fit --store {folder}{part}` makes them'
         if whole and there:
@@ -110,18 +127,18 @@ def verify(folder: str | os.PathLike, start: int | None = None, end: int | None 
     return Verification(problems, notes, num_inrs)
 
 
-def _check_shard(
-    tensors: Mapping[str, np.ndarray],
-    recorded: str | None,
-    indices: np.ndarray,
-    description: Description,
-    seen: dict[bytes, int],
-) -> Iterator[str]:
+def one_line(name: str) -> str:
+    """Return a file's name, with escapes for line breaks and other characters that a terminal cannot show."""
+    return name if name.isprintable() else ascii(name)
+
+
+def _check_shard(shard: Shard, indices: np.ndarray, description: Description, seen: dict[bytes, int]) -> Iterator[str]:
     """Yield what is wrong with the shard of INRs ``indices``; ``seen`` gets a digest of each INR's weights."""
-    if recorded != checksum(tensors):
+    tensors = shard.tensors
+    if shard.checksum != checksum(tensors):
         yield 'the checksum does not fit the content: bytes have changed since it was written'
     seeds, signals = description.seeds_and_signals(indices)
-    for name, right in (('index', indices), ('source_index', signals), ('seed', seeds)):
+    for name, right in (('source_index', signals), ('seed', seeds)):
         wrong = np.flatnonzero(tensors[name] != right)
         if len(wrong):
             yield f'column {name} is wrong in {len(wrong)} rows: INR {indices[wrong[0]]} has {tensors[name][wrong[0]]}'
@@ -152,51 +169,6 @@ def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
             begin, _ = joined.pop()
         joined.append((begin, end))
     return joined
-
-
-def reevaluate(
-    folder: str | os.PathLike,
-    inr: Inr,
-    batch: Callable[[np.ndarray], Datapoint],
-    *,
-    num_samples: int = 64,
-    start: int | None = None,
-    end: int | None = None,
-) -> list[Problem]:
-    """Measure the PSNR of some INRs against their signals, and compare it with the recorded PSNR.
-
-    Args:
-      folder: folder of the store; its shards in the range are sound.
-      inr: evaluates the weights.
-      batch: source indices ``[B]`` -> datapoints ``[B, ...]``.
-      num_samples: number of INRs, chosen at random; at most all.
-      start: first index; ``None``: 0. The range is widened to whole shards.
-      end: one after the last index; ``None``: the size of the index space.
-
-    Returns:
-      One problem for each INR whose PSNR differs.
-    """
-    store = NeuralDataset(folder, start, end)
-    description = store.description
-    indices, source_indices, psnr_db = (store.column(name) for name in ('index', 'source_index', 'psnr_db'))
-    usable = np.flatnonzero(store.column('status') != DIVERGED)
-    rows = np.sort(np.random.default_rng(0).choice(usable, min(num_samples, len(usable)), replace=False))
-
-    @jax.jit
-    def measure(weights: np.ndarray, datapoint: Datapoint) -> Array:
-        predicted = inr.apply(weights_lib.unflatten(weights, description.weights), datapoint.coords)
-        return metrics.psnr(predicted, datapoint.values, datapoint.weight, data_range=description.spec.data_range)
-
-    problems = []
-    for row in rows:
-        datapoint = jax.tree.map(lambda leaf: leaf[0], batch(source_indices[[row]]))
-        index, recorded = int(indices[row]), float(psnr_db[row])
-        found = float(measure(store.weights([row])[0], datapoint))
-        if not abs(found - recorded) <= PSNR_TOLERANCE_DB and found != recorded:
-            shard = next(each for each in list_shards(folder) if each[0] <= index < each[1])
-            message = f'INR {index}: PSNR {found:.2f} dB against its signal, {recorded:.2f} dB recorded'
-            problems.append(Problem(message, shard))
-    return problems
 
 
 def drop(folder: str | os.PathLike, problems: Sequence[Problem]) -> list[Path]:

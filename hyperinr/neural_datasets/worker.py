@@ -14,8 +14,9 @@ import jax
 import numpy as np
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.neural_datasets.description import DESCRIPTION, Description, check_same
+from hyperinr.neural_datasets.description import DESCRIPTION, Description, read_description
 from hyperinr.neural_datasets.fit_job import fit_rows, rows_per_call
+from hyperinr.neural_datasets.identity import check_same, identity
 from hyperinr.neural_datasets.plan import Job
 from hyperinr.neural_datasets.shard_locks import LOCKS, ShardLock, shard_lock
 from hyperinr.neural_datasets.shards import partial_files, shard_path, write_shard
@@ -45,8 +46,8 @@ def open_for_fitting(folder: str | os.PathLike, description: Description) -> Non
     The store keeps the newest config, which its workers read: the signals may lie elsewhere than before.
 
     Raises:
-      InputError: the folder holds something else or another neural dataset, holds a shard that is cut short or has
-        another layout, or is not writable.
+      InputError: the folder holds something else or another neural dataset, holds a shard that is not sound or not of
+        this store, or is not writable.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -55,7 +56,7 @@ def open_for_fitting(folder: str | os.PathLike, description: Description) -> Non
         store = NeuralDataset(folder)
         check_same(folder, store.description, description)
         check_writable_folder(folder)
-        store.column('index')  # Maps every shard, and so refuses one that is cut short or has another layout.
+        store.column('index')  # Maps every shard, and so refuses one that `map_shard` refuses.
         if description.config != store.description.config:
             store.description._replace(config=description.config).write(folder)
         return
@@ -101,7 +102,7 @@ def fit_range(
       InputError: the range lies outside the index space, or a signal cannot be fitted.
       RunError: the disk is full.
     """
-    ranges = job.description.shards(start, end)
+    ranges, store = job.description.shards(start, end), identity(read_description(folder))
     first = worker * len(ranges) // num_workers
     ranges = ranges[first:] + ranges[:first]
     fitted = 0
@@ -112,7 +113,7 @@ def fit_range(
                 if lock is None:
                     num_locked += 1
                 elif not shard_path(folder, begin, stop).exists():
-                    _fit_shard(folder, job, begin, stop, lock, on_progress)
+                    _fit_shard(folder, job, begin, stop, store, lock, on_progress)
                     fitted += stop - begin
         if num_locked == len(missing):
             time.sleep(WAIT_SECONDS)
@@ -120,7 +121,13 @@ def fit_range(
 
 
 def _fit_shard(
-    folder: str | os.PathLike, job: Job, begin: int, end: int, lock: ShardLock, on_progress: Callable[[int], None]
+    folder: str | os.PathLike,
+    job: Job,
+    begin: int,
+    end: int,
+    store: str,
+    lock: ShardLock,
+    on_progress: Callable[[int], None],
 ) -> None:
     if lock.exclusive:
         for leftover in partial_files(folder, begin, end):
@@ -133,6 +140,6 @@ def _fit_shard(
         on_progress(len(indices))
     columns = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     try:
-        write_shard(folder, columns.pop('weights'), columns)
+        write_shard(folder, columns.pop('weights'), columns, store=store)
     except InputError as error:
         raise RunError(str(error)) from error

@@ -25,6 +25,7 @@ __all__ = [
     'check_same_run',
     'digest',
     'hyperparameters',
+    'lasting_bindings',
     'listed',
     'locked',
     'read_spec',
@@ -118,6 +119,13 @@ def changed_bindings(before: str, after: str, *, same_data: bool = False) -> lis
         elif old[name] != new[name]:
             changes.append(f'{name} was {old[name]}, is now {new[name]}')
     return changes
+
+
+def lasting_bindings(config_text: str) -> dict[str, str]:
+    """Return the bindings that `changed_bindings` compares, but for ``None`` and for where the data lie."""
+    found = {name: value for name, value in _bindings(config_text).items() if not WATCHING.match(name)}
+    ignored = _locations(found)
+    return {name: value for name, value in found.items() if name not in ignored and value != 'None'}
 
 
 def _locations(bindings: Mapping[str, str]) -> set[str]:

@@ -14,7 +14,7 @@ from hyperinr import neural_datasets
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import Description, read_description
-from hyperinr.neural_datasets.shards import COLUMNS, checksum, map_shard, write_shard, write_shards
+from hyperinr.neural_datasets.shards import COLUMNS, checksum, list_shards, map_shard, write_shard, write_shards
 from hyperinr.training.input_pipeline import Batches, Positions
 from tests.neural_datasets.tiny_store import NUM_SIGNALS, default_job, fit_tiny, tiny_dataset, tiny_job
 
@@ -207,16 +207,16 @@ def test_a_shard_with_gaps_or_without_columns_is_refused(tmp_path):
     weights = np.zeros((2, 3), np.float32)
     columns = {name: np.zeros(2, dtype) for name, dtype in COLUMNS.items()}
     with pytest.raises(ValueError, match='without gaps'):
-        write_shard(tmp_path, weights, columns)
+        write_shard(tmp_path, weights, columns, store='')
     columns['index'] = np.arange(2)
     with pytest.raises(ValueError, match='as long as its weights'):
-        write_shard(tmp_path, weights[:1], columns)
-    path = write_shard(tmp_path, weights, columns)
+        write_shard(tmp_path, weights[:1], columns, store='')
+    path = write_shard(tmp_path, weights, columns, store='')
     assert path.name == 'weights-0-2.safetensors'
     assert path.stat().st_mode & 0o044 == 0o044 & ~_umask()
-    assert map_shard(path, (2, 3))[0]['weights'].shape == (2, 3)
-    with pytest.raises(InputError, match=r'weights \(2, 3\) instead of \(2, 4\)'):
-        map_shard(path, (2, 4))
+    assert map_shard(tmp_path, (0, 2), 3, store='').tensors['weights'].shape == (2, 3)
+    with pytest.raises(InputError, match=r'weights of shape \[2, 3\] instead of \[2, 4\]'):
+        map_shard(tmp_path, (0, 2), 4, store='')
 
 
 def columns_of(begin, end):
@@ -228,9 +228,10 @@ def test_a_shard_is_what_safetensors_writes(tmp_path):
     from safetensors.numpy import save
 
     weights = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    path = write_shard(tmp_path, weights, columns_of(0, 5))
+    path = write_shard(tmp_path, np.asfortranarray(weights), columns_of(0, 5), store='mine')
     tensors = {**columns_of(0, 5), 'weights': weights}
-    assert path.read_bytes() == save(tensors, metadata={'checksum': checksum(tensors)})
+    about = json.dumps({'checksum': checksum(tensors), 'range': [0, 5], 'store': 'mine'})
+    assert path.read_bytes() == save(tensors, metadata={'metadata': about})
 
 
 def test_many_shards_at_once_are_the_same_files_as_one_after_the_other(tmp_path):
@@ -239,8 +240,8 @@ def test_many_shards_at_once_are_the_same_files_as_one_after_the_other(tmp_path)
     for name in 'ab':
         (tmp_path / name).mkdir()
     for weights, columns in shards:
-        write_shard(tmp_path / 'a', weights, columns)
-    write_shards(tmp_path / 'b', iter(shards))
+        write_shard(tmp_path / 'a', weights, columns, store='')
+    write_shards(tmp_path / 'b', iter(shards), store='')
     names = [path.name for path in sorted((tmp_path / 'a').iterdir())]
     assert names == [path.name for path in sorted((tmp_path / 'b').iterdir())]
     assert all((tmp_path / 'a' / name).read_bytes() == (tmp_path / 'b' / name).read_bytes() for name in names)
@@ -263,9 +264,9 @@ def test_a_full_disk_amid_many_shards_is_said_and_leaves_whole_ones(tmp_path, mo
     monkeypatch.setattr(files.os, 'fsync', fsync)
     shards = ((np.zeros((2, 3), np.float32), columns_of(2 * k, 2 * k + 2)) for k in range(6))
     with pytest.raises(RunError, match='the disk is full'):
-        write_shards(tmp_path, shards)
+        write_shards(tmp_path, shards, store='')
     assert len(list(tmp_path.iterdir())) == 3
-    assert all(map_shard(path, (2, 3)) for path in tmp_path.iterdir())
+    assert all(map_shard(tmp_path, each, 3, store='') for each in list_shards(tmp_path))
 
 
 def test_many_shards_share_one_flush_of_their_folder_and_unfinished_ones_are_found(tmp_path, monkeypatch):

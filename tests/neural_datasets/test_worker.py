@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import threading
 
 import jax
@@ -88,6 +89,29 @@ def test_without_locks_every_worker_may_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, 'flock', no_locks)
     with shard_lock(tmp_path, 0, 4) as first, shard_lock(tmp_path, 0, 4) as second:
         assert (first.exclusive, second.exclusive) == (False, False)
+
+
+def test_a_lock_that_links_to_another_file_overwrites_nothing(tmp_path):
+    mine = tmp_path / 'mine'
+    mine.write_text('mine')
+    for store, link in (('a', '.claims/0-4'), ('b', '.claims')):
+        path = tmp_path / store / link
+        path.parent.mkdir(parents=True)
+        path.symlink_to(mine if store == 'a' else tmp_path)
+        with pytest.raises(InputError, match='is a link to another place'), shard_lock(tmp_path / store, 0, 4):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a', 'b', 'mine']
+    assert mine.read_text() == 'mine'
+
+
+@pytest.mark.parametrize('text', ['[]', '{}', '{"done": "4"}', '{"done": 9}', '{"done": 1e400}', '[' * 10**5, None])
+def test_progress_of_a_strangers_lock_is_none(tmp_path, text):
+    (tmp_path / '.claims').mkdir()
+    if text is None:
+        os.mkfifo(tmp_path / '.claims' / '0-4')
+    else:
+        (tmp_path / '.claims' / '0-4').write_text(text)
+    assert fitted_so_far(tmp_path, [(0, 4)]) == 0
 
 
 def test_leftovers_of_killed_writers_are_removed_and_never_read(complete, tmp_path):
@@ -189,14 +213,15 @@ def test_a_fit_that_gets_worse_keeps_its_best_state_with_its_own_columns(tmp_pat
     import optax
 
     from hyperinr.neural_datasets.fit_progress import print_summary
-    from hyperinr.neural_datasets.verification import reevaluate, verify
+    from hyperinr.neural_datasets.measurement import reevaluate
+    from hyperinr.neural_datasets.verification import verify
 
     job, _ = fit_tiny(tmp_path, tiny_job(seeds=(3,), num_steps=12, optimizer=optax.adam(0.3)))
     store, batch = neural_datasets.open_store(tmp_path), job.signals.batch(np.arange(11))
     mse = fitting.fit(job.inr, job.starts(np.full(11, 3), batch), batch, optimizer=job.optimizer, num_steps=12).mse
     np.testing.assert_array_equal(store.column('steps'), np.argmin(mse, axis=1))
     np.testing.assert_allclose(store.column('mse'), np.min(mse, axis=1), rtol=1e-4)
-    assert verify(tmp_path).problems == reevaluate(tmp_path, job.inr, job.signals.batch) == []
+    assert verify(tmp_path).problems == reevaluate(tmp_path, job.signals.batch) == []
     worse = int((np.argmin(mse, axis=1) < 12).sum())
     assert worse > 0
     print_summary(tmp_path, 1.0)

@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from hyperinr.arguments import check_choice
 from hyperinr.errors import InputError
+from hyperinr.files.file_values import check_data_range
 from hyperinr.files.tensors import TENSOR_FORMATS, read_tensors, write_tensors
 from hyperinr.neural_datasets.description import from_json
 from hyperinr.neural_datasets.exchange.fit_a_nef import read_fit_a_nef, write_fit_a_nef
@@ -73,9 +76,11 @@ def import_store(
       ``folder``.
 
     Raises:
-      InputError: the format is unknown, files are missing or damaged, or the folder is not empty.
+      InputError: the format is unknown, files are missing, damaged or contradict each other, or the folder is not
+        empty. Nothing is written then.
     """
     check_choice('--format', format, EXCHANGE_FORMATS)
+    data_range = check_data_range('--data-range', data_range) or (0.0, 1.0)
     if not Path(path).exists():
         raise InputError(f'{path}: no such file or folder.')
     if format == 'fit-a-nef':
@@ -85,5 +90,6 @@ def import_store(
     else:
         tensors, content = read_tensors(path, format=format)
         description = from_json(content, path)
-        table = InrTable(tensors.pop('weights'), tensors, description)
-    return write_store(folder, table)
+        weights = tensors.pop('weights', np.zeros((0, 0), np.float32))
+        table = InrTable(weights, tensors, description)
+    return write_store(folder, table, path)

@@ -1,9 +1,10 @@
 """A table of all INRs of a store in memory, the intermediate form between a store and another format."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.files.weights import fold_omega
 from hyperinr.neural_datasets.description import START_KINDS, Description
+from hyperinr.neural_datasets.description_checks import check_inr
+from hyperinr.neural_datasets.exchange.table_checks import check_rows, checked_columns
+from hyperinr.neural_datasets.identity import identity
 from hyperinr.neural_datasets.shards import COLUMNS, write_shards
 from hyperinr.neural_datasets.store import NeuralDataset
 from hyperinr.neural_datasets.worker import open_for_fitting
 
-__all__ = ['LAYOUTS', 'InrTable', 'foreign_table', 'read_table', 'tensor_names', 'write_store']
+__all__ = ['LAYOUTS', 'InrTable', 'foreign_table', 'read_table', 'tensor_names', 'unnamed_source', 'write_store']
 
 LAYOUTS = {
     'fit-a-nef': ('kernel_net_{}.linear', 'output_linear', 'kernel'),
@@ -30,7 +34,7 @@ class InrTable(NamedTuple):
 
     Attributes:
       weights: ``[R, P]`` float32, in the order of ``description.weights``.
-      columns: the columns of `shards.COLUMNS`, each ``[R]``.
+      columns: the columns of `shards.COLUMNS`, each ``[R]``. `write_store` checks all that a file gave.
       description: description of their store.
     """
 
@@ -83,35 +87,41 @@ def foreign_table(weights: np.ndarray, labels: np.ndarray, description: Descript
     return InrTable(weights, columns, description)
 
 
-def write_store(folder: str | os.PathLike, table: InrTable) -> Path:
-    """Make a store from a table.
+def unnamed_source(weights: np.ndarray) -> dict[str, Any]:
+    """Return the entry ``source`` of INRs of unknown signals, which their weights ``[R, P]`` tell from others."""
+    digest = hashlib.sha256(np.asarray(weights, np.float32).tobytes()).hexdigest()
+    return {'splits': [['imported', len(weights)]], 'version': '', 'fingerprint': digest}
+
+
+def write_store(folder: str | os.PathLike, table: InrTable, where: str | os.PathLike) -> Path:
+    """Make a store from a table. Everything is checked before anything is written.
 
     A whole index space becomes its original store, shard by shard. A part of an index space is renumbered as signals of
     one seed. It and folded INRs get no config, since no config could fit their missing shards.
 
+    Args:
+      folder: folder of the store; absent or empty.
+      table: what a file holds.
+      where: its file, for messages.
+
     Raises:
-      InputError: the folder is not empty, or a row does not match the description.
+      InputError: the folder is not empty, or the table does not match its description, as in `table_checks`.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise InputError(f'{folder} is not empty; import into a new folder.')
-    description, columns = table.description, dict(table.columns)
-    if table.weights.shape[1:] != (weights_lib.count(description.weights),):
-        raise InputError(
-            f'rows of {table.weights.shape[1:]} weights do not fit a {description.inr.get("kind")} of '
-            f'{weights_lib.count(description.weights)}.'
-        )
-    count = len(table.weights)
-    whole = count == description.size and np.array_equal(columns['index'], np.arange(count))
+    description, count = table.description, len(table.weights)
+    check_inr(description, where)
+    columns = checked_columns(table.columns, count, description, where)
+    weights = check_rows(table.weights, columns['status'], description, where)
     if description.inr.get('omega_folded'):
         description = description._replace(config='')
-    if not whole:
-        description = description._replace(
-            seeds=(0,), num_signals=count, config='', source={'splits': [['imported', count]], 'version': ''}
-        )
+    if count != description.size:
+        description = description._replace(seeds=(0,), num_signals=count, config='', source=unnamed_source(weights))
         columns['index'] = columns['source_index'] = np.arange(count)
-        columns['seed'] = np.zeros(count)
+        columns['seed'] = np.zeros(count, np.int64)
     open_for_fitting(folder, description)
     cut = lambda begin, end: {name: column[begin:end] for name, column in columns.items()}
-    write_shards(folder, ((table.weights[begin:end], cut(begin, end)) for begin, end in description.shards()))
+    parts = ((weights[begin:end], cut(begin, end)) for begin, end in description.shards())
+    write_shards(folder, parts, store=identity(description))
     return folder
