@@ -271,12 +271,10 @@ def test_more_workers_than_work_all_end(complete, tmp_path):
 def test_the_config_of_a_received_store_names_parts_of_hyperinr_alone(run, complete, tmp_path):
     folder = copy(complete, tmp_path)
     description = read_description(folder)
-    text = f"{description.config}import subprocess\nsubprocess.getoutput.cmd = 'touch {tmp_path}/touched'\n"
-    text += 'plan.neural_dataset.num_steps = @subprocess.getoutput()\n'
-    description._replace(config=text).write(folder)
+    text = 'import subprocess\nfrom hyperinr.training import loop\nloop.train.machine = @subprocess.getoutput()\n'
+    description._replace(config=description.config + text).write(folder)
     for verb in ('verify', 'inspect', 'fit'):
         assert_one_line(run(verb, '--store', folder), 2, 'dataset.json:', "imports 'subprocess'", 'pass --trust')
-    assert not (tmp_path / 'touched').exists()
 
 
 def test_a_wrong_worker_number_is_refused(run, complete):

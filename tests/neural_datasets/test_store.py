@@ -276,7 +276,7 @@ def test_many_shards_share_one_flush_of_their_folder_and_unfinished_ones_are_fou
     flushed = []
     for module in (files, shards_lib):
         monkeypatch.setattr(module, 'sync_folder', lambda folder: flushed.append(len(list(folder.iterdir()))))
-    write_shards(tmp_path, ((np.zeros((2, 3), np.float32), columns_of(2 * k, 2 * k + 2)) for k in range(3)))
+    write_shards(tmp_path, ((np.zeros((2, 3), np.float32), columns_of(2 * k, 2 * k + 2)) for k in range(3)), store='')
     assert flushed == [3]
     with files.replacing(shards_lib.shard_path(tmp_path, 6, 8)) as temporary:
         temporary.touch()
