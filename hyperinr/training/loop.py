@@ -148,7 +148,7 @@ def train(
             restored = restore_newest(run_dir / 'checkpoints', like)
             if restored is None:
                 check_nothing_lost(run_dir, checkpoint_every)
-        restored = shared(restored, group)
+        restored = shared(restored, group, like)
         if restored is not None:
             records = read_metrics(run_dir / FILE, until_step=restored.step) if group.leads else []
             clock.earlier = restored.seconds
