@@ -20,7 +20,9 @@ from typing import NoReturn
 import hyperinr
 from hyperinr.cli import describing, own_files, searching, stores, training
 from hyperinr.cli.device import add_device, on_machine
-from hyperinr.errors import InputError, RunError, is_out_of_memory
+from hyperinr.errors import InputError, InterruptedRunError, RunError, is_out_of_memory
+from hyperinr.runtime.interruption import GOES_ON, Interrupted, closing, watch
+from hyperinr.runtime.output import OutputClosed, guard_streams
 
 __all__ = ['main']
 
@@ -39,13 +41,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-      arguments: arguments without the program's name; ``None``: those of the process.
+      arguments: arguments without the program's name; ``None``: those of the process, which signals and closed
+        standard streams then end as `hyperinr.runtime.interruption` and `hyperinr.runtime.output` say.
 
     Returns:
-      The exit status: 0 for success, 1 for a failed run, 2 for a wrong call or input, 75 for an interrupted run that
-      the same command continues, 130 after Ctrl-C.
+      The exit status: 0 for success, 1 for a failed run, 2 for a wrong call or input, 75 for a command that was stopped
+      from outside (the same command goes on or begins again), 130 after Ctrl-C, 141 if the reader of the output left.
     """
+    if arguments is not None:
+        return _run(arguments)
+    guard_streams()
+    watch()
+    try:
+        status = _run(sys.argv[1:])
+    except SystemExit as stop:  # the parser's
+        status = int(stop.code or 0)
+    closing(ends=True)
+    with contextlib.suppress(OutputClosed, RunError):
+        sys.stdout.flush()
+    if status > 2:
+        os._exit(status)  # Threads may still compile or write, and would delay the end or crash it.
+    return status
+
+
+def _run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    closing(goes_on=options.goes_on)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     # Importing and tracing make millions of objects that stay: half a second less of looking through them.
     gc.set_threshold(100_000, 10, 10)
@@ -62,11 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.verb(options)
         sys.stdout.flush()
         return 0
-    except KeyboardInterrupt as error:
-        return _fail(str(error) or 'interrupted', 128 + signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputClosed:
+        if options.goes_on:
+            return _fail(f'the standard output was closed{GOES_ON}', InterruptedRunError.exit_status)
         return 128 + signal.SIGPIPE
+    except KeyboardInterrupt as error:
+        return _fail(
+            str(error) or 'interrupted', error.exit_status if isinstance(error, Interrupted) else 128 + signal.SIGINT
+        )
     except Exception as error:
         if options.debug:
             raise
@@ -108,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, verb: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
         command = verbs.add_parser(name, help=summary, description=f'{summary}.')
-        command.set_defaults(verb=verb, on_memory='close other programs, or use a machine with more')
+        command.set_defaults(verb=verb, on_memory='close other programs, or use a machine with more', goes_on=False)
         command.add_argument('--debug', action='store_true', help='show tracebacks')
         add_device(command)
         keep_compiled = 'keep compiled functions in the cache folder, which makes the next start faster (default)'

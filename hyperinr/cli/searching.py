@@ -20,7 +20,7 @@ def add_verbs(add: AddVerb) -> None:
     option(sweep, '--trials', 'N', "number of trials (default: the space file's)", type=int)
     option(sweep, '--storage', 'NAME', 'sqlite or journal (default: that of the folder, else sqlite)')
     add_params(sweep)
-    sweep.set_defaults(on_memory='lower --vmapped, --workers, BATCH_SIZE or the model size')
+    sweep.set_defaults(on_memory='lower --vmapped, --workers, BATCH_SIZE or the model size', goes_on=True)
 
     tune = add('tune', _tune, 'search the bindings of a config for the best neural dataset')
     add_config(tune)
@@ -28,7 +28,7 @@ def add_verbs(add: AddVerb) -> None:
     option(tune, '--trials', 'N', "number of trials (default: the config's)", type=int)
     option(tune, '--storage', 'NAME', 'sqlite or journal (default: that of the folder, else sqlite)')
     add_params(tune)
-    tune.set_defaults(on_memory=FIT_ON_MEMORY)
+    tune.set_defaults(on_memory=FIT_ON_MEMORY, goes_on=True)
 
 
 def _sweep(options: argparse.Namespace) -> None:

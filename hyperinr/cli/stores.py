@@ -28,7 +28,7 @@ def add_verbs(add: AddVerb) -> None:
     fit.add_argument('--worker', metavar='K/N', help=argparse.SUPPRESS)
     add_params(fit)
     add_trust(fit)
-    fit.set_defaults(on_memory=f'{FIT_ON_MEMORY}, or --workers')
+    fit.set_defaults(on_memory=f'{FIT_ON_MEMORY}, or --workers', goes_on=True)
 
     verify = add('verify', _verify, 'check a neural dataset: files, checksums, gaps, duplicates, NaN, recorded PSNR')
     _add_store(verify)

@@ -40,6 +40,7 @@ def add_verbs(add: AddVerb) -> None:
     add_run(evaluate)
     option(evaluate, '--json', 'FILE', 'file for the figures (default: DIR/evaluation.json)')
     add_params(evaluate)
+    train.set_defaults(goes_on=True)
     for command in (train, check):
         command.set_defaults(on_memory='lower BATCH_SIZE, the resolution or the model size')
     evaluate.set_defaults(on_memory='lower evaluate.num_datapoints, e.g. by -p curves.evaluate.num_datapoints=8')

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 from hyperinr.launching.base import Ended, Poll, last_line, watch, worker_environment
+from hyperinr.runtime.interruption import PARENT
 
 __all__ = ['launch_local']
 
@@ -19,6 +20,9 @@ def launch_local(
 ) -> None:
     """Run each command in its own process and wait until all have succeeded; leave no process running.
 
+    A command gets no signal of the terminal. This process sends it one SIGTERM at its own end; a command of hyperinr
+    also ends when this process is killed.
+
     Args:
       commands: command lines.
       environment: variables added to those of this process; ``None``: `base.worker_environment`.
@@ -28,15 +32,17 @@ def launch_local(
       InputError, RunError, KeyboardInterrupt: as for `base.watch`.
     """
     variables = {**os.environ, **(worker_environment() if environment is None else environment)}
-    with contextlib.ExitStack() as stack:
+    variables[PARENT] = str(os.getpid())
+    with contextlib.ExitStack() as files:
+        processes = []
 
         def start(command: Sequence[str]) -> Poll:
-            errors = stack.enter_context(tempfile.TemporaryFile())
+            errors = files.enter_context(tempfile.TemporaryFile())
             nothing = subprocess.DEVNULL
-            process = subprocess.Popen(list(command), stdin=nothing, stdout=nothing, stderr=errors, env=variables)
-            # The last callback is called first.
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
+            process = subprocess.Popen(
+                list(command), stdin=nothing, stdout=nothing, stderr=errors, env=variables, process_group=0
+            )
+            processes.append(process)
 
             def poll() -> Ended | None:
                 if process.poll() is None:
@@ -46,4 +52,10 @@ def launch_local(
 
             return poll
 
-        watch(start, commands, on_poll=on_poll)
+        try:
+            watch(start, commands, on_poll=on_poll)
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()

@@ -16,7 +16,6 @@ import json
 import logging
 import math
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -247,18 +246,32 @@ def _read(folder: Path, like: TrainState, run_digest: str) -> Restored:
     return Restored(unpack(state), int(metadata['step']), float(metadata['seconds']), [])
 
 
-def shared(restored: Restored | None, group: Group) -> Restored | None:
+def shared(restored: Restored | None, group: Group, like: TrainState) -> Restored | None:
     """Send the checkpoint that process 0 has restored to all processes of a run. Every process calls it.
 
     Args:
       restored: the checkpoint in process 0; ignored in the other processes.
       group: the processes.
+      like: see `restore_newest`.
     """
     if group.count == 1:
         return restored
-    packed = restored and restored._replace(state=fetch(pack(restored.state)))
-    received: Restored | None = pickle.loads(group.broadcast(pickle.dumps(packed)))
-    return received and received._replace(state=unpack(received.state))
+    content = b'null\n'
+    if restored is not None:
+        leaves = jax.tree.leaves(fetch(pack(restored.state)))
+        about = {'step': restored.step, 'seconds': restored.seconds, 'notes': restored.notes}
+        content = json.dumps(about).encode() + b'\n' + b''.join(np.asarray(leaf).tobytes() for leaf in leaves)
+    head, _, body = group.broadcast(content).partition(b'\n')
+    about = json.loads(head)
+    if about is None:
+        return None
+    shapes, structure = jax.tree.flatten(jax.eval_shape(pack, like))
+    ends = np.cumsum([each.size * each.dtype.itemsize for each in shapes])
+    received = [
+        np.frombuffer(body[end - each.size * each.dtype.itemsize : end], each.dtype).reshape(each.shape)
+        for each, end in zip(shapes, ends, strict=True)
+    ]
+    return Restored(unpack(jax.tree.unflatten(structure, received)), **about)
 
 
 def restore_newest(directory: str | os.PathLike, like: TrainState, run_digest: str = '') -> Restored | None:
@@ -276,24 +289,28 @@ def restore_newest(directory: str | os.PathLike, like: TrainState, run_digest: s
       InputError: all checkpoints are damaged, or they belong to another run, model or version.
     """
     directory = Path(directory).absolute()
-    steps = steps_in(directory)
     like = jax.eval_shape(pack, like)
-    notes = []
-    for step in reversed(steps):
-        try:
-            restored = _read(directory / str(step), like, run_digest)
-        except InputError:
-            raise
-        except Exception as error:
-            reason = ' '.join(str(error).split())[:120]
-            notes.append(f'the checkpoint {directory / str(step)} is damaged ({reason})')
-            continue
-        if notes:
-            notes.append(f'going on from the newest sound one, step {restored.step}')
-        return restored._replace(notes=notes)
+    steps, before = steps_in(directory), None
+    while steps != before:  # A training deletes old checkpoints and writes new ones meanwhile.
+        notes: list[str] = []
+        for step in reversed(steps):
+            try:
+                restored = _read(directory / str(step), like, run_digest)
+            except InputError:
+                raise
+            except Exception as error:
+                reason = ' '.join(str(error).split())[:120]
+                notes.append(f'the checkpoint {directory / str(step)} is damaged ({reason})')
+                if steps_in(directory) != steps:
+                    break
+                continue
+            if notes:
+                notes.append(f'going on from the newest sound one, step {restored.step}')
+            return restored._replace(notes=notes)
+        before, steps = steps, steps_in(directory)
     if steps:
         raise InputError(
             f'none of the checkpoints in {directory} can be read (steps {", ".join(map(str, steps))}): restore a copy '
-            'of the folder, or delete it to train from the start.'
+            'of the folder, or train in a new run directory.'
         )
     return None

@@ -20,7 +20,6 @@ from hyperinr.training.devices import check_memory, choose, compile_update, pack
 from hyperinr.training.distributed import ALONE, Group
 from hyperinr.training.experiment import Experiment
 from hyperinr.training.input_pipeline import Batches, Positions
-from hyperinr.training.interruption import ending_at_once
 from hyperinr.training.run_directory import (
     RunFiles,
     check_nothing_lost,
@@ -67,7 +66,8 @@ def train(
     """Start or resume the meta-training of the run in ``run_dir``.
 
     If the process ends in any way, a kill included, the same call resumes the run. It leads to the same final
-    parameters, bit for bit on one machine. On SIGINT, SIGTERM and SIGUSR1 the state is saved before the process ends.
+    parameters, bit for bit on one machine. On SIGINT, SIGTERM, SIGUSR1 and SIGHUP, and when the reader of the standard
+    output leaves, the state is saved before the process ends.
 
     Args:
       experiment: the model, the data, and the length of the training.
@@ -96,7 +96,7 @@ def train(
         anything is written.
       RunError: training diverged, the disk is full, or data or memory failed during training.
       KeyboardInterrupt: after SIGINT, when the state is saved.
-      InterruptedRunError: after SIGTERM or SIGUSR1, or a signal to another process, when the state is saved.
+      InterruptedRunError: after another of these, or a signal to another process, when the state is saved.
     """
     clock = Clock()
     for name, value, lowest in (
@@ -139,8 +139,7 @@ def train(
     like = jax.eval_shape(init, key, first)
     rules = StopRules(stop_rules)
 
-    with contextlib.ExitStack() as stack, contextlib.ExitStack() as setup:
-        setup.enter_context(ending_at_once('interrupted before the first step; the same command goes on.'))
+    with contextlib.ExitStack() as stack:
         stack.enter_context(compilation_apart(clock))
         restored: Restored | None = None
         records: list[dict[str, Any]] = []
@@ -149,7 +148,7 @@ def train(
             restored = restore_newest(run_dir / 'checkpoints', like, digest(run_dir))
             if restored is None:
                 check_nothing_lost(run_dir, checkpoint_every)
-        restored = shared(restored, group)
+        restored = shared(restored, group, like)
         if restored is not None:
             records = read_metrics(run_dir / FILE, until_step=restored.step) if group.leads else []
             clock.earlier = restored.seconds
@@ -218,7 +217,6 @@ def train(
             f'{experiment.num_steps} steps of {experiment.batch_size} datapoints on {len(devices)} '
             f'{devices[0].platform} device{"s" if len(devices) > 1 else ""}{each}; compiled in {compile_seconds:.1f} s'
         )
-        setup.close()
         with _memory_errors(experiment.batch_size, RunError):
             final = fetch(session.run(jax.device_put(pack(state), devices[0]), start))
     if group.leads:

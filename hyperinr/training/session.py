@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hyperinr.errors import InputError, InterruptedRunError, RunError
+from hyperinr.runtime.interruption import Interruption, interruptible
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.runtime.sharding import fetch, shard
 from hyperinr.training.checkpoints import Checkpoints
 from hyperinr.training.devices import STOP, CompiledUpdate, unpack
 from hyperinr.training.distributed import Group
 from hyperinr.training.input_pipeline import prefetched
-from hyperinr.training.interruption import Interruption, interruptible
 from hyperinr.training.watching.best_checkpoint import KeptBest
 from hyperinr.training.watching.clock import Clock
 from hyperinr.training.watching.divergence import FallGuard, locate, not_finite
@@ -143,7 +143,8 @@ class Session:
         if stops and ended is None:
             self._finish(now)
             stopped = KeyboardInterrupt if interruption.signal == signal.SIGINT else InterruptedRunError
-            raise stopped(f'interrupted: saved at step {now.step}; the same command goes on from there')
+            why = 'the standard output was closed' if interruption.signal == signal.SIGPIPE else 'interrupted'
+            raise stopped(f'{why}: saved at step {now.step}; the same command goes on from there')
         return ended
 
     def _stops(self, interruption: Interruption) -> bool:

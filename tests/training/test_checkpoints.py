@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from hyperinr.errors import InputError, RunError
+from hyperinr.training import checkpoints as checkpoints_lib
 from hyperinr.training import devices as devices_lib
 from hyperinr.training.checkpoints import Checkpoints, restore_newest, steps_in
 from hyperinr.types import TrainState
@@ -136,6 +137,42 @@ def test_no_sound_checkpoint_is_an_error(saved):
         cut_short(saved / str(step))
     with pytest.raises(InputError, match=r'none of the checkpoints .* can be read \(steps 2, 3\)'):
         restore_newest(saved, state_at(0))
+
+
+def test_a_checkpoint_that_a_training_deletes_while_it_is_read_is_not_damaged(saved, monkeypatch):
+    read, moved = checkpoints_lib._read, []
+
+    def read_late(folder, like):
+        if not moved:
+            moved.append(shutil.rmtree(saved / '2'))
+            shutil.move(saved / '3', saved / '4')
+        return read(folder, like)
+
+    monkeypatch.setattr(checkpoints_lib, '_read', read_late)
+    found = restore_newest(saved, state_at(0))
+    assert (int(found.state.step), found.notes) == (3, [])
+
+
+def test_process_0_sends_its_checkpoint_bit_for_bit_and_without_code(saved):
+    sent = []
+
+    class Two:
+        count = 2
+
+        def broadcast(self, content):
+            sent.append(content)
+            return sent[0]
+
+    like = jax.eval_shape(lambda: state_at(0))
+    restored = restore_newest(saved, like)._replace(notes=['a note'])
+    received = checkpoints_lib.shared(restored, Two(), like)
+    assert jax.tree.structure(received) == jax.tree.structure(restored)
+    assert (*received[1:],) == (3, 30.0, ['a note'])
+    for a, b in zip(jax.tree.leaves(packed(received.state)), jax.tree.leaves(packed(restored.state)), strict=True):
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    assert json.loads(sent[0].partition(b'\n')[0]) == {'step': 3, 'seconds': 30.0, 'notes': ['a note']}
+    sent.clear()
+    assert checkpoints_lib.shared(None, Two(), like) is None
 
 
 def test_a_checkpoint_of_another_model_is_refused(saved):
