@@ -9,7 +9,6 @@ import itertools
 import pathlib
 import pkgutil
 import re
-import reprlib
 import tempfile
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from gin import config_parser
 
+from hyperinr.annotations import shown
 from hyperinr.config.annotations import is_literal, needed
 from hyperinr.config.names import config_root, configs_of, display, either, find, nearest
 from hyperinr.config.values import (
@@ -272,7 +272,7 @@ class _Reader:
                 words = needed(parameters[name], value) if name in parameters else None
                 if words is not None:
                     where = self.macros[bound.name][1] if isinstance(bound, Macro) else where
-                    raise InputError(f'{where}: {target!r}.{name} must be {words}, not {reprlib.repr(value)}.')
+                    raise InputError(f'{where}: {target!r}.{name} must be {words}, not {shown(value)}.')
 
     def _used_macros(self, settings: Sequence[Setting]) -> list[Setting]:
         """Return the macros that the settings refer to, by name; another that a file binds was overridden."""

@@ -139,7 +139,9 @@ def defect_of(attempt: Try, *, seconds: int = 60) -> str | None:
         pass
     except (InputError, RunError) as error:
         return _wrong_message(error)
-    except (TypeError, ValueError) as error:
+    except MemoryError:
+        pass
+    except (TypeError, ValueError, IndexError) as error:
         frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
         if not Path(frames[-1]).is_relative_to(PACKAGE) and not _is_wrong_signature(error):
             return f'from {"/".join(Path(frames[-1]).parts[-3:])}: {type(error).__name__}: {str(error)[:300]}'

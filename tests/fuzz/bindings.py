@@ -69,7 +69,7 @@ def bindings(rng: np.random.Generator, folder: Path, images: Path) -> Try:
 WORDS = (
     '-1', '0', '1', '2.5', '1e3', 'nan', 'inf', '-inf', '1e400', '9' * 30, '9' * 5000, '', ' ', 'a', '²', '٣', 'a\nb',
     '\udcff', 'a' * 300, 'a' * 5000, '/', '.', '..', '/dev/null', '/proc/self/mem', 'a/b/c', '-', '--', '~', '$HOME',
-    '[/red]', '[red]', '%s', '{0}', 'a,b', '0,1', '1,0', '0,0', 'nan,1', 'layer_0', 'layer_[', '*', 'KEY=VALUE', '=', 'True',
+    '[/red]', '[red]', '%s', '{0}', 'a,b', '0,1', '1,0', '0,0', 'nan,1', 'layer_0', 'layer_[', '*', 'KEY=VALUE', '=',
 )  # fmt: skip
 """Values of options and positional arguments."""
 

@@ -152,6 +152,6 @@ def library(rng: np.random.Generator, rows: tuple[Call, ...]) -> Try:
     def call() -> None:
         result = chosen.function(**arguments)
         if callable(getattr(result, 'init', None)) and chosen.name.startswith('inrs.'):
-            jax.eval_shape(result.init, jax.random.key(0), 2)
+            jax.eval_shape(lambda key: result.init(key, 2), jax.random.key(0))
 
     return Try(f'library: {chosen.name} {argument}', f'{chosen.name}({argument}={name})', call)
