@@ -8,7 +8,7 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint
 
-__all__ = ['check_choice', 'check_datapoints', 'check_not_negative', 'check_positive']
+__all__ = ['check_choice', 'check_datapoints', 'check_least', 'check_not_negative', 'check_positive']
 
 
 def check_positive(what: str, **values: Any) -> None:
@@ -39,6 +39,23 @@ def check_datapoints(datapoints: Datapoint) -> None:
             'the arrays of datapoints must be coords [..., N, D], values [..., N, C], weight [..., N] and index [...], '
             f'none of them empty, not {shapes}.'
         )
+
+
+def check_least(**values: tuple[Any, int]) -> None:
+    """Raise `InputError` for the first value that is below its least one.
+
+    Args:
+      **values: ``(value, least)`` by the name for the user; a value of ``None`` is not given.
+
+    Example:
+      >>> check_least(num_steps=(0, 1))
+      Traceback (most recent call last):
+      ...
+      hyperinr.errors.InputError: num_steps is 0; it must be at least 1.
+    """
+    for name, (value, least) in values.items():
+        if value is not None and not value >= least:
+            raise InputError(f'{name} is {value}; it must be at least {least}.')
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

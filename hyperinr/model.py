@@ -150,6 +150,7 @@ class Model:
           (64, 256, 256, 3)
         """
         self.check(datapoints)
+        datapoints = _in_float32(datapoints)
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self.params, datapoints)))
         if traced or np.ndim(datapoints.coords) != 3:
             return self._generate(self.params, datapoints)
@@ -175,6 +176,7 @@ class Model:
           InputError: see `check` and `fitting.fit`.
         """
         self.check(datapoints)
+        datapoints = _in_float32(datapoints)
         return meta_learning.finetune(
             self.learner, self.params, datapoints, num_steps=num_steps, record_steps=tuple(record_steps)
         )
@@ -205,6 +207,13 @@ class Model:
             raise InputError(f'a grid of {grid_shape} has more than {MOST_GRID_POINTS} points; evaluate it in parts.')
         values = jnp.concatenate(list(on_grid(lambda at: self._reconstruct(weights, at), grid_shape)), axis=-2)
         return values.reshape(*values.shape[:-2], *grid_shape, values.shape[-1])
+
+
+def _in_float32(datapoints: Datapoint) -> Datapoint:
+    """Return the datapoints with coordinates, values and weights of the type that the parameters have."""
+    cast = lambda array: array if array.dtype == np.float32 else array.astype(np.float32)
+    coords, values, weight = map(cast, (datapoints.coords, datapoints.values, datapoints.weight))
+    return datapoints._replace(coords=coords, values=values, weight=weight)
 
 
 def on_grid(evaluate: Callable[[np.ndarray], Array], shape: Sequence[int]) -> Iterator[Array]:

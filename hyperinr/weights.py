@@ -102,7 +102,7 @@ def _not_evaluable(apply: Callable[[InrWeights, Array], Array], spec: WeightSpec
     weights = unflatten(jnp.zeros(count(spec)), spec)
     try:
         jax.eval_shape(apply, weights, jax.ShapeDtypeStruct((1, coord_dims), jnp.float32))
-    except (KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         return f'{type(error).__name__}: {first_line(error)}'
     return None
 

@@ -8,6 +8,7 @@ import numpy as np
 from hyperinr import config
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import worker
+from hyperinr.searching import study
 from hyperinr.training import loop
 from tests.fuzz.attempts import Try, command, shown, stopping
 from tests.fuzz.values import TEXTS
@@ -33,7 +34,7 @@ def _tiny(name: str) -> tuple[str, ...]:
 
 def _checked_only():
     """Commands end where training or fitting would begin."""
-    return stopping((loop, 'prepare', True), (worker, 'open_for_fitting', False))
+    return stopping((loop, 'prepare', True), (worker, 'open_for_fitting', False), (study, 'work_off', False))
 
 
 def binding(name: str, bound: str, folder: Path, extra: tuple[str, ...] = ()) -> Try:
