@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hyperinr.annotations import checked
+
 __all__ = ['grid', 'grid_rows']
 
 
+@checked
 def grid(shape: Sequence[int]) -> np.ndarray:
     """Return the pixel centres of a grid that fills [-1, 1]^D, in row-major order.
 
@@ -27,7 +30,7 @@ def grid(shape: Sequence[int]) -> np.ndarray:
       >>> grid((1, 2)).tolist()
       [[0.0, -0.5], [0.0, 0.5]]
     """
-    if not shape or min(shape) < 1:
+    if len(shape) == 0 or min(shape) < 1:
         raise ValueError(f'grid shape {tuple(shape)} must have at least one axis and only sizes >= 1.')
     return np.stack([axis.ravel() for axis in np.meshgrid(*_axes(shape), indexing='ij')], axis=-1)
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from hyperinr import config
+from hyperinr.annotations import checked
 from hyperinr.errors import InputError
 from hyperinr.inrs.initialisation import Initialisation, in_range
 from hyperinr.model import Model
@@ -28,6 +29,7 @@ from hyperinr.types import Inr
 __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']
 
 
+@checked
 def load(run_dir: str | os.PathLike, *, best: bool = False, trust: bool = False) -> Model:
     """Load the model of a run, finished or not, from its newest undamaged checkpoint.
 

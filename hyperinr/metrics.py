@@ -1,9 +1,14 @@
 """Errors of a reconstruction against its signal. The range of the data is always an argument, never a guess."""
 
+import contextlib
+
 import dm_pix
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from hyperinr.annotations import checked
+from hyperinr.errors import InputError
 from hyperinr.types import Array
 
 __all__ = ['MOST_DB', 'intersection_over_union', 'mean_squared_error', 'psnr_from_mse', 'psnr', 'ssim']
@@ -12,6 +17,7 @@ MOST_DB = 300.0
 """PSNR that stands for an error of 0, so that files hold finite numbers. The best fits in docs/results have 168 dB."""
 
 
+@checked
 def mean_squared_error(predicted: Array, values: Array, weight: Array | None = None) -> Array:
     """Compute the weighted mean of the squared error over points, averaged over channels.
 
@@ -23,6 +29,7 @@ def mean_squared_error(predicted: Array, values: Array, weight: Array | None = N
     Returns:
       ``[...]``; NaN where all weights are 0.
     """
+    _check_shapes(predicted, values, weight)
     difference = jnp.subtract(predicted, values)
     if weight is not None:
         difference = jnp.where(jnp.asarray(weight)[..., None] > 0, difference, 0)
@@ -32,6 +39,20 @@ def mean_squared_error(predicted: Array, values: Array, weight: Array | None = N
     return jnp.sum(per_point * weight, axis=-1) / jnp.sum(weight, axis=-1)
 
 
+def _check_shapes(predicted: Array, values: Array, weight: Array | None) -> None:
+    """Raise `InputError` unless the arrays are ``[..., C]``, ``[..., C]`` and ``[...]``, up to broadcasting."""
+    shapes = [np.shape(predicted), np.shape(values)] + ([] if weight is None else [(*np.shape(weight), 1)])
+    with contextlib.suppress(ValueError):
+        if {len(shape) for shape in shapes} == {len(shapes[0])} and len(shapes[0]) > 1:
+            np.broadcast_shapes(*shapes)
+            return
+    found = 'None' if weight is None else f'{np.shape(weight)}'
+    raise InputError(
+        f'predicted {shapes[0]}, values {shapes[1]} and weight {found} must be [..., N, C], [..., N, C] and [..., N].'
+    )
+
+
+@checked
 def psnr_from_mse(mse: Array, data_range: tuple[float, float]) -> Array:
     """Compute the peak signal-to-noise ratio in dB, ``10 log10((high - low)^2 / mse)``, at most `MOST_DB`.
 
@@ -43,11 +64,13 @@ def psnr_from_mse(mse: Array, data_range: tuple[float, float]) -> Array:
     return jnp.minimum(20 * jnp.log10(high - low) - 10 * jnp.log10(mse), MOST_DB)
 
 
+@checked
 def psnr(predicted: Array, values: Array, weight: Array | None = None, *, data_range: tuple[float, float]) -> Array:
     """Compute `psnr_from_mse` of `mean_squared_error`; ``[..., N, C]`` -> ``[...]`` dB."""
     return psnr_from_mse(mean_squared_error(predicted, values, weight), data_range)
 
 
+@checked
 def intersection_over_union(first: Array, second: Array, weight: Array | None = None) -> Array:
     """Divide the weight of the points in both sets by the weight of the points in either; 1 if both sets are empty.
 
@@ -69,6 +92,7 @@ def intersection_over_union(first: Array, second: Array, weight: Array | None = 
     return jnp.where(either > 0, both / jnp.where(either > 0, either, 1), 1.0)
 
 
+@checked
 def ssim(
     predicted: Array,
     values: Array,
@@ -97,6 +121,12 @@ def ssim(
     Raises:
       ValueError: an image smaller than the window.
     """
+    _check_shapes(predicted, values, weight)
+    if np.ndim(values) != 3 or np.ndim(predicted) != 3 or window_size < 1 or window_size % 2 == 0 or sigma <= 0:
+        raise InputError(
+            f'SSIM needs images [H, W, C], an odd window and a positive sigma, not {np.shape(values)}, '
+            f'{window_size=} and {sigma=}.'
+        )
     if min(values.shape[:2]) < window_size:
         raise ValueError(f'SSIM needs images of at least {window_size} x {window_size} pixels, not {values.shape[:2]}.')
     low, high = data_range

@@ -11,14 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr import coordinates, meta_learning
+from hyperinr.annotations import checked
+from hyperinr.arguments import check_datapoints, check_positive
 from hyperinr.errors import InputError
 from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights, MetaLearner, Params
+from hyperinr.weights import check_evaluable, flatten, spec_of
 
 __all__ = ['Model', 'on_grid']
 
 MOST_POINTS = 2**16
 """Points that `on_grid` evaluates together. Smaller grids are padded to a power of two."""
+
+MOST_GRID_POINTS = 2**31
+"""Points of a reconstruction."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,6 +94,7 @@ class Model:
                 'use a model with encoders.set_encoder or encoders.set_transformer.'
             )
 
+    @checked
     def check(self, datapoints: Datapoint) -> None:
         """Refuse datapoints that the model cannot take. Values are checked only outside jax transformations.
 
@@ -96,6 +103,7 @@ class Model:
             are not finite or outside its data range, a datapoint has no point of positive weight, or the points do not
             lie on the grid that the encoder expects.
         """
+        check_datapoints(datapoints)
         dims, channels = jnp.shape(datapoints.coords)[-1], jnp.shape(datapoints.values)[-1]
         if (dims, channels) != (self.spec.coord_dims, self.spec.channels):
             raise InputError(
@@ -119,6 +127,7 @@ class Model:
             raise InputError('a datapoint has no point of positive weight; leave it out.')
         self._check_grid(np.asarray(datapoints.coords), weight)
 
+    @checked
     def generate(self, datapoints: Datapoint) -> InrWeights:
         """Predict weights: encode, adapt for the learner's number of training steps, decode.
 
@@ -141,6 +150,7 @@ class Model:
           (64, 256, 256, 3)
         """
         self.check(datapoints)
+        datapoints = _in_float32(datapoints)
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((self.params, datapoints)))
         if traced or np.ndim(datapoints.coords) != 3:
             return self._generate(self.params, datapoints)
@@ -148,6 +158,7 @@ class Model:
         weights = meta_learning.generate_batch(self.learner, self.params, datapoints, num_steps=steps)
         return jax.tree.map(jnp.asarray, weights)
 
+    @checked
     def finetune(self, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int] = ()) -> FitResult:
         """Generate weights and fine-tune them by the learner's own rule.
 
@@ -165,10 +176,12 @@ class Model:
           InputError: see `check` and `fitting.fit`.
         """
         self.check(datapoints)
+        datapoints = _in_float32(datapoints)
         return meta_learning.finetune(
             self.learner, self.params, datapoints, num_steps=num_steps, record_steps=tuple(record_steps)
         )
 
+    @checked
     def reconstruct(self, weights: InrWeights, shape: Sequence[int] | None = None) -> Array:
         """Evaluate weights on a pixel-centre grid of any resolution, in pieces of a few sizes that are compiled once.
 
@@ -185,8 +198,22 @@ class Model:
         grid_shape = self.spec.grid_shape if shape is None else tuple(shape)
         if grid_shape is None:
             raise InputError(f'the data of {self.spec.name!r} lie on no grid; give the shape to reconstruct.')
+        check_positive('a reconstruction', shape=grid_shape)
+        lead = np.ndim(weights.get('layer_0', {}).get('b', 0.0)) - 1
+        first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf)[lead:], jnp.float32), dict(weights))
+        check_evaluable(self.inr, spec_of(first), len(grid_shape))
+        jax.eval_shape(lambda weights: flatten(weights, spec_of(first)), weights)
+        if math.prod(grid_shape) > MOST_GRID_POINTS:
+            raise InputError(f'a grid of {grid_shape} has more than {MOST_GRID_POINTS} points; evaluate it in parts.')
         values = jnp.concatenate(list(on_grid(lambda at: self._reconstruct(weights, at), grid_shape)), axis=-2)
         return values.reshape(*values.shape[:-2], *grid_shape, values.shape[-1])
+
+
+def _in_float32(datapoints: Datapoint) -> Datapoint:
+    """Return the datapoints with coordinates, values and weights of the type that the parameters have."""
+    cast = lambda array: array if array.dtype == np.float32 else array.astype(np.float32)
+    coords, values, weight = map(cast, (datapoints.coords, datapoints.values, datapoints.weight))
+    return datapoints._replace(coords=coords, values=values, weight=weight)
 
 
 def on_grid(evaluate: Callable[[np.ndarray], Array], shape: Sequence[int]) -> Iterator[Array]:

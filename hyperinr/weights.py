@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from hyperinr.annotations import checked
+from hyperinr.errors import InputError, first_line
 from hyperinr.types import Array, Inr, InrWeights, Key
 
-__all__ = ['WeightSpec', 'count', 'flatten', 'spec_of', 'spec_of_inr', 'unflatten']
+__all__ = ['WeightSpec', 'check_evaluable', 'count', 'flatten', 'spec_of', 'spec_of_inr', 'unflatten']
 
 
 class WeightSpec(NamedTuple):
@@ -46,9 +49,10 @@ class WeightSpec(NamedTuple):
 
 
 def _by_number(name: str) -> tuple:
-    return tuple(int(part) if part.isdigit() else part for part in re.split(r'(\d+)', name))
+    return tuple(int(part) if part.isdecimal() else part for part in re.split(r'(\d+)', name))
 
 
+@checked
 def spec_of(weights: InrWeights) -> WeightSpec:
     """Return the specification of one INR's (unbatched) weights.
 
@@ -60,10 +64,11 @@ def spec_of(weights: InrWeights) -> WeightSpec:
     for layer in sorted(weights, key=_by_number):
         for name in sorted(weights[layer]):
             paths.append(f'{layer}/{name}')
-            shapes.append(tuple(weights[layer][name].shape))
+            shapes.append(tuple(np.shape(weights[layer][name])))
     return WeightSpec(tuple(paths), tuple(shapes))
 
 
+@checked
 def spec_of_inr(inr: Inr, coord_dims: int) -> WeightSpec:
     """Return the specification of an INR of ``coord_dims`` coordinates; no weights are computed or allocated.
 
@@ -72,6 +77,8 @@ def spec_of_inr(inr: Inr, coord_dims: int) -> WeightSpec:
       >>> count(spec_of_inr(inrs.siren(channels=3, width=64, depth=3), 2))
       8707
     """
+    if coord_dims < 1:
+        raise InputError(f'an INR needs at least 1 coordinate, not {coord_dims=}.')
     return _spec_of_init(inr.init, coord_dims)
 
 
@@ -80,11 +87,32 @@ def _spec_of_init(init: Callable[[Key, int], InrWeights], coord_dims: int) -> We
     return spec_of(jax.eval_shape(lambda: init(jax.random.key(0), coord_dims)))
 
 
+def check_evaluable(inr: Inr, spec: WeightSpec, coord_dims: int) -> None:
+    """Raise `InputError` unless ``inr`` evaluates weights of this specification at ``coord_dims`` coordinates."""
+    reason = _not_evaluable(inr.apply, spec, coord_dims)
+    if reason is not None:
+        raise InputError(
+            f'the INR {inr.metadata.get("kind")!r} cannot evaluate weights {", ".join(map(str, spec.shapes))} named '
+            f'{", ".join(spec.paths)} at {coord_dims} coordinates ({reason}); give weights like those of inr.init.'
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _not_evaluable(apply: Callable[[InrWeights, Array], Array], spec: WeightSpec, coord_dims: int) -> str | None:
+    weights = unflatten(jnp.zeros(count(spec)), spec)
+    try:
+        jax.eval_shape(apply, weights, jax.ShapeDtypeStruct((1, coord_dims), jnp.float32))
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        return f'{type(error).__name__}: {first_line(error)}'
+    return None
+
+
 def count(spec: WeightSpec) -> int:
     """Return P, the number of weights."""
     return sum(spec.sizes)
 
 
+@checked
 def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
     """Flatten weights with leaves ``[..., *shape]`` to ``[..., P]``; leading (batch) axes are kept.
 
@@ -94,25 +122,28 @@ def flatten(weights: InrWeights, spec: WeightSpec) -> Array:
     paths = spec_of(weights).paths
     if paths != spec.paths:
         raise ValueError(f'the weights are {", ".join(paths)}; their specification says {", ".join(spec.paths)}.')
-    parts = []
+    parts: list[Array] = []
     for path, shape, size in zip(paths, spec.shapes, spec.sizes, strict=True):
         layer, name = path.split('/')
         leaf = jnp.asarray(weights[layer][name])
         lead = leaf.ndim - len(shape)
         if lead < 0 or leaf.shape[lead:] != shape:
             raise ValueError(f'{path!r} has shape {leaf.shape}, its specification says [..., {shape}].')
+        if parts and leaf.shape[:lead] != parts[0].shape[:-1]:
+            raise InputError(f'{path!r} has the leading axes {leaf.shape[:lead]}, the others {parts[0].shape[:-1]}.')
         parts.append(leaf.reshape(*leaf.shape[:lead], size))
     return jnp.concatenate(parts, axis=-1)
 
 
+@checked
 def unflatten(vector: Array, spec: WeightSpec) -> InrWeights:
     """Turn ``[..., P]`` into weights with leaves ``[..., *shape]``: the exact inverse of `flatten`.
 
     Raises:
       ValueError: the last axis is not ``P`` long.
     """
-    if vector.shape[-1] != count(spec):
-        raise ValueError(f'a vector of {vector.shape[-1]} weights does not fit a specification of {count(spec)}.')
+    if np.shape(vector)[-1:] != (count(spec),):
+        raise InputError(f'a vector {np.shape(vector)} of weights does not fit a specification of {count(spec)}.')
     weights: dict[str, dict[str, Array]] = {}
     start = 0
     for path, shape, size in zip(spec.paths, spec.shapes, spec.sizes, strict=True):

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / 'hyperinr'
 
 LAYERS = (
     ('errors', 'types'),
+    ('annotations',),
     ('arguments', 'coordinates', 'metrics', 'runtime', 'weights'),
     ('files', 'launching'),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),

@@ -26,6 +26,9 @@ from hyperinr.runtime.output import OutputClosed, guard_streams
 
 __all__ = ['main']
 
+LONGEST = 1500
+"""Characters of a message."""
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line."""
@@ -34,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
         valueless = re.search(r'(--[\w-]+): expected one argument$', message)
         if valueless:
             message += f'; a value that begins with - is written {valueless[1]}=VALUE'
-        self.exit(2, f'hyperinr: error: {message} (see `{self.prog} --help`)\n')
+        self.exit(2, f'hyperinr: error: {_one_line(message)} (see `{self.prog} --help`)\n')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +100,8 @@ def _run(arguments: Sequence[str]) -> int:
         message = _first_line(error)
         if isinstance(error, InputError | RunError):
             return _fail(message, error.exit_status)
+        if isinstance(error, OSError) and error.strerror:
+            return _fail(f'{error.strerror}: {error.filename or "reading or writing"}.', RunError.exit_status)
         if is_out_of_memory(error):
             return _fail(f'out of memory: {options.on_memory}.', RunError.exit_status)
         return _fail(f'unexpected {type(error).__name__}: {message} (--debug shows the traceback)', 1)
@@ -116,13 +121,19 @@ def _keep_compiled(asked: bool) -> None:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f'hyperinr: {"" if status > 2 else "error: "}{message}', file=sys.stderr)
+    print(f'hyperinr: {"" if status > 2 else "error: "}{_one_line(message)}', file=sys.stderr)
     return status
 
 
 def _first_line(error: Exception) -> str:
-    """Return the message as one line, without the call chain that gin adds."""
-    return (str(error).strip() or type(error).__name__).split('\n  In call to')[0].replace('\n', ' ')
+    """Return the message without the call chain that gin adds."""
+    return (str(error).strip() or type(error).__name__).split('\n  In call to')[0]
+
+
+def _one_line(message: str) -> str:
+    """Return a message as one line that a terminal shows as it is, cut in its middle where it is very long."""
+    line = ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in ' '.join(message.splitlines()))
+    return line if len(line) <= LONGEST else f'{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}'
 
 
 def _parser() -> argparse.ArgumentParser:

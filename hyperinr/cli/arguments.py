@@ -1,10 +1,21 @@
 """Arguments that several commands share."""
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['FIT_ON_MEMORY', 'AddVerb', 'add_config', 'add_params', 'add_run', 'add_trust', 'option']
+__all__ = [
+    'FIT_ON_MEMORY',
+    'AddVerb',
+    'add_config',
+    'add_params',
+    'add_run',
+    'add_trust',
+    'finite_number',
+    'option',
+    'whole_number',
+]
 
 AddVerb = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 """``(name, function, summary) -> parser``: declares a command that calls the function."""
@@ -27,7 +38,31 @@ def option(command: Any, flag: str, metavar: str, help: str, default: Any = None
     """
     if default is not None:
         help, more = f'{help} (default: {default})', {'type': type(default), **more}
+    kind: Any = more.get('type')
+    more['type'] = {int: whole_number, float: finite_number}.get(kind, kind)
     command.add_argument(flag, metavar=metavar, help=help, default=default, **more)
+
+
+def whole_number(text: str) -> int:
+    """Return the whole number of 32 bits that ``text`` states."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or abs(number) >= 2**31:
+        raise argparse.ArgumentTypeError(f'must be a whole number of 32 bits, not {text!r}')
+    return number
+
+
+def finite_number(text: str) -> float:
+    """Return the finite number that ``text`` states."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f'must be a finite number, not {text!r}')
+    return number
 
 
 def add_config(command: argparse.ArgumentParser, **more: Any) -> None:

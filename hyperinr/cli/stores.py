@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperinr.cli.arguments import FIT_ON_MEMORY, AddVerb, add_config, add_params, add_trust, option
+from hyperinr.cli.arguments import FIT_ON_MEMORY, AddVerb, add_config, add_params, add_trust, finite_number, option
 from hyperinr.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def add_verbs(add: AddVerb) -> None:
     _add_exchange(bring_in, 'file or folder to read')
     data_range = "range of the INRs' values, for files that do not state it (default: 0 1)"
     bring_in.add_argument(
-        '--data-range', type=float, nargs=2, default=(0.0, 1.0), metavar=('LOW', 'HIGH'), help=data_range
+        '--data-range', type=finite_number, nargs=2, default=(0.0, 1.0), metavar=('LOW', 'HIGH'), help=data_range
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from hyperinr.cli.arguments import AddVerb, add_config, add_params, add_run, option
+from hyperinr.cli.arguments import AddVerb, add_config, add_params, add_run, option, whole_number
 from hyperinr.cli.device import device_configs
 
 __all__ = ['add_verbs']
@@ -28,7 +28,7 @@ def add_verbs(add: AddVerb) -> None:
     option(check, '--run', 'DIR', 'folder for the picture and the findings (default: checks/NAME)')
     option(check, '--json', 'FILE', 'file for the findings (default: DIR/check.json)')
     check.add_argument(
-        '--stages', '--rungs', metavar='N', type=int, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
+        '--stages', '--rungs', metavar='N', type=whole_number, nargs='+', default=[1, 2, 3, 4], help='default: 1 2 3 4'
     )
     target = 'mean PSNR that one INR alone must reach (default: half-way from the mean value to a SIREN)'
     option(check, '--target', 'DB', target, type=float)

@@ -1,5 +1,6 @@
 """Names of configs: list them, find their files, and suggest the nearest name."""
 
+import contextlib
 import difflib
 import pathlib
 import re
@@ -47,8 +48,9 @@ def find(name: str, *, folders: Sequence[pathlib.Path] | None = None, where: str
         folders = [pathlib.Path(), config_root()] if name.endswith('.gin') else [config_root(), pathlib.Path()]
     for folder in folders:
         for candidate in (folder / name, folder / f'{name}.gin'):
-            if candidate.is_file():
-                return candidate
+            with contextlib.suppress(OSError, ValueError):  # A name that no file can have.
+                if candidate.is_file():
+                    return candidate
     names = available()
     stem = name.removesuffix('.gin')
     near = [other for other in names if pathlib.PurePath(other).stem == pathlib.PurePath(stem).name]

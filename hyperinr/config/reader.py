@@ -1,18 +1,14 @@
 """Read gin files and overrides, and check every name in them."""
 
-import ast
-import contextlib
 import dataclasses
 import graphlib
-import importlib.util
+import importlib
 import inspect
 import io
 import itertools
-import os
 import pathlib
 import pkgutil
 import re
-import sys
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
@@ -20,7 +16,9 @@ from typing import Any
 
 from gin import config_parser
 
+from hyperinr.annotations import shown
 from hyperinr.config import trust
+from hyperinr.config.annotations import is_literal, needed
 from hyperinr.config.names import config_root, configs_of, display, either, find, nearest
 from hyperinr.config.values import (
     Config,
@@ -48,8 +46,8 @@ ENTRY_POINTS = (
 """Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
 COMMAND_LINE, DEFAULT = '-p', 'default'
 REQUIRED = 'gin.REQUIRED'
-LIBRARIES = ('jax', 'haiku', 'optax', 'hyperinr.training.loop')
-"""Modules that import what hyperinr needs."""
+LONGEST = 120
+"""Characters of a binding in messages."""
 
 
 def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = (), trusted: bool = True) -> Config:
@@ -150,11 +148,12 @@ class _Reader:
 
     def read_override(self, text: str) -> None:
         """Read one binding of the command line, which may use all imports and macros of the files."""
+        where = f'{COMMAND_LINE} {_short(text)}'
         hint = ' (write NAME=VALUE, the value as in Python: strings in quotes, e.g. -p "image_folder.path=\'photos\'")'
-        for statement, _ in self._statements(text, f'{COMMAND_LINE} {text}', hint):
+        for statement, _ in self._statements(text, where, hint):
             if not isinstance(statement, config_parser.BindingStatement):
-                raise InputError(f'{COMMAND_LINE} {text}: only bindings are allowed here{hint}.')
-            self._bind(statement, self.modules, f'{COMMAND_LINE} {text}')
+                raise InputError(f'{where}: only bindings are allowed here{hint}.')
+            self._bind(statement, self.modules, where)
 
     def resolve(self, source: pathlib.Path) -> Config:
         """Check what depends on all statements together, and return the ordered configuration."""
@@ -170,18 +169,22 @@ class _Reader:
         for setting in settings:
             if Macro(REQUIRED) in leaves(setting.value):
                 raise InputError(f'{setting.where}: {setting.name} must be set, e.g. {COMMAND_LINE} {setting.name}=...')
+        self._check_values(order)
         return Config(source, canonical_text(order, settings), tuple(settings))
 
     def _statements(self, text: str, name: str, hint: str = '') -> Iterator[tuple[Any, str]]:
         try:
             for statement in config_parser.ConfigParser(io.StringIO(text), _Delegate()):
                 yield statement, name if hint else f'{name}:{statement.location.line_num}'
+        except RecursionError:
+            raise InputError(f'{name}: a value is nested too deeply; give one with fewer brackets.') from None
         except (SyntaxError, tokenize.TokenError) as error:
             line = error.lineno if isinstance(error, SyntaxError) else error.args[1][0]
             position = name if hint or line is None else f'{name}:{line}'
             reason = ' '.join(str(error.args[0]).split()).rstrip('.')
             token = re.search(r"Failed to parse token ('.*')", reason)
             reason = f'cannot read the value {token[1]}' if token else reason
+            reason = _short(reason)
             raise InputError(f'{position}: {reason}{hint}.') from None
 
     def _import(self, statement: config_parser.ImportStatement, symbols: dict[str, ModuleType], where: str) -> None:
@@ -190,7 +193,7 @@ class _Reader:
         if not self.trusted:
             trust.check_module(statement.module, where)
         try:
-            with _working_folder(statement.module):
+            with trust.working_folder(statement.module):
                 module = importlib.import_module(statement.module)
         except ModuleNotFoundError as error:
             if not (error.name and f'{statement.module}.'.startswith(f'{error.name}.')):
@@ -296,6 +299,16 @@ class _Reader:
             name = error.args[1][0]
             raise InputError(f'{self.macros[name][1]}: macro {name} refers to itself.') from None
 
+    def _check_values(self, order: Sequence[Target]) -> None:
+        macros = {name: value for name, (value, _) in self.macros.items()}
+        for (_, target, name), (bound, where) in self.bindings.items():
+            if target in order:
+                value, parameters = substitute(bound, macros), inspect.signature(target.function).parameters
+                words = needed(parameters[name], value) if name in parameters else None
+                if words is not None:
+                    where = self.macros[bound.name][1] if isinstance(bound, Macro) else where
+                    raise InputError(f'{where}: {target!r}.{name} must be {words}, not {shown(value)}.')
+
     def _used_macros(self, settings: Sequence[Setting]) -> list[Setting]:
         """Return the macros that the settings refer to, by name; another that a file binds was overridden."""
         waiting = [setting.value for setting in settings]
@@ -312,15 +325,17 @@ class _Reader:
         macros = {name: value for name, (value, _) in self.macros.items()}
         known = {f'{target.module}.{target.name}': target for target in self.targets.values()}
 
-        def visit(target: Target) -> None:
+        def visit(target: Target, above: tuple[Target, ...] = ()) -> None:
             if target in order:
                 return
             order.append(target)
-            for (_, owner, _), (value, _) in self.bindings.items():
+            for (_, owner, _), (value, where) in self.bindings.items():
                 if owner == target:
                     for leaf in leaves(substitute(value, macros)):
                         if isinstance(leaf, Reference):
-                            visit(leaf.target)
+                            if leaf.target in (*above, target):
+                                raise InputError(f'{where}: {leaf.target!r} would be an argument of itself.')
+                            visit(leaf.target, (*above, target))
 
         for name in ENTRY_POINTS:
             if name in known:
@@ -334,35 +349,13 @@ class _Reader:
                 for (scope, owner, name), entry in self.bindings.items()
                 if owner == target and name == parameter.name
             )
-            if '' not in [scope for scope, *_ in found] and _is_literal(parameter.default):
+            if '' not in [scope for scope, *_ in found] and is_literal(parameter.default):
                 found.append(('', parameter.default, DEFAULT))
             for scope, value, where in found:
                 yield Setting(f'{scope}{"/" if scope else ""}{target!r}.{parameter.name}', value, where)
 
 
-@contextlib.contextmanager
-def _working_folder(module: str) -> Iterator[None]:
-    """Let a module of the user's own be imported from the working folder, if it is nowhere else.
-
-    The folder may hold files of strangers, and libraries look for optional packages by name. So it is on the import
-    path only within the context, after the libraries were imported.
-    """
-    top = module.partition('.')[0]
-    if top in sys.modules or importlib.util.find_spec(top) is not None:
-        yield
-        return
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    sys.path.append(os.getcwd())
-    try:
-        yield
-    finally:
-        sys.path.pop()
-
-
-def _is_literal(value: Any) -> bool:
-    """Return whether gin can write ``value`` as text."""
-    try:
-        return bool(ast.literal_eval(repr(value)) == value)
-    except (ValueError, SyntaxError):
-        return False
+def _short(text: str) -> str:
+    """Return ``text`` on one line, cut in its middle where it is long."""
+    line = ' '.join(text.split())
+    return line if len(line) <= LONGEST else f'{line[: LONGEST - 23]}...{line[-20:]}'

@@ -3,13 +3,17 @@
 Gin calls what a config names. So a config of a stranger that may name any function runs any function.
 """
 
+import contextlib
+import importlib.util
 import inspect
+import os
 import sys
+from collections.abc import Iterator
 
 from hyperinr.config.values import Target
 from hyperinr.errors import InputError
 
-__all__ = ['check_entry_point', 'check_include', 'check_module', 'check_part']
+__all__ = ['check_entry_point', 'check_include', 'check_module', 'check_part', 'working_folder']
 
 PARTS = (
     'hyperinr.datasets',
@@ -24,6 +28,8 @@ PARTS = (
 """Modules, with those below them, whose public factories are parts."""
 DRAWS = 'hyperinr.datasets.functions'
 """A module of parts that are no factories: functions that draw a function."""
+LIBRARIES = ('jax', 'haiku', 'optax', 'hyperinr.training.loop')
+"""Modules that import what hyperinr needs."""
 REMEDY = 'pass --trust, in Python trust=True, if you trust whoever made it'
 
 
@@ -56,3 +62,25 @@ def check_entry_point(target: Target, where: str, entry_points: tuple[str, ...])
     """Refuse a binding of anything but a part or one of the ``entry_points``, which no config can call."""
     if f'{target.module}.{target.name}' not in entry_points:
         check_part(target, where)
+
+
+@contextlib.contextmanager
+def working_folder(module: str) -> Iterator[None]:
+    """Let a module of the user's own be imported from the working folder, if it is nowhere else.
+
+    The folder may hold files of strangers, and libraries look for optional packages by name. So it is on the import
+    path only within the context, after the libraries were imported.
+    """
+    top = module.partition('.')[0]
+    if top in sys.modules or importlib.util.find_spec(top) is not None:
+        yield
+        return
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    folder = os.getcwd()
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.arguments import check_choice
+from hyperinr.annotations import checked
+from hyperinr.arguments import check_choice, check_positive
 from hyperinr.datasets.arguments import check_counts, check_sizes
 from hyperinr.datasets.base import Dataset, Source
 from hyperinr.datasets.functions import Field, RandomFunction, waves
@@ -17,6 +18,7 @@ from hyperinr.types import Datapoint, DatasetSpec
 __all__ = ['FunctionSource', 'continuous_function']
 
 
+@checked
 def continuous_function(
     *,
     function: RandomFunction = waves,
@@ -58,6 +60,7 @@ def continuous_function(
         raise InputError(
             "continuous_function.num_points goes with sampling = 'uniform'; with a grid, resolution sets it."
         )
+    check_positive('continuous_function', channels=channels)
     spec = DatasetSpec(
         name='continuous_function',
         grid_shape=resolution if sampling == 'grid' else None,

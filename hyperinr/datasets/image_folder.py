@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hyperinr.annotations import checked
 from hyperinr.datasets.arguments import check_channels, check_resolution, check_seed
 from hyperinr.datasets.base import SPLITS, Dataset, random_split
 from hyperinr.datasets.folders import Listing, described, existing_folder, list_files
@@ -22,6 +23,7 @@ OPTION = 'image_folder.data_range = ({low}, {high})'
 logger = logging.getLogger(__name__)
 
 
+@checked
 def image_folder(
     *,
     path: str | os.PathLike | None = None,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperinr.annotations import checked
 from hyperinr.datasets.arguments import check_seed
 from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.cache import cache_folder
@@ -94,6 +95,7 @@ def read_mesh(path: Path) -> Mesh:
     return Mesh(vertices, faces if loaded.volume > 0 else faces[:, ::-1])
 
 
+@checked
 def mesh_folder(
     *,
     path: str,

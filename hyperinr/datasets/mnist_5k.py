@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hyperinr.annotations import checked
 from hyperinr.datasets.arguments import check_counts, check_resolution, package_folder
 from hyperinr.datasets.base import Dataset, random_split
 from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
@@ -18,6 +19,7 @@ NUM_DIGITS = 5000
 SIDE = 28
 
 
+@checked
 def mnist_5k(
     *,
     resolution: tuple[int, int] = (28, 28),

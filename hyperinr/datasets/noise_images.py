@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.datasets.arguments import check_channels, check_counts, check_resolution
 from hyperinr.datasets.base import Dataset
@@ -10,6 +11,7 @@ from hyperinr.datasets.image_source import Images, Record, image_dataset
 __all__ = ['noise_images']
 
 
+@checked
 def noise_images(
     *,
     resolution: tuple[int, int] = (32, 32),

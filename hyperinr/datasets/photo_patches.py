@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hyperinr.annotations import checked
 from hyperinr.datasets.arguments import check_counts, check_resolution, package_folder
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.folders import described, existing_folder, list_files
@@ -45,6 +46,7 @@ PHOTOGRAPHS = {
 SUFFIXES = ('.png', '.jpg', '.jpeg')
 
 
+@checked
 def photo_patches(
     *,
     resolution: tuple[int, int] = (32, 32),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hyperinr.annotations import checked
 from hyperinr.datasets.arguments import check_counts
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.shapes import PointRule, Quantity, ShapeSource, check_rule, shape_spec
@@ -94,6 +95,7 @@ class Solid:
         return np.stack(slopes, axis=1) / (2 * step)
 
 
+@checked
 def solids(
     *,
     num_train: int = 80,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperinr.annotations import checked
 from hyperinr.datasets.arguments import check_resolution, check_seed
 from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.cache import cache_folder, reading
@@ -19,6 +20,7 @@ from hyperinr.files.images import decode
 __all__ = ['tfds_images']
 
 
+@checked
 def tfds_images(
     *,
     name: str = 'cifar10',

@@ -2,11 +2,13 @@
 
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.types import DatasetSpec, Encoder
 
 __all__ = ['constant']
 
 
+@checked
 def constant(*, spec: DatasetSpec) -> Encoder:
     """Make an encoder whose embedding has no dimensions, ``[0]``, for every datapoint.
 

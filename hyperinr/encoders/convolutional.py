@@ -2,6 +2,7 @@
 
 import haiku as hk
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.observations import grid_of, marked_values
 from hyperinr.encoders.residual import activated, convolution, residual_block
@@ -10,6 +11,7 @@ from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 __all__ = ['convolutional']
 
 
+@checked
 def convolutional(
     *,
     spec: DatasetSpec,

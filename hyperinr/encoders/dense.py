@@ -3,6 +3,7 @@
 import haiku as hk
 import jax
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.attention import normalize
 from hyperinr.encoders.observations import grid_of, observations
@@ -11,6 +12,7 @@ from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 __all__ = ['dense']
 
 
+@checked
 def dense(*, spec: DatasetSpec, embedding_dims: int = 512, num_blocks: int = 2) -> Encoder:
     """Make an encoder of a linear map of the N x C values and residual blocks that start almost as the identity.
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.errors import InputError
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
@@ -10,6 +11,7 @@ from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
 __all__ = ['label_embedding']
 
 
+@checked
 def label_embedding(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float = 1.0) -> Encoder:
     """Make an encoder whose embedding is the learned vector of ``datapoint.label``: class-conditional generation.
 

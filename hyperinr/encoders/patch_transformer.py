@@ -4,6 +4,7 @@ import math
 
 import haiku as hk
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.encoders.attention import check_heads, self_attention, token_embedding, tokens_of
 from hyperinr.encoders.observations import grid_of, marked_values
@@ -12,6 +13,7 @@ from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 __all__ = ['patch_transformer']
 
 
+@checked
 def patch_transformer(
     *,
     spec: DatasetSpec,

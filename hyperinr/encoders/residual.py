@@ -6,6 +6,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.encoders.attention import normalize
 from hyperinr.encoders.observations import grid_of, marked_values
@@ -14,6 +15,7 @@ from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 __all__ = ['activated', 'convolution', 'residual', 'residual_block']
 
 
+@checked
 def residual(
     *,
     spec: DatasetSpec,

@@ -4,6 +4,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.observations import point_features
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
@@ -11,6 +12,7 @@ from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 __all__ = ['set_encoder']
 
 
+@checked
 def set_encoder(
     *, spec: DatasetSpec, embedding_dims: int = 256, width: int = 256, depth: int = 2, num_frequencies: int = 4
 ) -> Encoder:

@@ -2,6 +2,7 @@
 
 import haiku as hk
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.attention import check_heads, cross_attention, self_attention, token_embedding, tokens_of
 from hyperinr.encoders.observations import observations, point_features
@@ -10,6 +11,7 @@ from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 __all__ = ['set_transformer']
 
 
+@checked
 def set_transformer(
     *,
     spec: DatasetSpec,

@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
 
 __all__ = ['table']
 
 
+@checked
 def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float = 1.0) -> Encoder:
     """Make an encoder whose embedding is the row ``datapoint.row``. The values are not used.
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from hyperinr.annotations import checked
 from hyperinr.errors import InputError
 from hyperinr.files.file_values import FileValues, check_data_range, scale
 from hyperinr.files.image_files import decode_file
@@ -41,6 +42,7 @@ class FileImage(NamedTuple):
         return [note, *self.conversions] if note else self.conversions
 
 
+@checked
 def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[float, float] | None = None) -> FileImage:
     """Read a file of one of the `hyperinr.files.image_files.KINDS`.
 
@@ -78,6 +80,11 @@ def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[flo
     return FileImage(np.clip(image, 0, 1).astype(np.float32), conversions, values)
 
 
+def _check_resampling(image: np.ndarray, shape: Sequence[int]) -> None:
+    if np.ndim(image) != 3 or 0 in np.shape(image) or len(shape) != 2 or min(shape) < 1:
+        raise InputError(f'images are [H, W, C] and get a shape (h, w), sizes >= 1; not {np.shape(image)} and {shape}.')
+
+
 def decode(encoded: bytes, channels: int) -> np.ndarray:
     """Decode an 8-bit image to ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB)."""
     with Image.open(io.BytesIO(encoded)) as opened:
@@ -85,6 +92,7 @@ def decode(encoded: bytes, channels: int) -> np.ndarray:
     return image if channels == 3 else image[..., None]
 
 
+@checked
 def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Resample with the Lanczos filter (3 lobes). The filter is widened when the image shrinks, to prevent aliasing.
 
@@ -95,6 +103,7 @@ def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     Returns:
       ``[h, w, C]`` float32 within the range of the image's values (the filter's overshoot is clipped).
     """
+    _check_resampling(image, shape)
     height, width = shape
     if image.shape[:2] == (height, width):
         return image.astype(np.float32)
@@ -108,6 +117,7 @@ def resize(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return np.clip(resized, image.min(), image.max())
 
 
+@checked
 def letterbox(image: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """Fit the whole image into a canvas, centred and with its aspect ratio (to a pixel); the rest is padding.
 
@@ -118,6 +128,7 @@ def letterbox(image: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, tupl
     Returns:
       The canvas ``[h, w, C]``, 0 in the padding, and the (top, left, height, width) of the image on it, pixels.
     """
+    _check_resampling(image, shape)
     scale = min(shape[0] / image.shape[0], shape[1] / image.shape[1])
     height, width = (max(1, round(n * scale)) for n in image.shape[:2])
     top, left = (shape[0] - height) // 2, (shape[1] - width) // 2

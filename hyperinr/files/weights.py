@@ -5,6 +5,7 @@ has a leading axis ``[T, ...]``. The metadata is JSON under the name ``metadata`
 the package siren-pytorch and the ``[out, in]`` layout of ``torch.nn.Linear``; its metadata is a JSON file beside it.
 """
 
+import json
 import os
 import re
 from collections import OrderedDict
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hyperinr import weights as weights_lib
+from hyperinr.annotations import checked
 from hyperinr.errors import InputError
 from hyperinr.files.tensors import TENSOR_FORMATS, read_tensors, write_tensors
 from hyperinr.runtime.extras import import_extra
@@ -43,6 +45,7 @@ def check_foldable(metadata: Mapping[str, Any]) -> None:
         raise InputError(f'only a SIREN has an omega_0 to fold; these weights belong to a {metadata.get("kind")!r}.')
 
 
+@checked
 def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWeights, dict[str, Any]]:
     """Multiply each sine layer's tensors by its frequency factor, so that every layer becomes ``sin(x w + b)``.
 
@@ -59,6 +62,9 @@ def fold_omega(weights: InrWeights, metadata: Mapping[str, Any]) -> tuple[InrWei
       InputError: the INR has no sine layers.
     """
     check_foldable(metadata)
+    missing = {'depth', 'omega_0', 'hidden_omega_0'} - metadata.keys()
+    if missing:
+        raise InputError(f'the metadata of a SIREN lack {", ".join(sorted(missing))}.')
     weights, metadata = _fold_input_deviation(weights, metadata)
     factors = {f'layer_{layer}': metadata['hidden_omega_0'] for layer in range(1, metadata['depth'])}
     factors['layer_0'] = metadata['omega_0']
@@ -79,6 +85,7 @@ def _fold_input_deviation(weights: InrWeights, metadata: Mapping[str, Any]) -> t
     return {**weights, 'layer_0': divided}, {**metadata, 'input_deviation': 1.0}
 
 
+@checked
 def torch_state_dict(weights: InrWeights) -> OrderedDict:
     """Convert to ``layers.0.weight`` ``[out, in]``, ``layers.0.bias``, ..., ``last_layer.weight``, ``last_layer.bias``.
 
@@ -96,6 +103,8 @@ def torch_state_dict(weights: InrWeights) -> OrderedDict:
             "the format 'pt' holds a chain of linear layers with a weight and a bias each; this INR has other tensors: "
             "choose 'npz' or 'safetensors'."
         )
+    if set(weights) != {f'layer_{layer}' for layer in range(len(weights))}:
+        raise InputError(f'a chain of layers is layer_0, layer_1, ... without gaps, not {", ".join(sorted(weights))}.')
     torch = import_extra('torch', needed_by="the format 'pt'", package='PyTorch', extra='torch')
     state = OrderedDict()
     depth = len(weights) - 1
@@ -144,6 +153,7 @@ def weight_files(path: Path) -> list[Path]:
     return [path, path.with_suffix('.json')] if path.suffix == '.pt' else [path]
 
 
+@checked
 def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mapping[str, Any]) -> None:
     """Write one file in the format of its suffix: first under a temporary name, which is then changed.
 
@@ -158,9 +168,14 @@ def write_weights(path: str | os.PathLike, weights: InrWeights, metadata: Mappin
     """
     path = Path(path)
     check_format(path.suffix)
+    try:
+        json.dumps(dict(metadata))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: the metadata of weights must be of JSON's types ({error}).") from None
     FORMATS[path.suffix.removeprefix('.')](path, weights, {'schema_version': SCHEMA_VERSION, **metadata})
 
 
+@checked
 def read_weights(path: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
     """Read what `write_weights` wrote as ``.npz`` or ``.safetensors``.
 

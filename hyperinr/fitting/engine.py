@@ -10,6 +10,8 @@ import numpy as np
 import optax
 
 from hyperinr import weights as weights_lib
+from hyperinr.annotations import checked
+from hyperinr.arguments import check_datapoints
 from hyperinr.errors import InputError
 from hyperinr.fitting.batching import Batching, FitShape, bytes_kept_per_point, check_batching, choose_batching
 from hyperinr.fitting.kernels.siren import compiles_here, siren_shape
@@ -24,6 +26,7 @@ from hyperinr.weights import WeightSpec
 __all__ = ['automatic_batching', 'fit']
 
 
+@checked
 def fit(
     inr: Inr,
     weights: InrWeights,
@@ -99,7 +102,9 @@ def fit(
     numbers = FitNumbers(rate, check_target(target_psnr, data_range), seed)
     weights, datapoints, probes = jax.tree.map(np.asarray, (dict(weights), datapoints, probes))
     num_inrs = _batch_size(weights, datapoints)
+    check_datapoints(datapoints)
     spec = weights_lib.spec_of(_first(weights))
+    weights_lib.check_evaluable(inr, spec, datapoints.coords.shape[-1])
     _check_points(datapoints, spec)
     if probes is not None:
         _batch_size(weights, probes)

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from hyperinr import weights as weights_lib
+from hyperinr.annotations import checked
 from hyperinr.errors import InputError
 from hyperinr.fitting.loss import PRECISIONS, Points, ValueAndGradient, points_of, value_and_gradient
 from hyperinr.fitting.quadratic_model import quadratic_model
@@ -315,6 +316,7 @@ def fit_loop(
     return FitLoop(begin, advance, finish)
 
 
+@checked
 def fit_one(
     inr: Inr,
     weights: InrWeights,

@@ -2,9 +2,12 @@
 
 import optax
 
+from hyperinr.annotations import checked
+
 __all__ = ['constant', 'cosine']
 
 
+@checked
 def constant(*, num_steps: int, warmup_steps: int = 0) -> optax.Schedule:
     """Return a schedule that is 1 after a linear warm-up from 0.
 
@@ -18,6 +21,7 @@ def constant(*, num_steps: int, warmup_steps: int = 0) -> optax.Schedule:
     return optax.linear_schedule(1 / (warmup_steps + 1), 1.0, warmup_steps)
 
 
+@checked
 def cosine(*, num_steps: int, warmup_steps: int = 0, final_factor: float = 0.01) -> optax.Schedule:
     """Return a linear warm-up followed by a half cosine that reaches ``final_factor`` at the last step.
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperinr.annotations import checked
 from hyperinr.fitting.loss import Points, normalised
 from hyperinr.types import Array, Key
 
@@ -71,6 +72,7 @@ def _check(num_points: int, full_pass_every: int) -> None:
         raise ValueError(f'num_points must be >= 1 and full_pass_every >= 2, not {num_points} and {full_pass_every}.')
 
 
+@checked
 def uniform(*, num_points: int, full_pass_every: int = 50) -> Subsampling:
     """Draw all points of positive weight with the same probability.
 
@@ -87,6 +89,7 @@ def uniform(*, num_points: int, full_pass_every: int = 50) -> Subsampling:
     )
 
 
+@checked
 def by_error(*, num_points: int, full_pass_every: int = 20, uniform_fraction: float = 0.5) -> Subsampling:
     """Draw points in proportion to their error at the last full pass, mixed with uniform draws.
 
@@ -115,6 +118,7 @@ def by_error(*, num_points: int, full_pass_every: int = 20, uniform_fraction: fl
     return _by_probability(num_points, full_pass_every, probabilities, jnp.ones_like)
 
 
+@checked
 def stratified(*, num_points: int, num_measured: int, full_pass_every: int = 20) -> Subsampling:
     """Draw one point at random from each of ``n`` equal parts of the datapoint, and measure the same few points always.
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from hyperinr import weights as weights_lib
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.hypernetworks.assembly import Target, assemble
 from hyperinr.hypernetworks.rates import Rates, learned_rates
@@ -15,6 +16,7 @@ from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, 
 __all__ = ['chunked']
 
 
+@checked
 def chunked(
     *,
     inr: Inr,

@@ -6,6 +6,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
@@ -14,6 +15,7 @@ from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, 
 __all__ = ['instance_pattern_composers']
 
 
+@checked
 def instance_pattern_composers(
     *,
     inr: Inr,

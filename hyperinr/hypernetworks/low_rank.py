@@ -6,6 +6,7 @@ from typing import Any, Literal
 import haiku as hk
 import jax
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads
 from hyperinr.hypernetworks.rates import Rates, learned_rates
@@ -14,6 +15,7 @@ from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, 
 __all__ = ['low_rank']
 
 
+@checked
 def low_rank(
     *,
     inr: Inr,

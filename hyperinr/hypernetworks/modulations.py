@@ -7,6 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
@@ -15,6 +16,7 @@ from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, 
 __all__ = ['modulations']
 
 
+@checked
 def modulations(
     *,
     inr: Inr,

@@ -2,6 +2,7 @@
 
 import jax
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
@@ -10,6 +11,7 @@ from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, 
 __all__ = ['private_layers']
 
 
+@checked
 def private_layers(
     *,
     inr: Inr,

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_choice, check_positive
 from hyperinr.types import Array, Code, Key, Params
 
@@ -29,6 +30,7 @@ class Rates(NamedTuple):
     apply: Callable[[Params, Code, Array], Code]
 
 
+@checked
 def learned_rates(
     *,
     shared_by: SharedBy = 'nothing',
@@ -59,6 +61,7 @@ def learned_rates(
     )
 
 
+@checked
 def predicted_rates(
     *,
     shared_by: SharedBy = 'nothing',
@@ -103,6 +106,7 @@ def predicted_rates(
     return Rates(init=init, apply=apply)
 
 
+@checked
 def only_leaves(*, rates: Rates, pattern: str) -> Rates:
     """Apply ``rates`` to the leaves of the code whose path matches; all other leaves do not move.
 

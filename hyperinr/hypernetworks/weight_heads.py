@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import jax
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_choice, check_positive
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
@@ -13,6 +14,7 @@ from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, 
 __all__ = ['weight_heads']
 
 
+@checked
 def weight_heads(
     *,
     inr: Inr,

@@ -3,6 +3,7 @@
 import haiku as hk
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.encoders.attention import check_heads, normalize, self_attention, tokens_of
 from hyperinr.hypernetworks.assembly import Target, assemble, natural_layers
@@ -12,6 +13,7 @@ from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, 
 __all__ = ['weight_tokens']
 
 
+@checked
 def weight_tokens(
     *,
     inr: Inr,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.inrs.initialisation import OUTPUT_BIAS, Initialisation, Layer, draw_layer
 from hyperinr.types import Array, Inr, InrWeights, Key
@@ -110,7 +111,7 @@ def coordinate_mlp(family: Callable[..., Mlp]) -> Callable[..., Inr]:
     factory.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [*sizes, *own.values(), output_bias, initialisation], return_annotation=Inr
     )
-    return factory
+    return checked(factory)
 
 
 def affine(layer: Mapping[str, Array], features: Array, *, scale: float = 1.0) -> Array:

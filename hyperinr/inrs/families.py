@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hyperinr.annotations import checked
 from hyperinr.errors import InputError
 from hyperinr.inrs import activation_mlps, feature_mlps, grids, multiplicative_filters, sine_mlps, wire
 from hyperinr.types import Inr
@@ -18,6 +19,7 @@ FAMILIES: Mapping[str, Callable[..., Inr]] = {
 """Kind -> factory, ``(*, channels, ...) -> Inr``."""
 
 
+@checked
 def from_metadata(metadata: Mapping[str, Any]) -> Inr:
     """Make the INR that stored metadata describe: with the same ``apply``, and the family's own ``init``.
 

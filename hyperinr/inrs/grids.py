@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.inrs.coordinate_mlp import affine
 from hyperinr.inrs.feature_mlps import rectifier_scheme
@@ -24,6 +25,7 @@ SPREAD = 1e-4
 """Bound of fresh values and features, from the paper on hash grids: small, but not all equal."""
 
 
+@checked
 def feature_grid(*, channels: int, resolution: int = 32, output_bias: float = OUTPUT_BIAS) -> Inr:
     """Make a grid of values with multilinear interpolation: a reference without a network.
 
@@ -62,6 +64,7 @@ def feature_grid(*, channels: int, resolution: int = 32, output_bias: float = OU
     return Inr(init=init, apply=apply, metadata=metadata)
 
 
+@checked
 def hash_grid(
     *,
     channels: int,

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.inrs.coordinate_mlp import affine
 from hyperinr.inrs.initialisation import OUTPUT_BIAS, Layer, draw_layer, plain
@@ -21,6 +22,7 @@ from hyperinr.types import Array, Inr, InrWeights, Key
 __all__ = ['FAMILIES', 'fourier_net', 'gabor_net', 'multiplicative_filter_network']
 
 
+@checked
 def fourier_net(
     *, channels: int, width: int = 64, depth: int = 2, input_scale: float = 256.0, output_bias: float = OUTPUT_BIAS
 ) -> Inr:
@@ -51,6 +53,7 @@ def fourier_net(
     )
 
 
+@checked
 def gabor_net(
     *,
     channels: int,

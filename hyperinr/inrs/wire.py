@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.inrs.coordinate_mlp import Mlp, affine, coordinate_mlp
 from hyperinr.inrs.initialisation import OUTPUT_BIAS, Initialisation, Layer, draw_layer, plain
@@ -24,6 +25,7 @@ def gabor_wavelet(real: Array, imaginary: Array, *, omega: float, scale: float) 
     return size * cosine(omega * real), size * sine(omega * real)
 
 
+@checked
 def wire(
     *,
     channels: int,

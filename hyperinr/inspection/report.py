@@ -95,9 +95,9 @@ def print_table(evaluation: Evaluation) -> None:
             table.add_row('', 'SSIM', *(_format(value, '.3f') for value in curve['ssim']))
         table.add_row('', 'ms', *(_format(1000 * value, '.3g') for value in curve['seconds']))
         table.add_section()
-    console = Console(soft_wrap=True)
+    console = Console(markup=False, soft_wrap=True)
     if not console.is_terminal:
-        console = Console(soft_wrap=True, width=WIDTH)
+        console = Console(markup=False, soft_wrap=True, width=WIDTH)
     console.print(table)
     reach = protocol['steps_to_reach']
     if reach is None:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import optax
 
+from hyperinr.annotations import checked
 from hyperinr.fitting import FitResult, check_record_steps, check_target, fit, optimizers
 from hyperinr.meta_learning.batch_adaptation import adapt_batch
 from hyperinr.types import Datapoint, MetaLearner, Params
@@ -17,6 +18,7 @@ DEFAULT_OPTIMIZER = optimizers.conjugate_gradient()(WeightSpec((), ()))
 """It measures the length of every step, so no step makes a good start worse (docs/decisions.md)."""
 
 
+@checked
 def finetune(
     learner: MetaLearner,
     params: Params,

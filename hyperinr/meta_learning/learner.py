@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from hyperinr import metrics
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.meta_learning.adaptation import InnerStep, adapt, follow, gradient_descent
 from hyperinr.meta_learning.losses import Loss, LossSteps, last_step, log_mse
@@ -35,6 +36,7 @@ from hyperinr.types import (
 __all__ = ['meta_learner']
 
 
+@checked
 def meta_learner(
     *,
     hypernetwork: Hypernetwork,
@@ -102,6 +104,8 @@ def meta_learner(
     check_positive('a meta_learner', group_size=group_size)
     if not meta_gradient.through_steps and num_steps < 1:
         raise ValueError('meta_gradient reptile() needs num_steps >= 1: without steps the code does not change.')
+    if not data_range[0] < data_range[1]:
+        raise ValueError(f'data_range must be (low, high) with low < high, not {data_range}.')
     if not 0 < observed_fraction <= 1:
         raise ValueError(f'observed_fraction must be in (0, 1], not {observed_fraction}.')
     if average_decay is not None and not 0 <= average_decay < 1:

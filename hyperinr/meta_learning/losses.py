@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 
 from hyperinr import metrics
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint
 
@@ -22,6 +23,7 @@ def mse() -> Loss:
     return lambda predicted, target: metrics.mean_squared_error(predicted, target.values, target.weight)
 
 
+@checked
 def log_mse(*, floor: float = 1e-8) -> Loss:
     """Return the logarithm of `mse`, which is minus the PSNR up to a factor and a constant.
 

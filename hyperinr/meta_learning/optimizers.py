@@ -2,11 +2,13 @@
 
 import optax
 
+from hyperinr.annotations import checked
 from hyperinr.fitting.rate_schedules import cosine
 
 __all__ = ['adam_cosine']
 
 
+@checked
 def adam_cosine(
     *,
     num_steps: int,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.types import Array, Datapoint, Key
 
@@ -39,6 +40,7 @@ def all_points() -> PointChoice:
     return PointChoice(lambda points, step, drawn, errors: points, lambda total: (total, 0), when_generating=True)
 
 
+@checked
 def uniform_points(*, num_points: int) -> PointChoice:
     """Draw points uniformly in every step among those that count. Generation sees all points.
 
@@ -63,6 +65,7 @@ def uniform_points(*, num_points: int) -> PointChoice:
     return PointChoice(select, lambda total: (min(num_points, total), 0), draw)
 
 
+@checked
 def largest_error_points(*, num_points: int) -> PointChoice:
     """Take the points with the largest errors of the current code in every step. Generation sees all points.
 
@@ -90,6 +93,7 @@ def largest_error_points(*, num_points: int) -> PointChoice:
     return PointChoice(select, lambda total: (num_points, total) if num_points < total else (total, 0))
 
 
+@checked
 def every_kth(*, stride: int) -> PointChoice:
     """Take every ``stride``-th point, shifted by one point from step to step, in training and in generation.
 

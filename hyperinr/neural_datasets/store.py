@@ -12,6 +12,7 @@ import numpy as np
 
 from hyperinr import inrs
 from hyperinr import weights as weights_lib
+from hyperinr.annotations import checked
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets.description import START_KINDS, STATUSES, Description, read_description
 from hyperinr.neural_datasets.identity import identity
@@ -24,6 +25,7 @@ MAX_MAPPED = 2**14
 """Most shards mapped at once; a process may have about 65,000 mappings."""
 
 
+@checked
 def open_store(folder: str | os.PathLike, start: int | None = None, end: int | None = None) -> 'NeuralDataset':
     """Open a store, complete or incomplete; with ``start`` or ``end`` only the shards that overlap [start, end).
 
@@ -83,6 +85,7 @@ class NeuralDataset:
         """The INR that evaluates the weights."""
         return inrs.from_metadata(self.description.inr)
 
+    @checked
     def weights(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> np.ndarray:
         """Return the weights ``[n, P]`` float32 of these rows in this order; by default of all.
 
@@ -109,10 +112,12 @@ class NeuralDataset:
             result[first:last] = tensor[begin : begin + last - first]
         return result
 
+    @checked
     def pytrees(self, rows: Sequence[int] | np.ndarray | slice | None = None) -> InrWeights:
         """Return the weights of these rows as pytrees with leaves ``[n, *shape]``."""
         return weights_lib.unflatten(self.weights(rows), self.description.weights)
 
+    @checked
     def column(self, name: str) -> np.ndarray:
         """Return a column ``[R]``, one value for every INR.
 
@@ -126,6 +131,7 @@ class NeuralDataset:
             self._columns[name] = np.concatenate(parts) if parts else np.zeros(0, COLUMNS[name])
         return self._columns[name]
 
+    @checked
     def where(self, *, min_psnr_db: float | None = None, min_iou: float | None = None, **conditions: Any) -> np.ndarray:
         """Return the rows ``[n]`` that meet all conditions.
 
@@ -155,6 +161,7 @@ class NeuralDataset:
             keep &= np.isin(self.column(name), numbers)
         return np.flatnonzero(keep)
 
+    @checked
     def split(
         self, fractions: Mapping[str, float], *, seed: int = 0, rows: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:

@@ -202,7 +202,7 @@ def print_results(results: Sequence[FileResult]) -> None:
     for result in results:
         psnr = [f'{result.psnr_db[result.steps.index(step)]:.1f} dB' for step in shown]
         table.add_row(result.source.name, str(result.num_inrs), *psnr)
-    Console().print(table)
+    Console(markup=False).print(table)
     for result in results:
         print(f'{result.source} -> {result.weights} {result.reconstruction}')
         for note in result.notes:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hyperinr import fitting
 from hyperinr import weights as weights_lib
+from hyperinr.arguments import check_least
 from hyperinr.errors import InputError, RunError
 from hyperinr.files.images import read_image, resize
 from hyperinr.files.weights import check_format, torch_state_dict, weight_files, write_weights
@@ -117,8 +118,7 @@ def fit_image(
       RunError: the fit diverged before its error fell, or the disk is full.
     """
     check_format(format)
-    if num_steps < 1 or seed < 0 or (longest_side is not None and longest_side < 2):
-        raise InputError(f'must be at least 1, 0 and 2: {num_steps=}, {seed=}, {longest_side=}.')
+    check_least(num_steps=(num_steps, 1), seed=(seed, 0), longest_side=(longest_side, 2))
     if points_per_step is not None and points_per_step < 1:
         raise InputError(f'points_per_step must be at least 1, or left out for all points, not {points_per_step}.')
     if rate not in ('search', 'range') and not (isinstance(rate, float | int) and 0 < rate < float('inf')):

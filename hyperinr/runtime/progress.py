@@ -34,7 +34,7 @@ class ProgressReport:
     """
 
     def __init__(self, *, start: int, total: int, quiet: bool = False, task: str = 'training', unit: str = 'step'):
-        self.console = Console(quiet=quiet)
+        self.console = Console(quiet=quiet, markup=False)
         self._total, self._unit = total, unit
         self.has_bar = self.console.is_terminal and not quiet
         columns = TextColumn('{task.fields[speed]}'), TextColumn('{task.fields[shown]}')
@@ -79,4 +79,4 @@ def print_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     table = Table(Column(), Column(justify='right'), title=title, show_header=False)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)

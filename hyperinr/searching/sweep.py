@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from hyperinr import config, library
+from hyperinr.arguments import check_least
 from hyperinr.config.values import Config
 from hyperinr.errors import InputError
 from hyperinr.launching import launch_local, launch_ray
@@ -71,9 +72,7 @@ def sweep(
     """
     if launcher not in LAUNCHERS:
         raise InputError(f'--launcher {launcher!r} is none of {", ".join(LAUNCHERS)}.')
-    for option, value in (('--workers', num_workers), ('--vmapped', vmapped), ('--trials', num_trials)):
-        if value is not None and value < 1:
-            raise InputError(f'{option} {value} must be 1 or more.')
+    check_least(**{'--workers': (num_workers, 1), '--vmapped': (vmapped, 1), '--trials': (num_trials, 1)})
     launches = num_workers > 1 or launcher != 'local'
     if launches and vmapped is not None and vmapped > 1:
         raise InputError('--vmapped runs the trials of one process in one program; leave --workers and --launcher out.')

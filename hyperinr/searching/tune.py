@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperinr import config, library
+from hyperinr.arguments import check_least
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import tuning
 from hyperinr.searching import space as spaces
@@ -43,6 +44,7 @@ def tune(
       InputError: the config is wrong, the folder holds another search, or a permission or a package is missing.
       RunError: no trial is complete.
     """
+    check_least(**{'--trials': (trials, 1)})
     base = config.load_config(name, overrides)
     wanted = library.compose_search(base)
     try:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import optax
 
+from hyperinr.arguments import check_least
 from hyperinr.datasets.base import Dataset
 from hyperinr.inrs.initialisation import in_range
 from hyperinr.types import DatasetSpec, Encoder, Hypernetwork, Inr, MetaLearner
@@ -59,12 +60,9 @@ def experiment(
       seed: >= 0.
 
     Raises:
-      ValueError: a number is outside its range.
+      InputError: a number is outside its range.
     """
-    if num_steps < 1 or batch_size < 1 or seed < 0:
-        raise ValueError(
-            f'an experiment needs num_steps >= 1, batch_size >= 1, seed >= 0, not {num_steps=}, {batch_size=}, {seed=}.'
-        )
+    check_least(num_steps=(num_steps, 1), batch_size=(batch_size, 1), seed=(seed, 0))
 
     def build(spec: DatasetSpec) -> MetaLearner:
         evaluator = in_range(inr(channels=spec.channels), spec.data_range)

@@ -227,7 +227,7 @@ def test_values_outside_the_given_range_are_clipped_and_counted(tmp_path):
     'wrong', [(5, 5), (7, 5), (0, float('inf')), (0, float('nan')), (1,), (1, 2, 3), ('a', 'b'), 3, '05']
 )
 def test_a_range_is_two_finite_numbers_in_order(tmp_path, wrong):
-    with pytest.raises(InputError, match='the data range must be two finite numbers'):
+    with pytest.raises(InputError, match='data.range must be (two|2 values in brackets, each a) finite number'):
         read_image(save(tmp_path / 'a.png', ramp()), data_range=wrong)
 
 
