@@ -125,7 +125,8 @@ def _is_of(kind: type, value: Any) -> bool:
         return isinstance(value, bool | np.bool_)
     if kind in (int, float):
         real = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-        number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 and kind is float else value
+        is_scalar = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0 and kind is float
+        number = np.asarray(value)[()] if is_scalar else value
         whole = isinstance(number, int | np.integer)
         least, most = (INTEGERS.min, INTEGERS.max) if whole else (-FLOATS.max, FLOATS.max)
         return isinstance(number, real) and not isinstance(number, bool) and bool(least <= number <= most)
