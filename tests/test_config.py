@@ -1,10 +1,14 @@
 """Reading, checking and applying gin files."""
 
+import errno
+import pathlib
+
 import gin
 import pytest
 
 from hyperinr import config, inrs
-from hyperinr.errors import InputError
+from hyperinr.config.reader import load_text
+from hyperinr.errors import InputError, RunError
 from hyperinr.training import experiment, loop
 
 SIREN = 'experiment/photo_patches_siren.gin'
@@ -249,3 +253,12 @@ def test_a_value_that_a_factory_refuses_is_the_users():
 
     with config.applied(config.load_config(SIREN, ['NUM_STEPS=0'])), pytest.raises(InputError, match='num_steps >= 1'):
         compose()
+
+
+def test_a_full_disk_of_temporary_files_is_one_line(monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(pathlib.Path, 'write_text', full)
+    with pytest.raises(RunError, match=r'^the disk is full: \S+config.gin was not written; make room'):
+        load_text('NUM_STEPS = 1')

@@ -31,6 +31,7 @@ from hyperinr.config.values import (
     substitute,
 )
 from hyperinr.errors import InputError
+from hyperinr.runtime.files import disk_errors
 
 __all__ = ['load_config', 'load_text']
 
@@ -70,10 +71,16 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
 
 
 def load_text(text: str, bindings: Sequence[str] = ()) -> Config:
-    """Read the canonical text of a config and override it, as `load_config` does with a file."""
+    """Read the canonical text of a config and override it, as `load_config` does with a file.
+
+    Raises:
+      InputError: as for `load_config`.
+      RunError: the disk of temporary files is full.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(scratch, 'config.gin')
-        path.write_text(text, encoding='utf-8')
+        with disk_errors(path):
+            path.write_text(text, encoding='utf-8')
         return load_config(str(path), bindings)
 
 
