@@ -9,12 +9,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
 from benchmarks import communication, fitting_systems
+from benchmarks.faults import __main__ as faults
+from benchmarks.faults.processes import Count
+from benchmarks.faults.training import TrainingFaults
 from benchmarks.fitting_problem import Cell, grid, psnr_db, targets
 from benchmarks.on_gpu import __main__ as on_gpu
 from benchmarks.on_gpu import numerics
@@ -47,6 +51,29 @@ def test_every_system_reaches_the_same_errors(system, expected, monkeypatch):
         run()
     np.testing.assert_allclose(mse(), expected, rtol=1e-2)
     assert abs(psnr_db(mse()) - psnr_db(expected)) < 0.1
+
+
+@pytest.mark.exhaustive
+def test_no_fault_of_any_kind_loses_anything(tmp_path):
+    found = faults.run(tmp_path / 'faults', small=True, seed=0)
+    assert found.keys() == {'train', 'fit'}
+    for counts in found.values():
+        assert {'closed pipe', 'full disk', 'read-only folder', 'SIGINT, import'} <= counts.keys()
+        assert {kind: each.why for kind, each in counts.items() if each.lost or each.survived < each.tried} == {}
+
+
+def test_a_start_from_zero_and_a_problem_count_as_lost():
+    disturbed = object.__new__(TrainingFaults)
+    disturbed._expected = 30
+    line = '400 steps of 2 datapoints on 2 cpu devices; compiled in 4.0 s'
+    right, wrong = (f'resuming runs/a at step {step}\n{line}' for step in (30, 20))
+    for out, fine in ((right, True), ('', True), (wrong, False), (line, False)):
+        assert (disturbed._resumed(SimpleNamespace(out=out)) == []) == fine
+    count = Count()
+    count.add([])
+    count.add(['status 1'])
+    count.add([], lost=4)
+    assert (count.tried, count.survived, count.lost, count.why) == (3, 1, 4, ['status 1'])
 
 
 def test_a_ring_takes_what_its_messages_take():
