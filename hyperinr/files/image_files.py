@@ -91,7 +91,7 @@ def _is_simple(tags: dict) -> bool:
 def _read_array(path: Path) -> Decoded:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except Exception as error:  # Whatever Python's tokeniser makes of a damaged header.
         raise InputError(
             f'{str(path)!r} is not a readable .npy array of numbers (corrupt, cut short or pickled).'
         ) from error

@@ -94,7 +94,7 @@ def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> A
     """
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{path} cannot be read ({error}); {remedy}.') from error
 
 
@@ -104,8 +104,8 @@ def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
     Lines that hold no object are skipped: a killed process leaves an incomplete last line.
     """
     path, records = Path(path), []
-    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError):
+    for line in path.read_text(encoding='utf-8', errors='replace').splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, RecursionError):
             records.append(json.loads(line))
     return [record for record in records if isinstance(record, dict)]
 
