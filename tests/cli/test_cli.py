@@ -104,12 +104,32 @@ def test_the_help_names_the_kinds_of_files_that_are_read(run):
         (('fit-one', 'a.png', '--data-range', '0,x'), ('--data-range', 'not 0,x')),
         (('generate', '--run', 'nowhere', 'a.png', '--data-range=-3'), ('--data-range', 'not -3')),
         (('finetune', '--run', 'nowhere', 'a.png', '--data-range', '0,inf'), ('--data-range', 'not 0,inf')),
+        (('finetune', '--run', 'nowhere', 'a.png', '--num-steps', '1e3'), ('--num-steps', 'whole number', "'1e3'")),
+        (('fit-one', 'a.png', '--rate', 'nan'), ('rate', 'nan')),
+        (('fit-one', 'a.png', '--seed', '-1'), ('seed is -1; it must be at least 0',)),
+        (('fit-one', 'a.png', '--seed', '9' * 5000), ('--seed', 'whole number of 32 bits')),
+        (('fit-one', 'a.png', '--longest-side', '1'), ('longest_side is 1; it must be at least 2',)),
+        (('check', SIREN, '--memory', 'inf'), ('--memory', 'finite number')),
+        (('tune', SIREN, '--study', 'a', '--trials', '0'), ('--trials is 0; it must be at least 1',)),
+        (('describe', 'a' * 5000), ('no config',)),
+        (('describe', 'a\nb\x1b[31m'), ("'a\\nb\\x1b[31m'",)),
+        (('configs', 'a\nb'), ('unrecognized arguments: a b',)),
         (('prepare', 'no_such_dataset'), ()),
     ],
 )
 def test_a_wrong_call_is_one_line_and_writes_nothing(run, tmp_path, arguments, parts):
     assert_one_line(run(*arguments), 2, *parts)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_the_system_is_one_line(run, monkeypatch):
+    from hyperinr import config
+
+    def load_config(*_):
+        raise OSError(36, 'File name too long', 'a\nb')
+
+    monkeypatch.setattr(config, 'load_config', load_config)
+    assert run('describe', SIREN) == (1, '', 'hyperinr: error: File name too long: a b.\n')
 
 
 @pytest.mark.parametrize(
