@@ -25,7 +25,8 @@ Result = TypeVar('Result')
 Meets = Callable[[Any, Any], bool | None]
 """``(annotation, value)`` -> whether a value meets it, or ``None`` if that is to be found out here."""
 
-INTEGERS, FLOATS = np.iinfo(np.int32), np.finfo(np.float32)
+INTEGERS = np.iinfo(np.int32)
+MOST = float(np.finfo(np.float32).max)
 ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 CONTRACTS = ('hyperinr.types', 'hyperinr.weights')
 UNIONS = (Union, types.UnionType)
@@ -125,10 +126,10 @@ def _is_of(kind: type, value: Any) -> bool:
         return isinstance(value, bool | np.bool_)
     if kind in (int, float):
         real = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-        is_scalar = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0 and kind is float
-        number = np.asarray(value)[()] if is_scalar else value
+        scalar = kind is float and isinstance(value, jax.Array | np.ndarray) and value.ndim == 0
+        number = np.asarray(value)[()] if scalar else value
         whole = isinstance(number, int | np.integer)
-        least, most = (INTEGERS.min, INTEGERS.max) if whole else (-FLOATS.max, FLOATS.max)
+        least, most = (INTEGERS.min, INTEGERS.max) if whole else (-MOST, MOST)
         return isinstance(number, real) and not isinstance(number, bool) and bool(least <= number <= most)
     if kind in (jax.Array, np.ndarray):
         if isinstance(value, ARRAYS):

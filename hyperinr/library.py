@@ -177,7 +177,7 @@ def _checked(factory: Callable[..., Any]) -> Callable[..., Any]:
         except (TypeError, ValueError) as error:
             if not _is_complaint(error):
                 raise
-            raise InputError(str(error).split('\n  In call to')[0]) from error
+            raise InputError(str(error)) from error
 
     return wrapper
 

@@ -139,12 +139,30 @@ def test_the_advised_include_brings_a_factory(write):
         ('NUM_STEPS', 'write NAME=VALUE'),
         ('import os', 'only bindings'),
         ('SEED=%gin.REQUIRED', 'SEED must be set'),
+        ('siren.width=32.5', 'inrs.siren.width must be a whole number of 32 bits, not 32.5'),
+        ('siren.width=True', 'siren.width must be a whole number of 32 bits, not True'),
+        ("siren.width='8'", "siren.width must be a whole number of 32 bits, not '8'"),
+        ('siren.width=2147483648', 'siren.width must be a whole number of 32 bits, not 2147483648'),
+        ('NUM_STEPS=1e400', '^-p NUM_STEPS=1e400: experiment.experiment.num_steps must be a whole number.*, not inf'),
+        ('SEED=-1', 'seed must be at least 0, not -1'),
+        ('siren.omega_0=1e400', 'omega_0 must be a finite number of 32 bits, not inf'),
+        ('siren.omega_0=1e39', 'omega_0 must be a finite number of 32 bits, not 1e[+]39'),
+        ('weight_heads.trunk=8', 'trunk must be a list or tuple, each entry a whole number of 32 bits, not 8'),
+        ('photo_patches.resolution=(32, 32, 3)', 'resolution must be 2 values in brackets, each a whole number'),
+        ("weight_heads.combine='sum'", "combine must be 'additive' or 'multiplicative', not 'sum'"),
+        ('photo_patches.in_memory=1', 'in_memory must be True or False, not 1'),
+        ("photo_patches.data_dir='\\0'", 'data_dir must be of finite numbers and of text in UTF-8 without NUL'),
+        ('experiment.encoder=@inrs.siren', 'encoder must be a function that returns an Encoder'),
+        ('experiment.encoder=3', 'encoder must be a function that returns an Encoder, not 3'),
+        ('train.best=3', 'best must be a BestCheckpoint or None, not 3'),
+        ('siren.initialisation=(1e400, 1)', 'initialisation must be an Initialisation or None'),
     ],
 )
 def test_a_wrong_override_is_one_line_that_names_it(binding, message):
     with pytest.raises(InputError, match=message) as raised:
         config.load_config(SIREN, [binding])
     assert '\n' not in str(raised.value)
+    assert len(str(raised.value)) < 600
     assert str(raised.value).startswith(f'-p {binding}')
 
 
@@ -244,5 +262,41 @@ def test_an_experiment_is_composed_from_its_config():
 def test_a_value_that_a_factory_refuses_is_the_users():
     from hyperinr.library import compose
 
-    with config.applied(config.load_config(SIREN, ['NUM_STEPS=0'])), pytest.raises(InputError, match='num_steps >= 1'):
+    with config.applied(config.load_config(SIREN, ['NUM_STEPS=0'])), pytest.raises(InputError, match='num_steps is 0'):
         compose()
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        ('[' * 10000 + ']' * 10000, 'nested too deeply'),
+        ('9' * 5000, 'cannot read the value'),
+        ('\n\n3 4', 'siren.width= 3 4'),
+    ],
+)
+def test_a_long_override_is_named_in_short(value, message):
+    with pytest.raises(InputError, match=message) as raised:
+        config.load_config(SIREN, [f'siren.width={value}'])
+    assert '\n' not in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
+def test_an_argument_of_itself_is_refused(write, tmp_path, monkeypatch):
+    write('from collections.abc import Callable\ndef f(*, g: Callable = None):\n    return g\n', 'own_functions.py')
+    monkeypatch.syspath_prepend(tmp_path)
+    imports = f'{HEADER}import own_functions\nexperiment.experiment.inr = @own_functions.f\n'
+    with pytest.raises(InputError, match='mine.gin:6: own_functions.f would be an argument of itself'):
+        config.load_config(write(f'{imports}own_functions.f.g = @own_functions.f()\n'))
+
+
+def test_a_name_that_no_file_can_have_is_an_unknown_config():
+    for name in ('a' * 300, 'a\0b'):
+        with pytest.raises(InputError, match='no config'):
+            config.load_config(name)
+
+
+def test_an_error_in_the_block_is_the_factorys_own():
+    with config.applied(config.load_config(SIREN)), pytest.raises(InputError) as raised:
+        config.configured(inrs.siren)(channels=2.5)
+    assert type(raised.value) is InputError
+    assert str(raised.value) == 'siren: channels must be a whole number of 32 bits, not 2.5.'

@@ -86,5 +86,5 @@ def test_weights_of_another_specification_are_refused(change, message):
 def test_a_vector_of_another_length_is_refused(size):
     spec = weights_lib.spec_of(make_weights([2, 3, 3]))
     assert weights_lib.count(spec) == 21
-    with pytest.raises(ValueError, match=f'a vector of {size} weights does not fit a specification of 21'):
+    with pytest.raises(ValueError, match=rf'a vector \({size},\) of weights does not fit a specification of 21'):
         weights_lib.unflatten(jnp.zeros(size), spec)

@@ -97,7 +97,7 @@ def _run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if options.debug:
             raise
-        message = _first_line(error)
+        message = str(error).strip() or type(error).__name__
         if isinstance(error, InputError | RunError):
             return _fail(message, error.exit_status)
         if isinstance(error, OSError) and error.strerror:
@@ -123,11 +123,6 @@ def _keep_compiled(asked: bool) -> None:
 def _fail(message: str, status: int) -> int:
     print(f'hyperinr: {"" if status > 2 else "error: "}{_one_line(message)}', file=sys.stderr)
     return status
-
-
-def _first_line(error: Exception) -> str:
-    """Return the message without the call chain that gin adds."""
-    return (str(error).strip() or type(error).__name__).split('\n  In call to')[0]
 
 
 def _one_line(message: str) -> str:

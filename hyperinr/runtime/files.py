@@ -167,8 +167,8 @@ def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
     Lines that hold no object are skipped: a killed process leaves an incomplete last line.
     """
     path, records = Path(path), []
-    for line in path.read_text(encoding='utf-8').splitlines() if path.is_file() else ():
-        with contextlib.suppress(ValueError):
+    for line in path.read_text(encoding='utf-8', errors='replace').splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError, RecursionError):
             records.append(json.loads(line))
     return [record for record in records if isinstance(record, dict)]
 

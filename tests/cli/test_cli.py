@@ -81,7 +81,7 @@ def test_the_help_names_the_kinds_of_files_that_are_read(run):
         (('train', 'photo_patches_siern'), ('no config', 'experiment/photo_patches_siren.gin')),
         (('train', SIREN, '-p', 'siren.widht=3'), ('-p siren.widht=3', "did you mean 'width'")),
         (('train', SIREN, '-p', 'NUM_STPES=3'), ("did you mean 'NUM_STEPS'",)),
-        (('train', SIREN, '-p', 'NUM_STEPS=0'), ('num_steps >= 1',)),
+        (('train', SIREN, '-p', 'NUM_STEPS=0'), ('num_steps is 0',)),
         (('train', SIREN, '--num-processes', '2'), ('--num-processes', 'add --distributed')),
         (('train', SIREN, '--distributed', '--process', '0'), ('--coordinator (or JAX_COORDINATOR_ADDRESS)',)),
         (('describe', SIREN, '-p', 'siren.widht=3'), ("did you mean 'width'",)),
@@ -96,7 +96,7 @@ def test_the_help_names_the_kinds_of_files_that_are_read(run):
         (('fit-one', 'a.png', '--initialisation', 'a.npz'), ('a.png',)),
         (('fit-one', 'a.png', '--inr', 'gabor_net', '--initialisation', 'plain'), ('gabor_net', 'but its own')),
         (('fit-one', 'a.png', '--rate', 'fast'), ("'fast'",)),
-        (('fit-one', 'a.png', '--num-steps', '0'), ('num_steps=0',)),
+        (('fit-one', 'a.png', '--num-steps', '0'), ('num_steps is 0',)),
         (('fit-one', 'a.png', '-p', 'siren.width=0'), ('width=0',)),
         (('fit-one', 'a.png', '--format', 'h5'), ("'h5'",)),
         (('fit-one', 'a.png', '--data-range', '5,5'), ('--data-range must be two finite numbers', 'not 5,5')),
@@ -109,12 +109,32 @@ def test_the_help_names_the_kinds_of_files_that_are_read(run):
         (('fit-one', 'a.png', '--data-range', '0,x'), ('--data-range', 'not 0,x')),
         (('generate', '--run', 'nowhere', 'a.png', '--data-range=-3'), ('--data-range', 'not -3')),
         (('finetune', '--run', 'nowhere', 'a.png', '--data-range', '0,inf'), ('--data-range', 'not 0,inf')),
+        (('finetune', '--run', 'nowhere', 'a.png', '--num-steps', '1e3'), ('--num-steps', 'whole number', "'1e3'")),
+        (('fit-one', 'a.png', '--rate', 'nan'), ('rate', 'nan')),
+        (('fit-one', 'a.png', '--seed', '-1'), ('seed is -1; it must be at least 0',)),
+        (('fit-one', 'a.png', '--seed', '9' * 5000), ('--seed', 'whole number of 32 bits')),
+        (('fit-one', 'a.png', '--longest-side', '1'), ('longest_side is 1; it must be at least 2',)),
+        (('check', SIREN, '--memory', 'inf'), ('--memory', 'finite number')),
+        (('tune', SIREN, '--study', 'a', '--trials', '0'), ('--trials is 0; it must be at least 1',)),
+        (('describe', 'a' * 5000), ('no config',)),
+        (('describe', 'a\nb\x1b[31m'), ("'a\\nb\\x1b[31m'",)),
+        (('configs', 'a\nb'), ('unrecognized arguments: a b',)),
         (('prepare', 'no_such_dataset'), ()),
     ],
 )
 def test_a_wrong_call_is_one_line_and_writes_nothing(run, tmp_path, arguments, parts):
     assert_one_line(run(*arguments), 2, *parts)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_the_system_is_one_line(run, monkeypatch):
+    from hyperinr import config
+
+    def load_config(*_):
+        raise OSError(36, 'File name too long', 'a\nb')
+
+    monkeypatch.setattr(config, 'load_config', load_config)
+    assert run('describe', SIREN) == (1, '', 'hyperinr: error: File name too long: a b.\n')
 
 
 @pytest.mark.parametrize(

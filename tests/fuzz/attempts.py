@@ -104,7 +104,7 @@ def command(arguments: Sequence[str], folder: Path) -> None:
     errors = [line for line in lines if line.startswith('hyperinr: error:')]
     if status not in STATUSES:
         raise DefectError(f'status {status}: {lines[-1:]}')
-    if 'unexpected' in err.getvalue() or 'Traceback' in err.getvalue():
+    if 'error: unexpected' in err.getvalue() or 'Traceback' in err.getvalue():
         raise DefectError(' '.join(lines)[:500])
     if status in (1, 2) and (len(errors) != 1 or lines[-1] != errors[0]):
         raise DefectError(f'not one line at the end: {lines[-6:]}')

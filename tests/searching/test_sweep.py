@@ -131,7 +131,7 @@ def test_a_search_that_cannot_work_is_one_line(run, tmp_path):
     arguments = ('sweep', DEFAULT, '--run', tmp_path / 'sweep', *PARAMS)
     for more, message in (
         ((), 'the following arguments are required: --space'),
-        (('--space', space, '--workers', 0), '--workers 0 must be 1 or more'),
+        (('--space', space, '--workers', 0), '--workers is 0; it must be at least 1'),
         (('--space', space, '--vmapped', 4, '--workers', 2), 'leave --workers and --launcher out'),
         (('--space', space, '--launcher', 'slurm'), "'slurm' is none of local, ray"),
         (('--space', space, '--storage', 'redis'), "'redis' is none of sqlite, journal"),
