@@ -94,12 +94,13 @@ def meta_learner(
     Raises:
       ValueError: a value is outside its range, or a function is not what the factories of its module return.
     """
-    _check_part('context_points', isinstance(context_points, PointChoice), context_points,
-                'all_points(), uniform_points(), largest_error_points() or every_kth()')  # fmt: skip
-    _check_part('meta_gradient', isinstance(meta_gradient, MetaGradient), meta_gradient, 'unrolled() or reptile()')
-    _check_part('inner_step', _takes(inner_step, 3), inner_step, 'gradient_descent()')
-    _check_part('loss', _takes(loss, 2), loss, 'log_mse() or mse()')
-    _check_part('loss_steps', _takes(loss_steps, 1), loss_steps, 'last_step() or every_step()')
+    for name, part, num_arguments, factories in (
+        ('inner_step', inner_step, 3, 'gradient_descent()'),
+        ('loss', loss, 2, 'log_mse() or mse()'),
+        ('loss_steps', loss_steps, 1, 'last_step() or every_step()'),
+    ):
+        if not _takes(part, num_arguments):
+            raise ValueError(f'{name} must be what meta_learning.{factories} returns, not {part!r}.')
     check_not_negative('a meta_learner', num_steps=num_steps, second_order_steps=second_order_steps)
     check_positive('a meta_learner', group_size=group_size)
     if not meta_gradient.through_steps and num_steps < 1:
@@ -238,8 +239,3 @@ def _takes(function: Any, num_arguments: int) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _check_part(name: str, is_right: bool, part: Any, factories: str) -> None:
-    if not is_right:
-        raise ValueError(f'{name} must be what meta_learning.{factories} returns, not {part!r}.')
