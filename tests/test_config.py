@@ -269,7 +269,7 @@ def test_a_value_that_a_factory_refuses_is_the_users():
 @pytest.mark.parametrize(
     ('value', 'message'),
     [
-        ('[' * 10000 + ']' * 10000, 'nested too deeply'),
+        ('[' * 10000 + ']' * 10000, 'nested'),
         ('9' * 5000, 'cannot read the value'),
         ('\n\n3 4', 'siren.width= 3 4'),
     ],

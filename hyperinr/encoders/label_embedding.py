@@ -27,7 +27,7 @@ def label_embedding(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spr
       ValueError: a dataset without labels, or a size that is not positive.
     """
     if spec.num_labels is None:
-        raise ValueError(f'{spec.name!r} has no labels: use datasets.mnist_5k, or a tfds dataset that has some.')
+        raise InputError(f'{spec.name!r} has no labels: use datasets.mnist_5k, or a tfds dataset that has some.')
     check_positive('a label_embedding', embedding_dims=embedding_dims, initial_spread=initial_spread)
     labels = spec.num_labels
 

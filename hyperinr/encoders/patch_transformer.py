@@ -8,6 +8,7 @@ from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.encoders.attention import check_heads, self_attention, token_embedding, tokens_of
 from hyperinr.encoders.observations import grid_of, marked_values
+from hyperinr.errors import InputError
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['patch_transformer']
@@ -45,10 +46,10 @@ def patch_transformer(
     check_positive('the patch transformer', embedding_dims=embedding_dims, patch_size=patch_size, depth=depth)
     check_heads('the patch transformer', width, num_heads)
     if any(size % patch_size for size in grid):
-        raise ValueError(f'patch_size must divide every axis of the grid {grid} of {spec.name!r}, not {patch_size}.')
+        raise InputError(f'patch_size must divide every axis of the grid {grid} of {spec.name!r}, not {patch_size}.')
     num_patches = math.prod(size // patch_size for size in grid)
     if embedding_dims % num_patches:
-        raise ValueError(f'embedding_dims must be a multiple of the {num_patches} patches, not {embedding_dims}.')
+        raise InputError(f'embedding_dims must be a multiple of the {num_patches} patches, not {embedding_dims}.')
 
     def patches(points: Array) -> Array:
         """Cut ``[N, C]`` into patches ``[T, patch_size^D C]``."""

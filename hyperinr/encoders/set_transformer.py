@@ -6,6 +6,7 @@ from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.attention import check_heads, cross_attention, self_attention, token_embedding, tokens_of
 from hyperinr.encoders.observations import observations, point_features
+from hyperinr.errors import InputError
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['set_transformer']
@@ -48,7 +49,7 @@ def set_transformer(
     check_not_negative('a set_transformer', depth=depth, num_frequencies=num_frequencies)
     check_heads('a set_transformer', width, num_heads)
     if embedding_dims % num_tokens:
-        raise ValueError(f'num_tokens must divide embedding_dims: {num_tokens=}, {embedding_dims=}.')
+        raise InputError(f'num_tokens must divide embedding_dims: {num_tokens=}, {embedding_dims=}.')
 
     def forward(datapoint: Datapoint) -> Array:
         _, observed = observations(datapoint, spec)

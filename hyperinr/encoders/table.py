@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
+from hyperinr.errors import InputError
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder, Key, Params
 
 __all__ = ['table']
@@ -28,7 +29,7 @@ def table(*, spec: DatasetSpec, embedding_dims: int = 256, initial_spread: float
       ValueError: the number of datapoints is not known, or a size is not positive.
     """
     if spec.num_datapoints is None:
-        raise ValueError(
+        raise InputError(
             f'a table needs a row for each datapoint, and {spec.name!r} does not say how many it has: set '
             'DatasetSpec.num_datapoints.'
         )

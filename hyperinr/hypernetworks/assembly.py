@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from hyperinr import weights as weights_lib
 from hyperinr.encoders.attention import normalize
+from hyperinr.errors import InputError
 from hyperinr.hypernetworks.rates import Rates
 from hyperinr.runtime.compilation_cache import RUN_ONCE
 from hyperinr.types import Array, Code, Datapoint, Encoder, Hypernetwork, Inr, InrWeights, Key, Params, Start
@@ -130,7 +131,7 @@ def assemble(
       ValueError: ``rates`` is not a `Rates`.
     """
     if not isinstance(rates, Rates):
-        raise ValueError(
+        raise InputError(
             'rates must be what hypernetworks.learned_rates(), predicted_rates() or only_leaves() returns, '
             f'not {rates!r}.'
         )

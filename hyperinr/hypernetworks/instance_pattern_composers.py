@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
+from hyperinr.errors import InputError
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -59,7 +60,7 @@ def instance_pattern_composers(
     def name_of(weights: InrWeights) -> str:
         names = natural_layers(weights)
         if layer >= len(names) or len(getattr(weights[names[layer]].get('w'), 'shape', ())) != 2:
-            raise ValueError(f'the INR has no matrix in layer={layer}; its layers are {", ".join(names)}.')
+            raise InputError(f'the INR has no matrix in layer={layer}; its layers are {", ".join(names)}.')
         return names[layer]
 
     def heads(target: Target) -> hk.Transformed:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_choice, check_positive
+from hyperinr.errors import InputError
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -89,7 +90,7 @@ def modulations(
         needed = {'b'} if kind == 'shift' else {'w', 'b'}
         units = {layer: weights[layer]['b'].shape[-1] for layer in hidden if needed <= set(weights[layer])}
         if not units:
-            raise ValueError(
+            raise InputError(
                 f'{kind} modulations need hidden layers with {" and ".join(sorted(needed))}; take low_rank.'
             )
         return units
@@ -99,7 +100,7 @@ def modulations(
         hidden = natural_layers(weights)[:-1]
         missing = [number for number in matrices if not 0 <= number < len(hidden) or 'w' not in weights[hidden[number]]]
         if missing:
-            raise ValueError(f'matrices {missing} are none of the {len(hidden)} hidden layers, 0 to {len(hidden) - 1}.')
+            raise InputError(f'matrices {missing} are none of the {len(hidden)} hidden layers, 0 to {len(hidden) - 1}.')
         return [hidden[number] for number in matrices]
 
     def mapping(weights: InrWeights, scales: Any) -> hk.Transformed:

@@ -4,6 +4,7 @@ import jax
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
+from hyperinr.errors import InputError
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -52,7 +53,7 @@ def private_layers(
     def outputs(target: Target) -> dict[str, dict[str, Head]]:
         names = natural_layers(target.shapes)
         if num_private >= len(names):
-            raise ValueError(f'num_private must be less than the {len(names)} layers of the INR, not {num_private}.')
+            raise InputError(f'num_private must be less than the {len(names)} layers of the INR, not {num_private}.')
         head = lambda tensor, scale: Head(tensor.shape, scale, initial_delta)
         private = names[-num_private:]
         return {layer: jax.tree.map(head, target.shapes[layer], target.scales[layer]) for layer in private}

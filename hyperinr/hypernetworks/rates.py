@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_choice, check_positive
+from hyperinr.errors import InputError
 from hyperinr.types import Array, Code, Key, Params
 
 __all__ = ['Rates', 'learned_rates', 'only_leaves', 'predicted_rates']
@@ -124,7 +125,7 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
     try:
         wanted = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f'pattern must be a regular expression, not {pattern!r}: {error}.') from error
+        raise InputError(f'pattern must be a regular expression, not {pattern!r}: {error}.') from error
 
     name_of = functools.partial(jax.tree_util.keystr, simple=True, separator='/')
 
@@ -132,7 +133,7 @@ def only_leaves(*, rates: Rates, pattern: str) -> Rates:
         leaves = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(code)}
         found = {name: leaf for name, leaf in leaves.items() if wanted.fullmatch(name)}
         if not found:
-            raise ValueError(f'pattern {pattern!r} matches no leaf of the code; they are {", ".join(leaves)}.')
+            raise InputError(f'pattern {pattern!r} matches no leaf of the code; they are {", ".join(leaves)}.')
         return found
 
     def apply(params: Params, code: Code, embedding: Array) -> Code:

@@ -7,6 +7,7 @@ import jax
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_choice, check_positive
+from hyperinr.errors import InputError
 from hyperinr.hypernetworks.assembly import Head, Target, assemble, linear_heads, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -62,7 +63,7 @@ def weight_heads(
         layers = natural_layers(target.shapes)
         gains = tuple(head_gain) if isinstance(head_gain, Sequence) else (head_gain,) * len(layers)
         if len(gains) != len(layers):
-            raise ValueError(f'head_gain must be one number or one for each of {", ".join(layers)}, not {head_gain}.')
+            raise InputError(f'head_gain must be one number or one for each of {", ".join(layers)}, not {head_gain}.')
 
         def head(tensor: Any, scale: float, gain: float) -> Head:
             return Head(tensor.shape, gain * (scale if combine == 'additive' else 1.0), initial_delta / gain)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
 from hyperinr.encoders.attention import check_heads, normalize, self_attention, tokens_of
+from hyperinr.errors import InputError
 from hyperinr.hypernetworks.assembly import Target, assemble, natural_layers
 from hyperinr.hypernetworks.rates import Rates, learned_rates
 from hyperinr.types import Array, Code, Encoder, Hypernetwork, Inr, InrWeights, Key, Params
@@ -82,7 +83,7 @@ def weight_tokens(
 
         def forward(embedding: Array) -> list[Array]:
             if embedding.size % token_dims:
-                raise ValueError(f'token_dims must divide the embedding: {token_dims=} and {embedding.size} numbers.')
+                raise InputError(f'token_dims must divide the embedding: {token_dims=} and {embedding.size} numbers.')
             tokens = hk.Linear(width, name='data')(embedding.reshape(-1, token_dims))
             tokens = tokens + tokens_of('positions', tokens.shape[0], width)
             total = sum(used for _, _, used in wanted.values())
