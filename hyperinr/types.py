@@ -7,6 +7,7 @@ Every function is written for **one** datapoint; the caller applies ``jax.vmap``
 A batch is the same structure with a leading axis ``[B, ...]`` on every leaf.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -30,6 +31,9 @@ __all__ = [
     'Start',
     'TrainState',
 ]
+
+MAX_SIZE = 2**28
+"""Most points of a signal, and most of anything else that a file counts: 2 GiB of coordinates on a plane."""
 
 Array = jax.Array | np.ndarray
 Key = jax.Array
@@ -106,9 +110,29 @@ class DatasetSpec(NamedTuple):
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> 'DatasetSpec':
-        """Return the specification whose fields were written as JSON, which turns tuples into lists."""
+        """Return the specification whose fields were written as JSON, which turns tuples into lists.
+
+        Raises:
+          ValueError, TypeError: a field is missing, of a wrong type or outside its range.
+        """
         read: Any = {name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}
-        return cls(**read)
+        found = cls(**read)
+        is_size = lambda value, least=1: type(value) is int and least <= value <= MAX_SIZE
+        grid, (low, high) = found.grid_shape, found.data_range
+        right = {
+            'name': isinstance(found.name, str),
+            'num_points': is_size(found.num_points, 0),
+            'grid_shape': grid is None or (all(map(is_size, grid)) and math.prod(grid) == found.num_points),
+            'coord_dims': is_size(found.coord_dims) and found.coord_dims == len(grid or range(found.coord_dims)),
+            'channels': is_size(found.channels),
+            'data_range': math.isfinite(low) and math.isfinite(high) and low < high,
+            'num_datapoints': found.num_datapoints is None or is_size(found.num_datapoints),
+            'num_labels': found.num_labels is None or is_size(found.num_labels),
+        }
+        if not all(right.values()):
+            name = next(name for name, is_right in right.items() if not is_right)
+            raise ValueError(f'wrong {name}: {getattr(found, name)!r}')
+        return found
 
     def zeros(self, *batch: int) -> Datapoint:
         """Return a datapoint ``[...]``, or a batch ``[*batch, ...]``, of the right shapes and types."""

@@ -114,7 +114,7 @@ def _prepared_folder(name: str, data_dir: str | None) -> Path:
                 f'{name} is prepared in several configs; set tfds_images.name to one of {", ".join(configs)}.'
             )
         if found:
-            return max(found, key=lambda folder: tuple(int(n) for n in folder.name.split('.') if n.isdigit()))
+            return max(found, key=lambda folder: tuple(int(n) for n in folder.name.split('.') if n.isdecimal()))
     raise InputError(f'{name} is not prepared in {" or ".join(map(str, roots))}: hyperinr prepare {name}.')
 
 

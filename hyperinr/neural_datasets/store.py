@@ -92,11 +92,7 @@ class NeuralDataset:
         Raises:
           IndexError: a row lies outside [0, R).
         """
-        if rows is None or isinstance(rows, slice):
-            rows = np.arange(len(self))[rows or slice(None)]
-        rows = np.asarray(rows, np.int64)
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f'rows {rows.min()}..{rows.max()} lie outside the {len(self)} INRs of {self.folder}.')
+        rows = self._rows(rows)
         shards = np.searchsorted(self._ends, rows, side='right')
         if len(rows):
             self._shard(int(shards[0]))  # Its size confirms P before memory is taken.
@@ -184,7 +180,7 @@ class NeuralDataset:
         shares = np.asarray(list(fractions.values()), float)
         if shares.size == 0 or shares.min() < 0 or abs(shares.sum() - 1) > 1e-6:
             raise InputError(f'fractions {dict(fractions)} must be >= 0 and sum to 1.')
-        rows = np.arange(len(self)) if rows is None else np.sort(np.asarray(rows, np.int64))
+        rows = np.sort(self._rows(rows))
         order = np.random.default_rng((seed, self.description.num_signals)).permutation(self.description.num_signals)
         edges = np.round(np.cumsum(shares) * self.description.num_signals)
         _, signals = self.description.seeds_and_signals(self.column('index')[rows])
@@ -195,6 +191,18 @@ class NeuralDataset:
     def missing(self) -> list[tuple[int, int]]:
         """Return ``(start, end)`` of the shards that are not fitted yet."""
         return self.description.missing(self._ranges, *self._bounds)
+
+    def _rows(self, rows: Sequence[int] | np.ndarray | slice | None) -> np.ndarray:
+        """Return rows as an array ``[n]`` of int64, all of them within [0, R)."""
+        if rows is None or isinstance(rows, slice):
+            rows = np.arange(len(self))[rows or slice(None)]
+        given = np.asarray(rows)
+        if given.ndim != 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
+            raise InputError(f'rows must be whole numbers [n], not {given.dtype}{list(given.shape)}.')
+        found = given.astype(np.int64)
+        if found.size and not 0 <= found.min() <= found.max() < len(self):
+            raise IndexError(f'rows {found.min()}..{found.max()} lie outside the {len(self)} INRs of {self.folder}.')
+        return found
 
     def _shard(self, number: int) -> dict[str, np.ndarray]:
         """Return the tensors of a shard by name, mapped on first use."""

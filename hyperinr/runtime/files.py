@@ -144,11 +144,12 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
         temporary.write_text(text, encoding='utf-8')
 
 
-def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> Any:
-    """Read a JSON file.
+def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> dict[str, Any]:
+    """Read a JSON file that holds an object.
 
     Raises:
-      InputError: the file is missing, damaged or longer than `MOST_TEXT_BYTES`; the message ends with the remedy.
+      InputError: the file is missing, holds no object, is damaged or longer than `MOST_TEXT_BYTES`; the message ends
+        with the remedy.
     """
     path = Path(path)
     try:
@@ -156,7 +157,10 @@ def read_json(path: str | os.PathLike, *, remedy: str = 'restore the file') -> A
             raise ValueError('it is a folder, a pipe or a device')
         if path.exists() and path.stat().st_size > MOST_TEXT_BYTES:
             raise ValueError(f'it has {path.stat().st_size} bytes, more than {MOST_TEXT_BYTES}')
-        return json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(content, dict):
+            raise ValueError('it holds no JSON object')
+        return content
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{path} cannot be read ({error}); {remedy}.') from error
 

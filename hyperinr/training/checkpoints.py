@@ -205,7 +205,7 @@ class Checkpoints:
 
 def steps_in(directory: str | os.PathLike) -> list[int]:
     """Return the increasing steps of the finished checkpoints in a folder; an empty list if there is no folder."""
-    return sorted(int(path.name) for path in Path(directory).glob('*') if path.name.isdigit())
+    return sorted(int(path.name) for path in Path(directory).glob('*') if path.name.isdecimal())
 
 
 def _read(folder: Path, like: TrainState, run_digest: str) -> Restored:

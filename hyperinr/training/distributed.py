@@ -95,11 +95,11 @@ def _of_slurm(environment: Mapping[str, str]) -> tuple[str | None, str | None, s
 
 def _checked(coordinator: str, num_processes: str, process: str) -> Rank:
     host, _, port = coordinator.rpartition(':')
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InputError(f'the coordinator {coordinator!r} is no HOST:PORT; give for example node01:12345.')
-    if not num_processes.isdigit() or int(num_processes) < 1:
+    if not num_processes.isdecimal() or int(num_processes) < 1:
         raise InputError(f'the number of processes is {num_processes}; it must be at least 1.')
-    if not process.isdigit() or int(process) >= int(num_processes):
+    if not process.isdecimal() or int(process) >= int(num_processes):
         raise InputError(f'the number of this process is {process}; it must be 0 to {int(num_processes) - 1}.')
     return Rank(coordinator, int(num_processes), int(process))
 

@@ -146,27 +146,34 @@ def read_spec(run_dir: str | os.PathLike) -> DatasetSpec:
         raise InputError(f'{run_dir} holds no run ({SPEC} is missing); give the folder of --run in `hyperinr train`.')
     stored = read_json(path, remedy=DAMAGED)
     try:
-        return DatasetSpec.from_json(stored)
-    except (TypeError, AttributeError) as error:
+        spec = DatasetSpec.from_json(stored)
+        if spec.num_points < 1:
+            raise ValueError('wrong num_points: 0')
+        return spec
+    except (TypeError, ValueError) as error:
         raise InputError(f'{path} does not describe a dataset ({error}); {DAMAGED}.') from error
+
+
+def _config_text(run_dir: str | os.PathLike) -> str | None:
+    """Return the config of a run; ``None`` if it has none."""
+    path = Path(run_dir) / CONFIG
+    try:
+        return path.read_text(encoding='utf-8') if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'{path} cannot be read ({error}); {DAMAGED}.') from error
 
 
 def digest(run_dir: str | os.PathLike) -> str:
     """Return a SHA-256, hexadecimal, of what the parameters of a run depend on, as its files say it.
 
-    Each checkpoint holds it, so that no other config or specification passes for that of the parameters. It covers what
-    `changed_bindings` compares, without the places of the data, and ``spec.json``.
+    Each checkpoint holds it, so that no other config or specification passes for that of the parameters. It covers the
+    `lasting_bindings` and ``spec.json``.
     """
-    path = Path(run_dir) / CONFIG
-    bindings = _bindings(path.read_text(encoding='utf-8')) if path.is_file() else {}
-    ignored = _locations(bindings)
-    kept = {
-        name: value
-        for name, value in bindings.items()
-        if not (WATCHING.match(name) or name in ignored or value == 'None')
-    }
     spec = Path(run_dir) / SPEC
-    content = [kept, read_json(spec, remedy=DAMAGED) if spec.exists() else None]
+    content = [
+        lasting_bindings(_config_text(run_dir) or ''),
+        read_json(spec, remedy=DAMAGED) if spec.exists() else None,
+    ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -198,8 +205,8 @@ def check_same_run(run_dir: str | os.PathLike, files: RunFiles) -> bool:
         raise InputError(f'{run_dir} is not empty and holds no run ({names} ...); give a new or empty folder.')
     stored, changes = read_json(run_dir / RUN, remedy=DAMAGED), []
     known = stored.get(FINGERPRINT)
-    if files.config_text is not None and (run_dir / CONFIG).is_file():
-        before = (run_dir / CONFIG).read_text(encoding='utf-8')
+    before = _config_text(run_dir)
+    if files.config_text is not None and before is not None:
         changes = changed_bindings(before, files.config_text, same_data=known is not None)
     if not changes:
         changes = _changed({name: stored.get(name) for name in files.run}, files.run)

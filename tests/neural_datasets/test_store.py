@@ -89,6 +89,11 @@ def test_rows_come_in_the_order_asked_for_and_across_shards(store):
     np.testing.assert_array_equal(back, everything[rows])
     with pytest.raises(IndexError, match='22 INRs'):
         store.weights([22])
+    for rows in (np.inf, 1, 2.5, [0.5], [[0]], [True]):
+        with pytest.raises(InputError, match='rows'):
+            store.weights(rows)
+        with pytest.raises(InputError, match='rows'):
+            store.split({'all': 1.0}, rows=rows)
 
 
 def test_reading_rows_maps_files_and_reads_no_more(store):

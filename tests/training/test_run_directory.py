@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -7,6 +8,7 @@ from hyperinr.training.run_directory import (
     RunFiles,
     changed_bindings,
     check_same_run,
+    digest,
     hyperparameters,
     locked,
     read_spec,
@@ -66,6 +68,36 @@ def test_a_new_folder_becomes_the_run_and_reads_back(tmp_path):
     assert check_same_run(run_dir, FILES)
     assert read_spec(run_dir) == SPEC
     assert sorted(path.name for path in run_dir.iterdir()) == ['config.gin', 'run.json', 'spec.json', 'versions.json']
+
+
+def test_a_config_that_is_no_text_is_named(tmp_path):
+    write_run_files(tmp_path, FILES)
+    (tmp_path / 'config.gin').write_bytes(b'\xae = 3')
+    for read in (digest, lambda folder: check_same_run(folder, FILES)):
+        with pytest.raises(InputError, match=r'config\.gin cannot be read .*; restore a copy of the run directory'):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize('text', ['null', '3', '[]', '{', '{"a": ' * 2000, '\x00'])
+def test_files_that_hold_no_object_are_named(tmp_path, text):
+    write_run_files(tmp_path, FILES)
+    for name, read in (('spec.json', read_spec), ('run.json', lambda folder: check_same_run(folder, FILES))):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=rf'{name} cannot be read .*; restore a copy of the run directory'):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('num_points', 0), ('num_points', 2**62), ('channels', -1), ('coord_dims', 2.0), ('grid_shape', [0, 3]),
+     ('data_range', [1.0, 0.0]), ('data_range', [0.0]), ('num_labels', '3'), ('name', None), ('surprise', 1)],
+)  # fmt: skip
+def test_a_specification_outside_its_ranges_is_named(tmp_path, name, value):
+    write_run_files(tmp_path, FILES)
+    content = json.loads((tmp_path / 'spec.json').read_text())
+    (tmp_path / 'spec.json').write_text(json.dumps({**content, name: value}))
+    with pytest.raises(InputError, match=r'spec\.json does not describe a dataset'):
+        read_spec(tmp_path)
 
 
 def test_a_kill_between_the_files_is_made_good(tmp_path):

@@ -15,7 +15,7 @@ def picture_files() -> Logger:
         folder = facts.run_dir / FOLDER
         for path in folder.glob('*_*.png'):
             step = path.stem.rpartition('_')[2]
-            if step.isdigit() and int(step) > facts.start:
+            if step.isdecimal() and int(step) > facts.start:
                 path.unlink()
 
         def write(record: Record) -> None:
