@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from hyperinr import weights as weights_lib
+from hyperinr.arguments import check_positive
 from hyperinr.encoders.attention import normalize
 from hyperinr.errors import InputError
 from hyperinr.hypernetworks.rates import Rates
@@ -80,7 +81,11 @@ def linear_heads(outputs: Any, trunk: Sequence[int], *, learned_start: bool = Fa
       trunk: widths of the MLP.
       learned_start: the output for an embedding without dimensions: the learned ``c`` if true, otherwise 0, without
         parameters.
+
+    Raises:
+      InputError: a width that is not positive.
     """
+    check_positive('a hypernetwork', trunk=trunk)
     heads, structure = jax.tree.flatten(outputs, is_leaf=lambda each: isinstance(each, Head))
 
     def forward(embedding: Array) -> Any:

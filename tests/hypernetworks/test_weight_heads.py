@@ -217,8 +217,9 @@ def test_the_trunk_has_the_widths_that_were_asked_for(trunk):
         {'rates': 'layer'},
         {'rates': hypernetworks.learned_rates},
         {'initial_delta': -0.1},
+        {'trunk': (8, -1)},
     ],
 )
 def test_wrong_options_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        parts.make_hypernetwork(**change)
+        jax.eval_shape(parts.make_hypernetwork(**change).init, KEY, take(parts.datapoints(), 0))
