@@ -61,7 +61,7 @@ def test_nothing_in_the_working_folder_runs(trained_run, tmp_path, run_python):
     code = (
         'import sys; from hyperinr import cli\n'
         "status = cli.main(['generate', '--run', sys.argv[1], 'photos/0.png', '--device', 'default'])\n"
-        "sys.exit(status or cli.main(['fit-one', 'photos/0.png', '--num-steps', '1', '-p', 'siren.width=4']))\n"
+        "from hyperinr import library; library.single_inr('siren', channels=3); sys.exit(status)\n"
     )
     start = 'import sys; sys.path[:] = [path for path in sys.path if path]\n'
     done = run_python(start + code, str(trained_run), cwd=tmp_path)

@@ -37,7 +37,7 @@ def reference():
     return weights, datapoints, jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 
 
-@pytest.mark.parametrize('way', thin(WAYS, lambda way: way in list(WAYS)[::3]))
+@pytest.mark.parametrize('way', thin(WAYS, lambda way: way in list(WAYS)[:1]))
 def test_every_way_agrees_with_double_precision(way, reference):
     weights, datapoints, (expected, errors) = reference
     result = fitting.fit(SIREN, weights, datapoints, optimizer=ADAM, num_steps=20, batching=WAYS[way])

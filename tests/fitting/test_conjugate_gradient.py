@@ -90,7 +90,7 @@ def test_few_points_are_not_divided_and_points_without_weight_count_nothing():
     'change',
     thin(
         [{}, {'learning_rate': 0.5}, {'decay': 0.5}, {'damping': 0.3}, {'retreat': 0.6}],
-        lambda change: change in ({}, {'retreat': 0.6}),
+        lambda change: change == {'retreat': 0.6},
     ),
     ids=str,
 )

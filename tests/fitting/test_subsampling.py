@@ -65,6 +65,7 @@ def test_stratified_draws_one_point_of_each_part_and_no_point_more_often():
     np.testing.assert_allclose(scale, expected / expected.sum(axis=1, keepdims=True) / 2, rtol=1e-5)
 
 
+@pytest.mark.exhaustive
 def test_a_stratified_fit_measures_the_same_few_points_in_place_of_all():
     seen = []
     rule = fitting.stratified(num_points=5, num_measured=8, full_pass_every=4)

@@ -138,6 +138,7 @@ def test_base_and_delta_combine_as_their_formula_says(combine):
 
 
 @pytest.mark.parametrize('head_gain', thin([1.0, 5.0], lambda gain: gain == 5.0))
+@pytest.mark.exhaustive
 def test_a_gain_speeds_the_heads_up_without_a_change_at_step_0(head_gain):
     plain, fast = (parts.make_hypernetwork(combine='multiplicative', head_gain=gain) for gain in (1.0, head_gain))
     datapoint = take(parts.datapoints(), 0)

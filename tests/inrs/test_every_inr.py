@@ -90,7 +90,7 @@ def test_an_inr_treats_each_point_alone(name):
     np.testing.assert_allclose(inr.apply(weights, coords[order]), before[order], atol=1e-5)
 
 
-@rows(parts.INRS)
+@rows(parts.INRS, FEW)
 @pytest.mark.parametrize('suffix', thin(['.npz', '.safetensors'], lambda suffix: suffix == '.npz'))
 def test_an_inr_is_stored_exactly_with_what_its_reader_must_know(name, suffix, tmp_path):
     inr, weights = inr_of(name)

@@ -46,6 +46,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         use_compilation_cache(tmp_path)
 
 
+@pytest.mark.exhaustive
 def test_an_entry_that_was_cut_short_is_made_anew_without_a_word(run_python, tmp_path):
     fit = lambda: run_python(FIT, str(tmp_path), PYTHONWARNINGS='')
     first = fit()

@@ -8,20 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.exhaustive import thin
+
 ROOT = Path(__file__).resolve().parents[2]
 FULL = 'hyperinr: error: the standard output cannot be written: No space left on device.\n'
 
 
 @pytest.mark.parametrize(
     ('words', 'redirection', 'status', 'err'),
-    [
-        ('configs', '>&-', 0, ''),
-        ('configs', '<&- >&- 2>&-', 0, ''),
-        ('configs', '>/dev/full', 1, FULL),
-        ('configs', '2>/dev/full', 0, ''),
-        ('--help', '>&-', 0, ''),
-        ('describe nonsense', '2>/dev/full', 2, ''),
-    ],
+    thin(
+        [
+            ('configs', '>&-', 0, ''),
+            ('configs', '<&- >&- 2>&-', 0, ''),
+            ('configs', '>/dev/full', 1, FULL),
+            ('configs', '2>/dev/full', 0, ''),
+            ('--help', '>&-', 0, ''),
+            ('describe nonsense', '2>/dev/full', 2, ''),
+        ],
+        lambda row: row[1] in ('<&- >&- 2>&-', '>/dev/full'),
+    ),
 )
 def test_no_state_of_the_streams_is_a_traceback(words, redirection, status, err):
     command = f'{sys.executable} -m hyperinr {words} {redirection}'

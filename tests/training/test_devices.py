@@ -39,6 +39,7 @@ def test_shards_lie_in_the_order_of_the_batch(several_devices):
     np.testing.assert_array_equal(np.asarray(sharded).reshape(16, 2), np.arange(32).reshape(16, 2))
 
 
+@pytest.mark.exhaustive
 def test_the_gradient_on_several_devices_is_that_of_one(several_devices):
     dataset = tiny_dataset()
     learner = tiny_experiment(optimizer=lambda num_steps: optax.sgd(1.0)).build(dataset.spec)
