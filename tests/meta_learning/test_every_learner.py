@@ -97,7 +97,7 @@ def test_the_gradient_of_a_learner_is_finite_and_reaches_every_part(name):
     assert reached == expected - (set() if learner.num_steps and name != 'Reptile' else {'rates'})
 
 
-@rows(parts.LEARNERS, FEW)
+@rows(parts.LEARNERS)
 def test_an_update_of_a_learner_keeps_the_form_of_its_state(name):
     learner, batch = parts.make_learner(**parts.LEARNERS[name]), parts.datapoints()
     first = jax.eval_shape(learner.init, KEY, take(batch, 0))
