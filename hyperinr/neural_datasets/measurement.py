@@ -48,14 +48,14 @@ def reevaluate(
 ) -> list[Problem]:
     """Measure the PSNR of some INRs against their signals, and compare it with the recorded PSNR.
 
+    The weights are evaluated by `NeuralDataset.inr`, as readers evaluate them.
+
     Args:
       folder: folder of the store; its shards in the range are sound.
       batch: source indices ``[B]`` -> datapoints ``[B, ...]``.
       num_samples: number of INRs, chosen at random; at most all.
       start: first index; ``None``: 0. The range is widened to whole shards.
       end: one after the last index; ``None``: the size of the index space.
-
-    The weights are evaluated by `NeuralDataset.inr`, as readers evaluate them.
 
     Returns:
       One problem for each INR whose PSNR differs.
