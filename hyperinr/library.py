@@ -20,7 +20,7 @@ from hyperinr.model import Model
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.tuning import Search, search
-from hyperinr.training.checkpoints import restore_newest
+from hyperinr.training.checkpoints import check_run, restore_newest
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.run_directory import digest, read_spec
 from hyperinr.training.watching.best_checkpoint import BEST
@@ -53,10 +53,12 @@ def load(run_dir: str | os.PathLike, *, best: bool = False, trust: bool = False)
     """
     resolved = run_config(run_dir, trust=trust)
     spec = read_spec(run_dir)
+    checkpoints = Path(run_dir) / (BEST if best else 'checkpoints')
+    check_run(checkpoints, digest(run_dir))
     with config.applied(resolved):
         learner = compose().build(spec)
     like = jax.eval_shape(learner.init, jax.random.key(0), spec.zeros())
-    restored = restore_newest(Path(run_dir) / (BEST if best else 'checkpoints'), like, digest(run_dir))
+    restored = restore_newest(checkpoints, like)
     if restored is None and best:
         raise InputError(f'{run_dir} keeps no best checkpoint; take the newest, or train with run/early_stopping.gin.')
     if restored is None:

@@ -59,7 +59,12 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        found = run(options.folder or Path(temporary), small=options.small, seed=options.seed)
+        folder = (options.folder or Path(temporary)).absolute()
+        try:
+            found = run(folder, small=options.small, seed=options.seed)
+        except KeyboardInterrupt:
+            print('interrupted: nothing is kept; run it again', file=sys.stderr)
+            return 130
     print(f'{"command":8} {"fault":24} {"tried":>6} {"survived":>9} {"lost":>5}')
     for command, counts in found.items():
         for kind, count in counts.items():

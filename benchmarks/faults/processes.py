@@ -37,6 +37,7 @@ class Count:
         self.survived += not problems and not lost
         self.lost += lost
         self.why += problems
+        print('x' if problems or lost else '.', end='', file=sys.stderr, flush=True)
 
 
 class Command:

@@ -193,7 +193,9 @@ def _verify(options: argparse.Namespace) -> None:
         dropped = verification.drop(folder, problems)
         for path in dropped:
             print(f'dropped {path.name}')
-        remedy = f'; dropped {len(dropped)} shards, `hyperinr fit --store {folder}` makes them again' if dropped else ''
+        if dropped:
+            number = f'{len(dropped)} shard{"s" if len(dropped) > 1 else ""}'
+            remedy = f'; dropped {number}, `hyperinr fit --store {folder}` makes them again'
     elif any(problem.shard is not None for problem in problems):
         remedy = '; --repair drops the bad shards so that `hyperinr fit` makes them again'
     raise RunError(f'{folder}: {len(problems)} problem{"s" if len(problems) > 1 else ""}{remedy}.')

@@ -199,8 +199,10 @@ class _Reader:
             if not (error.name and f'{statement.module}.'.startswith(f'{error.name}.')):
                 raise InputError(f'{where}: importing {statement.module!r} failed: {error}.') from None
             parent, _, last = error.name.rpartition('.')
-            siblings = importlib.import_module(parent).__path__ if parent else None
-            remedy = nearest(last, [info.name for info in pkgutil.iter_modules(siblings)])
+            remedy = f': run this in the folder of {last}.py, name that folder in PYTHONPATH, or install it.'
+            if parent:
+                siblings = importlib.import_module(parent).__path__
+                remedy = nearest(last, [info.name for info in pkgutil.iter_modules(siblings)])
             raise InputError(f'{where}: no module {error.name!r}{remedy}') from None
         plain = not (statement.is_from or statement.alias)
         symbol = statement.module if plain else statement.bound_name()

@@ -30,7 +30,7 @@ DRAWS = 'hyperinr.datasets.functions'
 """A module of parts that are no factories: functions that draw a function."""
 LIBRARIES = ('jax', 'haiku', 'optax', 'hyperinr.training.loop')
 """Modules that import what hyperinr needs."""
-REMEDY = 'pass --trust, in Python trust=True, if you trust whoever made it'
+REMEDY = 'pass --trust, in Python trust=True, if it is yours or you trust whoever made it'
 
 
 def check_module(module: str, where: str) -> None:

@@ -201,7 +201,8 @@ def map_shard(folder: str | os.PathLike, shard: tuple[int, int], num_weights: in
         if about.get('range') != [start, end] or not np.array_equal(found.tensors['index'], np.arange(start, end)):
             raise ValueError('it holds other INRs than its name says')
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f'{path} is not a sound shard ({error}); drop it with `hyperinr verify --repair`.') from error
+        remedy = f'drop it with `hyperinr verify --store {folder} --repair`'
+        raise InputError(f'{path} is not a sound shard ({error}); {remedy}.') from error
     return found
 
 

@@ -67,7 +67,7 @@ class NeuralDataset:
         if foreign:
             raise InputError(
                 f'{shard_path(folder, *foreign[0])} is no shard of this neural dataset; move it away, or drop it '
-                'with `hyperinr verify --repair`.'
+                f'with `hyperinr verify --store {folder} --repair`.'
             )
         self._ends = np.cumsum([end - begin for begin, end in self._ranges], dtype=np.int64)
         self._mapped: dict[int, dict[str, np.ndarray]] = {}

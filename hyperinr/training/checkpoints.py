@@ -33,7 +33,7 @@ from hyperinr.training.distributed import Group
 from hyperinr.training.watching.divergence import first_not_finite
 from hyperinr.types import TrainState
 
-__all__ = ['Checkpoints', 'Restored', 'restore_newest', 'shared', 'steps_in']
+__all__ = ['Checkpoints', 'Restored', 'check_run', 'restore_newest', 'shared', 'steps_in']
 
 SCHEMA = 2
 """Version of the layout described above; a reader refuses any other."""
@@ -208,7 +208,31 @@ def steps_in(directory: str | os.PathLike) -> list[int]:
     return sorted(int(path.name) for path in Path(directory).glob('*') if path.name.isdecimal())
 
 
-def _read(folder: Path, like: TrainState, run_digest: str) -> Restored:
+def check_run(directory: str | os.PathLike, run_digest: str) -> None:
+    """Check that checkpoints belong to the run in whose folder they lie, before its files are used.
+
+    Args:
+      directory: folder of the checkpoints.
+      run_digest: `run_directory.digest` of the run as it is now.
+
+    Raises:
+      InputError: one belongs to another run. What cannot be read is left to `restore_newest`.
+    """
+    for step in steps_in(directory):
+        folder = Path(directory) / str(step)
+        try:
+            metadata = json.loads((folder / 'metadata' / 'metadata').read_text(encoding='utf-8'))
+            found = metadata.get('run_sha256', run_digest)
+        except (OSError, ValueError, AttributeError, RecursionError):
+            continue
+        if found != run_digest:
+            raise InputError(
+                f'{folder} does not belong to the config.gin and spec.json of its run: they were changed, or the '
+                'checkpoint is of another run; restore the files.'
+            )
+
+
+def _read(folder: Path, like: TrainState) -> Restored:
     """Read one checkpoint; any exception other than InputError means that it is damaged."""
     ocp = _orbax()
 
@@ -222,11 +246,6 @@ def _read(folder: Path, like: TrainState, run_digest: str) -> Restored:
         raise InputError(
             f'{folder} has checkpoint schema {metadata["schema"]} and this version reads schema {SCHEMA}: go on with '
             'the version in versions.json of the run, or train in a new folder.'
-        )
-    if run_digest and metadata.get('run_sha256', run_digest) != run_digest:
-        raise InputError(
-            f'{folder} does not belong to the config.gin and spec.json of its run: they were changed, or the '
-            'checkpoint is of another run; restore the files.'
         )
     stored, wanted = metadata['leaves'], _describe(like)
     for path in sorted(stored.keys() | wanted.keys()):
@@ -274,19 +293,18 @@ def shared(restored: Restored | None, group: Group, like: TrainState) -> Restore
     return Restored(unpack(jax.tree.unflatten(structure, received)), **about)
 
 
-def restore_newest(directory: str | os.PathLike, like: TrainState, run_digest: str = '') -> Restored | None:
+def restore_newest(directory: str | os.PathLike, like: TrainState) -> Restored | None:
     """Read the newest undamaged checkpoint. It writes nothing, so it can read a run in progress.
 
     Args:
       directory: folder of the checkpoints.
       like: a state of the same structure, shapes and dtypes, e.g. ``jax.eval_shape(learner.init, key, datapoint)``.
-      run_digest: `run_directory.digest` of the run as it is now; empty: not compared.
 
     Returns:
       The state, with a note for each damaged checkpoint that was skipped; ``None`` if there is no checkpoint.
 
     Raises:
-      InputError: all checkpoints are damaged, or they belong to another run, model or version.
+      InputError: all checkpoints are damaged, or they belong to another model or version.
     """
     directory = Path(directory).absolute()
     like = jax.eval_shape(pack, like)
@@ -295,7 +313,7 @@ def restore_newest(directory: str | os.PathLike, like: TrainState, run_digest: s
         notes: list[str] = []
         for step in reversed(steps):
             try:
-                restored = _read(directory / str(step), like, run_digest)
+                restored = _read(directory / str(step), like)
             except InputError:
                 raise
             except Exception as error:

@@ -14,7 +14,7 @@ from hyperinr.runtime.compilation_cache import RUN_ONCE
 from hyperinr.runtime.machine import Machine
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.runtime.sharding import fetch
-from hyperinr.training.checkpoints import Checkpoints, Restored, restore_newest, shared
+from hyperinr.training.checkpoints import Checkpoints, Restored, check_run, restore_newest, shared
 from hyperinr.training.closing import summarise
 from hyperinr.training.devices import check_memory, choose, compile_update, pack, unpack
 from hyperinr.training.distributed import ALONE, Group
@@ -121,6 +121,8 @@ def train(
     spec = dataset.spec
     files = files._replace(spec=spec, fingerprint=dataset.fingerprint)
     resuming = group.leads and check_same_run(run_dir, files)
+    if resuming:
+        check_run(run_dir / 'checkpoints', digest(run_dir))
     learner = experiment.build(spec)
     source = dataset.splits['train']
     if len(source) < 1:
@@ -145,7 +147,7 @@ def train(
         records: list[dict[str, Any]] = []
         if resuming:
             stack.enter_context(locked(run_dir))
-            restored = restore_newest(run_dir / 'checkpoints', like, digest(run_dir))
+            restored = restore_newest(run_dir / 'checkpoints', like)
             if restored is None:
                 check_nothing_lost(run_dir, checkpoint_every)
         restored = shared(restored, group, like)

@@ -242,10 +242,11 @@ def check_nothing_lost(run_dir: str | os.PathLike, checkpoint_every: int) -> Non
     Raises:
       InputError: the metrics go beyond the second checkpoint.
     """
-    steps = [record['step'] for record in read_json_lines(Path(run_dir) / 'metrics.jsonl') if 'step' in record]
-    if max(steps, default=0) > 2 * checkpoint_every:
+    steps = [record.get('step') for record in read_json_lines(Path(run_dir) / 'metrics.jsonl')]
+    newest = max((step for step in steps if isinstance(step, int)), default=0)
+    if newest > 2 * checkpoint_every:
         raise InputError(
-            f'{run_dir} was trained to step {max(steps)}, and its checkpoints are gone: restore {run_dir}/checkpoints, '
+            f'{run_dir} was trained to step {newest}, and its checkpoints are gone: restore {run_dir}/checkpoints, '
             'or give a new folder to train from the start.'
         )
 

@@ -205,7 +205,7 @@ def test_a_shard_cut_short_stops_fit_and_is_repaired(run, complete, tmp_path):
     folder = copy(complete, tmp_path)
     path = shard_path(folder, 8, 12)
     path.write_bytes(path.read_bytes()[:-7])
-    assert_one_line(run('fit', '--store', folder), 2, path.name, 'cut short', 'hyperinr verify --repair')
+    assert_one_line(run('fit', '--store', folder), 2, path.name, 'cut short', 'hyperinr verify --store')
     status, out, err = run('verify', '--store', folder, '--repair')
     assert status == 1
     assert 'dropped weights-8-12.safetensors' in out

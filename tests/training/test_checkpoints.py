@@ -142,11 +142,11 @@ def test_no_sound_checkpoint_is_an_error(saved):
 def test_a_checkpoint_that_a_training_deletes_while_it_is_read_is_not_damaged(saved, monkeypatch):
     read, moved = checkpoints_lib._read, []
 
-    def read_late(folder, like, run_digest):
+    def read_late(folder, like):
         if not moved:
             moved.append(shutil.rmtree(saved / '2'))
             shutil.move(saved / '3', saved / '4')
-        return read(folder, like, run_digest)
+        return read(folder, like)
 
     monkeypatch.setattr(checkpoints_lib, '_read', read_late)
     found = restore_newest(saved, state_at(0))

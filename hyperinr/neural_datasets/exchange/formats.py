@@ -15,6 +15,7 @@ from hyperinr.neural_datasets.exchange.inr_table import LAYOUTS, InrTable, read_
 from hyperinr.neural_datasets.exchange.torch_files import read_torch, write_torch
 from hyperinr.neural_datasets.shards import shard_tensors
 from hyperinr.neural_datasets.store import open_store
+from hyperinr.neural_datasets.verification import verify
 from hyperinr.runtime.outputs import check_outputs
 
 __all__ = ['EXCHANGE_FORMATS', 'export_store', 'import_store']
@@ -36,7 +37,8 @@ def export_store(folder: str | os.PathLike, out: str | os.PathLike, *, format: s
       ``out``.
 
     Raises:
-      InputError: the format is unknown or cannot hold the INRs, or the output exists.
+      InputError: the format is unknown or cannot hold the INRs, the output exists, or a shard is not sound: each is
+        read and compared with its checksum first.
     """
     check_choice('--format', format, EXCHANGE_FORMATS)
     out = Path(out)
@@ -44,6 +46,9 @@ def export_store(folder: str | os.PathLike, out: str | os.PathLike, *, format: s
         check_outputs([out])
     elif out.exists():
         raise InputError(f'{out} exists; give a new path.')
+    unsound = [problem.message for problem in verify(folder).problems if problem.shard is not None]
+    if unsound:
+        raise InputError(f'{folder}: {unsound[0]}; `hyperinr verify --store {folder} --repair` drops such shards.')
     table = read_table(open_store(folder), fold=fold_omega)
     kind = table.description.inr.get('kind')
     if format in LAYOUTS and kind != 'siren':

@@ -78,6 +78,6 @@ def evaluations_of(records: Iterable[Mapping[str, Any]]) -> list[Evaluation]:
             continue
         _, figures = found.setdefault(record['step'], (record['seconds'], {}))
         for name, value in record.items():
-            if name not in OWN_FIELDS and not isinstance(value, list):
+            if name not in OWN_FIELDS and (value is None or isinstance(value, int | float)):
                 figures[f'{record["kind"]}/{name}'] = float('nan') if value is None else value
     return [Evaluation(step, seconds, figures) for step, (seconds, figures) in found.items()]

@@ -31,8 +31,10 @@ def jsonl() -> Logger:
 
 
 def read_metrics(path: str | os.PathLike, *, until_step: float) -> list[dict[str, Any]]:
-    """Read the records up to a step, in order; return an empty list if there is no file."""
-    return [record for record in read_json_lines(path) if record.get('step', float('inf')) <= until_step]
+    """Read the records up to a step, in order; return an empty list if there is no file. Damaged lines are left out."""
+    kinds = {'step': int, 'seconds': int | float, 'kind': str}
+    sound = lambda record: all(isinstance(record.get(name), kind) for name, kind in kinds.items())
+    return [record for record in read_json_lines(path) if sound(record) and record['step'] <= until_step]
 
 
 class MetricsFile:

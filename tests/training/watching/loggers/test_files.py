@@ -28,8 +28,10 @@ def test_metrics_are_on_the_disk_at_once_and_valid_json(tmp_path):
 
 def test_resuming_drops_later_steps_and_a_line_cut_short(tmp_path):
     path = tmp_path / 'metrics.jsonl'
-    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    assert read_metrics(path, until_step=2) == [{'step': 1}, {'step': 2}]
+    lines = [json.dumps({'step': step, 'kind': 'train', 'seconds': 1.5}) for step in (1, 2, 3)]
+    damaged = ['{"step": 1}', '{"step": "1", "kind": "train", "seconds": 1}', '[]', 'null', '{"st']
+    path.write_text('\n'.join([*lines, *damaged]))
+    assert [record['step'] for record in read_metrics(path, until_step=2)] == [1, 2]
     log = jsonl().open(make_facts(tmp_path, start=2))
     log.write(make_record(3, findings=Findings({})))
     log.close()
