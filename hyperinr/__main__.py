@@ -9,4 +9,5 @@ if sys.path[0] == os.getcwd():
 
 from hyperinr.cli import main
 
-sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())

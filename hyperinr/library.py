@@ -51,10 +51,10 @@ def load(run_dir: str | os.PathLike, *, best: bool = False, trust: bool = False)
       >>> model = hyperinr.load('runs/demo')  # doctest: +SKIP
       >>> weights = model.generate(datapoints)  # doctest: +SKIP
     """
-    resolved = run_config(run_dir, trust=trust)
-    spec = read_spec(run_dir)
     checkpoints = Path(run_dir) / (BEST if best else 'checkpoints')
     check_run(checkpoints, digest(run_dir))
+    resolved = run_config(run_dir, trust=trust)
+    spec = read_spec(run_dir)
     with config.applied(resolved):
         learner = compose().build(spec)
     like = jax.eval_shape(learner.init, jax.random.key(0), spec.zeros())

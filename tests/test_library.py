@@ -82,6 +82,9 @@ DOCTORED = {
     'nested reference': '{text}\nfrom hyperinr import datasets\n'
     "datasets.prepare.name = 'mnist'\nloop.train.evaluators = [({{'a': [@datasets.prepare()]}},)]\n",
     'include': "{text}\ninclude '{other}'\n",
+    'main': '{text}\nfrom hyperinr import __main__\n',
+    'called dataset': "{text}\nfrom hyperinr import datasets\ndatasets.image_folder.data_dir = '{touched}'\n"
+    'experiment.experiment.dataset = @datasets.image_folder()\n',
     'entry point': "{text}\nloop.train.run_dir = '{touched}'\nexperiment.experiment.dataset = @loop.train\n",
 }
 
@@ -96,8 +99,10 @@ def test_a_config_of_a_stranger_names_parts_of_hyperinr_alone(copied, tmp_path, 
     with pytest.raises(
         InputError, match=r'config\.gin:\d+: this config (imports|names|includes) .* pass --trust'
     ) as error:
-        hyperinr.load(copied)
+        library.run_config(copied)
     assert '\n' not in str(error.value)
+    with pytest.raises(InputError):
+        hyperinr.load(copied)
     assert not touched.exists()
 
 
@@ -105,8 +110,8 @@ def test_a_trusted_config_names_what_it_likes(copied):
     path = copied / 'config.gin'
     path.write_text(path.read_text() + 'import textwrap\nloop.train.loggers = [@textwrap.dedent()]\n')
     with pytest.raises(InputError, match='textwrap'):
-        hyperinr.load(copied)
-    assert hyperinr.load(copied, trust=True).metadata['step'] == 2
+        library.run_config(copied)
+    assert '@textwrap.dedent()' in library.run_config(copied, trust=True).text
 
 
 def test_the_configs_of_hyperinr_name_parts_alone():
@@ -120,7 +125,11 @@ def test_the_configs_of_hyperinr_name_parts_alone():
 
 
 CHANGES = {
-    'config.gin': [('siren.omega_0 = 30.0', 'siren.omega_0 = 10.0'), ('NUM_STEPS = 2', 'NUM_STEPS = 3')],
+    'config.gin': [
+        ('\n\n', '\nfrom hyperinr import inrs as loggers\n\nloggers.siren.omega_0 = 12.0\n'),
+        ('siren.omega_0 = 30.0', 'siren.omega_0 = 10.0'),
+        ('NUM_STEPS = 2', 'NUM_STEPS = 3'),
+    ],
     'spec.json': [('"data_range": [\n    0.0', '"data_range": [\n    -1.0')],
 }
 

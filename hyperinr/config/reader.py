@@ -46,6 +46,8 @@ ENTRY_POINTS = (
 """Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
 COMMAND_LINE, DEFAULT = '-p', 'default'
 REQUIRED = 'gin.REQUIRED'
+MOST_MACROS = 200
+"""Macros that one may refer to, directly and through others."""
 LONGEST = 120
 """Characters of a binding in messages."""
 
@@ -178,6 +180,8 @@ class _Reader:
                 yield statement, name if hint else f'{name}:{statement.location.line_num}'
         except RecursionError:
             raise InputError(f'{name}: a value is nested too deeply; give one with fewer brackets.') from None
+        except TypeError as error:  # a list as a key
+            raise InputError(f'{name}: cannot read a value ({error}){hint}.') from None
         except (SyntaxError, tokenize.TokenError) as error:
             line = error.lineno if isinstance(error, SyntaxError) else error.args[1][0]
             position = name if hint or line is None else f'{name}:{line}'
@@ -201,7 +205,7 @@ class _Reader:
             parent, _, last = error.name.rpartition('.')
             remedy = f': run this in the folder of {last}.py, name that folder in PYTHONPATH, or install it.'
             if parent:
-                siblings = importlib.import_module(parent).__path__
+                siblings = getattr(importlib.import_module(parent), '__path__', ())
                 remedy = nearest(last, [info.name for info in pkgutil.iter_modules(siblings)])
             raise InputError(f'{where}: no module {error.name!r}{remedy}') from None
         plain = not (statement.is_from or statement.alias)
@@ -261,8 +265,10 @@ class _Reader:
                 owner = getattr(value, '__name__', module.__name__)
                 raise InputError(f'{where}: {owner} has no {part!r}{nearest(part, list(public))}')
             value = getattr(value, part)
-        if not callable(value):
-            raise InputError(f'{where}: {module.__name__}.{name} is not a function with bindable parameters.')
+        try:
+            inspect.signature(value)
+        except (TypeError, ValueError):  # no function, or one written in C
+            raise InputError(f'{where}: {module.__name__}.{name} is not a function with bindable parameters.') from None
         known = self.targets.get(id(value))
         if known is None:
             last = module.__name__.rpartition('.')[2]
@@ -279,7 +285,7 @@ class _Reader:
         for value, where in (*self.bindings.values(), *self.macros.values()):
             for leaf in leaves(value):
                 if isinstance(leaf, Reference):
-                    trust.check_part(leaf.target, where)
+                    trust.check_part(leaf.target, where, called=leaf.called)
 
     def _check_macros(self) -> None:
         for name, where in self.uses:
@@ -296,10 +302,15 @@ class _Reader:
             for name, (value, _) in self.macros.items()
         }
         try:
-            graphlib.TopologicalSorter(graph).prepare()
+            order = list(graphlib.TopologicalSorter(graph).static_order())
         except graphlib.CycleError as error:
             name = error.args[1][0]
             raise InputError(f'{self.macros[name][1]}: macro {name} refers to itself.') from None
+        sizes: dict[str, int] = {}
+        for name in order:
+            sizes[name] = 1 + sum(sizes.get(other, 1) for other in graph.get(name, ()))
+            if sizes[name] > MOST_MACROS:
+                raise InputError(f'{self.macros[name][1]}: macro {name} stands for more than {MOST_MACROS} others.')
 
     def _check_values(self, order: Sequence[Target]) -> None:
         macros = {name: value for name, (value, _) in self.macros.items()}

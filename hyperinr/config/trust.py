@@ -26,6 +26,16 @@ PARTS = (
     'hyperinr.training.watching',
 )
 """Modules, with those below them, whose public factories are parts."""
+ENTRY_MODULES = (
+    'hyperinr.evaluation.curves',
+    'hyperinr.neural_datasets.plan',
+    'hyperinr.neural_datasets.tuning',
+    'hyperinr.runtime.machine',
+    'hyperinr.training.experiment',
+    'hyperinr.training.loop',
+)
+"""Modules of the functions that a config may bind and hyperinr calls."""
+DATASETS = 'hyperinr.datasets'
 DRAWS = 'hyperinr.datasets.functions'
 """A module of parts that are no factories: functions that draw a function."""
 LIBRARIES = ('jax', 'haiku', 'optax', 'hyperinr.training.loop')
@@ -34,9 +44,9 @@ REMEDY = 'pass --trust, in Python trust=True, if it is yours or you trust whoeve
 
 
 def check_module(module: str, where: str) -> None:
-    """Refuse an import of anything but hyperinr, before it runs."""
-    if module.partition('.')[0] != 'hyperinr':
-        raise InputError(f'{where}: this config imports {module!r}, which is no part of hyperinr: {REMEDY}.')
+    """Refuse an import of anything but modules of parts and entry points, before it runs."""
+    if not (_is_below(module, PARTS) or module in ENTRY_MODULES):
+        raise InputError(f'{where}: this config imports {module!r}, which is no part of a model or dataset: {REMEDY}.')
 
 
 def check_include(filename: str, where: str) -> None:
@@ -44,18 +54,25 @@ def check_include(filename: str, where: str) -> None:
     raise InputError(f'{where}: this config includes {filename!r}, another file: {REMEDY}.')
 
 
-def check_part(target: Target, where: str) -> None:
-    """Refuse a reference to anything but a part: a public factory of `PARTS`, which only takes keyword arguments.
+def check_part(target: Target, where: str, *, called: bool = False) -> None:
+    """Refuse a name of anything but a part: a public factory of `PARTS`, which only takes keyword arguments.
 
-    Other functions of hyperinr act when gin calls them: they write files, download data, start processes.
+    Other functions of hyperinr act when gin calls them: they write files, download data, start processes. A dataset
+    prepares its data when it is made, so a reference may not call it: hyperinr does, in commands that need data.
     """
     function = target.function
     module, name = getattr(function, '__module__', ''), getattr(function, '__qualname__', '')
     kinds = {each.kind for each in inspect.signature(function).parameters.values()}
     is_factory = kinds <= {inspect.Parameter.KEYWORD_ONLY} or module == DRAWS
     is_public = name in getattr(sys.modules.get(module), '__all__', ())
-    if not (is_factory and is_public and f'{module}.'.startswith(tuple(f'{part}.' for part in PARTS))):
-        raise InputError(f'{where}: this config names {target!r}, which is no part of a model or dataset: {REMEDY}.')
+    acts = called and _is_below(module, (DATASETS,)) and module != DRAWS
+    if acts or not (is_factory and is_public and _is_below(module, PARTS)):
+        name = f'{target!r}{"()" if called else ""}'
+        raise InputError(f'{where}: this config names {name}, which is no part of a model or dataset: {REMEDY}.')
+
+
+def _is_below(module: str, packages: tuple[str, ...]) -> bool:
+    return f'{module}.'.startswith(tuple(f'{package}.' for package in packages))
 
 
 def check_entry_point(target: Target, where: str, entry_points: tuple[str, ...]) -> None:

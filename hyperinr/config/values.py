@@ -7,6 +7,8 @@ import pprint
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from hyperinr.errors import InputError
+
 __all__ = [
     'Config',
     'Macro',
@@ -111,7 +113,10 @@ def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:
 def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
     """Return a structure with ``function`` applied to its leaves."""
     if isinstance(value, Mapping):
-        return {mapped(key, function): mapped(item, function) for key, item in value.items()}
+        try:
+            return {mapped(key, function): mapped(item, function) for key, item in value.items()}
+        except TypeError:
+            raise InputError(f'a mapping of the config has a list or a mapping as its key: {value!r:.100}.') from None
     if isinstance(value, list | tuple):
         return type(value)(mapped(item, function) for item in value)
     return function(value)

@@ -22,10 +22,11 @@ from PIL import Image
 from hyperinr.datasets.cache import cache_folder, locked, reading
 from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.image_source import Images, Record
+from hyperinr.errors import InputError
 from hyperinr.files.images import decode
 from hyperinr.runtime.files import disk_errors
 
-__all__ = ['open_records']
+__all__ = ['check_features', 'open_records']
 
 SCHEMA = '1.1.0'
 NO_LABEL = -1
@@ -71,6 +72,7 @@ def open_records(
             if not os.path.isdir(folder / SCHEMA):
                 _prepare(root, folder, text, shape, splits())
     with reading(folder):
+        check_features(folder / SCHEMA)
         builder = tfds.builder_from_directory(folder / SCHEMA)
         encoded = {'image': tfds.decode.SkipDecoding()}
         found = {split: builder.as_data_source(split, decoders=encoded) for split in builder.info.splits}
@@ -155,3 +157,26 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(buffer, 'png')
     return buffer.getvalue()
+
+
+def check_features(folder: Path) -> None:
+    """Refuse a prepared dataset whose ``features.json`` names classes of other packages, which tfds would import.
+
+    Raises:
+      InputError: it does.
+      OSError, ValueError: the file is missing or damaged.
+    """
+    path = folder / 'features.json'
+    if not path.is_file():
+        raise FileNotFoundError(f'{path.name} is no file')
+    waiting: list[Any] = [json.loads(path.read_text(encoding='utf-8'))]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+            # Under the name ``type`` older versions of tfds wrote the class.
+            for name in (value.get('pythonClassName'), value.get('type')):
+                if isinstance(name, str) and '.' in name and not name.startswith('tensorflow_datasets.'):
+                    raise InputError(f'{path} names {name!r}, no class of tensorflow-datasets; prepare the data anew.')
+        elif isinstance(value, list):
+            waiting += value

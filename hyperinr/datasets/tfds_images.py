@@ -1,7 +1,6 @@
 """Image datasets of tensorflow_datasets, read from the folder that `hyperinr prepare NAME` wrote."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from hyperinr.datasets.base import Dataset
 from hyperinr.datasets.cache import cache_folder, reading
 from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.image_source import Images, Record, fitted_record, image_dataset
+from hyperinr.datasets.records import check_features
 from hyperinr.errors import InputError
 from hyperinr.files.images import decode
 
@@ -61,7 +61,7 @@ def tfds_images(
     check_seed('tfds_images', seed)
     folder, again = _prepared_folder(name, data_dir), f'`hyperinr prepare {name}` makes it again'
     with reading(folder, remedy=again):
-        _check_features(folder)
+        check_features(folder)
         builder = tfds.builder_from_directory(folder)
     if builder.info.file_format is None or builder.info.file_format.value != 'array_record':
         raise InputError(f'{name} was not prepared as array_record, which reading needs: hyperinr prepare {name}.')
@@ -116,15 +116,6 @@ def _prepared_folder(name: str, data_dir: str | None) -> Path:
         if found:
             return max(found, key=lambda folder: tuple(int(n) for n in folder.name.split('.') if n.isdecimal()))
     raise InputError(f'{name} is not prepared in {" or ".join(map(str, roots))}: hyperinr prepare {name}.')
-
-
-def _check_features(folder: Path) -> None:
-    """Refuse a prepared dataset whose ``features.json`` names classes of other packages: tfds would import them."""
-    path = folder / 'features.json'
-    text = path.read_text(encoding='utf-8') if path.is_file() else ''
-    for name in re.findall(r'"pythonClassName"\s*:\s*"([^"]*)"', text):
-        if not name.startswith('tensorflow_datasets.'):
-            raise InputError(f'{path} names {name!r}, which is no class of tensorflow-datasets; prepare the data anew.')
 
 
 def _image_shape(name: str, features: Any, image_key: str) -> tuple[int | None, int | None, int]:

@@ -50,8 +50,9 @@ def shard_lock(folder: str | os.PathLike, start: int, end: int) -> Iterator[Shar
       InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
     """
     path = Path(folder) / LOCKS / f'{start}-{end}'
-    if path.parent.is_symlink() or path.is_symlink():
-        raise InputError(f'{path} is a link to another place; delete {path.parent}, which holds nothing but locks.')
+    if path.parent.is_symlink() or path.is_symlink() or (path.exists() and path.stat().st_nlink > 1):
+        remedy = f'delete {path.parent}, which holds nothing but locks'
+        raise InputError(f'{path} is a link to another file or folder; {remedy}.')
     with contextlib.ExitStack() as stack:
         try:
             held = stack.enter_context(locked(path, wait=False))

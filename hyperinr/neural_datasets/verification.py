@@ -184,6 +184,8 @@ def drop(folder: str | os.PathLike, problems: Sequence[Problem]) -> list[Path]:
     for shard in sorted({problem.shard for problem in problems if problem.shard is not None}):
         path = shard_path(folder, *shard)
         with shard_lock(folder, *shard) as lock, disk_errors(path):
+            if path.is_dir():
+                raise InputError(f'{path} is a folder; move it away.')
             if lock is not None and path.exists():
                 path.unlink()
                 dropped.append(path)

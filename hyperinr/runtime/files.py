@@ -47,7 +47,7 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
             raise RunError(f'the disk is full: {path} was not written; make room and run the command again.') from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise InputError(f'no permission to write {path}; choose another folder or allow writing.') from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
             raise InputError(f'cannot write {path}: {error.strerror}; choose another path.') from error
         raise RunError(f'writing {path} failed: {error.strerror or error}.') from error
 

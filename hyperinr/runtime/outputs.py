@@ -23,7 +23,7 @@ TORCH_MARK = 'written_by=hyperinr'
 """Key in the ``_metadata`` of a PyTorch state dict."""
 JSON_TEXT = '"written_by": "hyperinr"'
 MARKS = (
-    JSON_TEXT.encode(),
+    f'{{\n  {JSON_TEXT}'.encode(),  # of JSON, at its beginning alone
     JSON_TEXT.replace('"', r'\"').encode(),  # In the header of a safetensors file, JSON is a string.
     JSON_TEXT.encode('utf-32-le'),  # Text in a NumPy archive.
     JSON_TEXT.encode('utf-32-be'),
@@ -55,7 +55,7 @@ def _is_output(path: Path) -> bool:
         return False
     with path.open('rb') as file:
         head = file.read(HEAD)
-    return any(mark in head for mark in MARKS)
+    return head.startswith(MARKS[0]) if head.startswith(b'{') else any(mark in head for mark in MARKS[1:])
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ import jax
 import numpy as np
 
 from hyperinr.errors import InputError, RunError
-from hyperinr.runtime.files import disk_errors
+from hyperinr.runtime.files import disk_errors, read_json
 from hyperinr.runtime.sharding import fetch
 from hyperinr.training.devices import pack, unpack
 from hyperinr.training.distributed import Group
@@ -221,9 +221,8 @@ def check_run(directory: str | os.PathLike, run_digest: str) -> None:
     for step in steps_in(directory):
         folder = Path(directory) / str(step)
         try:
-            metadata = json.loads((folder / 'metadata' / 'metadata').read_text(encoding='utf-8'))
-            found = metadata.get('run_sha256', run_digest)
-        except (OSError, ValueError, AttributeError, RecursionError):
+            found = read_json(folder / 'metadata' / 'metadata').get('run_sha256', run_digest)
+        except InputError:
             continue
         if found != run_digest:
             raise InputError(
@@ -236,6 +235,9 @@ def _read(folder: Path, like: TrainState) -> Restored:
     """Read one checkpoint; any exception other than InputError means that it is damaged."""
     ocp = _orbax()
 
+    for path in (folder / 'metadata' / 'metadata', folder / SUMS):
+        if path.exists() and not path.is_file():
+            raise ValueError(f'{path.name} is no regular file')
     metadata = json.loads((folder / 'metadata' / 'metadata').read_text(encoding='utf-8'))
     # Schema 1 had no digests.
     if metadata['schema'] == SCHEMA or (folder / SUMS).exists():

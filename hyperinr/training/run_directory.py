@@ -39,10 +39,9 @@ DATASET, FINGERPRINT = 'experiment.experiment.dataset', 'dataset_sha256'
 """The binding of the dataset in a config; the name of its fingerprint in ``run.json``."""
 DAMAGED = 'restore a copy of the run directory, or train in a new one'
 MAX_CHANGES_SHOWN = 6
-WATCHING = re.compile(
-    r'(\w+/)*(evaluators|loggers|stop_rules|best_checkpoint|machine)\d*\.|loop\.train\.|(from|import) '
-)
-"""Names of bindings that no parameter of the run depends on, and imports, which add no information to the bindings."""
+WATCHING = ('hyperinr.training.watching.', 'hyperinr.training.loop.', 'hyperinr.runtime.machine.')
+"""Modules with whose bindings no parameter of the run changes."""
+IMPORT = re.compile(r'(?:from (?P<package>\S+) )?import (?P<module>\S+)(?: as (?P<alias>\S+))?')
 
 
 class RunFiles(NamedTuple):
@@ -68,6 +67,23 @@ def _bindings(text: str) -> dict[str, str]:
     statements = re.sub(r'\\\n|\n(?=[\s)\]}])', ' ', text).splitlines()
     pairs = [statement.partition('=') for statement in statements]
     return {name.strip(): ' '.join(value.split()) for name, _, value in pairs}
+
+
+def _parameters(text: str) -> tuple[dict[str, str], list[str]]:
+    """Return the bindings of a gin text without those of `WATCHING`, and its imports without those of it.
+
+    A name is looked up among the imports: a config of somebody else may call any module ``evaluators``.
+    """
+    bindings, modules = _bindings(text), {}
+    for name in [name for name in bindings if IMPORT.fullmatch(name)]:
+        found = IMPORT.fullmatch(name)
+        assert found is not None
+        module = '.'.join(filter(None, (found['package'], found['module'])))
+        modules[found['alias'] or found['module']] = f'{module}.'
+        del bindings[name]
+    watching = lambda name: modules.get(name.rpartition('/')[2].partition('.')[0], '').startswith(WATCHING)
+    kept = {name: value for name, value in bindings.items() if not watching(name)}
+    return kept, sorted(f'{name} = {module}' for name, module in modules.items() if not module.startswith(WATCHING))
 
 
 def hyperparameters(config_text: str) -> dict[str, bool | int | float | str]:
@@ -103,9 +119,7 @@ def changed_bindings(before: str, after: str, *, same_data: bool = False) -> lis
       >>> changed_bindings('siren.width = 64', '# wider\\nsiren.width = 128')
       ['siren.width was 64, is now 128']
     """
-    old, new = (
-        {name: value for name, value in _bindings(text).items() if not WATCHING.match(name)} for text in (before, after)
-    )
+    old, new = (_parameters(text)[0] for text in (before, after))
     if same_data:
         ignored = _locations(old) | _locations(new)
         old, new = ({name: value for name, value in each.items() if name not in ignored} for each in (old, new))
@@ -122,10 +136,11 @@ def changed_bindings(before: str, after: str, *, same_data: bool = False) -> lis
 
 
 def lasting_bindings(config_text: str) -> dict[str, str]:
-    """Return the bindings that `changed_bindings` compares, but for ``None`` and for where the data lie."""
-    found = {name: value for name, value in _bindings(config_text).items() if not WATCHING.match(name)}
+    """Return the imports and the bindings that `changed_bindings` compares, without ``None`` and places of data."""
+    found, imports = _parameters(config_text)
     ignored = _locations(found)
-    return {name: value for name, value in found.items() if name not in ignored and value != 'None'}
+    kept = {name: value for name, value in found.items() if name not in ignored and value != 'None'}
+    return {**kept, 'import': '; '.join(imports)}
 
 
 def _locations(bindings: Mapping[str, str]) -> set[str]:

@@ -45,15 +45,35 @@ WATCHED = {
 }
 
 
+IMPORTS = """from hyperinr.runtime import machine
+from hyperinr.training import loop
+from hyperinr.training.watching import best_checkpoint
+from hyperinr.training.watching import evaluators
+from hyperinr.training.watching import loggers
+from hyperinr.training.watching import stop_rules
+"""
+
+
 @pytest.mark.parametrize('name', WATCHED)
 def test_what_only_watches_a_run_may_change(tmp_path, name):
     write_run_files(tmp_path, FILES)
-    text = f'from hyperinr import anything\n{FILES.config_text}{name} = {WATCHED[name]}\n'
+    text = f'{IMPORTS}{FILES.config_text}{name} = {WATCHED[name]}\n'
     assert changed_bindings(FILES.config_text, text) == changed_bindings(text, FILES.config_text) == []
     newer = FILES._replace(config_text=text)
     assert check_same_run(tmp_path, newer)
     write_run_files(tmp_path, newer)
     assert (tmp_path / 'config.gin').read_text() == text
+
+
+def test_a_name_watches_a_run_only_if_its_module_does(tmp_path):
+    write_run_files(tmp_path, FILES)
+    before = digest(tmp_path)
+    for text in ('from hyperinr import inrs as loggers\nloggers.siren.width = 3\n', 'loggers.siren.width = 3\n'):
+        assert changed_bindings(FILES.config_text, FILES.config_text + text) == ['loggers.siren.width = 3 is new']
+        (tmp_path / 'config.gin').write_text(FILES.config_text + text)
+        assert digest(tmp_path) != before
+    (tmp_path / 'config.gin').write_text(f'{IMPORTS}{FILES.config_text}loggers.tensorboard.flush = 3\n')
+    assert digest(tmp_path) == before
 
 
 def test_hyperparameters_are_numbers_where_they_can_be():
