@@ -184,6 +184,23 @@ def test_a_wrong_override_is_one_line_that_names_it(binding, message):
         (f'{HEADER}inrs.siren.width = %WIDTH\n', 'mine.gin:4: macro %WIDTH has no value'),
         (f'{HEADER}experiment.experiment.seed = %gin.REQUIRED\n', 'experiment.experiment.seed must be set'),
         (f'{HEADER}experiment.experiment.inr = @inrs\n', "mine.gin:4: .*'inrs'"),
+        (f'{HEADER}inrs.siren.width = {{[1]: 3}}\n', 'mine.gin.*(cannot read|list)'),
+        (
+            f'{HEADER}X = [1]\nexperiment.experiment.inr = @inrs.siren\ninrs.siren.width = {{%X: 3}}\n',
+            'list or a mapping',
+        ),
+        (f'{HEADER}import hyperinr.errors.foo\n', "mine.gin:4: no module 'hyperinr.errors.foo'"),
+        (f'{HEADER}import nonesuch\n', 'mine.gin:4: .*in the folder of nonesuch.py, name that folder in PYTHONPATH'),
+        (f'{HEADER}import builtins\nbuiltins.dict.x = 3\n', 'builtins.dict is not a function with bindable parameters'),
+        (
+            f'{HEADER}inrs.siren.width = %M0\nM9 = 3\n'
+            + ''.join(f'M{n} = [%M{n + 1}, %M{n + 1}, %M{n + 1}]\n' for n in range(9)),
+            'macro M4 stands for more than 200 others',
+        ),
+        (
+            f'{HEADER}inrs.siren.width = %M0\nM999 = 3\n' + ''.join(f'M{n} = %M{n + 1}\n' for n in range(999)),
+            'stands for more than 200 others',
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line_with_file_and_line(write, text, message):

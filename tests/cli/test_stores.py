@@ -16,8 +16,9 @@ from hyperinr.config import available, config_root, load_config
 from hyperinr.fitting.optimizers import OPTIMIZERS
 from hyperinr.launching import launch_local
 from hyperinr.library import compose_job
-from hyperinr.neural_datasets.description import read_description
-from hyperinr.neural_datasets.shards import list_shards, shard_path
+from hyperinr.neural_datasets import open_store
+from hyperinr.neural_datasets.identity import identity
+from hyperinr.neural_datasets.shards import COLUMNS, list_shards, shard_path, write_shard
 from hyperinr.neural_datasets.worker import worker_command
 from hyperinr.runtime import files
 from tests.neural_datasets.kill_test import run_kill_test
@@ -269,10 +270,13 @@ def test_more_workers_than_work_all_end(complete, tmp_path):
 
 
 def test_the_config_of_a_received_store_names_parts_of_hyperinr_alone(run, complete, tmp_path):
-    folder = copy(complete, tmp_path)
-    description = read_description(folder)
+    folder, store = tmp_path / 'doctored', open_store(complete)
     text = 'import subprocess\nfrom hyperinr.training import loop\nloop.train.machine = @subprocess.getoutput()\n'
-    description._replace(config=description.config + text).write(folder)
+    folder.mkdir()
+    description = store.description._replace(config=store.description.config + text)
+    description.write(folder)
+    columns = {name: store.column(name)[:4] for name in COLUMNS}
+    write_shard(folder, store.weights(range(4)), columns, store=identity(description))
     for verb in ('verify', 'inspect', 'fit'):
         assert_one_line(run(verb, '--store', folder), 2, 'dataset.json:', "imports 'subprocess'", 'pass --trust')
 

@@ -94,13 +94,16 @@ def test_without_locks_every_worker_may_go_on(tmp_path, monkeypatch):
 def test_a_lock_that_links_to_another_file_overwrites_nothing(tmp_path):
     mine = tmp_path / 'mine'
     mine.write_text('mine')
-    for store, link in (('a', '.claims/0-4'), ('b', '.claims')):
+    for store, link in (('a', '.claims/0-4'), ('b', '.claims'), ('c', '.claims/0-4')):
         path = tmp_path / store / link
         path.parent.mkdir(parents=True)
-        path.symlink_to(mine if store == 'a' else tmp_path)
-        with pytest.raises(InputError, match='is a link to another place'), shard_lock(tmp_path / store, 0, 4):
+        if store == 'c':
+            path.hardlink_to(mine)
+        else:
+            path.symlink_to(mine if store == 'a' else tmp_path)
+        with pytest.raises(InputError, match='is a link to another file or folder'), shard_lock(tmp_path / store, 0, 4):
             pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['a', 'b', 'mine']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a', 'b', 'c', 'mine']
     assert mine.read_text() == 'mine'
 
 

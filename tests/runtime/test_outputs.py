@@ -51,6 +51,13 @@ def test_an_output_is_written_again_and_no_other_file_is(tmp_path, name):
     assert not list(tmp_path.glob('.*'))
 
 
+def test_a_file_that_only_mentions_the_mark_is_the_users(tmp_path):
+    for text in ('{"cells": ["\\"written_by\\": \\"hyperinr\\""]}', '{"cells": 1,\n  "written_by": "hyperinr"}'):
+        (tmp_path / 'a.json').write_text(text)
+        with pytest.raises(InputError, match=r'a\.json exists and was not written by hyperinr'):
+            WRITERS['a.json'](tmp_path / 'a.json')
+
+
 def test_marks_change_nothing_that_is_read(tmp_path):
     trimesh, torch = pytest.importorskip('trimesh'), pytest.importorskip('torch')
     for name in ('a.npz', 'a.safetensors', 'a.pt', 'a.ply', 'a.obj'):

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hyperinr.errors import InputError, RunError
 from hyperinr.training import checkpoints as checkpoints_lib
 from hyperinr.training import devices as devices_lib
-from hyperinr.training.checkpoints import Checkpoints, restore_newest, steps_in
+from hyperinr.training.checkpoints import Checkpoints, check_run, restore_newest, steps_in
 from hyperinr.types import TrainState
 
 
@@ -99,13 +100,30 @@ def lose_the_sums(folder):
     (folder / 'SHA256SUMS').unlink()
 
 
+def make_a_pipe_of_the_sums(folder):
+    lose_the_sums(folder)
+    os.mkfifo(folder / 'SHA256SUMS')
+
+
+def make_a_pipe_of_the_metadata(folder):
+    (folder / 'metadata' / 'metadata').unlink()
+    os.mkfifo(folder / 'metadata' / 'metadata')
+
+
+def make_metadata_endless(folder):
+    (folder / 'metadata' / 'metadata').unlink()
+    (folder / 'metadata' / 'metadata').symlink_to('/dev/zero')
+
+
 DAMAGES = [cut_short, change_a_byte, lose_a_file, cut_metadata, change_the_seconds, lose_the_sums, shutil.rmtree]
+DAMAGES += [make_a_pipe_of_the_sums, make_a_pipe_of_the_metadata, make_metadata_endless]
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
 def test_a_damaged_newest_checkpoint_falls_back_and_says_so(saved, damage):
     damage(saved / '3')
     (saved / '3').mkdir(exist_ok=True)
+    check_run(saved, '')
     found = restore_newest(saved, state_at(0))
     assert found.step == 2
     assert 'checkpoints/3 is damaged' in found.notes[0]
