@@ -230,7 +230,10 @@ def test_a_folder_in_place_of_a_shard_is_named_and_kept(store):
 def test_shards_of_one_config_fitted_apart_go_together(store, tmp_path):
     """Another machine: other versions, and its signals lie elsewhere."""
     job, other = default_job(), tmp_path / 'other'
-    text = "from hyperinr.training import loop\nexperiment.experiment.dataset = @mine.photos\nmine.photos.path = '{}'\nloop.train.profile = {}\n"
+    text = (
+        'from hyperinr.training import loop\nexperiment.experiment.dataset = @mine.photos\n'
+        "mine.photos.path = '{}'\nloop.train.profile = {}\n"
+    )
     described = lambda path, number: job.description._replace(
         config=text.format(path, number), versions={'python': path}
     )
