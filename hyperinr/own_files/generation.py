@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from hyperinr import coordinates, metrics
+from hyperinr.annotations import checked
 from hyperinr.datasets.base import stack
 from hyperinr.errors import InputError
 from hyperinr.files.images import quantise, read_image, resize, write_picture
@@ -62,6 +63,7 @@ class FileResult(NamedTuple):
     notes: tuple[str, ...]
 
 
+@checked
 def generate_files(
     model: Model,
     files: Sequence[str | os.PathLike],
@@ -111,6 +113,7 @@ def generate_files(
     return [result._replace(steps=result.steps[-1:], psnr_db=result.psnr_db[-1:]) for result in results]
 
 
+@checked
 def finetune_files(
     model: Model,
     files: Sequence[str | os.PathLike],

@@ -11,6 +11,7 @@ import numpy as np
 
 from hyperinr import fitting
 from hyperinr import weights as weights_lib
+from hyperinr.annotations import checked
 from hyperinr.arguments import check_least
 from hyperinr.errors import InputError, RunError
 from hyperinr.files.images import read_image, resize
@@ -70,6 +71,7 @@ class SingleFit(NamedTuple):
     notes: tuple[str, ...]
 
 
+@checked
 def fit_image(
     inr: Inr,
     file: str | os.PathLike,

@@ -157,7 +157,7 @@ def test_the_search_tries_rates_of_the_optimiser(photo, tmp_path):
         ({'rate': -1.0}, InputError, 'rate must be positive'),
         ({'num_steps': 0}, InputError, 'num_steps is 0'),
         ({'points_per_step': 0}, InputError, 'points_per_step'),
-        ({'seed': -1}, InputError, 'seed is -1'),
+        ({'seed': -1}, InputError, 'seed must be at least 0'),
         ({'data_range': (5, 5)}, InputError, 'not 5,5'),
         ({'data_range': (0, 1e39)}, InputError, '0, ?1e'),
         ({'longest_side': 1}, InputError, 'longest_side is 1'),
