@@ -33,7 +33,7 @@ def run(folder: Path, *, small: bool, seed: int) -> dict[str, dict[str, Count]]:
 
     Args:
       folder: an empty folder.
-      small: a fault or two of each kind.
+      small: one kill, and one signal in each phase.
       seed: of moments and places.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,14 +45,14 @@ def run(folder: Path, *, small: bool, seed: int) -> dict[str, dict[str, Count]]:
             faults: TrainingFaults | FittingFaults = TrainingFaults(place, 200 if small else 400, rng)
         else:
             faults = FittingFaults(place, 60 if small else 240, 20_000, 3, rng)
-        faults.all(kills=2 if small else 20, each=1)
+        faults.all(kills=1 if small else 20, signals=1 if small else 3)
         found[name] = dict(faults.counts)
     return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--small', action='store_true', help='two kills instead of twenty')
+    parser.add_argument('--small', action='store_true', help='one kill instead of twenty, one signal instead of three')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--folder', type=Path, help='new folder to keep the runs in')
     parser.add_argument('--json', type=Path)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.faults import processes
-from benchmarks.faults.processes import SIGNALS, STATUS, Command, Count, alive, digest, flip_a_bit, refused
+from benchmarks.faults.processes import SIGNALS, STATUS, Command, Count, alive, digest, flip_a_bit, refused, tries
 
 CONFIG = 'neural_dataset/mnist_5k.gin'
 SHARD_SIZE = 5
@@ -69,13 +69,14 @@ class FittingFaults:
 
     def _command(self) -> Command:
         """Return a running command with its workers; start it, or another store, where there is none."""
-        while True:
+        for _ in tries():
             if self._running is None or self._running.process.poll() is not None:
                 if len(self._shards()) == len(self._final):
                     self.complete()
                 self._running = self._start()
             if self._running.wait_for(self._running.children):
                 return self._running
+        raise AssertionError('tries raises')
 
     def _names(self) -> set[str]:
         return {path.name for path in self.store.glob('weights-*')}
@@ -104,7 +105,7 @@ class FittingFaults:
 
     def kill(self) -> None:
         """Kill a worker, the launcher, or all processes at a random moment."""
-        while True:
+        for _ in tries():
             command = self._command()
             reached = self._reach(command, self._rng.choice(('import', 'fit')))
             workers = command.children()
@@ -122,7 +123,7 @@ class FittingFaults:
         self._count(f'SIGKILL, {whom}', problems + command.crashed(), before)
 
     def _ends(self, kind: str, strike: Callable[[Command], None], status: int, phase: str, **options: object) -> None:
-        while True:
+        for _ in tries():
             if len(self._shards()) == len(self._final):
                 self.complete()
             before, command = self._shards(), self._start(**options)
@@ -174,7 +175,9 @@ class FittingFaults:
 
     def damage(self) -> None:
         """Change a bit of a shard; ``verify --repair`` names and drops it, and the same fit makes it again."""
-        while not self._names():
+        for _ in tries():
+            if self._names():
+                break
             self._reach(self._command(), 'fit')
         self._stop()
         shard = self._rng.choice(sorted(self.store.glob('weights-*')))
@@ -188,14 +191,13 @@ class FittingFaults:
         fine = done.returncode == 1 and f'dropped {shard.name}' in done.stdout and not shard.exists()
         self._count('damaged shard', [] if fine else [done.stdout + done.stderr], before)
 
-    def all(self, *, kills: int, each: int) -> None:
-        """Try every kind of fault."""
+    def all(self, *, kills: int, signals: int) -> None:
+        """Try every kind of fault, and the first ``signals`` of the signals in each phase."""
         for _ in range(kills):
             self.kill()
-        for _ in range(each):
-            for phase in ('import', 'fit'):
-                for number in SIGNALS:
-                    self.signal(number, phase)
-            for fault in (self.closed_pipe, self.damage, self.full_disk, self.read_only):
-                fault()
+        for phase in ('import', 'fit'):
+            for number in SIGNALS[:signals]:
+                self.signal(number, phase)
+        for fault in (self.closed_pipe, self.damage, self.full_disk, self.read_only):
+            fault()
         self.complete()

@@ -21,6 +21,7 @@ WITHOUT_OVERRIDE = 'import ctypes; ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)'
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGHUP: 75}
 LIMIT_SECONDS = 300
+MOST_TRIES = 30
 
 
 @dataclasses.dataclass
@@ -38,6 +39,16 @@ class Count:
         self.lost += lost
         self.why += problems
         print('x' if problems or lost else '.', end='', file=sys.stderr, flush=True)
+
+
+def tries() -> Iterator[int]:
+    """Yield the numbers of tries to reach a phase.
+
+    Raises:
+      RuntimeError: it was not reached in `MOST_TRIES`.
+    """
+    yield from range(MOST_TRIES)
+    raise RuntimeError(f'a phase was not reached in {MOST_TRIES} tries: the machine is too busy.')
 
 
 class Command:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.faults import processes
-from benchmarks.faults.processes import SIGNALS, STATUS, Command, Count, flip_a_bit, refused
+from benchmarks.faults.processes import SIGNALS, STATUS, Command, Count, flip_a_bit, refused, tries
 from hyperinr.training.checkpoints import steps_in
 
 CONFIG = 'experiment/photo_patches_siren.gin'
@@ -56,7 +56,10 @@ class TrainingFaults:
         self._number, self._kinds, self._expected = 0, set[str](), 0
         self.run = folder / 'undisturbed'
         undisturbed = self._start()  # Prepares the data and compiles.
+        undisturbed.wait_for(lambda: 'compiled in' in undisturbed.out)
+        began = time.monotonic()
         assert undisturbed.wait() == 0, undisturbed.err
+        self._seconds = time.monotonic() - began
         self._final = self._state()
         self.run = folder / 'run0'
         began = time.monotonic()
@@ -97,7 +100,7 @@ class TrainingFaults:
         else:
             # A report comes just before the evaluation that is due at the same step.
             found = command.wait_for(lambda: re.search(r'^step \d+', command.out, re.MULTILINE))
-            time.sleep(self._rng.uniform(0, 1) if phase == 'step' else 0.0)
+            time.sleep(self._seconds * self._rng.uniform(0, 0.15) if phase == 'step' else 0.0)
             return found and command.process.poll() is None
         return command.process.poll() is None
 
@@ -126,16 +129,20 @@ class TrainingFaults:
     def _fault(self, kind: str, phase: str, strike: Callable[[Command], None], judge: Callable[[Command], list[str]],
                **options: object) -> None:  # fmt: skip
         """Start, strike in a phase, wait for the end and judge it; begin again where the run was complete before."""
-        while True:
-            if self._newest() >= self._num_steps:
-                self.complete()
+        for _ in tries():
+            self._leave_a_complete_run()
             command = self._start(**options)
             if self._reach(command, phase):
                 strike(command)
                 command.wait()
                 if command.process.returncode != 0:
-                    return self._ended(kind, command, judge(command))
+                    self._ended(kind, command, judge(command))
+                    return
             command.wait()
+
+    def _leave_a_complete_run(self) -> None:
+        if self._newest() >= self._num_steps:
+            self.complete()
 
     def complete(self) -> None:
         """Train to the end, compare with the undisturbed run, and begin another run."""
@@ -176,7 +183,10 @@ class TrainingFaults:
 
     def damage(self) -> None:
         """Damage the newest checkpoint; the next start goes on from the one before."""
-        while len(steps := steps_in(self.run / 'checkpoints')) < 2 or steps[-1] >= self._num_steps:
+        for _ in tries():
+            steps = steps_in(self.run / 'checkpoints')
+            if len(steps) >= 2 and steps[-1] < self._num_steps:
+                break
             self._fault('SIGKILL', 'step', lambda command: command.process.kill(), lambda command: [])
         files = [path for path in (self.run / 'checkpoints' / str(steps[-1])).glob('*/**/*') if path.is_file()]
         path = max(files, key=lambda path: path.stat().st_size)
@@ -185,27 +195,28 @@ class TrainingFaults:
         self._fault('damaged checkpoint', 'step', lambda command: command.process.kill(), lambda command: [])
 
     def full_disk(self) -> None:
+        self._leave_a_complete_run()
         before = processes.SMALL_FILES.format(2000)
         problems = refused(command := self._start(before=before), (1, 2), ('the disk is full', str(self.run)))
         self._ended('full disk', command, problems)
 
     def read_only(self) -> None:
+        self._leave_a_complete_run()
         self.run.mkdir(exist_ok=True)
         with contextlib.contextmanager(processes.read_only)(self.run):
             command = self._start(before=processes.WITHOUT_OVERRIDE)
             problems = refused(command, (2,), ('no permission', str(self.run)))
         self._ended('read-only folder', command, problems)
 
-    def all(self, *, kills: int, each: int) -> None:
-        """Try every kind of fault."""
+    def all(self, *, kills: int, signals: int) -> None:
+        """Try every kind of fault, and the first ``signals`` of the signals in each phase."""
         for _ in range(kills):
             self.kill()
-        for _ in range(each):
-            for phase in PHASES:
-                for number in SIGNALS[: 2 if phase == 'import' else None]:
-                    self.signal(number, phase)
-            for fault in (self.closed_pipe, self.damage, self.full_disk, self.read_only):
-                fault()
+        for phase in PHASES:
+            for number in SIGNALS[: min(signals, 2) if phase == 'import' else signals]:
+                self.signal(number, phase)
+        for fault in (self.closed_pipe, self.damage, self.full_disk, self.read_only):
+            fault()
         self.complete()
         shutil.rmtree(self.run, ignore_errors=True)
 
