@@ -121,7 +121,19 @@ def figures(monkeypatch):
 
 
 @pytest.fixture
-def run_python():
+def default_signals():
+    """Ctrl-C and SIGHUP act as in a terminal: a process in the background or under nohup ignores them."""
+    import signal
+
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, default) for number, default in defaults.items()}
+    yield
+    for number, earlier in before.items():
+        signal.signal(number, earlier)
+
+
+@pytest.fixture
+def run_python(default_signals):
     """Runs Python in a process of its own: ``run_python(code, *arguments, env={}) -> CompletedProcess``."""
     import subprocess
     import sys

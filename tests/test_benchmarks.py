@@ -54,6 +54,7 @@ def test_every_system_reaches_the_same_errors(system, expected, monkeypatch):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.usefixtures('default_signals')
 def test_no_fault_of_any_kind_loses_anything(tmp_path):
     found = faults.run(tmp_path / 'faults', small=True, seed=0)
     assert found.keys() == {'train', 'fit'}

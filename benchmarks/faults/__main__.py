@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +58,9 @@ def main() -> int:
     parser.add_argument('--folder', type=Path, help='new folder to keep the runs in')
     parser.add_argument('--json', type=Path)
     options = parser.parse_args()
+    # What a process in the background or under nohup ignores, its children would ignore too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).absolute()

@@ -111,7 +111,7 @@ def test_the_help_names_the_kinds_of_files_that_are_read(run):
         (('finetune', '--run', 'nowhere', 'a.png', '--data-range', '0,inf'), ('--data-range', 'not 0,inf')),
         (('finetune', '--run', 'nowhere', 'a.png', '--num-steps', '1e3'), ('--num-steps', 'whole number', "'1e3'")),
         (('fit-one', 'a.png', '--rate', 'nan'), ('rate', 'nan')),
-        (('fit-one', 'a.png', '--seed', '-1'), ('seed is -1; it must be at least 0',)),
+        (('fit-one', 'a.png', '--seed', '-1'), ('seed must be at least 0, not -1',)),
         (('fit-one', 'a.png', '--seed', '9' * 5000), ('--seed', 'whole number of 32 bits')),
         (('fit-one', 'a.png', '--longest-side', '1'), ('longest_side is 1; it must be at least 2',)),
         (('check', SIREN, '--memory', 'inf'), ('--memory', 'finite number')),

@@ -127,6 +127,7 @@ def test_a_finished_run_is_not_run_again(finished, capsys):
         (signal.SIGPIPE, InterruptedRunError),
     ],
 )
+@pytest.mark.usefixtures('default_signals')
 def test_a_signal_saves_and_the_same_call_ends_bit_equal(tmp_path, finished, number, raised):
     def before(call, batch):
         if call == 5:
