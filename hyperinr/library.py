@@ -22,7 +22,7 @@ from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.tuning import Search, search
 from hyperinr.training.checkpoints import check_run, restore_newest
 from hyperinr.training.experiment import Experiment, experiment
-from hyperinr.training.run_directory import digest, read_spec
+from hyperinr.training.run_directory import read_spec
 from hyperinr.training.watching.best_checkpoint import BEST
 from hyperinr.types import Inr
 
@@ -52,7 +52,7 @@ def load(run_dir: str | os.PathLike, *, best: bool = False, trust: bool = False)
       >>> weights = model.generate(datapoints)  # doctest: +SKIP
     """
     checkpoints = Path(run_dir) / (BEST if best else 'checkpoints')
-    check_run(checkpoints, digest(run_dir))
+    check_run(checkpoints)
     resolved = run_config(run_dir, trust=trust)
     spec = read_spec(run_dir)
     with config.applied(resolved):

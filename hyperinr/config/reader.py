@@ -35,15 +35,6 @@ from hyperinr.errors import InputError
 
 __all__ = ['load_config', 'load_text']
 
-ENTRY_POINTS = (
-    'hyperinr.training.experiment.experiment',
-    'hyperinr.training.loop.train',
-    'hyperinr.evaluation.curves.evaluate',
-    'hyperinr.runtime.machine.machine',
-    'hyperinr.neural_datasets.plan.neural_dataset',
-    'hyperinr.neural_datasets.tuning.search',
-)
-"""Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
 COMMAND_LINE, DEFAULT = '-p', 'default'
 REQUIRED = 'gin.REQUIRED'
 MOST_MACROS = 200
@@ -281,7 +272,7 @@ class _Reader:
     def _check_parts(self) -> None:
         """Check the names in a config that is not trusted."""
         for (_, target, _), (_, where) in self.bindings.items():
-            trust.check_entry_point(target, where, ENTRY_POINTS)
+            trust.check_bound(target, where)
         for value, where in (*self.bindings.values(), *self.macros.values()):
             for leaf in leaves(value):
                 if isinstance(leaf, Reference):
@@ -350,7 +341,7 @@ class _Reader:
                                 raise InputError(f'{where}: {leaf.target!r} would be an argument of itself.')
                             visit(leaf.target, (*above, target))
 
-        for name in ENTRY_POINTS:
+        for name in trust.ENTRY_POINTS:
             if name in known:
                 visit(known[name])
         return order

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from hyperinr.config.values import Target
 from hyperinr.errors import InputError
 
-__all__ = ['check_entry_point', 'check_include', 'check_module', 'check_part', 'working_folder']
+__all__ = ['ENTRY_POINTS', 'check_bound', 'check_include', 'check_module', 'check_part', 'working_folder']
 
 PARTS = (
     'hyperinr.datasets',
@@ -26,15 +26,15 @@ PARTS = (
     'hyperinr.training.watching',
 )
 """Modules, with those below them, whose public factories are parts."""
-ENTRY_MODULES = (
-    'hyperinr.evaluation.curves',
-    'hyperinr.neural_datasets.plan',
-    'hyperinr.neural_datasets.tuning',
-    'hyperinr.runtime.machine',
-    'hyperinr.training.experiment',
-    'hyperinr.training.loop',
+ENTRY_POINTS = (
+    'hyperinr.training.experiment.experiment',
+    'hyperinr.training.loop.train',
+    'hyperinr.evaluation.curves.evaluate',
+    'hyperinr.runtime.machine.machine',
+    'hyperinr.neural_datasets.plan.neural_dataset',
+    'hyperinr.neural_datasets.tuning.search',
 )
-"""Modules of the functions that a config may bind and hyperinr calls."""
+"""Entry points that hyperinr calls. A binding has an effect only if one of them reaches its target by references."""
 DATASETS = 'hyperinr.datasets'
 DRAWS = 'hyperinr.datasets.functions'
 """A module of parts that are no factories: functions that draw a function."""
@@ -45,7 +45,7 @@ REMEDY = 'pass --trust, in Python trust=True, if it is yours or you trust whoeve
 
 def check_module(module: str, where: str) -> None:
     """Refuse an import of anything but modules of parts and entry points, before it runs."""
-    if not (_is_below(module, PARTS) or module in ENTRY_MODULES):
+    if not (_is_below(module, PARTS) or module in [name.rpartition('.')[0] for name in ENTRY_POINTS]):
         raise InputError(f'{where}: this config imports {module!r}, which is no part of a model or dataset: {REMEDY}.')
 
 
@@ -75,9 +75,9 @@ def _is_below(module: str, packages: tuple[str, ...]) -> bool:
     return f'{module}.'.startswith(tuple(f'{package}.' for package in packages))
 
 
-def check_entry_point(target: Target, where: str, entry_points: tuple[str, ...]) -> None:
-    """Refuse a binding of anything but a part or one of the ``entry_points``, which no config can call."""
-    if f'{target.module}.{target.name}' not in entry_points:
+def check_bound(target: Target, where: str) -> None:
+    """Refuse a binding of anything but a part or one of the `ENTRY_POINTS`, which no config can call."""
+    if f'{target.module}.{target.name}' not in ENTRY_POINTS:
         check_part(target, where)
 
 

@@ -30,6 +30,7 @@ from hyperinr.runtime.files import disk_errors, read_json
 from hyperinr.runtime.sharding import fetch
 from hyperinr.training.devices import pack, unpack
 from hyperinr.training.distributed import Group
+from hyperinr.training.run_directory import digest
 from hyperinr.training.watching.divergence import first_not_finite
 from hyperinr.types import TrainState
 
@@ -121,16 +122,13 @@ class Checkpoints:
       keep: >= 2 for a run that resumes, so that there is one to fall back to.
       after_step: checkpoints newer than this are deleted: damaged ones that were skipped on resuming, which would block
         later saves.
-      run_digest: `run_directory.digest` of the run, which every checkpoint holds.
     """
 
-    def __init__(
-        self, directory: str | os.PathLike, *, keep: int = 2, after_step: float = math.inf, run_digest: str = ''
-    ):
+    def __init__(self, directory: str | os.PathLike, *, keep: int = 2, after_step: float = math.inf):
         ocp = _orbax()
 
         self._directory = Path(directory).absolute()
-        self._run_digest = run_digest
+        self._run_digest = digest(self._directory.parent)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=False,
@@ -208,23 +206,23 @@ def steps_in(directory: str | os.PathLike) -> list[int]:
     return sorted(int(path.name) for path in Path(directory).glob('*') if path.name.isdecimal())
 
 
-def check_run(directory: str | os.PathLike, run_digest: str) -> None:
+def check_run(directory: str | os.PathLike) -> None:
     """Check that checkpoints belong to the run in whose folder they lie, before its files are used.
 
     Args:
-      directory: folder of the checkpoints.
-      run_digest: `run_directory.digest` of the run as it is now.
+      directory: folder of the checkpoints, in the run directory.
 
     Raises:
       InputError: one belongs to another run. What cannot be read is left to `restore_newest`.
     """
+    now = digest(Path(directory).parent)
     for step in steps_in(directory):
         folder = Path(directory) / str(step)
         try:
-            found = read_json(folder / 'metadata' / 'metadata').get('run_sha256', run_digest)
+            found = read_json(folder / 'metadata' / 'metadata').get('run_sha256', now)
         except InputError:
             continue
-        if found != run_digest:
+        if found != now:
             raise InputError(
                 f'{folder} does not belong to the config.gin and spec.json of its run: they were changed, or the '
                 'checkpoint is of another run; restore the files.'

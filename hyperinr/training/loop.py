@@ -24,7 +24,6 @@ from hyperinr.training.run_directory import (
     RunFiles,
     check_nothing_lost,
     check_same_run,
-    digest,
     hyperparameters,
     locked,
     write_run_files,
@@ -122,7 +121,7 @@ def train(
     files = files._replace(spec=spec, fingerprint=dataset.fingerprint)
     resuming = group.leads and check_same_run(run_dir, files)
     if resuming:
-        check_run(run_dir / 'checkpoints', digest(run_dir))
+        check_run(run_dir / 'checkpoints')
     learner = experiment.build(spec)
     source = dataset.splits['train']
     if len(source) < 1:
@@ -198,15 +197,10 @@ def train(
             loggers=all_loggers,
         )
         if group.leads:
-            mark = digest(run_dir)
-            session.checkpoints = Checkpoints(
-                run_dir / 'checkpoints', keep=keep_checkpoints, after_step=start, run_digest=mark
-            )
+            session.checkpoints = Checkpoints(run_dir / 'checkpoints', keep=keep_checkpoints, after_step=start)
             stack.callback(session.checkpoints.close)
             if best is not None:
-                session.best = KeptBest(
-                    best, run_dir, after_step=start, earlier=evaluations_of(records), run_digest=mark
-                )
+                session.best = KeptBest(best, run_dir, after_step=start, earlier=evaluations_of(records))
                 stack.callback(session.best.close)
         for line in (restored.notes if restored else []) + ([idle] if idle else []):
             progress.say(line)

@@ -123,7 +123,7 @@ DAMAGES += [make_a_pipe_of_the_sums, make_a_pipe_of_the_metadata, make_metadata_
 def test_a_damaged_newest_checkpoint_falls_back_and_says_so(saved, damage):
     damage(saved / '3')
     (saved / '3').mkdir(exist_ok=True)
-    check_run(saved, '')
+    check_run(saved)
     found = restore_newest(saved, state_at(0))
     assert found.step == 2
     assert 'checkpoints/3 is damaged' in found.notes[0]

@@ -65,19 +65,10 @@ class KeptBest(Checkpoints):
       run_dir: the run directory.
       after_step: first step of this session; best states of later steps are deleted.
       earlier: the run's evaluations up to this step.
-      run_digest: as for `Checkpoints`.
     """
 
-    def __init__(
-        self,
-        wanted: BestCheckpoint,
-        run_dir: Path,
-        *,
-        after_step: int,
-        earlier: Sequence[Evaluation],
-        run_digest: str = '',
-    ):
-        super().__init__(run_dir / BEST, keep=wanted.keep, after_step=after_step, run_digest=run_digest)
+    def __init__(self, wanted: BestCheckpoint, run_dir: Path, *, after_step: int, earlier: Sequence[Evaluation]):
+        super().__init__(run_dir / BEST, keep=wanted.keep, after_step=after_step)
         self._wanted = wanted
         kept = steps_in(run_dir / BEST)
         self.best: Best | None = None
