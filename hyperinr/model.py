@@ -67,7 +67,7 @@ class Model:
     @functools.cached_property
     def _knows_points_by_grid(self) -> bool:
         """Whether the encoder reads the values, but not the coordinates: it takes all points to lie on its grid."""
-        coords = coordinates.grid(self.spec.grid_shape or ())
+        coords = coordinates.grid(self.spec.grid_shape or (), self.spec.layout)
         values = np.random.default_rng(0).uniform(*self.spec.data_range, (len(coords), self.spec.channels))
         label = None if self.spec.num_labels is None else np.asarray(0, np.int32)
 
@@ -84,7 +84,7 @@ class Model:
     def _check_grid(self, coords: np.ndarray, weight: np.ndarray) -> None:
         if self.spec.grid_shape is None:
             return
-        grid = coordinates.grid(self.spec.grid_shape)
+        grid = coordinates.grid(self.spec.grid_shape, self.spec.layout)
         if coords.shape[-2:] == grid.shape and (np.isclose(coords, grid, atol=1e-4).all(-1) | (weight <= 0)).all():
             return
         if self._knows_points_by_grid:
@@ -183,7 +183,9 @@ class Model:
 
     @checked
     def reconstruct(self, weights: InrWeights, shape: Sequence[int] | None = None) -> Array:
-        """Evaluate weights on a pixel-centre grid of any resolution, in pieces of a few sizes that are compiled once.
+        """Evaluate weights on a grid of any resolution and of the data's layout.
+
+        It goes in pieces of a few sizes that are compiled once.
 
         Args:
           weights: leaves ``[..., *tensor]`` with any leading axes.
@@ -201,11 +203,12 @@ class Model:
         check_positive('a reconstruction', shape=grid_shape)
         lead = np.ndim(weights.get('layer_0', {}).get('b', 0.0)) - 1
         first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf)[lead:], jnp.float32), dict(weights))
-        check_evaluable(self.inr, spec_of(first), len(grid_shape))
+        check_evaluable(self.inr, spec_of(first), coordinates.dims(grid_shape, self.spec.layout))
         jax.eval_shape(lambda weights: flatten(weights, spec_of(first)), weights)
         if math.prod(grid_shape) > MOST_GRID_POINTS:
             raise InputError(f'a grid of {grid_shape} has more than {MOST_GRID_POINTS} points; evaluate it in parts.')
-        values = jnp.concatenate(list(on_grid(lambda at: self._reconstruct(weights, at), grid_shape)), axis=-2)
+        pieces = on_grid(lambda at: self._reconstruct(weights, at), grid_shape, self.spec.layout)
+        values = jnp.concatenate(list(pieces), axis=-2)
         return values.reshape(*values.shape[:-2], *grid_shape, values.shape[-1])
 
 
@@ -216,12 +219,15 @@ def _in_float32(datapoints: Datapoint) -> Datapoint:
     return datapoints._replace(coords=coords, values=values, weight=weight)
 
 
-def on_grid(evaluate: Callable[[np.ndarray], Array], shape: Sequence[int]) -> Iterator[Array]:
-    """Yield an INR's values on a pixel-centre grid, row-major, in pieces of one size that is compiled once.
+def on_grid(
+    evaluate: Callable[[np.ndarray], Array], shape: Sequence[int], layout: str = coordinates.PIXEL_CENTRES
+) -> Iterator[Array]:
+    """Yield an INR's values on a grid, row-major, in pieces of one size that is compiled once.
 
     Args:
       evaluate: ``coords [n, D] -> [..., n, C]``.
       shape: shape of the grid.
+      layout: where its samples lie, one of `coordinates.LAYOUTS`.
 
     Yields:
       ``[..., n, C]``; n is at most `MOST_POINTS`.
@@ -230,7 +236,7 @@ def on_grid(evaluate: Callable[[np.ndarray], Array], shape: Sequence[int]) -> It
     size = min(2 ** math.ceil(math.log2(total)), MOST_POINTS)
     for first in range(0, total, size):
         rows = np.minimum(np.arange(first, first + size), total - 1)
-        yield evaluate(coordinates.grid_rows(shape, rows))[..., : total - first, :]
+        yield evaluate(coordinates.grid_rows(shape, rows, layout))[..., : total - first, :]
 
 
 def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:

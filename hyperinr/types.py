@@ -84,19 +84,29 @@ class Datapoint(NamedTuple):
         return self._replace(coords=numpy.where(counts, self.coords, 0), values=numpy.where(counts, self.values, 0))
 
 
+def _is_range(low: float, high: float) -> bool:
+    return math.isfinite(low) and math.isfinite(high) and low < high
+
+
 class DatasetSpec(NamedTuple):
     """What all datapoints of a dataset have in common.
 
     Attributes:
       name: the dataset's name, for logs and metadata.
-      grid_shape: ``(height, width)`` (or any D sizes) when the N points are a row-major pixel-centre grid; ``None``
-        when they are scattered.
+      grid_shape: ``(height, width)`` (or the sizes of other axes) when the N points are a row-major grid of ``layout``;
+        ``None`` when they are scattered.
       num_points: N.
       coord_dims: D.
       channels: C.
       data_range: ``(low, high)``, the range of ``values``.
       num_datapoints: size of the training split, whose ``index`` runs from 0; ``None`` when not known.
       num_labels: number of classes; ``None`` when the datapoints have no label.
+      kind: name of the kind of signal, one of `hyperinr.kinds.KINDS`; ``None`` when not known.
+      layout: where the samples of the grid lie, one of `hyperinr.coordinates.LAYOUTS`.
+      spacing: distance of neighbouring samples along each axis of the grid, in the kind's unit (seconds, millimetres);
+        ``None`` when it does not matter.
+      source_range: values of the source, in its own units, that lie at the ends of ``data_range``; ``None``: each
+        file's own, as its kind's reader finds them.
     """
 
     name: str
@@ -107,6 +117,10 @@ class DatasetSpec(NamedTuple):
     data_range: tuple[float, float]
     num_datapoints: int | None = None
     num_labels: int | None = None
+    kind: str | None = None
+    layout: str = 'pixel_centres'
+    spacing: tuple[float, ...] | None = None
+    source_range: tuple[float, float] | None = None
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> 'DatasetSpec':
@@ -123,11 +137,18 @@ class DatasetSpec(NamedTuple):
             'name': isinstance(found.name, str),
             'num_points': is_size(found.num_points, 0),
             'grid_shape': grid is None or (all(map(is_size, grid)) and math.prod(grid) == found.num_points),
-            'coord_dims': is_size(found.coord_dims) and found.coord_dims == len(grid or range(found.coord_dims)),
+            'layout': found.layout in ('pixel_centres', 'sphere')
+            and (found.layout != 'sphere' or len(grid or ()) == 2),
+            'coord_dims': is_size(found.coord_dims)
+            and (grid is None or found.coord_dims == (3 if found.layout == 'sphere' else len(grid))),
             'channels': is_size(found.channels),
-            'data_range': math.isfinite(low) and math.isfinite(high) and low < high,
+            'data_range': _is_range(low, high),
             'num_datapoints': found.num_datapoints is None or is_size(found.num_datapoints),
             'num_labels': found.num_labels is None or is_size(found.num_labels),
+            'kind': found.kind is None or isinstance(found.kind, str),
+            'source_range': found.source_range is None or _is_range(*found.source_range),
+            'spacing': found.spacing is None
+            or all(type(each) is float and 0 < each < math.inf for each in found.spacing),
         }
         if not all(right.values()):
             name = next(name for name, is_right in right.items() if not is_right)

@@ -47,3 +47,26 @@ def test_a_grid_fills_the_cube_evenly(shape):
 def test_a_shape_without_samples_is_refused(shape):
     with pytest.raises(ValueError, match='at least one axis and only sizes >= 1'):
         coordinates.grid(shape)
+
+
+@given(st.integers(2, 7), st.integers(1, 9))
+def test_a_sphere_runs_from_pole_to_pole_and_once_around(rows, columns):
+    found = coordinates.grid((rows, columns), coordinates.SPHERE)
+    assert found.dtype == np.float32
+    assert found.shape == (rows * columns, coordinates.dims((rows, columns), 'sphere'))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1, atol=1e-6)
+    grid = found.reshape(rows, columns, 3)
+    poles = np.tile([0.0, 0.0, 1.0], (columns, 1))
+    np.testing.assert_allclose(grid[0], poles, atol=1e-6)
+    np.testing.assert_allclose(grid[-1], -poles, atol=1e-6)
+    np.testing.assert_allclose(np.degrees(np.arcsin(grid[:, 0, 2])), np.linspace(90, -90, rows), atol=0.05)
+    steps = np.linalg.norm(np.roll(grid, -1, axis=1) - grid, axis=-1)
+    np.testing.assert_allclose(steps, steps[:, :1].repeat(columns, axis=1), atol=1e-6)  # The date line is no seam.
+    order = np.arange(len(found))[::-2]
+    np.testing.assert_array_equal(coordinates.grid_rows((rows, columns), order, 'sphere'), found[order])
+
+
+@pytest.mark.parametrize(('shape', 'layout'), [((1, 4), 'sphere'), ((4,), 'sphere'), ((3, 4), 'torus')])
+def test_a_grid_that_no_layout_has_is_refused(shape, layout):
+    with pytest.raises(ValueError, match='layout'):
+        coordinates.grid(shape, layout)

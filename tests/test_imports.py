@@ -12,6 +12,7 @@ LAYERS = (
     ('annotations',),
     ('arguments', 'coordinates', 'metrics', 'runtime', 'weights'),
     ('files', 'launching'),
+    ('kinds',),
     ('datasets', 'encoders', 'hypernetworks', 'inrs'),
     ('fitting', 'meta_learning'),
     ('model',),

@@ -188,7 +188,7 @@ def _check_layout(sound: Sequence[Named], spec: DatasetSpec, stage: Stage) -> No
     if spec.grid_shape is None or not _has_grid(spec):
         return
     chosen = evenly(sound, MAX_LAYOUTS)
-    wrong = (check_coordinates(np.asarray(each.datapoint.coords), spec.grid_shape, str(each)) for each in chosen)
+    wrong = (check_coordinates(np.asarray(each.datapoint.coords), spec, str(each)) for each in chosen)
     first = next((each for each in wrong if each is not None), None)
     values = check_values(np.stack([each.datapoint.values for each in chosen]), spec.grid_shape)
     stage.findings += [each for each in (first, values) if each is not None]

@@ -10,6 +10,7 @@ import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.checking.findings import Finding, finding
+from hyperinr.types import DatasetSpec
 
 __all__ = ['check_coordinates', 'check_values', 'roughness']
 
@@ -28,19 +29,20 @@ STRIPE_SHARE = 0.05
 stated axis support the stated order, although another order may be smoother. Such pictures are left out."""
 
 
-def check_coordinates(coords: np.ndarray, grid_shape: Sequence[int], where: str) -> Finding | None:
-    """Compare one datapoint's coordinates with the pixel centres of its grid.
+def check_coordinates(coords: np.ndarray, spec: DatasetSpec, where: str) -> Finding | None:
+    """Compare one datapoint's coordinates with those of its grid.
 
     Args:
       coords: ``[N, D]``, finite.
-      grid_shape: D sizes whose product is N.
+      spec: its grid, of N points.
       where: name of the datapoint, for the message.
     """
-    expected, stated = coordinates.grid(grid_shape), tuple(range(len(grid_shape)))
+    grid_shape = spec.grid_shape or ()
+    expected, stated = coordinates.grid(grid_shape, spec.layout), tuple(range(len(grid_shape)))
     if _equal(coords, expected):
         return None
     numbers = {'where': where, 'grid_shape': tuple(grid_shape)}
-    for order in itertools.permutations(stated):
+    for order in itertools.permutations(stated) if spec.layout == coordinates.PIXEL_CENTRES else ():
         turned = coordinates.grid([grid_shape[axis] for axis in order])
         if order != stated and (_equal(coords[:, order], expected) or _equal(coords, turned)):
             return finding('data.transposed_grid', **numbers, order=order, stated_order=stated)

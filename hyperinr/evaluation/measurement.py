@@ -149,7 +149,7 @@ def measure(
     grid_shape = spec.grid_shape
     if grid_shape is None or len(grid_shape) != 2:
         return Measured(psnr, ssim, seconds, None)
-    images = np.asarray(_values(inr.apply, result.snapshots, coordinates.grid(grid_shape)))
+    images = np.asarray(_values(inr.apply, result.snapshots, coordinates.grid(grid_shape, spec.layout)))
     images = images.reshape(*images.shape[:2], *grid_shape, -1)
     whole = datapoints if target is None else target
     for row, (values, weight) in enumerate(zip(whole.values, whole.weight, strict=True)):

@@ -125,7 +125,7 @@ def _draw_examples(store: NeuralDataset, shape: Sequence[int], signals: Signals 
         for number, row in enumerate(rows):
             column = group * NUM_EXAMPLES + number
             tree = jax.tree.map(lambda leaf: leaf[0], store.pytrees([row]))
-            values = np.asarray(apply(tree, coordinates.grid(shape))).reshape(*shape, -1)
+            values = np.asarray(apply(tree, coordinates.grid(shape, store.description.spec.layout))).reshape(*shape, -1)
             title = f'{name} {store.column("psnr_db")[row]:.1f} dB'
             show_image(axes[0, column], to_rgb(values, data_range), title)
             if signals is not None:

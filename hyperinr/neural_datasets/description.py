@@ -16,7 +16,6 @@ from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
 
 __all__ = [
-    'COORDINATES',
     'DESCRIPTION',
     'START_KINDS',
     'STATUSES',
@@ -38,7 +37,8 @@ STATUSES = ('ok', 'diverged', 'missed_target')
 """Meaning of the integers in the column ``status``, from 0."""
 START_KINDS = ('random', 'shared', 'generated', 'meta_learned', 'imported')
 """Meaning of the integers in the column ``start``, from 0."""
-COORDINATES = 'pixel centres (2 i + 1) / n - 1 in [-1, 1], one axis of the grid per coordinate, row-major'
+MORE_OF_SPEC = ('kind', 'layout', 'spacing', 'source_range')
+"""Further ones, written only where they differ from their default: older stores have none."""
 
 
 class Description(NamedTuple):
@@ -142,6 +142,7 @@ class Description(NamedTuple):
             'num_weights': weights_lib.count(self.weights),
             'weights': [{'path': path, 'shape': shape} for path, shape in tensors],
             **{name: getattr(self.spec, name) for name in OF_SPEC},
+            **_not_default(self.spec),
             'index_space': {
                 'size': self.size,
                 'seeds': self.seeds,
@@ -163,6 +164,11 @@ class Description(NamedTuple):
           InputError, RunError: as `hyperinr.runtime.files.disk_errors`.
         """
         write_json(Path(folder) / DESCRIPTION, self.as_json())
+
+
+def _not_default(spec: DatasetSpec) -> dict[str, Any]:
+    defaults = DatasetSpec._field_defaults
+    return {name: getattr(spec, name) for name in MORE_OF_SPEC if getattr(spec, name) != defaults[name]}
 
 
 def config_hash(text: str) -> str:
@@ -205,7 +211,9 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
             )
         if content[DIGEST] != content_digest(content) or config_hash(content['config']) != content['config_sha256']:
             raise InputError(f'{where}: the content does not match its digest; restore the file.')
-        spec = DatasetSpec.from_json({'name': content['source']['name'], **{name: content[name] for name in OF_SPEC}})
+        more = {name: content[name] for name in MORE_OF_SPEC if name in content}
+        fields = {name: content[name] for name in OF_SPEC}
+        spec = DatasetSpec.from_json({'name': content['source']['name'], **fields, **more})
         paths, shapes = zip(*((tensor['path'], tuple(tensor['shape'])) for tensor in content['weights']), strict=True)
         found = Description(
             weights=WeightSpec(paths, shapes),

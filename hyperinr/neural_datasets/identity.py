@@ -49,6 +49,10 @@ def differences(stored: Description, wanted: Description) -> list[str]:
 def _comparable(description: Description) -> dict[str, Any]:
     """Return the fields after a round trip through JSON, without those that may change or are not known."""
     source = {'name': description.spec.name, **description.source}
-    fields = {**description._asdict(), **{f'source.{name}': value for name, value in source.items() if value != ''}}
-    left_out = ('config', 'versions', 'source')
+    fields = {
+        **description._asdict(),
+        **{f'source.{name}': value for name, value in source.items() if value != ''},
+        **{f'spec.{name}': value for name, value in description.spec._asdict().items() if value is not None},
+    }
+    left_out = ('config', 'versions', 'source', 'spec')
     return json.loads(json.dumps({name: value for name, value in fields.items() if name not in left_out}))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import optax
 
+from hyperinr import coordinates
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
 from hyperinr.evaluation.solids import iou_goal, level_of
@@ -12,7 +13,7 @@ from hyperinr.fitting import Goal, Subsampling, optimizers, rate_schedules
 from hyperinr.fitting.optimizers import FlatOptimizer
 from hyperinr.model import Model
 from hyperinr.neural_datasets import starts
-from hyperinr.neural_datasets.description import COORDINATES, Description
+from hyperinr.neural_datasets.description import Description
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.training.run_directory import versions
 from hyperinr.types import Inr
@@ -185,7 +186,7 @@ def describe(plan: Plan, inr: Inr, signals: Signals, *, start: Mapping[str, Any]
         inr=dict(inr.metadata),
         weights=weights_lib.spec_of_inr(inr, signals.spec.coord_dims),
         spec=signals.spec._replace(num_datapoints=None, num_labels=None),
-        coordinates=COORDINATES if signals.spec.grid_shape is not None else 'scattered points in [-1, 1]',
+        coordinates=coordinates.described(signals.spec.grid_shape, signals.spec.layout),
         source={
             'splits': [list(split) for split in signals.splits],
             'version': signals.version,

@@ -14,6 +14,7 @@ from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError
 from hyperinr.types import Datapoint, DatasetSpec
 from tests.checking.mutations import Faulty, faulty_images
+from tests.tiny import make_spec
 
 
 def checked(dataset):
@@ -131,13 +132,13 @@ def test_what_a_masked_point_holds_is_out_of_nobodys_range():
 
 @pytest.mark.parametrize('shape', [(5, 7), (6, 6), (9,), (3, 4, 5)])
 def test_right_coordinates_are_right_and_every_exchange_of_axes_is_found(shape):
-    coords = coordinates.grid(shape)
-    assert layout.check_coordinates(coords, shape, 'it') is None
+    coords, spec = coordinates.grid(shape), make_spec(grid_shape=shape)
+    assert layout.check_coordinates(coords, spec, 'it') is None
     for turned in ([1, 0], [2, 1, 0], [1, 0, 2]):
         if len(turned) == len(shape):
-            assert layout.check_coordinates(coords[:, turned], shape, 'it').code == 'data.transposed_grid'
-    assert layout.check_coordinates(-coords, shape, 'it').code == 'data.wrong_grid'
-    assert layout.check_coordinates(coords / 2, shape, 'it').numbers['largest_difference'] == pytest.approx(
+            assert layout.check_coordinates(coords[:, turned], spec, 'it').code == 'data.transposed_grid'
+    assert layout.check_coordinates(-coords, spec, 'it').code == 'data.wrong_grid'
+    assert layout.check_coordinates(coords / 2, spec, 'it').numbers['largest_difference'] == pytest.approx(
         np.abs(coords).max() / 2
     )
 
