@@ -43,6 +43,11 @@ class Signal(NamedTuple):
         """The sizes of the axes, ``*grid``."""
         return self.values.shape[:-1]
 
+    @property
+    def coord_dims(self) -> int:
+        """D, the dimensions of the samples' coordinates."""
+        return coordinates.dims(self.grid_shape, self.layout) if self.coords is None else self.coords.shape[-1]
+
     def datapoint(self) -> Datapoint:
         """Return all samples as a datapoint of N points, with index 0."""
         shape, number = self.grid_shape, math.prod(self.grid_shape)

@@ -53,7 +53,8 @@ def test_an_image_is_resampled_to_the_models_grid(tmp_path, photo):
     assert metadata['data_range'] == [0.0, 1.0]
     assert metadata['source'] == str(photo)
     assert metadata['model'] == {'run': 'tiny', 'step': 0}
-    assert metadata['image_shape'] == [30, 20, 3]
+    assert metadata['grid_shape'] == [12, 16]
+    assert metadata['signal'] == {'kind': 'image', 'shape': [30, 20, 3], 'file_range': [0, 255]}
     assert 'pixel centres' in metadata['coordinates']
     reconstruction = np.asarray(model.reconstruct(weights))
     np.testing.assert_allclose(read_picture(result.reconstruction), np.clip(reconstruction, 0, 1), atol=1 / 255)
@@ -166,7 +167,7 @@ def test_a_npy_image_is_taken(tmp_path):
     np.save(tmp_path / 'array.npy', smooth(12, 16))
     [result] = own_files.generate_files(tiny.make_model(), [tmp_path / 'array.npy'], out=tmp_path / 'out')
     assert result.weights.name == 'array.npz'
-    assert files.read_weights(result.weights)[1]['file_range'] == [0, 1]
+    assert files.read_weights(result.weights)[1]['signal']['file_range'] == [0, 1]
 
 
 def test_a_given_range_maps_the_files_values_and_stands_in_the_metadata(tmp_path, monkeypatch):
@@ -180,7 +181,7 @@ def test_a_given_range_maps_the_files_values_and_stands_in_the_metadata(tmp_path
     np.testing.assert_allclose(seen[0].values.reshape(12, 16, 3), smooth(12, 16) - 1, atol=1 / 4095)
     assert 'int32 values from' in result.notes[0]
     metadata = files.read_weights(result.weights)[1]
-    assert (metadata['data_range'], metadata['file_range']) == ([-1, 1], [0, 8190])
+    assert (metadata['data_range'], metadata['signal']['file_range']) == ([-1, 1], [0, 8190])
 
 
 def make_bad(folder, kind):
@@ -211,7 +212,7 @@ def test_one_bad_file_stops_before_anything_is_written(tmp_path, photo, kind):
     [
         ({'format': 'h5'}, "unknown weight format 'h5'; choose one of npz"),
         ({'num_steps': -1}, '0 or more'),
-        ({'files': []}, 'no image files'),
+        ({'files': []}, 'no files'),
         ({'files': ['a/x.png', 'b/x.jpg']}, 'would both be written'),
         ({'out': '.'}, 'would overwrite'),
     ],

@@ -1,5 +1,6 @@
 """`hyperinr fit-one` from a file of the user's to files of weights, and the starts that it takes."""
 
+import functools
 import json
 
 import jax
@@ -13,10 +14,12 @@ from hyperinr.errors import InputError, RunError
 from hyperinr.files import read_weights
 from hyperinr.files.images import read_image
 from hyperinr.fitting import Family, optimizers
-from hyperinr.own_files import fit_image, single_fit, start_from_file
+from hyperinr.kinds import Signal
+from hyperinr.own_files import fit_file, single_fit, start_from_file
 from tests.tiny_runs import write_images
 
-TINY = inrs.siren(channels=3, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
+SMALL = functools.partial(inrs.siren, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
+TINY = SMALL(channels=3)
 
 
 @pytest.fixture(name='photo')
@@ -26,7 +29,7 @@ def _photo(tmp_path):
 
 
 def fit(photo, out, **options):
-    return fit_image(TINY, photo, out=out, **({'rate': 0.01, 'num_steps': 5} | options))
+    return fit_file(SMALL, photo, out=out, **({'rate': 0.01, 'num_steps': 5} | options))
 
 
 def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
@@ -66,14 +69,14 @@ def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
 
 def test_a_fit_goes_on_from_a_file(photo, tmp_path):
     first = fit(photo, tmp_path / 'a', num_steps=30)
-    second = fit(photo, tmp_path / 'b', start=lambda inr, image: start_from_file(inr, first.weights, coord_dims=2))
+    second = fit(photo, tmp_path / 'b', start=lambda inr, signal: start_from_file(inr, first.weights, signal))
     np.testing.assert_allclose(second.psnr_db[0], first.psnr_db[-1], atol=1e-3)
     fresh = fit(photo, tmp_path / 'c')
     assert abs(fresh.psnr_db[0] - second.psnr_db[0]) > 0.1
     mapped = fit(photo, tmp_path / 'd', data_range=(-100, 400))
     assert mapped.notes[0].endswith('-100 to 400 mapped to [0, 1]')
     assert mapped.psnr_db[0] != fresh.psnr_db[0]
-    ranges = [read_weights(each.weights)[1]['file_range'] for each in (fresh, mapped)]
+    ranges = [read_weights(each.weights)[1]['signal']['file_range'] for each in (fresh, mapped)]
     assert ranges == [[0, 255], [-100, 400]]
 
 
@@ -82,8 +85,8 @@ def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
     import hyperinr
 
     model = hyperinr.load(trained_run)
-    values = np.asarray(read_image(photo)[0])
-    start = own_files.start_from_model(model.inr, model, values)
+    signal = Signal(np.asarray(read_image(photo)[0]), (0.0, 1.0))
+    start = own_files.start_from_model(model.inr, model, signal)
     options = {'width': model.inr.metadata['width'], 'depth': model.inr.metadata['depth']}
     words = [word for name, value in options.items() for word in ('-p', f'siren.{name}={value}')]
     words += [
@@ -100,7 +103,7 @@ def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
     weights, _ = read_weights(tmp_path / 'out' / '0.npz')
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), weights, start)
     with pytest.raises(InputError, match='the model has INRs with'):
-        own_files.start_from_model(TINY, model, values)
+        own_files.start_from_model(TINY, model, signal)
 
 
 def test_a_step_sees_as_many_points_as_asked_for_and_the_result_is_measured_on_all(
@@ -186,4 +189,4 @@ def test_a_file_of_another_inr_is_no_start(tmp_path, change, part):
         weights = jax.tree.map(lambda leaf: np.stack([leaf] * 2), weights)
     files.write_weights(tmp_path / 'a.npz', weights, {**TINY.metadata, **change})
     with pytest.raises(InputError, match=part):
-        start_from_file(TINY, tmp_path / 'a.npz', coord_dims=2)
+        start_from_file(TINY, tmp_path / 'a.npz', Signal(np.zeros((4, 4, 3), np.float32), (0.0, 1.0)))
