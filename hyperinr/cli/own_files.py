@@ -1,4 +1,4 @@
-"""The verbs that make INRs of a user's own files: ``generate``, ``finetune`` and ``fit-one``."""
+"""The verbs that make INRs of a user's own files, ``generate``, ``finetune`` and ``fit-one``, and back: ``decode``."""
 
 import argparse
 import functools
@@ -14,7 +14,7 @@ KINDS = 'image'
 
 
 def add_verbs(add: AddVerb) -> None:
-    """Declare ``generate``, ``finetune`` and ``fit-one``."""
+    """Declare ``generate``, ``finetune``, ``fit-one`` and ``decode``."""
     _add_files(add('generate', _generate, 'generate INR weights for your own files'))
     finetune = add('finetune', _generate, 'generate INR weights for your own files, and fine-tune them')
     _add_files(finetune)
@@ -39,6 +39,12 @@ def add_verbs(add: AddVerb) -> None:
     fit_one.set_defaults(on_memory='lower --points-per-step (65536 is enough), --longest-side or the size of the INR')
     _add_output(fit_one)
     add_params(fit_one)
+
+    decode = add('decode', _decode, 'make the signals of files of weights, at any number of samples')
+    decode.add_argument('files', metavar='FILE', nargs='+', help='.npz or .safetensors of the other verbs')
+    option(decode, '--out', 'DIR', 'output folder', 'decoded')
+    option(decode, '--shape', 'N,N,...', 'samples along each axis (default: those of the original)')
+    decode.set_defaults(on_memory='give a smaller --shape')
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
@@ -78,6 +84,18 @@ def _generate(options: argparse.Namespace) -> None:
     else:
         results = own_files.generate_files(model, options.files, **settings)
     own_files.print_results(results)
+
+
+def _decode(options: argparse.Namespace) -> None:
+    from hyperinr import own_files
+
+    text = options.shape
+    try:
+        shape = None if text is None else tuple(map(int, text.split(',')))
+    except ValueError:
+        raise InputError(f'--shape must be whole numbers with commas, such as 256,256, not {text}.') from None
+    for file in options.files:
+        print(f'{file} -> {own_files.decode_file(file, out=options.out, shape=shape)}')
 
 
 def _fit_one(options: argparse.Namespace) -> None:

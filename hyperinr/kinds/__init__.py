@@ -33,5 +33,7 @@ def kind_of(path: Path, name: str | None = None) -> Kind:
     for kind in KINDS.values():
         if path.name.lower().endswith(kind.suffixes):
             return kind
+    if path.is_dir():
+        raise InputError(f'{str(path)!r} is a folder: give a file in it, or say with --as KIND what the folder holds.')
     known = ', '.join(f'{kind.name} ({" ".join(kind.suffixes)})' for kind in KINDS.values())
     raise InputError(f'{str(path)!r} has a suffix of no kind of signal; there are {known}: name one with --as KIND.')

@@ -131,6 +131,7 @@ def fit_file(
         raise InputError(f'points_per_step must be at least 1, or left out for all points, not {points_per_step}.')
     if rate not in ('search', 'range') and not (isinstance(rate, float | int) and 0 < rate < float('inf')):
         raise InputError(f"the rate must be positive and finite, 'search' or 'range', not {rate!r}.")
+    inr(channels=channels or 1)  # What it refuses is said before the file is read.
     file = Path(file)
     found = kinds.kind_of(file, kind)
     signal = found.read(file, channels=channels, data_range=data_range)
