@@ -60,9 +60,11 @@ def fit(batch, **options):
 
 
 def fit_by(name):
-    spec = spec_of(take(starts(), 0))
-    optimizer = optimizers.make(name, optimizers.RATES[name][0], spec)
-    return lambda batch: fit(batch, optimizer=optimizer)
+    @functools.cache
+    def optimizer():
+        return optimizers.make(name, optimizers.RATES[name][0], spec_of(take(starts(), 0)))
+
+    return lambda batch: fit(batch, optimizer=optimizer())
 
 
 def fit_to_goal(batch):

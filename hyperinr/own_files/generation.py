@@ -39,7 +39,7 @@ class FileResult(NamedTuple):
         else with those of the model's grid.
       num_inrs: 1, or the number of tiles.
       steps: step counts of ``psnr_db``, from the hypernetwork's raw output on.
-      psnr_db: PSNR over all samples at ``steps``; over those of the resampled signal if it is not tiled.
+      psnr_db: PSNR over all samples of the tiles at ``steps``; over those of the resampled signal if it is not tiled.
       notes: conversions of the signal when it was read.
     """
 

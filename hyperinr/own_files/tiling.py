@@ -4,6 +4,7 @@ Letters: ``*shape`` samples along the axes of the signal, ``*tile`` of a tile, `
 order.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ class Tiles(NamedTuple):
     """A signal cut into tiles.
 
     Attributes:
-      values: ``[T, *tile, C]``; beyond the signal's far edges, its last sample along the axis is repeated.
+      values: ``[T, *tile, C]``; where the signal is shorter than a tile, its last sample along the axis is repeated.
       weight: ``[T, *tile]`` float32, the signal's own and 0 beyond its edges.
       grid: number of tiles along each axis.
     """
@@ -29,12 +30,13 @@ class Tiles(NamedTuple):
 
 
 def cut(values: np.ndarray, tile: Sequence[int], overlap: int = 0, *, weight: np.ndarray | None = None) -> Tiles:
-    """Cut a signal ``[*shape, C]`` into tiles, from its first sample on.
+    """Cut a signal ``[*shape, C]`` into tiles, from its first sample on; the last tile ends at its last sample.
 
     Args:
       values: the signal.
       tile: samples of a tile along each axis.
-      overlap: samples that neighbouring tiles share along each axis, >= 0 and below every size of a tile.
+      overlap: samples that neighbouring tiles share along each axis, >= 0 and below every size of a tile. The last two
+        tiles may share more.
       weight: ``[*shape]``; ``None``: 1.
 
     Raises:
@@ -44,37 +46,46 @@ def cut(values: np.ndarray, tile: Sequence[int], overlap: int = 0, *, weight: np
         raise InputError(f'tiles of {tuple(tile)} can overlap by 0 to {min(tile) - 1} samples, not {overlap}.')
     shape = values.shape[:-1]
     weight = np.ones(shape, np.float32) if weight is None else weight
-    grid = tuple(max(1, -(-(n - overlap) // (t - overlap))) for n, t in zip(shape, tile, strict=True))
-    beyond = [(0, (k - 1) * (t - overlap) + t - n) for k, t, n in zip(grid, tile, shape, strict=True)]
-    steps = tuple(slice(None, None, t - overlap) for t in tile)
-    axes = tuple(range(len(tile)))
-
-    def split(array: np.ndarray) -> np.ndarray:
-        """Cut ``[*padded, ...]`` into ``[T, *tile, ...]``."""
-        windows = np.lib.stride_tricks.sliding_window_view(array, tile, axes)[steps]
-        trailing = windows.ndim - 2 * len(tile)
-        moved = np.moveaxis(windows, range(len(tile), len(tile) + trailing), range(-trailing, 0))
-        return moved.reshape(-1, *tile, *array.shape[len(tile) :])
-
-    padded = np.pad(values, (*beyond, (0, 0)), mode='edge')
-    return Tiles(split(padded), split(np.pad(weight, beyond)), grid)
+    beyond = [(0, max(0, t - n)) for t, n in zip(tile, shape, strict=True)]
+    padded, inside = np.pad(values, (*beyond, (0, 0)), mode='edge'), np.pad(weight, beyond)
+    grid, places = _places(shape, tile, overlap)
+    return Tiles(np.stack([padded[at] for at in places]), np.stack([inside[at] for at in places]), grid)
 
 
 def stitch(tiles: np.ndarray, grid: Sequence[int], shape: Sequence[int], overlap: int = 0) -> np.ndarray:
     """Join tiles ``[T, *tile, C]`` to a signal ``[*shape, C]``: the inverse of `cut`.
 
-    Where tiles overlap, the mean is taken. The weight of a tile falls linearly towards its edges, so no edge is seen.
+    Where tiles overlap, their weighted mean is taken. The weight of a tile falls linearly towards its edges over the
+    ``overlap``, so that no edge is seen.
+
+    Raises:
+      InputError: ``grid`` is not that of `cut`.
     """
     tile = tiles.shape[1:-1]
-    ramps = [np.minimum(np.arange(1, t + 1), np.arange(t, 0, -1)).clip(max=overlap + 1) for t in tile]
+    expected, places = _places(shape, tile, overlap)
+    if tuple(grid) != expected or len(tiles) != len(places):
+        raise InputError(f'a signal of {tuple(shape)} has {expected} tiles of {tile}, not {tuple(grid)}.')
     window = np.ones((), np.float32)
-    for ramp in ramps:
+    for t in tile:
+        ramp = np.minimum(np.arange(1, t + 1), np.arange(t, 0, -1)).clip(max=overlap + 1)
         window = window[..., None] * ramp.astype(np.float32)
-    size = [(k - 1) * (t - overlap) + t for k, t in zip(grid, tile, strict=True)]
-    joined, total = np.zeros((*size, tiles.shape[-1]), np.float32), np.zeros(size, np.float32)
-    for values, position in zip(tiles, np.ndindex(*grid), strict=True):
-        at = tuple(slice(k * (t - overlap), k * (t - overlap) + t) for k, t in zip(position, tile, strict=True))
+    size = [max(n, t) for n, t in zip(shape, tile, strict=True)]
+    joined, total = np.zeros((*size, tiles.shape[-1]), np.float32), np.zeros((*size, 1), np.float32)
+    for values, at in zip(tiles, places, strict=True):
         joined[at] += window[..., None] * values
-        total[at] += window
+        total[at] += window[..., None]
     inside = tuple(slice(n) for n in shape)
-    return joined[inside] / total[inside][..., None]
+    return joined[inside] / total[inside]
+
+
+def _places(shape: Sequence[int], tile: Sequence[int], overlap: int) -> tuple[tuple[int, ...], list[tuple[slice, ...]]]:
+    """Return the number of tiles along each axis, and where each tile lies, in row-major order."""
+    starts = []
+    for n, t in zip(shape, tile, strict=True):
+        number = max(1, -(-(n - overlap) // (t - overlap)))
+        starts.append([max(0, min(k * (t - overlap), n - t)) for k in range(number)])
+    places = [
+        tuple(slice(start, start + t) for start, t in zip(corner, tile, strict=True))
+        for corner in itertools.product(*starts)
+    ]
+    return tuple(map(len, starts)), places
