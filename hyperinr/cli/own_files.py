@@ -36,7 +36,8 @@ def add_verbs(add: AddVerb) -> None:
     option(fit_one, '--points-per-step', 'N', points, type=int)
     option(fit_one, '--channels', 'N', 'read the signal with N channels (default: those of the file)', type=int)
     option(fit_one, '--seed', 'N', 'seed of a random start', 0)
-    fit_one.set_defaults(on_memory='lower --points-per-step (65536 is enough), --longest-side or the size of the INR')
+    fewer = 'lower --points-per-step (65536 is enough), --longest-side or the size of the INR'
+    fit_one.set_defaults(on_memory=fewer, ends_at_once=True)
     _add_output(fit_one)
     add_params(fit_one)
 
@@ -44,14 +45,14 @@ def add_verbs(add: AddVerb) -> None:
     decode.add_argument('files', metavar='FILE', nargs='+', help='.npz or .safetensors of the other verbs')
     option(decode, '--out', 'DIR', 'output folder', 'decoded')
     option(decode, '--shape', 'N,N,...', 'samples along each axis (default: those of the original)')
-    decode.set_defaults(on_memory='give a smaller --shape')
+    decode.set_defaults(on_memory='give a smaller --shape', ends_at_once=True)
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     add_run(command)
     command.add_argument('files', metavar='FILE', nargs='+', help=f'{KINDS}; of any size')
     _add_output(command)
-    command.set_defaults(on_memory='give smaller files, or leave out --tile')
+    command.set_defaults(on_memory='give smaller files, or leave out --tile', ends_at_once=True)
     command.add_argument('--tile', action='store_true', help="one INR for each tile of the model's size")
     option(command, '--overlap', 'N', 'samples that neighbouring tiles share, blended in the reconstruction', 0)
     command.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
