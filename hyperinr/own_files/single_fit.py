@@ -1,7 +1,6 @@
 """Fit of one file of the user's by itself: weights, curve and reconstruction."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,42 +8,25 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from hyperinr import coordinates, fitting, kinds
+from hyperinr import coordinates, kinds
 from hyperinr import weights as weights_lib
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_least
 from hyperinr.errors import InputError, RunError
 from hyperinr.files.weights import check_format, torch_state_dict, weight_files, write_weights
-from hyperinr.fitting import optimizers, rate_range
+from hyperinr.fitting import optimizers
 from hyperinr.fitting.freezing import frozen
 from hyperinr.inrs.initialisation import in_range
 from hyperinr.kinds import Signal
 from hyperinr.kinds.resampling import resample
 from hyperinr.model import MOST_POINTS, on_grid
 from hyperinr.own_files.generation import name_of, psnr_of
+from hyperinr.own_files.single_run import PARTIAL, Rule, run
 from hyperinr.runtime.files import check_writable_folder, plain
 from hyperinr.runtime.outputs import check_outputs, write_json_output
-from hyperinr.runtime.progress import ProgressReport
-from hyperinr.types import Array, Datapoint, Inr, InrWeights
-from hyperinr.weights import WeightSpec
+from hyperinr.types import Inr, InrWeights
 
 __all__ = ['SingleFit', 'fit_file']
-
-SEARCH_STEPS = 100
-"""Most steps of one trial in the search for a learning rate; there are eight or more trials."""
-FULL_STEP_BYTES = 2 * 2**30
-"""What the backward pass of a step on all points may keep; beyond, a step draws points. It is fixed, because the same
-command shall give the same weights on any machine."""
-DRAWN_POINTS = 2**16
-"""Points that a step then draws: enough to keep the cores busy."""
-LEAST_MEASURED = 2**14
-"""Least number of points that the error of such a fit is measured on: enough for a tenth of a dB."""
-MEASURE_EVERY = 20
-"""Steps between two of these measurements."""
-SLOW_POINTS = 2**14
-"""Points of a step from which on progress is shown: a step of the default SIREN takes 10 ms or more."""
-LINE_SECONDS = 10.0
-"""Least time between two lines of progress when the output is no terminal."""
 
 
 class SingleFit(NamedTuple):
@@ -95,8 +77,9 @@ def fit_file(
 ) -> SingleFit:
     """Fit one file; write ``NAME.FORMAT``, the reconstruction and ``NAME.curve.json`` into a folder.
 
-    Where the fit gets worse, the state of least error is kept, and a note says so. If a step does not see all points,
-    the error of the curve is that of a fixed part of them, and so is the error that the search for a rate compares.
+    Where the fit gets worse, the state of least error is kept, and a note says so. A fit of many points is saved now
+    and then, as ``NAME.partial.npz``; the same call goes on from there. If a step does not see all points, the error of
+    the curve is that of a fixed part of them, and so is the error that the search for a rate compares.
 
     Args:
       inr: ``(channels=) -> Inr``. Its output bias, of the range [0, 1], is mapped to the signal's range.
@@ -124,6 +107,7 @@ def fit_file(
       InputError: a value outside its range, a file that cannot be read, or an output that would overwrite the file or
         another file that hyperinr did not write.
       RunError: the fit diverged before its error fell, or the disk is full.
+      KeyboardInterrupt, InterruptedRunError: after a signal, when the state is saved.
     """
     check_format(format)
     check_least(num_steps=(num_steps, 1), seed=(seed, 0), longest_side=(longest_side, 2))
@@ -139,7 +123,6 @@ def fit_file(
         signal = _resampled(signal, longest_side)
     notes = [*signal.notes]
     made = in_range(inr(channels=signal.values.shape[-1]), signal.data_range)
-    datapoint = signal.datapoint()
     weights = made.init(jax.random.key(seed), signal.coord_dims) if start is None else start(made, signal)
     spec = weights_lib.spec_of(weights)
     family = optimizers.family(optimizer, spec, wrap=lambda inner: frozen(inner, freeze, spec))
@@ -149,44 +132,19 @@ def fit_file(
     name = name_of(file, found)
     rebuilt_path, path = folder / f'{name}{found.written}', folder / f'{name}.{format}'
     curve, rates = folder / f'{name}.curve.json', folder / f'{name}.rates.json'
+    partial = folder / f'{name}{PARTIAL}'
     if rebuilt_path == path:
         raise InputError(f'{path} would be both the weights and the reconstruction; choose another --format.')
     if file.resolve() in (rebuilt_path.resolve(), path.resolve()):
         raise InputError(f'the result would overwrite {file}; choose another output folder.')
-    check_outputs([rebuilt_path, *weight_files(path), curve, *([rates] if rate == 'range' else [])])
+    check_outputs([rebuilt_path, *weight_files(path), curve, partial, *([rates] if rate == 'range' else [])])
     check_writable_folder(folder)
-    starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (weights, datapoint))
-    points = _points_of_step(points_per_step, made, spec, *datapoint.coords.shape)
-    with _Progress(num_steps, quiet, signal.data_range) as progress:
-        progress.say(points.sentence)
-        if isinstance(rate, str):
-            some, steps = _some_points(batch, points.drawn), min(num_steps, SEARCH_STEPS)
-            if points.drawn >= SLOW_POINTS:
-                progress.say(f'searching the learning rate by short fits of {points.drawn} points')
-            if rate == 'range':
-                tested = rate_range.rate_range(made, starts, some, make=family.make)
-                write_json_output(rates, plain(tested._asdict()))
-                rate = tested.rate
-            else:
-                rate = fitting.best_rate(
-                    made, starts, some, num_steps=steps, data_range=signal.data_range, families={optimizer: family}
-                ).rate
-        fitted = fitting.fit(
-            made,
-            starts,
-            batch,
-            optimizer=family.make(float(rate)),
-            num_steps=num_steps,
-            subsampling=points.subsampling,
-            seed=seed,
-            keep_best=True,
-            on_pass=progress.on_pass if points.drawn >= SLOW_POINTS else None,
-        )
-        jax.effects_barrier()
-    mse, best_step = np.asarray(fitted.mse[0], np.float64), int(fitted.best_step[0])
+    rule = Rule(optimizer, family, rate, num_steps, points_per_step, seed)
+    settings = {'inr': dict(made.metadata), 'frozen': list(freeze), 'about': about or {}}
+    fitted = run(made, weights, signal, rule, folder / name, settings, quiet=quiet)
+    mse, best_step = fitted.mse, fitted.best_step
     if not np.isfinite(mse[-1]) and best_step == 0:
-        raise RunError(f'the fit of {file} diverged at a learning rate of {rate:.3g}; give a lower --rate.')
-    fitted_weights = jax.tree.map(lambda leaf: np.asarray(leaf[0]), fitted.weights)
+        raise RunError(f'the fit of {file} diverged at a learning rate of {fitted.rate:.3g}; give a lower --rate.')
     psnr = psnr_of(mse, signal.data_range)
     if best_step < num_steps:
         last = f'the last was {psnr[-1]:.2f}' if np.isfinite(mse[-1]) else 'then it diverged'
@@ -194,9 +152,8 @@ def fit_file(
             f'got worse after step {best_step} of {num_steps}: the state at step {best_step} is kept '
             f'({psnr[best_step]:.2f} dB; {last})'
         )
-    del batch, datapoint
-    rebuilt = _evaluated(made, fitted_weights, signal)
-    kept_psnr = psnr[best_step] if points.subsampling is None else _psnr_between(signal, rebuilt)
+    rebuilt = _evaluated(made, fitted.weights, signal)
+    kept_psnr = psnr[best_step] if fitted.points.sees_all else _psnr_between(signal, rebuilt)
     details = {
         'source': str(file),
         'grid_shape': list(signal.grid_shape),
@@ -204,52 +161,20 @@ def fit_file(
         'signal': {'kind': found.name, 'shape': list(signal.values.shape), **signal.metadata},
         'coordinates': coordinates.described(None if signal.coords is not None else signal.grid_shape, signal.layout),
         'optimizer': optimizer,
-        'rate': float(rate),
+        'rate': fitted.rate,
         'num_steps': num_steps,
         'best_step': best_step,
-        'points_per_step': points.drawn,
+        'points_per_step': fitted.points.drawn,
         'frozen': list(freeze),
         'seed': seed,
         **(about or {}),
     }
-    write_weights(path, fitted_weights, {**made.metadata, **details, 'psnr_db': kept_psnr})
+    write_weights(path, fitted.weights, {**made.metadata, **details, 'psnr_db': kept_psnr})
     found.write(rebuilt_path, rebuilt, {**signal.metadata, 'data_range': signal.data_range})
-    about_curve = {'measured_on': points.measured_on, 'mse': mse, 'psnr_db': psnr, 'kept_psnr_db': kept_psnr}
+    about_curve = {'measured_on': fitted.points.measured_on, 'mse': mse, 'psnr_db': psnr, 'kept_psnr_db': kept_psnr}
     write_json_output(curve, plain({**details, 'inr': dict(made.metadata), **about_curve}))
-    return SingleFit(path, rebuilt_path, curve, np.asarray(psnr), float(rate), best_step, kept_psnr, tuple(notes))
-
-
-class _Points(NamedTuple):
-    """The points of a step: their number, the rule that draws them, a sentence, and what the curve is measured on."""
-
-    drawn: int
-    subsampling: fitting.Subsampling | None
-    sentence: str
-    measured_on: str
-
-
-def _points_of_step(asked: int | None, inr: Inr, spec: WeightSpec, total: int, coord_dims: int) -> _Points:
-    """Choose the points of a step: as many as asked for, else all while their activations fit."""
-    if asked is None:
-        affordable = int(FULL_STEP_BYTES // fitting.bytes_kept_per_point(inr.apply, spec, coord_dims))
-        asked = total if total <= affordable else max(1, min(affordable, DRAWN_POINTS))
-    if asked >= total:
-        return _Points(total, None, f'each step sees all {total} points', 'all points')
-    measured = min(total, max(asked, LEAST_MEASURED))
-    rule = fitting.stratified(num_points=asked, num_measured=measured, full_pass_every=MEASURE_EVERY)
-    whole = 'all' if measured == total else f'a fixed draw of {measured} of the {total}'
-    measured_on = f'{whole} points, at every {MEASURE_EVERY}th step and the last'
-    return _Points(asked, rule, f'each step draws {asked} of the {total} points; the curve is of {whole}', measured_on)
-
-
-def _some_points(batch: Datapoint, number: int) -> Datapoint:
-    """Return a batch of one datapoint with ``number`` of its points, the same ones in each call."""
-    total = batch.weight.size
-    if number == total:
-        return batch
-    rows = np.sort(np.random.default_rng(0).choice(total, number, replace=False, shuffle=False))
-    coords, values, weight = (array[:, rows] for array in batch[:3])
-    return batch._replace(coords=coords, values=values, weight=weight)
+    partial.unlink(missing_ok=True)
+    return SingleFit(path, rebuilt_path, curve, np.asarray(psnr), fitted.rate, best_step, kept_psnr, tuple(notes))
 
 
 def _resampled(signal: Signal, longest: int) -> Signal:
@@ -286,23 +211,3 @@ def _psnr_between(signal: Signal, rebuilt: np.ndarray) -> float:
         squares += float(np.sum(counts[..., None] * error**2, dtype=np.float64))
         total += float(np.sum(counts, dtype=np.float64)) * values.shape[-1]
     return psnr_of(np.asarray([squares / total]), signal.data_range)[0]
-
-
-class _Progress(ProgressReport):
-    """The progress of one fit: a bar on a terminal, else a line every `LINE_SECONDS` of a slow fit."""
-
-    def __init__(self, num_steps: int, quiet: bool, data_range: tuple[float, float]):
-        super().__init__(start=0, total=num_steps, quiet=quiet, task='fitting')
-        self._data_range = data_range
-        self._reported: tuple[int, float] | None = None
-
-    def on_pass(self, step: Array, mse: Array) -> None:
-        """Show the progress; called by the fit."""
-        now, before = time.monotonic(), self._reported
-        if before is None:
-            self._reported = 0, now
-        elif self.has_bar or now - before[1] >= LINE_SECONDS:
-            done = int(step)
-            metrics = {'PSNR': psnr_of(np.asarray([mse]), self._data_range)[0]}
-            self.report(done, step_seconds=(now - before[1]) / max(done - before[0], 1), metrics=metrics)
-            self._reported = done, now
