@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hyperinr import datasets, fitting, neural_datasets
-from hyperinr.evaluation.solids import Level, iou_goal, level_of, volumetric_iou
+from hyperinr.evaluation.solids import iou_goal, volumetric_iou
+from hyperinr.kinds.solids import Level, level_of
 from hyperinr.types import Datapoint, Inr
 from tests.neural_datasets.tiny_store import OPTIMIZER, fit_tiny, tiny_job
 

@@ -9,6 +9,7 @@ from PIL import Image
 from hyperinr.errors import InputError
 from hyperinr.evaluation.curves import Example
 from hyperinr.inspection import pictures
+from hyperinr.types import DatasetSpec
 
 
 def make_example(channels=3, error=0.1):
@@ -16,7 +17,8 @@ def make_example(channels=3, error=0.1):
     weight = np.ones((8, 10), np.float32)
     weight[:, 8:] = 0
     reconstructions = {'far': original + error, 'near': original}
-    return Example('wave', (0.0, 1.0), original, weight, reconstructions, {'far': 20.0, 'near': 99.0})
+    spec = DatasetSpec('waves', (8, 10), 80, 2, channels, (0.0, 1.0))
+    return Example('wave', spec, original, weight, reconstructions, {'far': 20.0, 'near': 99.0})
 
 
 CURVES = {
