@@ -18,12 +18,6 @@ def solids(quantity):
     return datasets.solids(num_train=2, num_validation=1, num_test=1, num_points=512, quantity=quantity)
 
 
-def test_inside_is_above_an_occupancy_and_below_a_distance():
-    values = np.array([[0.9], [0.1], [-0.2]])
-    assert level_of(solids('occupancy').spec).inside(values).tolist() == [True, False, False]
-    assert level_of(solids('signed_distance').spec).inside(values).tolist() == [False, False, True]
-
-
 def test_iou_of_an_inr_that_is_a_ball_is_that_of_the_balls():
     """Uniform probes of a ball of radius 0.8 and an INR of one of 0.5."""
     points = np.random.default_rng(0).uniform(-1, 1, (100_000, 3)).astype(np.float32)
