@@ -186,7 +186,7 @@ def _waveform(values: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     after = np.minimum(np.arange(WIDTH) + 1, WIDTH - 1)
     low, high = np.minimum(low, high[:, after]), np.maximum(high, low[:, after])
     levels = 1 - (np.arange(HEIGHT)[:, None, None] + 0.5) / HEIGHT
-    drawn = np.abs(levels - np.clip(levels, low, high)) <= 0.5 / HEIGHT  # [HEIGHT, WIDTH, C]
+    drawn: np.ndarray = np.abs(levels - np.clip(levels, low, high)) <= 0.5 / HEIGHT  # [HEIGHT, WIDTH, C]
     strips = [np.where(drawn[..., [channel]], INK, 1.0) for channel in range(min(unit.shape[-1], MOST_CHANNELS))]
     return np.concatenate(strips).astype(np.float32)
 

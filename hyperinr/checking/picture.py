@@ -50,10 +50,12 @@ def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray
     """
     columns = []
     grid = spec.grid_shape
-    is_image = grid is not None and len(grid) == 2 and spec.layout == coordinates.PIXEL_CENTRES
+    raster = SCATTERED
+    if grid is not None and len(grid) == 2 and spec.layout == coordinates.PIXEL_CENTRES:
+        raster = (grid[0], grid[1])
     for datapoint in datapoints:
         colours = _colours(datapoint, spec)
-        cells = [_placed(colours, np.asarray(datapoint.coords), grid if is_image else SCATTERED)]
+        cells = [_placed(colours, np.asarray(datapoint.coords), raster)]
         if grid is not None and len(colours) == math.prod(grid):
             arranged = plane(colours.reshape(*grid, 3), spec)
             cells.insert(0, np.where(np.isnan(arranged), PAPER, arranged.round()).astype(np.uint8))

@@ -79,8 +79,8 @@ def _snr(values: np.ndarray, original: np.ndarray, weight: np.ndarray, spec: Dat
 def _log_spectral(values: np.ndarray, original: np.ndarray, weight: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     if len(original) < FRAME:
         return np.full(len(values), np.nan)
-    rule = {'data_range': spec.data_range, 'frame_size': FRAME}
-    return metrics.log_spectral_distance(values, np.broadcast_to(original, values.shape), weight, **rule)
+    alike, _ = _alike(values, original, weight)
+    return metrics.log_spectral_distance(values, alike, weight, data_range=spec.data_range, frame_size=FRAME)
 
 
 def _iou(values: np.ndarray, original: np.ndarray, weight: np.ndarray, spec: DatasetSpec) -> np.ndarray:

@@ -133,13 +133,13 @@ def measure(
     timing_batch = jax.tree.map(lambda leaf: leaf[:num_timing_datapoints], datapoints)
     times = [median_seconds(run, timing_batch, num_steps) for num_steps in timed_steps]
     seconds = np.interp(record_steps, timed_steps, np.maximum.accumulate(times))
-    judged = probes or target or datapoints
+    points = probes or target or datapoints
     grid, figures = spec.grid_shape, figures_of(spec)
     found = {name: np.full((len(psnr), len(record_steps)), np.nan) for name in figures}
     kept = []
     num_rows = len(psnr) if figures else min(num_kept, len(psnr)) * (grid is not None)
     for row in range(num_rows):
-        snapshots, one = jax.tree.map(lambda leaf, row=row: leaf[row], (result.snapshots, judged))
+        snapshots, one = jax.tree.map(lambda leaf, row=row: leaf[row], (result.snapshots, points))
         shape = (len(one.coords),) if grid is None else grid
         coords = one.coords if grid is None else coordinates.grid(grid, spec.layout)
         values = np.asarray(_values(inr.apply, snapshots, coords)).reshape(len(record_steps), *shape, -1)

@@ -51,7 +51,8 @@ def reconstruction_grids(
 
     def prepare(subject: Subject) -> Measurement:
         spec = subject.dataset.spec
-        if spec.grid_shape is None:
+        shape = spec.grid_shape
+        if shape is None:
             logger.warning('%s: the points of %s lie on no grid, so that there is nothing to draw.', name, spec.name)
             return Measurement((), lambda state: Findings(figures={}))
         columns = tuple(range(subject.learner.num_steps + 1)) if steps is None else tuple(steps)
@@ -63,7 +64,7 @@ def reconstruction_grids(
             found = reconstruct(state.average)
             rows = panels_of(found, spec, len(found.psnr_db))
             for row, original, values in zip(rows, found.batch.values, found.values, strict=True):
-                last, first = (np.reshape(each, (*spec.grid_shape, -1)) for each in (values[-1], original))
+                last, first = (np.reshape(each, (*shape, -1)) for each in (values[-1], original))
                 row.append(error_panel(last, first, spec, gain=error_gain))
             grid = mosaic([[enlarged(each, SMALLEST_SIDE) for each in row] for row in rows], gap=2)
             return Findings(figures={}, images={'grid': grid})
