@@ -186,8 +186,9 @@ def _waveform(values: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     after = np.minimum(np.arange(WIDTH) + 1, WIDTH - 1)
     low, high = np.minimum(low, high[:, after]), np.maximum(high, low[:, after])
     levels = 1 - (np.arange(HEIGHT)[:, None, None] + 0.5) / HEIGHT
-    drawn: np.ndarray = np.abs(levels - np.clip(levels, low, high)) <= 0.5 / HEIGHT  # [HEIGHT, WIDTH, C]
-    strips = [np.where(drawn[..., [channel]], INK, 1.0) for channel in range(min(unit.shape[-1], MOST_CHANNELS))]
+    distance = np.abs(levels - np.clip(levels, low, high))  # [HEIGHT, WIDTH, C]
+    shown = range(min(unit.shape[-1], MOST_CHANNELS))
+    strips = [np.where(distance[..., [channel]] <= 1 / HEIGHT, INK, 1.0) for channel in shown]
     return np.concatenate(strips).astype(np.float32)
 
 
@@ -208,7 +209,7 @@ def _solid(values: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     within = (values[..., 0] - level.value) * (1 if level.inside_is_high else -1)
     seen = np.nan_to_num(within, nan=-1.0).transpose(2, 0, 1)[::-1]  # [up, right, away from the eye]
     inside = seen > 0
-    first, hit = inside.argmax(axis=-1), inside.any(axis=-1)
+    first, hit = inside.argmax(axis=-1), inside.max(axis=-1)
     here, before = (np.take_along_axis(seen, np.maximum(first - back, 0)[..., None], -1)[..., 0] for back in (0, 1))
     share = np.where(first > 0, here / np.maximum(here - before, 1e-9), 0)
     depth = np.where(hit, first - share, np.nan)
