@@ -213,7 +213,8 @@ def _solid(values: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     here, before = (np.take_along_axis(seen, np.maximum(first - back, 0)[..., None], -1)[..., 0] for back in (0, 1))
     share = np.where(first > 0, here / np.maximum(here - before, 1e-9), 0)
     depth = np.where(hit, first - share, np.nan)
-    slopes = [np.nan_to_num(np.gradient(depth, axis=axis)) for axis in (1, 0)]
+    framed = np.pad(depth, 1, mode='edge')
+    slopes = [np.nan_to_num(np.gradient(framed, axis=axis)[1:-1, 1:-1]) for axis in (1, 0)]
     cosine = (slopes[0] * LIGHT[0] + slopes[1] * LIGHT[1] + LIGHT[2]) / np.sqrt(1 + slopes[0] ** 2 + slopes[1] ** 2)
     shade = 0.25 + 0.75 * np.clip(cosine, 0, 1)
     return np.where(hit[..., None], shade[..., None] * SOLID, 1.0).astype(np.float32)

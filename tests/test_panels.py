@@ -111,7 +111,8 @@ def test_a_solid_is_seen_from_the_front_lit_from_above(kind):
     behind = np.where((y > 0.5) & (ball > 0), 0.9 if kind == 'occupancy' else -0.9, values)
     hidden = drawn(behind.reshape(24, 24, 24, 1), kind, data_range=(-1.0, 2.0))
     np.testing.assert_array_equal(hidden[8:11, 14:17], found[8:11, 14:17])
-    assert drawn(np.full((4, 4, 4, 1), 0.5), kind).min() == 1
+    assert drawn(np.full((4, 1, 1, 1), 0.5), kind).min() == 1
+    assert drawn(np.full((1, 4, 1, 1), 0.9 if kind == 'occupancy' else -0.9), kind, data_range=(-1.0, 2.0)).max() < 1
 
 
 def test_an_error_is_a_fraction_of_the_range_and_of_a_sound_a_stripe_of_means():

@@ -82,7 +82,7 @@ def signal_to_noise_ratio(predicted: Array, values: Array, weight: Array | None 
       >>> round(float(signal_to_noise_ratio(jnp.array([[0.9], [-0.9]]), jnp.array([[1.0], [-1.0]]))), 4)
       20.0
     """
-    power = mean_squared_error(jnp.zeros_like(values), values, weight)
+    power = mean_squared_error(jnp.zeros(jnp.shape(values)), values, weight)
     noise = mean_squared_error(predicted, values, weight)
     ratio = 10 * (jnp.log10(power) - jnp.log10(noise))
     return jnp.where(noise > 0, jnp.minimum(ratio, MOST_DB), MOST_DB)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperinr.annotations import checked
+from hyperinr.errors import InputError
 from hyperinr.types import Array
 
 __all__ = ['chamfer_distance', 'intersection_over_union']
@@ -41,9 +42,17 @@ def chamfer_distance(points: np.ndarray, others: np.ndarray) -> float:
     Args:
       points: ``[n, D]`` on one surface.
       others: ``[m, D]`` on the other.
+
+    Raises:
+      InputError: no points, other shapes, or a coordinate that is not finite.
     """
+    sets = np.asarray(points, np.float64), np.asarray(others, np.float64)
+    if any(each.ndim != 2 or each.size == 0 or not np.isfinite(each).all() for each in sets) or (
+        sets[0].shape[1] != sets[1].shape[1]
+    ):
+        raise InputError(f'the sets must be finite points [n, D] and [m, D], not {sets[0].shape} and {sets[1].shape}.')
     from scipy import spatial  # A dependency of jax.
 
-    there, _ = spatial.KDTree(others).query(points)
-    back, _ = spatial.KDTree(points).query(others)
+    there, _ = spatial.KDTree(sets[1]).query(sets[0])
+    back, _ = spatial.KDTree(sets[0]).query(sets[1])
     return float((np.mean(there) + np.mean(back)) / 2)

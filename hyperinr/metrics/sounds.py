@@ -27,22 +27,24 @@ def spectra_db(
       hop_size: samples from one frame to the next; ``None``: a quarter of a frame.
 
     Returns:
-      ``[..., frames, frame_size // 2 + 1]`` dB, frequencies from 0 to half the sampling rate.
+      ``[..., frames, frame_size // 2 + 1]`` dB, frequencies from 0 to half the sampling rate; NaN in frames with values
+      that are not finite.
 
     Raises:
       InputError: fewer samples than a frame has, or a wrong size.
     """
     hop_size = max(1, frame_size // 4) if hop_size is None else hop_size
-    if frame_size < 2 or hop_size < 1 or np.ndim(values) < 1 or np.shape(values)[-1] < frame_size:
-        raise InputError(
-            f'spectra need at least one frame of at least 2 samples, not {frame_size=}, {hop_size=} and values '
-            f'{np.shape(values)}.'
-        )
     low, high = data_range
+    if frame_size < 2 or hop_size < 1 or np.ndim(values) < 1 or np.shape(values)[-1] < frame_size or not low < high:
+        raise InputError(
+            f'spectra need at least one frame of at least 2 samples and a range (low, high), not {frame_size=}, '
+            f'{hop_size=}, values {np.shape(values)} and {data_range=}.'
+        )
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame_size) / frame_size)
     centred = (np.asarray(values, np.float64) - (low + high) / 2) / ((high - low) / 2)
     frames = np.lib.stride_tricks.sliding_window_view(centred, frame_size, axis=-1)[..., ::hop_size, :]
-    amplitude = np.abs(np.fft.rfft(frames * window, axis=-1)) / (window.sum() / 2)
+    with np.errstate(invalid='ignore', over='ignore'):  # Of values that are not finite the level is NaN.
+        amplitude = np.abs(np.fft.rfft(frames * window, axis=-1)) / (window.sum() / 2)
     return 20 * np.log10(np.maximum(amplitude, 10 ** (FLOOR_DB / 20)))
 
 
@@ -75,6 +77,8 @@ def log_spectral_distance(
       InputError: as `spectra_db`, or shapes that do not fit.
     """
     check_shapes(predicted, values, None)
+    if weight is not None and np.shape(weight) != np.shape(values)[-2:-1]:
+        raise InputError(f'weight {np.shape(weight)} must be [N], one for each sample of values {np.shape(values)}.')
     counts = np.full(values.shape[-2], True) if weight is None else np.asarray(weight) > 0
     levels = [
         spectra_db(np.moveaxis(np.where(counts[:, None], each, 0), -1, -2), data_range, frame_size, hop_size)

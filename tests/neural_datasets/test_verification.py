@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,11 +17,12 @@ from hyperinr.neural_datasets.description_checks import DIGEST, content_digest
 from hyperinr.neural_datasets.identity import differences, identity
 from hyperinr.neural_datasets.shard_locks import shard_lock
 from hyperinr.neural_datasets.shards import map_shard, shard_path, write_shard
+from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import open_store
 from hyperinr.neural_datasets.worker import fit_range, open_for_fitting
 from hyperinr.types import DatasetSpec
 from hyperinr.weights import WeightSpec
-from tests.neural_datasets.tiny_store import default_job, fit_tiny
+from tests.neural_datasets.tiny_store import default_job, fit_tiny, tiny_dataset
 
 STORE = identity(default_job().description)
 
@@ -250,6 +252,13 @@ def test_a_store_of_an_older_version_goes_on_where_the_dataset_now_states_a_kind
     assert differences(older, image) == []
     assert differences(sound, image) == ['spec.kind was sound, is now image']
     assert len({identity(each) for each in (older, image, sound)}) == 3
+
+
+def test_solids_on_a_grid_are_probed_at_its_points():
+    dataset = tiny_dataset()
+    solids = Signals(dataset._replace(spec=dataset.spec._replace(kind='occupancy')), ('train',))
+    jax.tree.map(np.testing.assert_array_equal, solids.probes([0, 3]), solids.batch([0, 3]))
+    assert Signals(dataset, ('train',)).probes([0, 3]) is None
 
 
 def test_shards_of_one_config_fitted_apart_go_together(store, tmp_path):
