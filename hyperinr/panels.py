@@ -17,7 +17,7 @@ from hyperinr.kinds.solids import level_of
 from hyperinr.metrics.sounds import FLOOR_DB, spectra_db
 from hyperinr.types import DatasetSpec
 
-__all__ = ['DRAWINGS', 'Drawing', 'enlarged', 'error_panel', 'mosaic', 'panel', 'plane', 'to_rgb']
+__all__ = ['DRAWINGS', 'Drawing', 'error_panel', 'mosaic', 'panel', 'plane', 'to_rgb']
 
 MOST_FRAMES, MOST_CHANNELS = 8, 4
 """Frames of a video, and channels that are no colours, of which a panel shows so many."""
@@ -58,13 +58,14 @@ def panel(values: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     | more axes | the middle of the first ones |
 
     Args:
-      values: ``[*grid, C]``, of any grid with as many axes as the dataset's; what lies outside the range is clipped.
+      values: ``[*grid, C]``, of any grid with as many axes as the dataset's; what lies outside the range is clipped,
+        and NaN is drawn as nothing.
       spec: states kind, layout and range.
 
     Returns:
       ``[H, W, 3]`` in [0, 1].
     """
-    values = np.asarray(values, np.float32)
+    values = np.clip(np.asarray(values, np.float32), *spec.data_range)
     drawing = _drawing(spec, values)
     return _coloured(drawing.plane(values), spec) if drawing.panel is None else drawing.panel(values, spec)
 
@@ -99,19 +100,15 @@ def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
     return unit if unit.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
 
 
-def enlarged(pixels: np.ndarray, least_side: int) -> np.ndarray:
-    """Repeat pixels ``[H, W, 3]`` so often that the shorter side has at least ``least_side``."""
-    factor = -(-least_side // min(pixels.shape[:2]))
-    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def mosaic(rows: Sequence[Sequence[np.ndarray]], *, gap: int = 0) -> np.ndarray:
+def mosaic(rows: Sequence[Sequence[np.ndarray]], *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
     """Lay out panels ``[H, W, 3]`` in [0, 1], of any sizes, as one picture ``[height, width, 3]`` on white.
 
     Args:
       rows: rows of equally many panels.
+      enlarge: side in pixels of the square that shows one pixel of a panel.
       gap: white pixels between two panels.
     """
+    rows = [[each.repeat(enlarge, axis=0).repeat(enlarge, axis=1) for each in row] for row in rows]
     columns = list(zip(*rows, strict=True))
     widths = [max(each.shape[1] for each in column) for column in columns]
     lines = []

@@ -129,7 +129,20 @@ def test_panels_of_any_size_are_laid_out_by_row():
     found = panels.mosaic([[first, second], [second, first]], gap=1)[..., 0]
     rows = [[0, 0, 0, 1, 0.5, 1, 1], [0, 0, 0, 1, 1, 1, 1], [1] * 7, [0.5, 1, 1, 1, 0, 0, 0], [1] * 4 + [0] * 3]
     np.testing.assert_array_equal(found, rows)
-    assert panels.enlarged(first, 5).shape == (6, 9, 3)
+    large = panels.mosaic([[first, second], [second, first]], enlarge=3, gap=3)[..., 0]
+    np.testing.assert_array_equal(large[::3, ::3], rows)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'shape'),
+    [('sound', (600,)), ('image', (4, 5)), ('video', (9, 4, 5)), ('volume', (4, 4, 4)), ('occupancy', (4, 4, 4))],
+)
+def test_what_a_diverged_inr_gives_is_drawn(kind, shape):
+    for content in (np.nan, np.inf, -np.inf, 1e38):
+        values = np.full((*shape, 1), 0.3)
+        values[1:3] = content
+        assert np.isfinite(drawn(values, kind)).all()
+        assert np.isfinite(panels.error_panel(values, np.zeros_like(values), make_spec(shape, 1, kind))).all()
 
 
 def test_what_lies_on_no_grid_is_not_drawn():

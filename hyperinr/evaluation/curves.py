@@ -1,9 +1,9 @@
 """Evaluation of generated weights on signals that training did not see, against other starts.
 
-A *curve* is the mean PSNR over the datapoints while INRs are fine-tuned from one kind of start, and the means of what
-else suits the kind of signal (`figures`). Steps of the
-``generated`` curve count from the hypernetwork's raw output, so the learner's adaptation steps are included. The others
-are those of `starts.other_starts`; each gets the optimiser and learning rate that are best for it on another split.
+A *curve* is the mean PSNR over the datapoints while INRs are fine-tuned from one kind of start, and the means of the
+figures that suit the kind of signal (`figures`). Steps of the ``generated`` curve count from the hypernetwork's raw
+output, so the learner's adaptation steps are included. The others are those of `starts.other_starts`; each gets the
+optimiser and learning rate that are best for it on another split.
 """
 
 import functools

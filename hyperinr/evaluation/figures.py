@@ -92,11 +92,8 @@ def _iou(values: np.ndarray, original: np.ndarray, weight: np.ndarray, spec: Dat
 
 def _rmse(values: np.ndarray, original: np.ndarray, weight: np.ndarray, spec: DatasetSpec) -> np.ndarray:
     (low, high), (least, most) = spec.source_range or spec.data_range, spec.data_range
-    return (
-        (high - low)
-        / (most - least)
-        * np.asarray(metrics.latitude_weighted_rmse(values, *_alike(values, original, weight)))
-    )
+    found = metrics.latitude_weighted_rmse(values, *_alike(values, original, weight))
+    return np.asarray(found) * (high - low) / (most - least)
 
 
 FIGURES = {
@@ -123,14 +120,16 @@ BY_KIND = {
     'volume': ('ssim',),
     'sound': ('snr_db', 'log_spectral_distance_db'),
     'field': (),
-    'occupancy': ('iou',),
-    'signed_distance': ('iou',),
 }
-"""Kind -> keys of `FIGURES`."""
+"""Kind on a grid of pixel centres -> keys of `FIGURES`."""
 
 
 def figures_of(spec: DatasetSpec) -> dict[str, Figure]:
-    """Return the figures that suit the data, by key. Scattered points have none, unless they are of solids."""
+    """Return the figures that suit the data, by key.
+
+    Solids have their IoU, wherever their points lie; of all else scattered points have none. A grid on the sphere has
+    the weighted error, any other what `BY_KIND` says; without a kind, two axes are taken for an image.
+    """
     if is_solid(spec):
         names: tuple[str, ...] = ('iou',)
     elif spec.grid_shape is None:

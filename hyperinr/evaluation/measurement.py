@@ -133,8 +133,8 @@ def measure(
     timing_batch = jax.tree.map(lambda leaf: leaf[:num_timing_datapoints], datapoints)
     times = [median_seconds(run, timing_batch, num_steps) for num_steps in timed_steps]
     seconds = np.interp(record_steps, timed_steps, np.maximum.accumulate(times))
-    points = probes or target or datapoints
     grid, figures = spec.grid_shape, figures_of(spec)
+    points = (probes if grid is None else None) or target or datapoints
     found = {name: np.full((len(psnr), len(record_steps)), np.nan) for name in figures}
     kept = []
     num_rows = len(psnr) if figures else min(num_kept, len(psnr)) * (grid is not None)

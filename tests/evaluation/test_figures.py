@@ -92,7 +92,7 @@ def test_data_without_a_kind_have_the_figures_of_their_grid():
     older = DatasetSpec('shapes of an older version', None, 50, 3, 1, (0.0, 1.0))
     assert list(figures.figures_of(older)) == ['iou']
     assert list(figures.figures_of(older._replace(kind='volume'))) == []
-    assert {name for names in figures.BY_KIND.values() for name in names} | {'rmse'} == figures.FIGURES.keys()
+    assert {name for names in figures.BY_KIND.values() for name in names} | {'rmse', 'iou'} == figures.FIGURES.keys()
 
 
 def test_small_images_have_no_ssim():

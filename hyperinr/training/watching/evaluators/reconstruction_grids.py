@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hyperinr.errors import InputError
-from hyperinr.panels import enlarged, error_panel, mosaic
+from hyperinr.panels import error_panel, mosaic
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
 from hyperinr.training.watching.evaluators.reconstruction import panels_of, reconstructor
 from hyperinr.training.watching.spans import span
@@ -66,7 +66,7 @@ def reconstruction_grids(
             for row, original, values in zip(rows, found.batch.values, found.values, strict=True):
                 last, first = (np.reshape(each, (*shape, -1)) for each in (values[-1], original))
                 row.append(error_panel(last, first, spec, gain=error_gain))
-            grid = mosaic([[enlarged(each, SMALLEST_SIDE) for each in row] for row in rows], gap=2)
+            grid = mosaic(rows, enlarge=-(-SMALLEST_SIDE // min(rows[0][0].shape[:2])), gap=2)
             return Findings(figures={}, images={'grid': grid})
 
         return Measurement((), measure)
