@@ -37,7 +37,7 @@ def test_an_importance_does_not_change_what_is_seen():
     np.testing.assert_array_equal(encoder.apply(params, heavier), encoder.apply(params, datapoint))
 
 
-@pytest.mark.parametrize('grid_shape', [(4, 10), (10, 4), (12,), (4, 6, 8)])
+@pytest.mark.parametrize('grid_shape', [(4, 10), (12,), (4, 6, 8)])
 def test_the_first_feature_looks_at_one_corner_of_a_grid(grid_shape):
     """An exchange of axes would spread its points over the grid."""
     encoder, params, datapoint = make(tiny.make_spec(grid_shape=grid_shape), blocks_per_stage=0)
@@ -46,7 +46,7 @@ def test_the_first_feature_looks_at_one_corner_of_a_grid(grid_shape):
     def corner(values):
         return encoder.apply(params, datapoint._replace(values=values))[0]
 
-    seen = np.abs(jax.grad(corner)(datapoint.values)).sum(-1).reshape(grid_shape) > 0
+    seen = np.abs(jax.jit(jax.grad(corner))(datapoint.values)).sum(-1).reshape(grid_shape) > 0
     expected = np.zeros(grid_shape, bool)
     expected[(slice(3),) * len(grid_shape)] = True
     np.testing.assert_array_equal(seen, expected)
