@@ -13,7 +13,7 @@ LAYERS = (
     ('arguments', 'coordinates', 'metrics', 'runtime', 'weights'),
     ('files', 'launching'),
     ('kinds',),
-    ('datasets', 'encoders', 'hypernetworks', 'inrs'),
+    ('datasets', 'encoders', 'hypernetworks', 'inrs', 'panels'),
     ('fitting', 'meta_learning'),
     ('model',),
     ('evaluation', 'own_files'),

@@ -19,7 +19,7 @@ from hyperinr.files.image_files import decode_file
 from hyperinr.runtime.files import check_regular
 from hyperinr.runtime.outputs import PNG_MARK, replacing_output
 
-__all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
+__all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'write_picture']
 
 
 class FileImage(NamedTuple):
@@ -140,13 +140,6 @@ def letterbox(image: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, tupl
 def quantise(image: np.ndarray) -> np.ndarray:
     """Round values in [0, 1] to the nearest of 256 levels, uint8."""
     return np.round(np.asarray(image) * 255).astype(np.uint8)
-
-
-def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
-    """Turn values ``[..., C]`` into RGB ``[..., 3]`` in [0, 1], clipped; unless C is 3, grey by the channels' mean."""
-    low, high = data_range
-    unit = np.clip((values - low) / (high - low), 0, 1)
-    return unit if unit.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
 
 
 def write_picture(path: str | os.PathLike, pixels: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Extraction of a mesh from the INR of a shape, and its distance from the shape.
+"""Extraction of a mesh from the INR of a shape.
 
 Meshes are extracted as in Lorensen and Cline, "Marching cubes" (1987).
 
@@ -18,7 +18,7 @@ from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.outputs import replacing_output
 from hyperinr.types import Inr, InrWeights
 
-__all__ = ['Surface', 'chamfer_distance', 'extract_surface', 'sample_surface', 'write_surface']
+__all__ = ['Surface', 'extract_surface', 'sample_surface', 'write_surface']
 
 CHUNK = 2**16
 
@@ -101,22 +101,3 @@ def sample_surface(surface: Surface, count: int, *, seed: int = 0) -> np.ndarray
     trimesh = _trimesh()
     mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
     return np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0])
-
-
-def chamfer_distance(points: np.ndarray, others: np.ndarray) -> float:
-    """Return the mean distance from each point to the nearest of the other set, averaged over both directions.
-
-    Fan, Su and Guibas, "A point set generation network for 3D object reconstruction from a single image" (2017),
-    section 4.3, with distances instead of their squares.
-
-    Args:
-      points: ``[n, 3]`` on one surface.
-      others: ``[m, 3]`` on the other.
-
-    Raises:
-      InputError: SciPy is missing.
-    """
-    spatial = import_extra('scipy.spatial', needed_by='the Chamfer distance', package='SciPy', extra='shapes')
-    there, _ = spatial.KDTree(others).query(points)
-    back, _ = spatial.KDTree(points).query(others)
-    return float((np.mean(there) + np.mean(back)) / 2)
