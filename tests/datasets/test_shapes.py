@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hyperinr import datasets
-from hyperinr.datasets.meshes import Mesh, read_mesh
 from hyperinr.datasets.shapes import PointRule, draw_pool, draw_probe
 from hyperinr.datasets.solids import FAMILIES, Solid
 from hyperinr.errors import InputError
+from hyperinr.files.meshes import Mesh, read_mesh
 from tests.datasets.sources import each_damaged, write_meshes
 
 RULE = PointRule(200, 0.5, 0.02, 'occupancy', 1.0)

@@ -1,0 +1,61 @@
+"""Opening of NetCDF and GRIB files as ``xarray.Dataset``."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hyperinr.errors import InputError
+from hyperinr.files.refusals import decoding
+from hyperinr.runtime.extras import import_extra
+from hyperinr.runtime.files import check_regular
+
+__all__ = ['opened_dataset']
+
+
+@contextlib.contextmanager
+def opened_dataset(path: Path) -> Iterator[Any]:
+    """Open a file as an ``xarray.Dataset``; its values are read when they are asked for.
+
+    Raises:
+      InputError: no NetCDF or GRIB file, one that takes its content from other files, or a missing package.
+    """
+    check_regular(path, 'field file')
+    what = f'the field {str(path)!r}'
+    xarray = import_extra('xarray', needed_by=what, package='xarray', extra='field')
+    options: dict[str, Any] = {}
+    with decoding(path, 'a field'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # Of attributes that break the conventions, which are read all the same.
+        with path.open('rb') as file:
+            start = file.read(8)
+        if start[:4] == b'\x89HDF':
+            _check_links(path)
+            import_extra('h5netcdf', needed_by=what, package='h5netcdf', extra='field')
+            options = {'engine': 'h5netcdf'}
+        elif start[:4] == b'GRIB':
+            import_extra('cfgrib', needed_by=what, package='cfgrib', extra='grib')
+            logging.getLogger('cfgrib').setLevel(logging.CRITICAL)
+            options = {'engine': 'cfgrib', 'backend_kwargs': {'indexpath': ''}}  # writes no index beside the file
+        elif start[:3] == b'CDF':
+            options = {'engine': 'scipy'}
+        else:
+            raise InputError(f'{str(path)!r} is no NetCDF or GRIB file, or is corrupt: save it again, or leave it out.')
+        # Times stay numbers: they are written again with the units and the calendar of the file.
+        with xarray.open_dataset(path.absolute(), decode_times=False, **options) as data:
+            yield data
+
+
+def _check_links(path: Path) -> None:
+    """Raise `InputError` if an HDF5 file takes any part of its content from another file."""
+    h5py = import_extra('h5py', needed_by=f'the field {str(path)!r}', package='h5py', extra='field')
+
+    def look(name: str, link: Any) -> None:
+        found = file[name] if isinstance(link, h5py.HardLink) else None
+        stored_elsewhere = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
+        if isinstance(link, h5py.ExternalLink) or stored_elsewhere:
+            raise InputError(f'{str(path)!r} keeps {name!r} in another file; copy the data into one file.')
+
+    with h5py.File(path, 'r') as file:
+        file.visititems_links(look)
