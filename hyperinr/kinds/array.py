@@ -47,7 +47,7 @@ def _read(
     if channels is None and shape[-1] > USUAL_CHANNELS and has_channels:
         notes.append(f'shape {shape} read as {shape[-1]} channels of a grid {shape[:-1]}; 1 channel reads all as grid')
     found = mapped(array, data_range, path, levels=LEVELS)
-    metadata: dict[str, Any] = {'file_range': found.file_range, 'dtype': kind, 'has_channels': has_channels}
+    metadata: dict[str, Any] = {'file_range': list(found.file_range), 'dtype': kind, 'has_channels': has_channels}
     values, weight = found.values, found.weight
     if spacing := check_spacing(spacing, values.ndim - 1, 'in samples of the file along each axis'):
         grid = tuple(max(1, round(n / each)) for n, each in zip(values.shape[:-1], spacing, strict=True))

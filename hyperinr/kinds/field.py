@@ -92,20 +92,26 @@ def num_frames(path: Path, *, variables: Sequence[str] | None = None) -> int:
 
 def _signal(content: _Content, data_range: tuple[float, float] | None, path: Path) -> Signal:
     array, globe, about, notes = content
-    units = {str(variable['attributes'].get('units')) for variable in about['variables']}
-    parts = [array] if len(units) == 1 else np.split(array, array.shape[-1], axis=-1)
-    found = [mapped(part, data_range, path) for part in parts]
-    for part in found:
-        notes.extend(note for note in part.notes if note not in notes)
-    weights = [part.weight for part in found if part.weight is not None]
-    ranges = [list(part.file_range) for part in found]
+    units = [str(variable['attributes'].get('units')) for variable in about['variables']]
+    values, weight = np.empty(array.shape, np.float32), np.ones(array.shape[:-1], np.float32)
+    ranges: list[list[float]] = [[]] * len(units)
+    for unit in dict.fromkeys(units):
+        mine = [channel for channel, each in enumerate(units) if each == unit]
+        found = mapped(array[..., mine], data_range, path)
+        values[..., mine] = found.values
+        weight *= 1 if found.weight is None else found.weight
+        notes.extend(
+            f'{", ".join(about["variables"][channel]["name"] for channel in mine)}: {note}' for note in found.notes
+        )
+        for channel in mine:
+            ranges[channel] = list(found.file_range)
     return Signal(
-        np.concatenate([part.values for part in found], axis=-1),
+        values,
         (0.0, 1.0),
-        {'file_range': ranges[0] if len(ranges) == 1 else ranges, **about},
+        {'file_range': ranges if len(set(units)) > 1 else ranges[0], **about},
         tuple(notes),
         coords=None if globe.is_whole() else globe.coords(),
-        weight=np.min(weights, axis=0) if weights else None,
+        weight=None if weight.all() else weight,
         layout=coordinates.SPHERE,
     )
 

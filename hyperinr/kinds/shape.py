@@ -71,7 +71,7 @@ def _kind(name: str) -> Kind:
         measured = quantity.measure(mesh, coordinates.grid(shape).astype(np.float64)).reshape(*shape, 1)
         ends = quantity.data_range
         found = mapped(measured.astype(np.float32), data_range or ends, path, ends=ends)
-        about = {'file_range': found.file_range, 'scale': mesh.scale, 'centre': list(mesh.centre)}
+        about = {'file_range': list(found.file_range), 'scale': mesh.scale, 'centre': list(mesh.centre)}
         return Signal(found.values, ends, {**about, 'spacing': [2 / n for n in shape]})
 
     def write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:

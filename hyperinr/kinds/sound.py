@@ -64,7 +64,7 @@ def _read(
             raise InputError(f'{str(path)!r} has no sample left at {wanted:g} Hz; give a smaller spacing.')
         notes.append(f'resampled from {rate} to {wanted:g} Hz')
     about = {'rate': rate, 'subtype': subtype, 'spacing': [1 / rate], 'grid_shape': grid_shape}
-    return Signal(values, RANGE, {'file_range': found.file_range, **about}, (*notes, *found.notes))
+    return Signal(values, RANGE, {'file_range': list(found.file_range), **about}, (*notes, *found.notes))
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int, str]:

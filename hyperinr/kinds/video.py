@@ -29,6 +29,8 @@ readers open further files that a file names."""
 OTHERS = 'mov'
 RATE = 25.0
 """Frames a second of a folder, and of a video that states none."""
+SHORT = 0.95
+"""Part of the stated length below which a video is taken for cut short; sound may last a little longer."""
 LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 """ITU-R BT.601."""
 
@@ -66,7 +68,7 @@ def _read(
         check_pixels(path, grid[0] * grid[1] * grid[2])
         nearest = np.minimum((np.arange(grid[0]) + 0.5) * (count / grid[0]), count - 1).astype(int)
         values = np.stack([resize(values[at], grid[1:]) for at in nearest])
-    return Signal(values, (0.0, 1.0), {'file_range': file_range, **about}, tuple(notes))
+    return Signal(values, (0.0, 1.0), {'file_range': list(file_range), **about}, tuple(notes))
 
 
 def _read_folder(path: Path, data_range: tuple[float, float] | None) -> tuple[np.ndarray, FileValues, float, list[str]]:
@@ -114,6 +116,9 @@ def _decode(path: Path) -> tuple[np.ndarray, float, list[str]]:
             frames.append(frame)
         if not frames:
             raise InputError(f'{str(path)!r} holds no frames; leave it out.')
+        stated = (opened.duration or 0) / av.time_base
+        if len(frames) / rate < SHORT * stated:
+            notes.append(f'{len(frames) / rate:.2f} s of {stated:.2f} s: the file may be cut short')
     return np.stack(frames), rate, notes
 
 
@@ -158,7 +163,7 @@ def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
     ):
         opened.metadata['comment'] = SAID
         # Lossless, and of RGB, so that no colour is converted and no size is odd.
-        stream = opened.add_stream('libx264rgb', rate=exact, options={'qp': '0'})
+        stream = opened.add_stream('libx264rgb', rate=exact, options={'qp': '0', 'preset': 'ultrafast'})
         stream.width, stream.height, stream.pix_fmt = width, height, 'rgb24'
         for frame in values:
             pixels = np.ascontiguousarray(

@@ -64,7 +64,7 @@ def _read(
         values = resampled(values, grid, path)
         weight = None if weight is None else resampled(weight[..., None], grid, path)[..., 0]
         notes.append(f'resampled from {tuple(about["grid_shape"])} to {tuple(grid)} voxels')
-    metadata = {'file_range': found.file_range, **about}
+    metadata = {'file_range': list(found.file_range), **about}
     return Signal(values, (0.0, 1.0), metadata, (*notes, *found.notes), weight=weight)
 
 
