@@ -51,11 +51,12 @@ def _check_links(path: Path) -> None:
     """Raise `InputError` if an HDF5 file takes any part of its content from another file."""
     h5py = import_extra('h5py', needed_by=f'the field {str(path)!r}', package='h5py', extra='field')
 
-    def look(name: str, link: Any) -> None:
+    def elsewhere(name: str, link: Any) -> str | None:
         found = file[name] if isinstance(link, h5py.HardLink) else None
-        stored_elsewhere = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
-        if isinstance(link, h5py.ExternalLink) or stored_elsewhere:
-            raise InputError(f'{str(path)!r} keeps {name!r} in another file; copy the data into one file.')
+        is_stored_elsewhere = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
+        return name if isinstance(link, h5py.ExternalLink) or is_stored_elsewhere else None
 
     with h5py.File(path, 'r') as file:
-        file.visititems_links(look)
+        name = file.visititems_links(elsewhere)  # the first that is not None
+    if name is not None:
+        raise InputError(f'{str(path)!r} keeps {name!r} in another file; copy the data into one file.')

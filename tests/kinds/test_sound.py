@@ -1,4 +1,4 @@
-"""Sounds: every type of sample comes back exactly, resampling keeps frequencies, and what is clipped or mixed is said."""
+"""Sounds: samples of every type come back, resampling keeps frequencies, and what is clipped or mixed is said."""
 
 import numpy as np
 import pytest

@@ -44,9 +44,12 @@ def test_another_resolution_fills_the_same_box(tmp_path):
     finer = found.values.repeat(2, axis=0).repeat(4, axis=2)
     VOLUME.write(tmp_path / 'b.nii.gz', finer, {**found.metadata, 'data_range': found.data_range})
     affine = nibabel.load(tmp_path / 'b.nii.gz').affine
-    for corner in ((0, 0, 0), (1, 1, 1)):  # of the boxes, half a voxel beyond the centres
-        ends = [affine @ [*np.array(shape) * corner - 0.5, 1] for shape in (finer.shape[:3],)]
-        np.testing.assert_allclose(ends[0], AFFINE @ [*np.array((5, 4, 3)) * corner - 0.5, 1])
+    for corner in (0, 1):  # of the boxes, half a voxel beyond the centres
+        expected, actual = (
+            each @ [*(np.array(shape) * corner - 0.5), 1]
+            for each, shape in ((AFFINE, (5, 4, 3)), (affine, (10, 4, 12)))
+        )
+        np.testing.assert_allclose(actual, expected)
 
 
 def test_spacing_resamples_a_ramp_to_a_ramp(tmp_path):
