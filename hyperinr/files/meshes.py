@@ -4,6 +4,7 @@ Letters: ``V`` corners, ``F`` triangles, ``n`` points.
 """
 
 import functools
+import io
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,9 @@ def read_mesh(path: Path, *, closed: bool = True) -> Mesh:
     trimesh = import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
     check_mesh_file(path)
     try:
-        # By an open file, from which trimesh cannot tell where the files lie that this one names.
-        with path.open('rb') as file:
-            loaded: Any = trimesh.load_scene(file, file_type=path.suffix.lower()[1:]).to_geometry()
+        # From memory, so that trimesh cannot tell where the files lie that this one names.
+        content = io.BytesIO(path.read_bytes())
+        loaded: Any = trimesh.load_scene(content, file_type=path.suffix.lower()[1:]).to_geometry()
         vertices = np.asarray(loaded.vertices, np.float64).reshape(-1, 3)
         faces = np.asarray(getattr(loaded, 'faces', ()), np.int64).reshape(-1, 3)
         watertight = len(faces) > 0 and bool(loaded.is_watertight)
