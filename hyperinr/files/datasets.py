@@ -2,12 +2,14 @@
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hyperinr.errors import InputError
+from hyperinr.files.limits import MOST_UNPACKED_BYTES
 from hyperinr.files.refusals import decoding
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import check_regular
@@ -31,7 +33,7 @@ def opened_dataset(path: Path) -> Iterator[Any]:
         with path.open('rb') as file:
             start = file.read(8)
         if start[:4] == b'\x89HDF':
-            _check_links(path)
+            _check_hdf5(path)
             import_extra('h5netcdf', needed_by=what, package='h5netcdf', extra='field')
             options = {'engine': 'h5netcdf'}
         elif start[:4] == b'GRIB':
@@ -47,16 +49,21 @@ def opened_dataset(path: Path) -> Iterator[Any]:
             yield data
 
 
-def _check_links(path: Path) -> None:
-    """Raise `InputError` if an HDF5 file takes any part of its content from another file."""
+def _check_hdf5(path: Path) -> None:
+    """Raise `InputError` if an HDF5 file takes any content from another file, or has a part too large for memory."""
     h5py = import_extra('h5py', needed_by=f'the field {str(path)!r}', package='h5py', extra='field')
 
-    def elsewhere(name: str, link: Any) -> str | None:
+    def fault(name: str, link: Any) -> str | None:
         found = file[name] if isinstance(link, h5py.HardLink) else None
-        is_stored_elsewhere = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
-        return name if isinstance(link, h5py.ExternalLink) or is_stored_elsewhere else None
+        is_data = isinstance(found, h5py.Dataset)
+        if isinstance(link, h5py.ExternalLink) or (is_data and (found.external or found.is_virtual)):
+            return f'keeps {name!r} in another file; copy the data into one file.'
+        chunk = math.prod(found.chunks) * found.dtype.itemsize if is_data and found.chunks else 0
+        if chunk > MOST_UNPACKED_BYTES:
+            return f'unpacks {name!r} in parts of {chunk:,} bytes; write it again, in smaller chunks.'
+        return None
 
     with h5py.File(path, 'r') as file:
-        name = file.visititems_links(elsewhere)  # the first that is not None
-    if name is not None:
-        raise InputError(f'{str(path)!r} keeps {name!r} in another file; copy the data into one file.')
+        found = file.visititems_links(fault)  # the first that is not None
+    if found is not None:
+        raise InputError(f'{str(path)!r} {found}')

@@ -42,7 +42,7 @@ def test_distances_are_those_of_a_ball(suffix, tmp_path):
 @pytest.mark.parametrize(
     ('kind', 'bound'),
     [(OCCUPANCY, 0.5), (SIGNED_DISTANCE, 0.05), (UNSIGNED_DISTANCE, 1.0)],
-    ids=lambda each: str(each)[:24],
+    ids=['occupancy', 'signed distance', 'unsigned distance'],
 )
 def test_a_mesh_comes_back_to_its_place(kind, bound, tmp_path):
     """``bound`` is in cells: marching cubes place a step within one, interpolate a distance, enclose its absolute."""
