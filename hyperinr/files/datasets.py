@@ -54,7 +54,7 @@ def _check_hdf5(path: Path) -> None:
     h5py = import_extra('h5py', needed_by=f'the field {str(path)!r}', package='h5py', extra='field')
 
     def fault(name: str, link: Any) -> str | None:
-        found = file[name] if isinstance(link, h5py.HardLink) else None
+        found: Any = file[name] if isinstance(link, h5py.HardLink) else None
         is_data = isinstance(found, h5py.Dataset)
         if isinstance(link, h5py.ExternalLink) or (is_data and (found.external or found.is_virtual)):
             return f'keeps {name!r} in another file; copy the data into one file.'

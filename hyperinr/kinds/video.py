@@ -92,7 +92,6 @@ def _read_folder(path: Path, data_range: tuple[float, float] | None) -> tuple[np
 def _decode(path: Path) -> tuple[np.ndarray, float, list[str]]:
     """Return the frames ``[T, H, W, 3]`` uint8, the rate in Hz, and notes."""
     av = import_extra('av', needed_by=f'the video {str(path)!r}', package='PyAV (av)', extra='video')
-    av.logging.set_level(av.logging.PANIC)
     reader = DEMUXERS.get(path.suffix.lower(), OTHERS)
     with decoding(path, 'a video'), path.open('rb') as file, av.open(file, 'r', format=reader) as opened:
         if not opened.streams.video:
@@ -146,7 +145,6 @@ def _pixels(frames: Iterator[Any], notes: list[str]) -> Iterator[np.ndarray]:
 
 def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
     av = import_extra('av', needed_by=f'the video {str(path)!r}', package='PyAV (av)', extra='video')
-    av.logging.set_level(av.logging.PANIC)
     with encoding(path, 'a video'):
         count, height, width, channels = values.shape
         if channels not in (1, 3):
