@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from hyperinr.errors import InputError, first_line
+from hyperinr.errors import InputError, RunError, first_line
 
 __all__ = ['decoding', 'encoding']
 
@@ -25,12 +25,12 @@ def decoding(path: Path, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def encoding(path: Path, what: str) -> Iterator[None]:
-    """Turn what wrong metadata raise into `InputError`, one line. ``what`` is ``'a sound'``."""
+    """Turn whatever wrong values or metadata raise into `InputError`, one line. ``what`` is ``'a sound'``."""
     try:
         yield
-    except InputError:
+    except (InputError, RunError, OSError, MemoryError, AssertionError):
         raise
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+    except Exception as error:
         said = f'{type(error).__name__}: {first_line(error)}'
         raise InputError(
             f'{path} cannot be written: values and metadata do not describe {what} ({said}); give those of its file.'

@@ -1,8 +1,8 @@
 """Kinds of signals: image, sound, ... Each file here reads, and writes again, one kind: file -> `Signal` -> file.
 
-`values` maps numbers of a file to those of a signal and back, `stacks` and `globe` help single kinds. Decoders of single
-formats are in `hyperinr.files`; what a kind looks like is drawn elsewhere. To add one: a file with a `Kind`, a row below,
-a row in ``tests/kinds/test_every_kind.py``.
+`values` maps the numbers of a file to those of a signal and back; `stacks` and `globe` help single kinds. Decoders of
+single formats are in `hyperinr.files`; what a kind looks like is drawn elsewhere. To add one: a file with a `Kind`, a
+row below, a row in ``tests/kinds/test_every_kind.py``.
 """
 
 from pathlib import Path

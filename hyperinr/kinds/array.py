@@ -9,7 +9,6 @@ import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.files.arrays import read_npy, read_npz, write_npy
-from hyperinr.files.image_files import LEVELS
 from hyperinr.files.limits import check_pixels
 from hyperinr.files.refusals import encoding
 from hyperinr.kinds.base import Kind, Signal
@@ -46,7 +45,7 @@ def _read(
         raise InputError(f'{str(path)!r} has shape {shape}; an array is {wanted}, or [*grid] with 1 channel.')
     if channels is None and shape[-1] > USUAL_CHANNELS and has_channels:
         notes.append(f'shape {shape} read as {shape[-1]} channels of a grid {shape[:-1]}; 1 channel reads all as grid')
-    found = mapped(array, data_range, path, levels=LEVELS)
+    found = mapped(array, data_range, path, by_type=True)
     metadata: dict[str, Any] = {'file_range': list(found.file_range), 'dtype': kind, 'has_channels': has_channels}
     values, weight = found.values, found.weight
     if spacing := check_spacing(spacing, values.ndim - 1, 'in samples of the file along each axis'):

@@ -3,6 +3,7 @@
 Latitudes are brought to north first and longitudes to 0 eastward, whatever their order in the file.
 """
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyperinr import coordinates
+from hyperinr.annotations import checked
 from hyperinr.errors import InputError
-from hyperinr.files.datasets import opened_dataset
 from hyperinr.files.limits import check_pixels
+from hyperinr.files.netcdf import opened_dataset
 from hyperinr.files.refusals import encoding
 from hyperinr.kinds.base import Kind, Signal
 from hyperinr.kinds.globe import UNITS, Globe, is_axis, whole
@@ -38,6 +40,7 @@ class _Content(NamedTuple):
     notes: list[str]
 
 
+@checked
 def read_field(
     path: Path,
     *,
@@ -74,16 +77,19 @@ def read_field(
     return found._replace(values=found.values[0], weight=None if found.weight is None else found.weight[0])
 
 
+@checked
 def read_frames(
     path: Path, *, data_range: tuple[float, float] | None = None, variables: Sequence[str] | None = None
 ) -> Signal:
     """Read all fields along the first axis before latitude and longitude: values ``[T, H, W, C]`` in one range.
 
-    ``weight`` is ``[T, H, W]``, ``coords`` ``[H, W, D]`` those of one field. Arguments and errors as of `read_field`.
+    ``weight`` is ``[T, H, W]``, ``coords`` ``[H, W, D]`` those of one field, and ``metadata['leading'][0]['values']`` the
+    T positions in the file's units. Arguments and errors as of `read_field`.
     """
     return _signal(_read(path, variables, None), data_range, path)
 
 
+@checked
 def num_frames(path: Path, *, variables: Sequence[str] | None = None) -> int:
     """Return T, the fields that `read_frames` reads. Errors as of `read_field`."""
     with opened_dataset(path) as data:
@@ -127,13 +133,10 @@ class _Choice(NamedTuple):
 
 
 def _choice(data: Any, path: Path, variables: Sequence[str] | None) -> _Choice:
-    pairs = [
-        (latitude, longitude)
-        for latitude, north in data.variables.items()
-        for longitude, east in data.variables.items()
-        if north.dims == (latitude,) and east.dims == (longitude,)
-        if is_axis('latitude', latitude, north.attrs) and is_axis('longitude', longitude, east.attrs)
-    ]
+    axes = [(name, found.attrs) for name, found in data.variables.items() if found.dims == (name,)]
+    pairs = itertools.product(
+        *([name for name, attributes in axes if is_axis(what, name, attributes)] for what in ('latitude', 'longitude'))
+    )
     on = {
         pair: [
             name
@@ -151,7 +154,8 @@ def _choice(data: Any, path: Path, variables: Sequence[str] | None) -> _Choice:
         raise InputError(f'{str(path)!r} has {wanted}; there are {", ".join(on[pair])}.')
     names = list(dict.fromkeys(variables or on[pair]))
     leading = list(dict.fromkeys(axis for name in names for axis in data[name].dims if axis not in pair))
-    return _Choice(*pair, names, leading, data.sizes[leading[0]] if leading else 1)
+    latitude, longitude = pair
+    return _Choice(latitude, longitude, names, leading, data.sizes[leading[0]] if leading else 1)
 
 
 def _read(path: Path, variables: Sequence[str] | None, frame: int | None) -> _Content:
@@ -178,7 +182,8 @@ def _read(path: Path, variables: Sequence[str] | None, frame: int | None) -> _Co
             axes = [axis for axis in leading if axis in picked[name].dims]
             values = np.array(picked[name].transpose(*axes, latitude, longitude).values)
             shape = (-1 if leading and leading[0] in axes else 1, *values.shape[-2:])
-            channels.append(np.broadcast_to(globe.read(values.reshape(shape)), (count, *globe.read(values).shape[-2:])))
+            planes = globe.read(values.reshape(shape))
+            channels.append(np.broadcast_to(planes, (count, *planes.shape[1:])))
         about: dict[str, Any] = {
             'variables': [{'name': name, **_packed(data[name])} for name in names],
             'leading': [_position(data, axis, at[axis]) for axis in leading],
@@ -210,19 +215,19 @@ def _packed(variable: Any) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether NetCDF 3 holds an attribute."""
+    """Tell whether NetCDF 3 holds an attribute: text, and numbers of 32 bits or real."""
     if isinstance(value, list):
         return bool(value) and all(_is_plain(each) and not isinstance(each, str) for each in value)
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+    return isinstance(value, str | float) or (type(value) is int and abs(value) < 2**31)
 
 
 def _position(data: Any, axis: str, at: slice) -> dict[str, Any]:
-    """Return the name of a leading axis, its value at a position, and its attributes."""
-    start = at.start or 0
-    value = plain(data[axis].values[start]) if axis in data.coords else start
-    if not isinstance(value, int | float):
-        return {'name': axis, 'value': start, 'attributes': {}, 'dtype': 'int32'}
-    return {'name': axis, 'value': value, **_described(data[axis])}
+    """Return the name of a leading axis, its value at a position, and its attributes; of all frames all values."""
+    places = plain(data[axis].values) if axis in data.coords else []
+    if not places or not all(isinstance(place, int | float) for place in places):
+        return {'name': axis, 'value': at.start or 0, 'attributes': {}, 'dtype': 'int32'}
+    all_places = {'values': places} if at.stop is None else {}
+    return {'name': axis, 'value': places[at.start or 0], **all_places, **_described(data[axis])}
 
 
 def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hyperinr.errors import InputError
-from hyperinr.files.limits import MOST_PIXELS, check_pixels
+from hyperinr.files.limits import check_pixels
 from hyperinr.files.refusals import decoding, encoding
 from hyperinr.kinds.base import Kind, Signal
 from hyperinr.kinds.values import as_type, check_spacing, file_values, mapped
@@ -40,14 +40,15 @@ def _read(
     check_regular(path, 'sound file')
     spacing = check_spacing(spacing, 1, 'the seconds from sample to sample')
     samples, rate, subtype = _decode(path)
-    grid_shape, notes = [len(samples)], []
-    if data_range is None and np.abs(samples).max(initial=0) > 1:
-        peak = float(np.abs(samples).max())
-        data_range = (-peak, peak)
-        notes.append(f'values up to {peak:g} scaled to [-1, 1]')
-    found = mapped(samples, data_range, path, ends=RANGE)
-    if found.weight is not None:
+    if not np.isfinite(samples).all():
         raise InputError(f'{str(path)!r} holds NaN or infinite values; replace them before using it.')
+    grid_shape, notes = [len(samples)], []
+    if data_range is None:
+        peak = max(1.0, float(np.abs(samples).max()))
+        data_range = (-peak, peak)
+        if peak > 1:
+            notes.append(f'values up to {peak:g} scaled to [-1, 1]')
+    found = mapped(samples, data_range, path, ends=RANGE)
     values, held = found.values, found.values.shape[1]
     if channels not in (None, held):
         if channels != 1 and held != 1:
@@ -73,9 +74,9 @@ def _decode(path: Path) -> tuple[np.ndarray, int, str]:
     with decoding(path, 'a sound'), path.open('rb') as file:
         _check_length(path, file)
         with soundfile.SoundFile(file) as opened:
-            declared = opened.frames * opened.channels
-            exact = opened.format in ('WAV', 'WAVEX', 'FLAC')
-            check_pixels(path, declared if exact else min(declared, MOST_PIXELS), 'samples')
+            # Of other formats, and of a FLAC that was streamed, libsndfile estimates the number of frames.
+            exact = opened.format in ('WAV', 'WAVEX', 'FLAC') and opened.frames < 2**62
+            check_pixels(path, opened.frames * opened.channels if exact else 0, 'samples')
             blocks, count = [], 0
             while len(block := opened.read(BLOCK, dtype='float32', always_2d=True)):
                 blocks.append(block)
@@ -112,15 +113,14 @@ def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
             samples = found.astype(np.float32)
         stretch = frames / metadata.get('grid_shape', [frames])[0]
         rate = max(1, round(metadata.get('rate', RATE) * stretch))
-        soundfile.check_format('WAV', subtype)
-    with replacing_output(path) as temporary, temporary.open('wb+') as file, encoding(path, 'a sound'):
-        # soundfile's own errors are RuntimeErrors, of numbers that a WAV cannot state.
-        try:
-            with soundfile.SoundFile(file, 'w', rate, channels, subtype, format='WAV') as opened:
-                opened.comment = SAID
-                opened.write(samples)
-        except soundfile.LibsndfileError as error:
-            raise ValueError(str(error)) from error
+    with (
+        replacing_output(path) as temporary,
+        temporary.open('wb+') as file,
+        encoding(path, 'a sound'),
+        soundfile.SoundFile(file, 'w', rate, channels, subtype, format='WAV') as opened,
+    ):
+        opened.comment = SAID
+        opened.write(samples)
 
 
 SOUND = Kind('sound', ('.wav', '.flac', '.ogg', '.mp3'), '.wav', _read, _write, num_axes=1)

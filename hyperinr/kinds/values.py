@@ -12,12 +12,15 @@ import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.files.file_values import check_data_range, shown
+from hyperinr.files.image_files import LEVELS
 from hyperinr.files.limits import check_pixels
 from hyperinr.runtime.extras import import_extra
 
 __all__ = ['Mapped', 'as_type', 'check_spacing', 'file_values', 'mapped', 'resampled']
 
 UNIT = (0.0, 1.0)
+FINEST = 1e-12
+"""Smallest spacing, in any unit, so that no number of samples is infinite."""
 
 
 class Mapped(NamedTuple):
@@ -42,17 +45,16 @@ def mapped(
     path: Path,
     *,
     ends: tuple[float, float] = UNIT,
-    levels: Mapping[str, float] = {},
+    by_type: bool = False,
 ) -> Mapped:
     """Map values of any real type to ``ends``; values outside ``data_range`` are clipped.
 
     Args:
       array: ``[*grid, C]``. A point with a value that is not finite gets weight 0 and the low end.
-      data_range: values that become the ends. ``None``: from 0 to the level of the array's type; else ``ends`` for
-        floats that lie within; else the least and the greatest value.
+      data_range: values that become the ends. ``None``: the least and the greatest value.
       path: the file, for messages.
       ends: the range of the signal.
-      levels: name of a type -> its greatest value.
+      by_type: the range is that of the type, where it has one: `LEVELS`, and ``ends`` for floats that lie within.
 
     Raises:
       InputError: no real numbers, no values, none that is finite, or a wrong ``data_range``.
@@ -73,9 +75,9 @@ def mapped(
         low, high = data_range
         if clipped := int(np.count_nonzero((known < low) | (known > high))):
             notes.append(f'{clipped} values outside {shown(low)} to {shown(high)} clipped')
-    elif array.dtype.name in levels:
-        low, high = 0.0, float(levels[array.dtype.name])
-    elif array.dtype.kind == 'f' and ends[0] <= lowest and highest <= ends[1]:
+    elif by_type and array.dtype.name in LEVELS:
+        low, high = 0.0, float(LEVELS[array.dtype.name])
+    elif by_type and array.dtype.kind == 'f' and ends[0] <= lowest and highest <= ends[1]:
         low, high = ends
     else:
         low, high = (lowest, highest) if lowest < highest else (min(lowest, 0.0), max(highest, 1.0))
@@ -107,12 +109,12 @@ def file_values(values: np.ndarray, metadata: Mapping[str, Any]) -> np.ndarray:
     low, high = map(float, metadata['data_range'])
     ends = np.asarray(metadata.get('file_range', (low, high)), np.float64)
     if not (ends.shape in ((2,), (values.shape[-1], 2)) and np.isfinite(ends).all() and low < high):
-        raise ValueError(f'file_range {shown_range(ends)} of {values.shape[-1]} channels')
+        raise ValueError(f'file_range {_shown_range(ends)} of {values.shape[-1]} channels')
     unit = (np.clip(np.asarray(values, np.float64), low, high) - low) / (high - low)
     return ends[..., 0] + unit * (ends[..., 1] - ends[..., 0])
 
 
-def shown_range(ends: np.ndarray) -> str:
+def _shown_range(ends: np.ndarray) -> str:
     return ' '.join(str(ends.tolist()).split())[:60]
 
 
@@ -135,7 +137,7 @@ def check_spacing(spacing: Sequence[float] | None, num_axes: int, what: str) -> 
     """Return ``spacing`` as floats; ``None`` stays ``None``.
 
     Raises:
-      InputError: not one finite number > 0 for each axis.
+      InputError: not one finite number > `FINEST` for each axis.
     """
     if spacing is None:
         return None
@@ -143,8 +145,8 @@ def check_spacing(spacing: Sequence[float] | None, num_axes: int, what: str) -> 
         found = tuple(map(float, spacing))
     except (TypeError, ValueError):
         found = ()
-    if len(found) != num_axes or not all(0 < each < math.inf for each in found):
-        raise InputError(f'spacing must be {num_axes} finite number(s) > 0, {what}, not {spacing}.')
+    if len(found) != num_axes or not all(FINEST < each < 1 / FINEST for each in found):
+        raise InputError(f'spacing must be {num_axes} finite number(s) > {FINEST:g}, {what}, not {spacing}.')
     return found
 
 

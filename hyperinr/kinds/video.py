@@ -9,7 +9,6 @@ import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.files.file_values import FileValues
-from hyperinr.files.image_files import LEVELS
 from hyperinr.files.images import read_image, resize
 from hyperinr.files.limits import check_pixels
 from hyperinr.files.refusals import decoding, encoding
@@ -51,7 +50,7 @@ def _read(
     else:
         check_regular(path, 'video file')
         frames, rate, notes = _decode(path)
-        found = mapped(frames, data_range, path, levels=LEVELS)
+        found = mapped(frames, data_range, path, by_type=True)
         values, file_range, kind, notes = found.values, found.file_range, 'uint8', [*notes, *found.notes]
     if len(values) == 1:
         notes.append('a single frame')

@@ -199,7 +199,8 @@ def test_a_bad_file_is_refused_in_one_line(name, tmp_path):
 @pytest.mark.parametrize('name', kinds.KINDS)
 def test_wrong_options_are_refused_in_one_line(name, tmp_path):
     path, _ = written(name, tmp_path)
-    for options in ({'channels': 17}, {'data_range': (1.0, 0.0)}, {'spacing': (0.0,)}):
+    wrong_types = ({'channels': '3'}, {'data_range': 'wide'}, {'spacing': 'fine'}, {'spacing': 0.5})
+    for options in ({'channels': 17}, {'data_range': (1.0, 0.0)}, {'spacing': (0.0,)}, *wrong_types):
         if name == 'image' and 'spacing' in options:
             continue  # A picture has no unit of length.
         with pytest.raises(InputError) as caught:

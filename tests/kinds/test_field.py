@@ -123,6 +123,7 @@ def test_frames_are_counted_and_read_one_or_all(tmp_path):
     np.testing.assert_allclose(200 + 200 * one.values[..., 0], smooth(NORTH, EAST) + 40, atol=1e-3)
     assert 'time 2' in one.notes
     assert 'the first of 2 along level' in one.notes
+    assert all_frames.metadata['leading'][0]['values'] == [0, 6, 12, 18]
     assert 'the first of 4 along time' in FIELD.read(path).notes
     FIELD.write(tmp_path / 'b.nc', one.values, {**one.metadata, 'data_range': one.data_range})
     with xarray.open_dataset(tmp_path / 'b.nc', decode_times=False) as after:
@@ -196,3 +197,11 @@ def test_a_globe_knows_whether_it_is_whole():
     assert Globe(NORTH.astype(np.float32), (EAST - 180).astype(np.float32)).is_whole()
     for north, east in ((NORTH[1:], EAST), (NORTH, EAST[1:]), (NORTH, EAST + 15), (NORTH + 0.1, EAST), ([0.0], [0.0])):
         assert not Globe(np.asarray(north), np.asarray(east)).is_whole()
+
+
+def test_small_numbers_fill_the_range(tmp_path):
+    """Fractions lie within [0, 1] as they are, and are mapped all the same: humidity would else be one grey."""
+    made = xarray.Dataset({'q': (['lat', 'lon'], 1e-4 * smooth(NORTH, EAST))}, {'lat': NORTH, 'lon': EAST})
+    made.to_netcdf(tmp_path / 'a.nc', engine='scipy')
+    found = FIELD.read(tmp_path / 'a.nc')
+    assert (found.values.min(), found.values.max()) == (0, 1)
