@@ -1,20 +1,25 @@
-"""Opening of NetCDF and GRIB files as ``xarray.Dataset``."""
+"""NetCDF and GRIB files as ``xarray.Dataset``, and what JSON keeps of one so that such a file can be written."""
 
 import contextlib
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.files.limits import MOST_UNPACKED_BYTES
 from hyperinr.files.refusals import decoding
 from hyperinr.runtime.extras import import_extra
-from hyperinr.runtime.files import check_regular
+from hyperinr.runtime.files import check_regular, plain
 
-__all__ = ['opened_dataset']
+__all__ = ['described', 'opened_dataset', 'packed', 'position', 'stored_type']
+
+TYPES = ('int8', 'int16', 'int32', 'float32', 'float64')
+"""What NetCDF 3 holds; values of other types are written as the last."""
 
 
 @contextlib.contextmanager
@@ -67,3 +72,39 @@ def _check_hdf5(path: Path) -> None:
         found = file.visititems_links(fault)  # the first that is not None
     if found is not None:
         raise InputError(f'{str(path)!r} {found}')
+
+
+def described(variable: Any) -> dict[str, Any]:
+    """Return what is needed to write an axis as it was, beside its values."""
+    attributes = {name: value for name, value in plain(dict(variable.attrs)).items() if _is_plain(value)}
+    return {'attributes': attributes, 'dtype': variable.dtype.name}
+
+
+def packed(variable: Any) -> dict[str, Any]:
+    """Return what is needed to write a variable as it was, beside its values."""
+    held = {key: variable.encoding.get(key) for key in ('scale_factor', 'add_offset', '_FillValue')}
+    packing = {key: value for key, value in plain(held).items() if isinstance(value, int | float)}
+    kind = np.dtype(variable.encoding.get('dtype', variable.dtype)).name
+    return {**described(variable), 'dtype': kind, 'packing': packing}
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether NetCDF 3 holds an attribute: text, and numbers of 32 bits or real."""
+    if isinstance(value, list):
+        return bool(value) and all(_is_plain(each) and not isinstance(each, str) for each in value)
+    return isinstance(value, str | float) or (type(value) is int and abs(value) < 2**31)
+
+
+def position(data: Any, axis: str, at: slice) -> dict[str, Any]:
+    """Return the name of a leading axis, its value at a position, and its attributes; of all frames all values."""
+    places = plain(data[axis].values) if axis in data.coords else []
+    if not places or not all(isinstance(place, int | float) for place in places):
+        return {'name': axis, 'value': at.start or 0, 'attributes': {}, 'dtype': 'int32'}
+    all_places = {'values': places} if at.stop is None else {}
+    return {'name': axis, 'value': places[at.start or 0], **all_places, **described(data[axis])}
+
+
+def stored_type(described: Mapping[str, Any]) -> str:
+    """Return the type in which NetCDF 3 holds what was `described`."""
+    kind = described.get('dtype', TYPES[-1])
+    return kind if kind in TYPES else TYPES[-1]

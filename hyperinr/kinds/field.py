@@ -15,20 +15,17 @@ from hyperinr import coordinates
 from hyperinr.annotations import checked
 from hyperinr.errors import InputError
 from hyperinr.files.limits import check_pixels
-from hyperinr.files.netcdf import opened_dataset
+from hyperinr.files.netcdf import described, opened_dataset, packed, position, stored_type
 from hyperinr.files.refusals import encoding
 from hyperinr.kinds.base import Kind, Signal
 from hyperinr.kinds.globe import UNITS, Globe, is_axis, whole
 from hyperinr.kinds.values import as_type, file_values, mapped
 from hyperinr.runtime.extras import import_extra
-from hyperinr.runtime.files import plain
 from hyperinr.runtime.outputs import SAID, replacing_output
 
 __all__ = ['FIELD', 'num_frames', 'read_field', 'read_frames']
 
 GRIB_SUFFIXES = ('.grib', '.grb', '.grib2', '.grb2')
-TYPES = ('int8', 'int16', 'int32', 'float32', 'float64')
-"""What NetCDF 3 holds; values of other types are written as the last."""
 
 
 class _Content(NamedTuple):
@@ -83,8 +80,8 @@ def read_frames(
 ) -> Signal:
     """Read all fields along the first axis before latitude and longitude: values ``[T, H, W, C]`` in one range.
 
-    ``weight`` is ``[T, H, W]``, ``coords`` ``[H, W, D]`` those of one field, and ``metadata['leading'][0]['values']`` the
-    T positions in the file's units. Arguments and errors as of `read_field`.
+    ``weight`` is ``[T, H, W]``, ``coords`` ``[H, W, D]`` those of one field; ``metadata['leading'][0]['values']`` are
+    the T positions in the units of the file. Arguments and errors as of `read_field`.
     """
     return _signal(_read(path, variables, None), data_range, path)
 
@@ -185,11 +182,11 @@ def _read(path: Path, variables: Sequence[str] | None, frame: int | None) -> _Co
             planes = globe.read(values.reshape(shape))
             channels.append(np.broadcast_to(planes, (count, *planes.shape[1:])))
         about: dict[str, Any] = {
-            'variables': [{'name': name, **_packed(data[name])} for name in names],
-            'leading': [_position(data, axis, at[axis]) for axis in leading],
+            'variables': [{'name': name, **packed(data[name])} for name in names],
+            'leading': [position(data, axis, at[axis]) for axis in leading],
         }
         for what, axis in (('latitude', latitude), ('longitude', longitude)):
-            about[what] = {'name': axis, 'values': data[axis].values.tolist(), **_described(data[axis])}
+            about[what] = {'name': axis, 'values': data[axis].values.tolist(), **described(data[axis])}
         notes = [
             f'the first of {data.sizes[axis]} along {axis}' if not at[axis].start else f'{axis} {at[axis].start}'
             for axis in leading
@@ -198,36 +195,6 @@ def _read(path: Path, variables: Sequence[str] | None, frame: int | None) -> _Co
         if variables is None:
             notes.append(f'variables: {", ".join(names)}')
         return _Content(np.stack(channels, axis=-1), globe, about, notes)
-
-
-def _described(variable: Any) -> dict[str, Any]:
-    """Return what is needed to write an axis as it was, beside its values."""
-    attributes = {name: value for name, value in plain(dict(variable.attrs)).items() if _is_plain(value)}
-    return {'attributes': attributes, 'dtype': variable.dtype.name}
-
-
-def _packed(variable: Any) -> dict[str, Any]:
-    """Return what is needed to write a variable as it was, beside its values."""
-    held = {key: variable.encoding.get(key) for key in ('scale_factor', 'add_offset', '_FillValue')}
-    packing = {key: value for key, value in plain(held).items() if isinstance(value, int | float)}
-    kind = np.dtype(variable.encoding.get('dtype', variable.dtype)).name
-    return {**_described(variable), 'dtype': kind, 'packing': packing}
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell whether NetCDF 3 holds an attribute: text, and numbers of 32 bits or real."""
-    if isinstance(value, list):
-        return bool(value) and all(_is_plain(each) and not isinstance(each, str) for each in value)
-    return isinstance(value, str | float) or (type(value) is int and abs(value) < 2**31)
-
-
-def _position(data: Any, axis: str, at: slice) -> dict[str, Any]:
-    """Return the name of a leading axis, its value at a position, and its attributes; of all frames all values."""
-    places = plain(data[axis].values) if axis in data.coords else []
-    if not places or not all(isinstance(place, int | float) for place in places):
-        return {'name': axis, 'value': at.start or 0, 'attributes': {}, 'dtype': 'int32'}
-    all_places = {'values': places} if at.stop is None else {}
-    return {'name': axis, 'value': places[at.start or 0], **all_places, **_described(data[axis])}
 
 
 def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
@@ -240,11 +207,12 @@ def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
             if tuple(map(len, globe.ordered())) != (height, width):
                 globe = globe.resized(height, width)
         coords: dict[str, tuple] = {
-            each['name']: ([each['name']], np.array([each['value']], _type(each)), each['attributes']) for each in axes
+            each['name']: ([each['name']], np.array([each['value']], stored_type(each)), each['attributes'])
+            for each in axes
         }
         for what, places in zip(('latitude', 'longitude'), globe, strict=True):
             axis = {'name': what, 'attributes': {'units': UNITS[what][0]}, **metadata.get(what, {})}
-            coords[axis['name']] = ([axis['name']], places.astype(_type(axis)), axis['attributes'])
+            coords[axis['name']] = ([axis['name']], places.astype(stored_type(axis)), axis['attributes'])
         planes = globe.unread(np.moveaxis(file_values(values, metadata), -1, 0))
         shape, arrays = (*[1] * len(axes), *planes.shape[1:]), {}
         usual = [{'name': f'channel_{channel}', 'dtype': 'float32'} for channel in range(channels)]
@@ -253,18 +221,17 @@ def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
             packing = variable.get('packing', {})
             stored = (plane - packing.get('add_offset', 0)) / packing.get('scale_factor', 1)
             attributes = {**variable.get('attributes', {}), **packing}
-            arrays[variable['name']] = list(coords), as_type(stored, _type(variable)).reshape(shape), attributes
+            arrays[variable['name']] = (
+                list(coords),
+                as_type(stored, stored_type(variable)).reshape(shape),
+                attributes,
+            )
         made = xarray.Dataset(arrays, coords, {'history': SAID, 'Conventions': 'CF-1.8'})
         for variable in made.variables.values():  # By default xarray declares NaN as the fill value of every float.
             variable.encoding['_FillValue'] = variable.attrs.pop('_FillValue', None)
     with replacing_output(path) as temporary, encoding(path, 'a field'), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         made.to_netcdf(temporary.absolute(), engine='scipy', format='NETCDF3_64BIT')
-
-
-def _type(described: Mapping[str, Any]) -> str:
-    kind = described.get('dtype', TYPES[-1])
-    return kind if kind in TYPES else TYPES[-1]
 
 
 FIELD = Kind(
