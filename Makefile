@@ -39,7 +39,7 @@ $(VENV)/.install: $(BIN)/python $(INPUTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.install
-	$(PIP_INSTALL) -e '.[data,viz,torch,hdf5,ray,slurm,tune,shapes,analysis,test]'
+	$(PIP_INSTALL) -e '.[data,viz,torch,hdf5,ray,slurm,tune,signals,analysis,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.install
@@ -48,7 +48,7 @@ $(VENV)/.dev: $(VENV)/.install
 
 # The tests without torch, for Pythons that have no CPU build of it.
 $(VENV)/.newest: $(VENV)/.install
-	$(PIP_INSTALL) -e '.[data,viz,test]'
+	$(PIP_INSTALL) -e '.[data,viz,signals,test]'
 	@touch $@
 
 install: $(VENV)/.install

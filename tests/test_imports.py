@@ -117,21 +117,35 @@ def test_safetensors_are_written_in_one_place():
 
 
 HEAVY = (
+    'av',
     'grain',
     'matplotlib',
     'mlxtend',
+    'nibabel',
     'orbax',
     'skimage',
+    'soundfile',
     'tensorboardX',
     'tensorflow',
     'tensorflow_datasets',
     'torch',
+    'trimesh',
     'wandb',
+    'xarray',
 )
 
 
 HELP = 'from hyperinr.cli import main\ntry: main(["--help"])\nexcept SystemExit: pass\n'
-SUB_PACKAGES = ('cli', 'datasets', 'inspection', 'library', 'neural_datasets', 'evaluation.curves', 'training.loop')
+SUB_PACKAGES = (
+    'cli',
+    'datasets',
+    'inspection',
+    'kinds',
+    'library',
+    'neural_datasets',
+    'evaluation.curves',
+    'training.loop',
+)
 
 
 @pytest.mark.parametrize(
