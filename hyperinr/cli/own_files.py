@@ -9,7 +9,7 @@ from hyperinr.errors import InputError
 
 __all__ = ['KINDS', 'add_verbs']
 
-KINDS = 'image'
+KINDS = 'array, image, sound, video, volume, field, occupancy, signed_distance, unsigned_distance'
 """The names of `hyperinr.kinds.KINDS`, whose import would start JAX for the help."""
 
 

@@ -12,6 +12,7 @@ from hyperinr.datasets.augmentation import augment, symmetry
 from hyperinr.datasets.base import Dataset, Source, stack
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.continuous_function import continuous_function
+from hyperinr.datasets.field_frames import field_frames
 from hyperinr.datasets.functions import blobs, waves
 from hyperinr.datasets.image_folder import image_folder
 from hyperinr.datasets.meshes import mesh_folder
@@ -30,6 +31,7 @@ __all__ = [
     'blobs',
     'cache_folder',
     'continuous_function',
+    'field_frames',
     'image_folder',
     'mesh_folder',
     'mnist_5k',

@@ -46,6 +46,7 @@ def kind_of(path: Path, name: str | None = None) -> Kind:
     if found and not path.is_dir():
         return max(found, key=lambda each: each[0])[1]
     if path.is_dir():
-        raise InputError(f'{str(path)!r} is a folder: give a file in it; or --as video reads its images as frames, --as volume as slices.')
+        ways = '--as video reads its images as frames, --as volume as slices'
+        raise InputError(f'{str(path)!r} is a folder: give a file in it; or {ways}.')
     known = ', '.join(f'{kind.name} ({" ".join(kind.suffixes)})' for kind in KINDS.values())
     raise InputError(f'{str(path)!r} has a suffix of no kind of signal; there are {known}: name one with --as KIND.')

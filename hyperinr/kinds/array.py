@@ -12,7 +12,8 @@ from hyperinr.files.arrays import read_npy, read_npz, write_npy
 from hyperinr.files.limits import check_pixels
 from hyperinr.files.refusals import encoding
 from hyperinr.kinds.base import Kind, Signal
-from hyperinr.kinds.values import as_type, check_spacing, file_values, mapped, resampled
+from hyperinr.kinds.resampling import resampled
+from hyperinr.kinds.values import as_type, check_spacing, file_values, mapped
 from hyperinr.runtime.files import check_regular
 
 __all__ = ['ARRAY']

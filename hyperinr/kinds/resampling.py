@@ -1,37 +1,44 @@
 """Resampling of a signal on a grid of pixel centres to another number of samples."""
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
-import jax
 import numpy as np
+from scipy import ndimage
 
-from hyperinr.arguments import check_positive
 from hyperinr.errors import InputError
 from hyperinr.files.images import resize
+from hyperinr.files.limits import check_pixels
 
-__all__ = ['resample']
+__all__ = ['resampled']
 
 
-def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Resample with the Lanczos filter (3 lobes), which is widened along axes that shrink, to prevent aliasing.
+def resampled(values: np.ndarray, shape: Sequence[int], path: Path) -> np.ndarray:
+    """Resample ``[*grid, C]`` to ``[*shape, C]`` without aliasing, within the range of ``values``.
+
+    Grids of two axes are resampled by the Lanczos filter of `hyperinr.files.images.resize`. Others are linear between
+    pixel centres, after a Gaussian where they shrink, whose standard deviation is half of (the factor - 1), as in
+    scikit-image's ``resize``.
 
     Args:
-      values: ``[*grid, C]`` floating point.
-      shape: samples along each axis afterwards.
-
-    Returns:
-      ``[*shape, C]`` float32 within the range of ``values`` (the filter's overshoot is clipped).
+      values: floating point.
+      shape: samples along each axis of the grid, >= 1.
+      path: the file, for messages.
 
     Raises:
-      InputError: another number of axes, or a size below 1.
+      InputError: another number of axes, a size below 1, or more samples than `hyperinr.files.limits` allows.
     """
-    shape = tuple(shape)
-    if values.shape[:-1] == shape:
-        return values.astype(np.float32)
-    if len(shape) != values.ndim - 1:
-        raise InputError(f'a signal of {values.ndim - 1} axes cannot be resampled to {shape}.')
+    shape, grid = tuple(shape), values.shape[:-1]
+    if shape == grid:
+        return values
+    if len(shape) != len(grid) or min(shape) < 1:
+        raise InputError(f'{str(path)!r} has {grid} samples and cannot be resampled to {shape}.')
+    check_pixels(path, math.prod(shape), 'samples')
     if len(shape) == 2:
         return resize(values, shape)
-    check_positive('resampling', shape=shape)
-    found = np.asarray(jax.image.resize(values, (*shape, values.shape[-1]), 'lanczos3', antialias=True), np.float32)
-    return np.clip(found, values.min(), values.max())
+    widths = [max(0.0, (old / new - 1) / 2) for old, new in zip(grid, shape, strict=True)]
+    smooth = ndimage.gaussian_filter(values, (*widths, 0.0), mode='nearest') if any(widths) else values
+    factors = [new / old for old, new in zip(grid, shape, strict=True)]
+    found: np.ndarray = ndimage.zoom(smooth, (*factors, 1.0), order=1, mode='nearest', grid_mode=True)
+    return found

@@ -3,7 +3,6 @@
 Letters as in `hyperinr.types`; ``*grid`` are the sizes of a signal's axes.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +12,8 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.files.file_values import check_data_range, shown
 from hyperinr.files.image_files import LEVELS
-from hyperinr.files.limits import check_pixels
-from hyperinr.runtime.extras import import_extra
 
-__all__ = ['Mapped', 'as_type', 'check_spacing', 'file_values', 'mapped', 'resampled']
+__all__ = ['Mapped', 'as_type', 'check_spacing', 'file_values', 'mapped']
 
 UNIT = (0.0, 1.0)
 FINEST = 1e-12
@@ -148,26 +145,3 @@ def check_spacing(spacing: Sequence[float] | None, num_axes: int, what: str) -> 
     if len(found) != num_axes or not all(FINEST < each < 1 / FINEST for each in found):
         raise InputError(f'spacing must be {num_axes} finite number(s) > {FINEST:g}, {what}, not {spacing}.')
     return found
-
-
-def resampled(array: np.ndarray, shape: Sequence[int], path: Path) -> np.ndarray:
-    """Resample ``[*grid, C]`` to ``[*shape, C]`` linearly between pixel centres, after a Gaussian where it shrinks.
-
-    The Gaussian has half of (the factor - 1) as its standard deviation, as scikit-image's ``resize`` has.
-
-    Args:
-      array: floating point.
-      shape: samples along each axis of the grid, >= 1.
-      path: the file, for messages.
-
-    Raises:
-      InputError: more samples than `hyperinr.files.limits` allows.
-    """
-    if tuple(shape) == array.shape[:-1]:
-        return array
-    check_pixels(path, math.prod(shape), 'samples')
-    ndimage = import_extra('scipy.ndimage', needed_by='resampling', package='SciPy', extra='shapes')
-    widths = [max(0.0, (old / new - 1) / 2) for old, new in zip(array.shape[:-1], shape, strict=True)]
-    smooth = ndimage.gaussian_filter(array, (*widths, 0.0), mode='nearest') if any(widths) else array
-    factors = [new / old for old, new in zip(array.shape[:-1], shape, strict=True)]
-    return ndimage.zoom(smooth, (*factors, 1.0), order=1, mode='nearest', grid_mode=True)

@@ -15,8 +15,9 @@ from hyperinr.files.image_files import decode_file
 from hyperinr.files.limits import check_pixels
 from hyperinr.files.refusals import decoding, encoding
 from hyperinr.kinds.base import Kind, Signal
+from hyperinr.kinds.resampling import resampled
 from hyperinr.kinds.stacks import images_of
-from hyperinr.kinds.values import as_type, check_spacing, file_values, mapped, resampled
+from hyperinr.kinds.values import as_type, check_spacing, file_values, mapped
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import check_regular
 from hyperinr.runtime.outputs import SAID, replacing_output

@@ -12,12 +12,16 @@ import numpy as np
 from hyperinr import coordinates, kinds
 from hyperinr.errors import InputError
 from hyperinr.kinds import Kind, Signal
-from hyperinr.kinds.resampling import resample
+from hyperinr.kinds.resampling import resampled
 from hyperinr.model import Model
 from hyperinr.own_files import tiling
 from hyperinr.types import Datapoint
 
 __all__ = ['Prepared', 'datapoint_of', 'kind_for', 'prepare', 'read_for']
+
+
+NAMELESS = Path('signal')
+"""In messages, which file a signal is of is not known here."""
 
 
 class Prepared(NamedTuple):
@@ -99,7 +103,7 @@ def prepare(model: Model, signal: Signal, *, tile: bool = False, overlap: int = 
     if not tile:
         if not weight.all() and signal.grid_shape != shape:
             raise InputError(f'a signal with missing samples cannot be resampled from {signal.grid_shape} to {shape}.')
-        fitted = resample(values, shape)[None]
+        fitted = resampled(values, shape, NAMELESS)[None]
         kept = weight if signal.grid_shape == shape else np.ones(shape, np.float32)
         return Prepared(_datapoints(coords, fitted, kept[None]), shape, None, shape, 0, notes)
     tiles = tiling.cut(values, shape, overlap, weight=weight)

@@ -18,7 +18,7 @@ from hyperinr.fitting import optimizers
 from hyperinr.fitting.freezing import frozen
 from hyperinr.inrs.initialisation import in_range
 from hyperinr.kinds import Signal
-from hyperinr.kinds.resampling import resample
+from hyperinr.kinds.resampling import resampled
 from hyperinr.model import MOST_POINTS, on_grid
 from hyperinr.own_files.generation import name_of, psnr_of
 from hyperinr.own_files.single_run import PARTIAL, Rule, run
@@ -120,7 +120,7 @@ def fit_file(
     found = kinds.kind_of(file, kind)
     signal = found.read(file, channels=channels, data_range=data_range)
     if longest_side is not None:
-        signal = _resampled(signal, longest_side)
+        signal = _resampled(signal, longest_side, file)
     notes = [*signal.notes]
     made = in_range(inr(channels=signal.values.shape[-1]), signal.data_range)
     weights = made.init(jax.random.key(seed), signal.coord_dims) if start is None else start(made, signal)
@@ -177,14 +177,14 @@ def fit_file(
     return SingleFit(path, rebuilt_path, curve, np.asarray(psnr), fitted.rate, best_step, kept_psnr, tuple(notes))
 
 
-def _resampled(signal: Signal, longest: int) -> Signal:
+def _resampled(signal: Signal, longest: int, file: Path) -> Signal:
     """Resample a signal so that its longest axis has ``longest`` samples."""
     if signal.coords is not None or signal.weight is not None or signal.layout != coordinates.PIXEL_CENTRES:
         raise InputError(
             'a signal with coordinates or weights of its own cannot be resampled; leave --longest-side out.'
         )
     shape = [max(1, round(side * longest / max(signal.grid_shape))) for side in signal.grid_shape]
-    return signal._replace(values=resample(signal.values, shape))
+    return signal._replace(values=resampled(signal.values, shape, file))
 
 
 def _evaluated(inr: Inr, weights: InrWeights, signal: Signal) -> np.ndarray:

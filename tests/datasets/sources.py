@@ -46,6 +46,10 @@ def signal_folder(folder):
     )
 
 
+def field_frames(folder):
+    return datasets.field_frames(path=str(write_fields(folder / 'fields.nc')), data_dir=str(folder / 'cache'))
+
+
 def tfds_images(folder):
     prepare_ragged(folder / 'cache')
     return datasets.tfds_images(name='ragged', resolution=(8, 12), augment=True, data_dir=str(folder / 'cache'))
@@ -82,6 +86,7 @@ FACTORIES = (
     noise_images,
     image_folder,
     signal_folder,
+    field_frames,
     tfds_images,
     function_on_grid,
     function_anywhere,
@@ -102,6 +107,16 @@ def write_meshes(folder, count=10):
         lines = [f'v {x} {y} {z}' for x, y, z in scaled] + [f'f {face}' for face in faces]
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / f'{index}.obj').write_text('\n'.join(lines) + '\n')
+
+
+def write_fields(path, count=12):
+    """Fields of 5 x 8 latitudes and longitudes, as NetCDF."""
+    import xarray
+
+    axes = {'time': np.arange(count), 'latitude': np.linspace(90, -90, 5), 'longitude': np.arange(8) * 45.0}
+    values = np.random.default_rng(0).normal(size=(count, 5, 8))
+    xarray.Dataset({'u': (tuple(axes), values)}, axes).to_netcdf(path, engine='scipy')
+    return path
 
 
 def write_images(folder, count=12):

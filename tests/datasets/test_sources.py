@@ -45,7 +45,7 @@ def test_a_grid_has_its_coordinates_and_gives_its_image(dataset):
         with pytest.raises(ValueError, match='grid'):
             source.image(0)
         return
-    np.testing.assert_array_equal(source[0].coords, coordinates.grid(dataset.spec.grid_shape))
+    np.testing.assert_array_equal(source[0].coords, coordinates.grid(dataset.spec.grid_shape, dataset.spec.layout))
     last = len(source) - 1
     assert source.image(last).shape == (*dataset.spec.grid_shape, dataset.spec.channels)
     np.testing.assert_array_equal(source.image(last).reshape(-1, dataset.spec.channels), source[last].values)

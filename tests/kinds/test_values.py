@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hyperinr.errors import InputError
-from hyperinr.kinds.values import as_type, file_values, mapped, resampled
+from hyperinr.kinds.resampling import resampled
+from hyperinr.kinds.values import as_type, file_values, mapped
 
 PATH = Path('a.npy')
 

@@ -54,7 +54,12 @@ def test_an_image_is_resampled_to_the_models_grid(tmp_path, photo):
     assert metadata['source'] == str(photo)
     assert metadata['model'] == {'run': 'tiny', 'step': 0}
     assert metadata['grid_shape'] == [12, 16]
-    assert metadata['signal'] == {'kind': 'image', 'shape': [30, 20, 3], 'file_range': [0, 255]}
+    assert metadata['signal'] == {
+        'kind': 'image',
+        'shape': [30, 20, 3],
+        'file_range': [0, 255],
+        'dtype': 'uint8',
+    }
     assert 'pixel centres' in metadata['coordinates']
     reconstruction = np.asarray(model.reconstruct(weights))
     np.testing.assert_allclose(read_picture(result.reconstruction), np.clip(reconstruction, 0, 1), atol=1 / 255)
@@ -164,10 +169,11 @@ def test_siren_pytorch_evaluates_generated_weights(tmp_path, photo, fold):
     np.testing.assert_allclose(found, np.reshape(expected, (-1, 3)), atol=1e-5)
 
 
-def test_a_npy_image_is_taken(tmp_path):
+def test_an_array_is_taken_and_comes_back_as_one(tmp_path):
     np.save(tmp_path / 'array.npy', smooth(12, 16))
     [result] = own_files.generate_files(tiny.make_model(), [tmp_path / 'array.npy'], out=tmp_path / 'out')
     assert result.weights.name == 'array.npz'
+    assert np.load(result.reconstruction).shape == (12, 16, 3)
     assert files.read_weights(result.weights)[1]['signal']['file_range'] == [0, 1]
 
 
@@ -178,7 +184,9 @@ def test_a_given_range_maps_the_files_values_and_stands_in_the_metadata(tmp_path
     original = type(model).finetune
     spy = lambda self, datapoints, **options: seen.append(datapoints) or original(self, datapoints, **options)
     monkeypatch.setattr(type(model), 'finetune', spy)
-    [result] = own_files.generate_files(model, [tmp_path / 'array.npy'], out=tmp_path / 'out', data_range=(0, 8190))
+    [result] = own_files.generate_files(
+        model, [tmp_path / 'array.npy'], out=tmp_path / 'out', kind='image', data_range=(0, 8190)
+    )
     np.testing.assert_allclose(seen[0].values.reshape(12, 16, 3), smooth(12, 16) - 1, atol=1 / 4095)
     assert 'int32 values from' in result.notes[0]
     metadata = files.read_weights(result.weights)[1]
@@ -203,7 +211,7 @@ def make_bad(folder, kind):
 def test_one_bad_file_stops_before_anything_is_written(tmp_path, photo, kind):
     bad = make_bad(tmp_path, kind)
     with pytest.raises(InputError, match=bad.name) as caught:
-        own_files.generate_files(tiny.make_model(), [photo, bad], out=tmp_path / 'out')
+        own_files.generate_files(tiny.make_model(), [photo, bad], out=tmp_path / 'out', kind='image')
     assert '\n' not in str(caught.value)
     assert not (tmp_path / 'out').exists()
 
@@ -247,3 +255,34 @@ def test_the_table_names_files_and_conversions(tmp_path, capsys, monkeypatch):
     assert '5 steps' in printed
     assert f'{results[0].psnr_db[5]:.1f} dB' in printed
     assert results[0].notes[0] in printed
+
+
+def sound_model():
+    spec = tiny.make_spec(grid_shape=(64,), channels=1, data_range=(-1.0, 1.0))
+    return tiny.make_model(spec=spec._replace(kind='sound', spacing=(1 / 8000,)), constant=True)
+
+
+def test_a_sound_is_resampled_to_the_models_rate_cut_into_its_windows_and_written_again(tmp_path):
+    import soundfile
+
+    time = np.arange(3200) / 16000
+    soundfile.write(tmp_path / 'a.wav', 0.5 * np.sin(2 * np.pi * 440 * time), 16000)
+    [result] = own_files.generate_files(sound_model(), [tmp_path / 'a.wav'], out=tmp_path / 'out', overlap=4)
+    weights, metadata = files.read_weights(result.weights)
+    windows = -(-(1600 - 4) // 60)
+    assert result.num_inrs == windows == len(weights['layer_0']['w'])
+    assert metadata['signal']['kind'] == 'sound'
+    assert metadata['tile_overlap'] == 4
+    assert any('cut into parts of 64' in note for note in result.notes)
+    rebuilt, rate = soundfile.read(result.reconstruction)
+    assert (len(rebuilt), rate) == (1600, 8000) or (len(rebuilt), rate) == (3200, 16000)
+    decoded = own_files.decode_file(result.weights, out=tmp_path / 'decoded')
+    np.testing.assert_allclose(soundfile.read(decoded)[0], rebuilt, atol=1e-3)
+
+
+def test_a_signal_of_other_coordinates_or_channels_is_refused(tmp_path, photo):
+    with pytest.raises(InputError, match=r'2 coordinates with 1 channels; this model takes 1 and 1'):
+        own_files.generate_files(sound_model(), [photo], out=tmp_path / 'out', kind='image')
+    with pytest.raises(InputError, match='photo'):
+        own_files.generate_files(sound_model(), [photo], out=tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
