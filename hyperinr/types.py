@@ -84,6 +84,10 @@ class Datapoint(NamedTuple):
         return self._replace(coords=numpy.where(counts, self.coords, 0), values=numpy.where(counts, self.values, 0))
 
 
+def _mapped(values: Array, before: tuple[float, float], after: tuple[float, float]) -> Array:
+    return after[0] + (values - before[0]) * ((after[1] - after[0]) / (before[1] - before[0]))
+
+
 def _is_range(low: float, high: float) -> bool:
     return math.isfinite(low) and math.isfinite(high) and low < high
 
@@ -154,6 +158,20 @@ class DatasetSpec(NamedTuple):
             name = next(name for name, is_right in right.items() if not is_right)
             raise ValueError(f'wrong {name}: {getattr(found, name)!r}')
         return found
+
+    def to_source_units(self, values: Array) -> Array:
+        """Return values ``[...]`` of the data range in units of the source (kelvin, ...); as they are without them.
+
+        Example:
+          >>> spec = DatasetSpec('soil', None, 8, 2, 1, (0.0, 1.0), source_range=(250.0, 310.0))
+          >>> spec.to_source_units(np.array([0.0, 0.5])), spec.from_source_units(np.array([310.0]))
+          (array([250., 280.]), array([1.]))
+        """
+        return values if self.source_range is None else _mapped(values, self.data_range, self.source_range)
+
+    def from_source_units(self, values: Array) -> Array:
+        """Return values ``[...]`` of the source in the data range: the inverse of `to_source_units`."""
+        return values if self.source_range is None else _mapped(values, self.source_range, self.data_range)
 
     def zeros(self, *batch: int) -> Datapoint:
         """Return a datapoint ``[...]``, or a batch ``[*batch, ...]``, of the right shapes and types."""
