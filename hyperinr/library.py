@@ -96,7 +96,9 @@ def _of_saved(folder: Path, tensors: Mapping[str, np.ndarray], like: Params) -> 
     """Return the parameters of a saved model in the structure ``like``, in float32."""
     wanted = {name: leaf.shape for name, leaf in named_leaves(like).items()}
     if {name: each.shape for name, each in tensors.items()} != wanted:
-        raise InputError(f'{folder} was saved by a version of hyperinr whose models have other parameters; use that one.')
+        raise InputError(
+            f'{folder} was saved by a version of hyperinr whose models have other parameters; use that one.'
+        )
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(tensors[name], jnp.float32) for name in wanted])
 
 

@@ -109,8 +109,8 @@ class Model:
 
         Raises:
           InputError: the number of channels or coordinate dimensions differs from ``spec``, values of positive weight
-            are not finite or far outside its data range, a datapoint has no point of positive weight, or the points do not
-            lie on the grid that the encoder expects.
+            are not finite or far outside its data range, a datapoint has no point of positive weight, or the points do
+            not lie on the grid that the encoder expects.
         """
         check_datapoints(datapoints)
         dims, channels = jnp.shape(datapoints.coords)[-1], jnp.shape(datapoints.values)[-1]
@@ -201,7 +201,8 @@ class Model:
           shape: shape of the grid; ``None``: the training data's.
 
         Returns:
-          ``[..., *shape, C]``, not clipped to the data range. ``spec.to_source_units`` gives them in the units of the data.
+          ``[..., *shape, C]``, not clipped to the data range. ``spec.to_source_units`` maps them to the units of the
+          data.
 
         Raises:
           InputError: no ``shape`` is given and the training data have no grid.
@@ -235,8 +236,8 @@ class Model:
         """
         if self.config_text is None:
             raise InputError(
-                'this model was put together by hand, so nothing says what its parts are: save one of hyperinr.train or '
-                'hyperinr.load.'
+                'this model was put together by hand, so nothing says what its parts are: save one that hyperinr.train '
+                'or hyperinr.load returned.'
             )
         with np.errstate(over='ignore'):
             tensors = {name: np.asarray(leaf).astype(dtype) for name, leaf in named_leaves(self.params).items()}

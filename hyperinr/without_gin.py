@@ -114,8 +114,8 @@ def train(
     with config.applied(resolved):
         composed = library.compose(**{**unnamed, 'dataset': lambda: made})
         config.configured(loop.train)(composed, run, config_text=resolved.text, **options)
-    unnamed.pop('dataset', None)
-    return library.load(run, trust=True, **unnamed)
+    again: dict[str, Any] = {name: part for name, part in unnamed.items() if name != 'dataset'}
+    return library.load(run, trust=True, **again)
 
 
 def _suitable_encoder(spec: DatasetSpec) -> Callable[..., Encoder]:

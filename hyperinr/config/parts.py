@@ -1,7 +1,7 @@
 """Describe parts that were put together in Python as gin text: factories by their importable names, with literals.
 
 A part is a factory or a `functools.partial` of one. An argument may itself be a factory, or a partial of one: it is
-called if all its arguments are keyword-only and have values, as `gin` calls ``@factory()``; any other function is passed
+called if all its arguments are keyword-only and have values, as gin calls ``@factory()``. Any other function is passed
 as it is.
 """
 
@@ -37,7 +37,7 @@ class _Part:
     path: str = dataclasses.field(compare=False)
 
 
-class _NoName(Exception):
+class _NoNameError(Exception):
     """A part has no importable name, or an argument is no literal."""
 
 
@@ -64,7 +64,7 @@ def describe(parts: Mapping[str, Factory], beside: Collection[Factory] = ()) -> 
     for argument, part in parts.items():
         try:
             read[argument] = _read(part, argument, called=False)
-        except _NoName:
+        except _NoNameError:
             unnamed[argument] = _with_results(part)
             placeholder = functools.partial(getattr(in_python, argument), origin=_origin(part))
             read[argument] = _read(placeholder, argument, called=False)
@@ -108,14 +108,15 @@ def _read(part: Any, path: str, *, called: bool) -> _Part:
     """Return a factory or a partial as a `_Part`.
 
     Raises:
-      _NoName: it has no importable name, or one of its arguments is no literal.
+      _NoNameError: it has no importable name, or one of its arguments is no literal.
     """
     function, positional, keywords = _taken_apart(part)
     if positional:
-        raise _NoName
+        raise _NoNameError
     module, name = _importable(function)
-    arguments = {each: _mapped(value, lambda leaf, each=each: _leaf(leaf, f'{path}_{each}'))
-                 for each, value in keywords.items()}  # fmt: skip
+    arguments = {
+        each: _mapped(value, functools.partial(_leaf, path=f'{path}_{each}')) for each, value in keywords.items()
+    }
     return _Part(function, module, name, arguments, called, path)
 
 
@@ -125,7 +126,7 @@ def _leaf(value: Any, path: str) -> Any:
     plain = value.item() if isinstance(value, np.generic) else value
     plain = os.fspath(plain) if isinstance(plain, os.PathLike) else plain
     if not is_literal(plain):
-        raise _NoName
+        raise _NoNameError
     return plain
 
 
@@ -159,18 +160,19 @@ def _with_results(part: Any) -> Any:
             return _with_results(leaf)() if _is_called(leaf) else _with_results(leaf)
         return leaf
 
-    return functools.partial(part.func, *part.args, **{name: _mapped(each, passed) for name, each in part.keywords.items()})
+    keywords = {name: _mapped(value, passed) for name, value in part.keywords.items()}
+    return functools.partial(part.func, *part.args, **keywords)
 
 
 def _importable(function: Factory) -> tuple[str, str]:
     """Return module and name under which a function is imported, in the package highest up that has it.
 
     Raises:
-      _NoName: there is none, or only in the program that runs.
+      _NoNameError: there is none, or only in the program that runs.
     """
     module, name = getattr(function, '__module__', None), getattr(function, '__qualname__', '')
     if not module or module == '__main__' or _attribute(module, name) is not function:
-        raise _NoName
+        raise _NoNameError
     packages = [each for each in _packages(module) if each != 'hyperinr' and _attribute(each, name) is function]
     return packages[0], name
 

@@ -351,7 +351,7 @@ class _Reader:
                 if owner == target and name == parameter.name
             )
             if '' not in [scope for scope, *_ in found] and is_literal(parameter.default):
-                found.append(('', parameter.default, DEFAULT))
+                found.insert(0, ('', parameter.default, DEFAULT))
             for scope, value, where in found:
                 yield Setting(f'{scope}{"/" if scope else ""}{target!r}.{parameter.name}', value, where)
 

@@ -77,11 +77,10 @@ def opened(what: str, given: Any) -> Arrays:
     shapes = _shapes(values)
     axes = len(shapes[0]) - 1
     if {len(shape) for shape in shapes} != {axes + 1} or not 1 <= axes <= MOST_AXES:
-        each = '' if isinstance(values, np.ndarray) else 'each of '
+        form, found = ('[n, *grid, C]', [values.shape]) if isinstance(values, np.ndarray) else ('[*grid, C]', shapes)
         raise InputError(
-            f'{what} must be values {"[n, *grid, C]" if not each else "[*grid, C]"} with 1 to {MOST_AXES} axes of the '
-            f'grid, and the channels last; {each}it has the shape {np.shape(values[0]) if each else values.shape}: '
-            'reshape it (values[..., None] adds a channel axis).'
+            f'{what} must be values {form} with 1 to {MOST_AXES} axes of the grid, and the channels last, not of shape '
+            f'{", ".join(map(str, sorted(set(found))))}: reshape them (values[..., None] adds a channel axis).'
         )
     if len({shape[-1] for shape in shapes}) > 1:
         raise InputError(f'{what} has signals of {sorted({shape[-1] for shape in shapes})} channels; use one number.')

@@ -26,7 +26,7 @@ DRAWN_FRACTION = 0.1
 """Share of the training signals that a split gets which is not given."""
 logger = logging.getLogger(__name__)
 Signals = Any
-"""An array, a path, a list, a pair or `Arrays`: see `from_arrays`, which says in one line what is wrong with another."""
+"""An array, a path, a list, a pair or `Arrays`, see `from_arrays`. Its errors explain what is wrong with another."""
 
 
 @checked
@@ -93,8 +93,9 @@ def from_arrays(
     given = dict(zip(SPLITS, (train, validation, test), strict=True))
     found = {split: _named(split, each) for split, each in given.items() if each is not None}
     shape = _common(found, layout)
-    if kind is not None and kind_of(Path(), kind).num_axes not in (None, shape.axes):
-        raise InputError(f'from_arrays.kind {kind!r} has a grid of {kind_of(Path(), kind).num_axes} axes, not {shape.axes}.')
+    axes = None if kind is None else kind_of(Path(), kind).num_axes
+    if axes not in (None, shape.axes):
+        raise InputError(f'from_arrays.kind {kind!r} has a grid of {axes} axes, and these arrays have {shape.axes}.')
     if spacing is not None and (len(spacing) != shape.axes or min(spacing) <= 0):
         raise InputError(f'from_arrays.spacing must be {shape.axes} numbers > 0, one for each axis, not {spacing}.')
     rows = _rows(found, seed)
@@ -242,9 +243,7 @@ def _rows(found: Mapping[str, Arrays], seed: int) -> dict[str, np.ndarray]:
             else drawn[split] for split in SPLITS}  # fmt: skip
 
 
-def _range(
-    values: Any, found: Scan, rows: np.ndarray, given: tuple[float, float] | None
-) -> tuple[float, float]:
+def _range(values: Any, found: Scan, rows: np.ndarray, given: tuple[float, float] | None) -> tuple[float, float]:
     """Return the values that become the ends of the data range.
 
     Raises:

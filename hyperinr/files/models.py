@@ -73,7 +73,9 @@ def read_model(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'{folder} holds a saved model that is not complete ({error}); save it again.') from error
     if metadata.pop(DIGEST, None) != _digest(files, tensors):
-        raise InputError(f'{folder} holds a saved model whose files were changed or do not belong together: restore it.')
+        raise InputError(
+            f'{folder} holds a saved model whose files were changed or do not belong together: restore it.'
+        )
     return tensors, metadata
 
 

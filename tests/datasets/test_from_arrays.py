@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from hyperinr import coordinates, datasets
+from hyperinr import config, coordinates, datasets, library
 from hyperinr.datasets import Arrays, from_arrays
 from hyperinr.errors import InputError
 
@@ -114,10 +114,9 @@ def test_points_of_weight_0_hold_anything_and_count_for_nothing():
         values[2, 1, 1] = anything
         spec, splits, _ = from_arrays(train=Arrays(values, weights=weights))
         assert spec == clean.spec
-        (row,) = (index for split in splits.values() for index in range(len(split)) if split.names(index) == 'train 2')
-    found = [split[index] for split in splits.values() for index in range(len(split)) if split.names(index) == 'train 2']
-    assert row is not None
-    np.testing.assert_array_equal(found[0].weight, [1, 1, 1, 0, 1, 1])
+    found = {split.names(index): split[index] for split in splits.values() for index in range(len(split))}
+    np.testing.assert_array_equal(found['train 2'].weight, [1, 1, 1, 0, 1, 1])
+    np.testing.assert_array_equal(found['train 1'].weight, np.ones(6))
 
 
 def test_labels_go_along():
@@ -131,10 +130,10 @@ def test_labels_go_along():
 
 def test_missing_splits_are_drawn_once_each_from_the_training_signals():
     values = np.arange(40).reshape(40, 1, 1) / 40.0
-    names = lambda dataset: {split: [source.names(i) for i in range(len(source))] for split, source in dataset[1].items()}
+    names = lambda dataset: {split: [*map(source.names, range(len(source)))] for split, source in dataset[1].items()}
     drawn = names(from_arrays(train=values))
     assert {split: len(each) for split, each in drawn.items()} == {'train': 32, 'validation': 4, 'test': 4}
-    assert len(set(sum(drawn.values(), []))) == 40
+    assert len(set().union(*drawn.values())) == 40
     assert drawn != names(from_arrays(train=values, seed=1))
     given = names(from_arrays(train=values, test=values[:3]))
     assert (len(given['train']), given['test']) == (36, ['test 0', 'test 1', 'test 2'])
@@ -163,6 +162,17 @@ def test_held_out_values_outside_the_range_are_kept_and_told(caplog):
     assert dataset.splits['test'].image(0).max() == pytest.approx(1.2 * IMAGES[0].max())
     assert 'test has values from' in caplog.text
     assert 'validation' not in caplog.text
+
+
+def test_a_config_names_files(tmp_path):
+    np.save(tmp_path / 'images.npy', IMAGES)
+    path = tmp_path / 'mine.gin'
+    path.write_text("include 'experiment/photo_patches_siren.gin'\ninclude 'dataset/arrays.gin'\n")
+    with pytest.raises(InputError, match='datasets.from_arrays.train must be set'):
+        config.load_config(str(path))
+    with config.applied(config.load_config(str(path), [f"from_arrays.train='{tmp_path / 'images.npy'}'"])):
+        made = library.compose().dataset()
+    assert made.fingerprint == from_arrays(train=IMAGES).fingerprint
 
 
 NAN = IMAGES.copy()
@@ -199,7 +209,7 @@ WRONG = [
     ({'train': Arrays(IMAGES, labels=-np.arange(7))}, 'must have 7 labels'),
     ({'train': Arrays(IMAGES, labels=np.arange(7)), 'test': IMAGES}, 'some splits of from_arrays have labels'),
     ({'train': IMAGES, 'kind': 'smell'}, "there is no kind of signal 'smell'"),
-    ({'train': IMAGES[:, 0], 'kind': 'image'}, "kind 'image' has a grid of 2 axes, not 1"),
+    ({'train': IMAGES[:, 0], 'kind': 'image'}, "kind 'image' has a grid of 2 axes, and these arrays have 1"),
     ({'train': IMAGES, 'spacing': (0.1,)}, 'spacing must be 2 numbers > 0'),
     ({'train': IMAGES[:, :1], 'layout': 'sphere'}, 'needs grids'),
     ({'train': IMAGES, 'seed': -1}, 'seed'),
