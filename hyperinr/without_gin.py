@@ -1,8 +1,9 @@
 """Train from Python: parts in, a run and its model out, as the command `hyperinr train` makes them."""
 
 import functools
+import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optax
@@ -23,6 +24,7 @@ __all__ = ['train']
 
 DEFAULTS = 'experiment/photo_patches_siren.gin'
 """The config of the parts and values that are not given."""
+PARTS = ('inr', 'encoder', 'hypernetwork', 'learner', 'optimizer')
 
 
 @checked
@@ -84,22 +86,21 @@ def train(
     Example:
       >>> model = hyperinr.train(dataset, 'runs/mine', num_steps=1000)  # doctest: +SKIP
     """
+    every = dict(zip(PARTS, (inr, encoder, hypernetwork, learner, optimizer), strict=True))
+    parts = {name: part for name, part in every.items() if part is not None}
     made = dataset if isinstance(dataset, Dataset) else dataset()
     data = in_python.dataset if isinstance(dataset, Dataset) else dataset
-    given: dict[str, Callable[..., Any]] = {'dataset': data}
-    parts = {'inr': inr, 'encoder': encoder, 'hypernetwork': hypernetwork, 'learner': learner, 'optimizer': optimizer}
-    given |= {name: part for name, part in parts.items() if part is not None}
-    if encoder is None:
-        given['encoder'] = _suitable_encoder(made.spec)
+    given: dict[str, Callable[..., Any]] = {'dataset': data, 'encoder': _suitable_encoder(made.spec), **parts}
     bindings = [f'BATCH_SIZE={batch_size}', f'SEED={seed}']
     bindings += [f'NUM_STEPS={num_steps}'] if num_steps is not None else []
     if hypernetwork is None and isinstance(learner, functools.partial) and learner.keywords.get('num_steps'):
         bindings += [f'learned_rates.num_steps={learner.keywords["num_steps"]}']
     default = config.load_config(DEFAULTS)
-    others = [default.value(f'experiment.experiment.{name}').target.function for name in parts if name not in given]
+    others = [default.value(f'experiment.experiment.{name}').target.function for name in PARTS if name not in given]
     text, unnamed = config.describe(given, beside=others)
     include = f"include '{config.find(DEFAULTS, folders=[config.config_root()])}'\n"
     resolved = config.load_text(f'{include}{text}', bindings, name='hyperinr.train')
+    _check_calls(parts)
     wanted = {
         'log_every': log_every,
         'checkpoint_every': checkpoint_every,
@@ -116,6 +117,18 @@ def train(
         config.configured(loop.train)(composed, run, config_text=resolved.text, **options)
     again: dict[str, Any] = {name: part for name, part in unnamed.items() if name != 'dataset'}
     return library.load(run, trust=True, **again)
+
+
+def _check_calls(parts: Mapping[str, Callable[..., Any]]) -> None:
+    """Raise `InputError` for a part that does not take the arguments that it is called with."""
+    for name, part in parts.items():
+        wanted = [each for each in inspect.signature(getattr(in_python, name)).parameters if each != 'origin']
+        bound = part if isinstance(part, functools.partial) else functools.partial(part)
+        try:
+            inspect.signature(bound.func).bind(*bound.args, **{**bound.keywords, **dict.fromkeys(wanted)})
+        except TypeError as error:
+            call = f'{name}({", ".join(f"{each}=..." for each in wanted)})'
+            raise InputError(f'hyperinr.train calls {call}: {error}; wrap it in a function that takes them.') from error
 
 
 def _suitable_encoder(spec: DatasetSpec) -> Callable[..., Encoder]:

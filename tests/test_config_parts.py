@@ -13,6 +13,7 @@ import pytest
 from hyperinr import datasets, encoders, hypernetworks, inrs, meta_learning
 from hyperinr.config import applied, configured, describe, load_text
 from hyperinr.errors import InputError
+from hyperinr.training import in_python
 from hyperinr.training.experiment import experiment
 
 NUMBERS = {'num_steps': 1, 'batch_size': 1, 'seed': 0}
@@ -134,6 +135,16 @@ def test_what_has_no_name_is_handed_back_and_says_so_when_it_is_built(part):
         made = configured(experiment)(**NUMBERS, dataset=None, hypernetwork=None, learner=None, optimizer=None)
         with pytest.raises(InputError, match=r'the inr of this model, .* hyperinr.load\(folder, inr=...\)'):
             made.inr(channels=3)
+
+
+def test_data_in_memory_say_where_they_are_measured():
+    text, _ = describe({'dataset': in_python.dataset})
+    with applied(load_text(text, trusted=False)):
+        made = configured(experiment)(
+            **NUMBERS, inr=None, encoder=None, hypernetwork=None, learner=None, optimizer=None
+        )
+        with pytest.raises(InputError, match=r'given in Python.*evaluate\(model, dataset\)'):
+            made.dataset()
 
 
 def test_factories_in_a_part_without_a_name_are_called_too():

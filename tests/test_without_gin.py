@@ -1,9 +1,11 @@
 """Training from Python: the run is one of `hyperinr train`, and its model is loaded and saved as any other."""
 
+import dataclasses
 from functools import partial
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import hyperinr
@@ -42,13 +44,6 @@ def _described(tmp_path_factory):
     return folder / 'run', hyperinr.train(dataset, folder / 'run', **SMALL), dataset
 
 
-@pytest.fixture(name='unnamed', scope='module')
-def _unnamed(tmp_path_factory):
-    """A run of data in memory, with an INR that no config can name, and its model."""
-    run, dataset = tmp_path_factory.mktemp('unnamed') / 'run', datasets.from_arrays(train=SIGNALS, data_range=(-1, 1))
-    return run, hyperinr.train(dataset, run, **(SMALL | {'inr': lambda channels: own_siren(channels=channels)}))
-
-
 def test_the_config_of_the_run_says_what_was_given(described):
     run, model, _ = described
     text = (run / 'config.gin').read_text()
@@ -69,6 +64,9 @@ def test_the_same_call_resumes_and_other_data_or_parts_are_refused(described):
     with pytest.raises(InputError, match='files of the dataset were .* changed'):
         hyperinr.train(dataset, run, **SMALL)
     np.save(run.parent / 'train.npy', SIGNALS)
+    np.save(run.parent / 'elsewhere.npy', SIGNALS)
+    moved = partial(datasets.from_arrays, train=run.parent / 'elsewhere.npy', data_range=(-1, 1))
+    assert same(hyperinr.train(moved, run, **SMALL).params, model.params)
 
 
 def test_a_run_of_parts_with_names_is_any_other_run(described):
@@ -79,36 +77,71 @@ def test_a_run_of_parts_with_names_is_any_other_run(described):
     assert not (run.parent / 'no').exists()
 
 
-def test_a_part_without_a_name_is_given_again(unnamed, run):
-    folder, model = unnamed
+@pytest.mark.parametrize('dtype', ['float32', 'float16'])
+def test_a_saved_model_is_the_model(described, tmp_path, dtype):
+    _, model, _ = described
+    model.save(tmp_path / 'saved', dtype=dtype)
+    loaded = hyperinr.load(tmp_path / 'saved')
+    rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype).astype('float32'), model.params)
+    assert same(loaded.params, rounded)
+    assert (loaded.spec, loaded.metadata, loaded.config_text) == (model.spec, model.metadata, model.config_text)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(loaded.params)} == {'float32'}
+
+
+def test_a_model_is_not_saved_without_its_parts_or_beyond_float16(described, tmp_path):
+    _, model, _ = described
+    large = dataclasses.replace(model, params=jax.tree.map(lambda leaf: leaf + 1e5, model.params))
+    for wrong, said in ((dataclasses.replace(model, config_text=None), 'by hand'), (large, 'too large for float16')):
+        with pytest.raises(InputError, match=said):
+            wrong.save(tmp_path / 'saved', dtype='float16')
+    assert not (tmp_path / 'saved').exists()
+
+
+def test_a_part_without_a_name_is_given_again(described, tmp_path):
+    _, model, _ = described
+    text = model.config_text.replace('@inrs.siren', '@in_python.inr')
+    text = f"from hyperinr.training import in_python\nin_python.inr.origin = 'mine.<lambda>'\n{text}"
+    dataclasses.replace(model, config_text=text).save(tmp_path / 'saved')
+    assert same(hyperinr.load(tmp_path / 'saved', inr=own_siren).params, model.params)
+    with pytest.raises(
+        InputError, match=r'the inr of this model, mine.<lambda>, was made in Python.*load\(folder, inr='
+    ):
+        hyperinr.load(tmp_path / 'saved')
+    with pytest.raises(InputError, match='holds the parameters of another model'):
+        hyperinr.load(tmp_path / 'saved', inr=partial(inrs.siren, width=9, depth=1))
+
+
+@pytest.mark.exhaustive
+def test_a_run_of_a_part_without_a_name_and_of_data_in_memory(tmp_path, run):
+    folder, dataset = tmp_path / 'run', datasets.from_arrays(train=SIGNALS, data_range=(-1, 1))
+    options = SMALL | {'inr': lambda channels: own_siren(channels=channels)}
+    model = hyperinr.train(dataset, folder, **options)
+    assert same(hyperinr.train(dataset, folder, **options).params, model.params)
     assert same(hyperinr.load(folder, inr=own_siren).params, model.params)
-    with pytest.raises(InputError, match=r'the inr of this model, .*lambda.*, was made in Python.*load\(folder, inr='):
-        hyperinr.load(folder)
-    with pytest.raises(InputError, match='was written for another model'):
-        hyperinr.load(folder, inr=partial(inrs.siren, width=9, depth=1))
     status, _, error = run('evaluate', '--run', folder)
     assert (status, error.count('\n')) == (2, 1)
     assert 'was made in Python' in error
-
-
-def test_data_in_memory_are_measured_in_python(unnamed):
-    folder, _ = unnamed
     with library.config.applied(library.run_config(folder)):
         experiment = library.compose()
     with pytest.raises(InputError, match=r'given in Python.*evaluate\(model, dataset\)'):
         experiment.dataset()
 
 
-@pytest.mark.parametrize('dtype', ['float32', 'float16'])
-def test_a_saved_model_is_the_model(unnamed, tmp_path, dtype):
-    _, model = unnamed
-    model.save(tmp_path / 'saved', dtype=dtype)
-    loaded = hyperinr.load(tmp_path / 'saved', inr=own_siren)
-    assert same(
-        loaded.params, jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype).astype('float32'), model.params)
-    )
-    assert (loaded.spec, loaded.metadata, loaded.config_text) == (model.spec, model.metadata, model.config_text)
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(loaded.params)} == {'float32'}
+@pytest.mark.parametrize(
+    ('parts', 'said'),
+    [
+        ({'optimizer': partial(optax.adam, 1e-3)}, r'calls optimizer\(num_steps=...\): .*unexpected .*num_steps'),
+        ({'inr': inrs.siren(channels=1)}, 'train: inr must be a function'),
+        ({'encoder': lambda spec, more: more}, r'calls encoder\(spec=...\): missing a required argument: .more'),
+        ({'num_steps': 0}, 'num_steps is 0'),
+        ({'log_every': 0}, 'log_every is 0'),
+    ],
+)
+def test_wrong_parts_are_named_before_anything_is_written(parts, said, tmp_path):
+    with pytest.raises(InputError, match=said) as error:
+        hyperinr.train(datasets.from_arrays(train=SIGNALS), tmp_path / 'run', **(SMALL | parts))
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'run').exists()
 
 
 def test_the_encoder_suits_the_grid():

@@ -145,9 +145,11 @@ def _taken_apart(part: Any) -> tuple[Factory, tuple, Mapping[str, Any]]:
 
 def _is_called(part: Factory) -> bool:
     """Tell whether an argument stands for the result of a factory: it lacks nothing but keyword arguments."""
-    parameters = inspect.signature(part).parameters.values()
+    function, positional, keywords = _taken_apart(part)
+    parameters = inspect.signature(function).parameters.values()
     kinds = {parameter.kind for parameter in parameters}
-    return kinds <= {inspect.Parameter.KEYWORD_ONLY} and all(each.default is not each.empty for each in parameters)
+    lacking = [each.name for each in parameters if each.default is each.empty and each.name not in keywords]
+    return kinds <= {inspect.Parameter.KEYWORD_ONLY} and not positional and not lacking
 
 
 def _with_results(part: Any) -> Any:

@@ -176,7 +176,7 @@ def scan(what: str, arrays: Arrays) -> Scan:
                     f'{what} has weights that are negative, not finite, or all zero in one of the signals {first} to '
                     f'{last - 1}: use weights >= 0, and leave out signals without any point.'
                 )
-        seen = np.where(counts[..., None], block, block.dtype.type(0))
+        seen = block if counts.all() else np.where(counts[..., None], block, block.dtype.type(0))
         if block.dtype.kind == 'f' and not np.isfinite(seen).all():
             row = first + int(np.argmin(np.isfinite(seen).reshape(len(block), -1).all(axis=1)))
             raise InputError(f'{what} has values that are not finite in signal {row}: give these points weight 0.')
