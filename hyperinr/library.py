@@ -97,7 +97,7 @@ def _of_saved(folder: Path, tensors: Mapping[str, np.ndarray], like: Params) -> 
     wanted = {name: leaf.shape for name, leaf in named_leaves(like).items()}
     if {name: each.shape for name, each in tensors.items()} != wanted:
         raise InputError(
-            f'{folder} was saved by a version of hyperinr whose models have other parameters; use that one.'
+            f'{folder} holds the parameters of another model than its config and the given parts describe.'
         )
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(tensors[name], jnp.float32) for name in wanted])
 
