@@ -96,9 +96,7 @@ def _of_saved(folder: Path, tensors: Mapping[str, np.ndarray], like: Params) -> 
     """Return the parameters of a saved model in the structure ``like``, in float32."""
     wanted = {name: leaf.shape for name, leaf in named_leaves(like).items()}
     if {name: each.shape for name, each in tensors.items()} != wanted:
-        raise InputError(
-            f'{folder} holds the parameters of another model than its config and the given parts describe.'
-        )
+        raise InputError(f'{folder} holds the parameters of another model than its config and the parts given here.')
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(tensors[name], jnp.float32) for name in wanted])
 
 

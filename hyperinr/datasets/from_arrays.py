@@ -91,7 +91,11 @@ def from_arrays(
     del data_dir
     check_seed('from_arrays', seed)
     given = dict(zip(SPLITS, (train, validation, test), strict=True))
-    found = {split: _named(split, each) for split, each in given.items() if each is not None}
+    found = {
+        split: opened(f'from_arrays.{split}', each)
+        for split, each in given.items()
+        if each is not None or split == 'train'
+    }
     shape = _common(found, layout)
     axes = None if kind is None else kind_of(Path(), kind).num_axes
     if axes not in (None, shape.axes):
@@ -181,10 +185,6 @@ class _Common(NamedTuple):
     coord_dims: int
     channels: int
     num_labels: int | None
-
-
-def _named(split: str, given: Signals) -> Arrays:
-    return opened(f'from_arrays.{split}', given)
 
 
 def _common(found: Mapping[str, Arrays], layout: str) -> _Common:

@@ -188,6 +188,7 @@ WRONG = [
     ({'train': IMAGES.astype(object)}, 'of type object, no real numbers'),
     ({'train': np.array(['a', 'b'])}, 'no real numbers'),
     ({'train': 3}, 'must be arrays or paths of .npy files, not int'),
+    ({'train': None}, 'must be arrays or paths of .npy files, not NoneType'),
     ({'train': []}, 'is empty'),
     ({'train': IMAGES[:0]}, 'empty, of shape'),
     ({'train': (IMAGES, IMAGES, IMAGES)}, r'a tuple of 3; give \(coords, values\)'),
