@@ -5,21 +5,20 @@ import inspect
 import os
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from hyperinr import config
 from hyperinr.annotations import checked
 from hyperinr.errors import InputError
-from hyperinr.files.models import is_saved_model, read_model
+from hyperinr.files.models import in_structure, is_saved_model, read_model
 from hyperinr.inrs.initialisation import Initialisation, in_range
-from hyperinr.model import Model, named_leaves
+from hyperinr.model import Model
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.tuning import Search, search
@@ -27,7 +26,7 @@ from hyperinr.training.checkpoints import check_run, restore_newest
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.run_directory import read_spec
 from hyperinr.training.watching.best_checkpoint import BEST
-from hyperinr.types import Encoder, Hypernetwork, Inr, MetaLearner, Params
+from hyperinr.types import Encoder, Hypernetwork, Inr, MetaLearner
 
 __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']
 
@@ -79,7 +78,11 @@ def load(
         built = compose(**{name: part for name, part in given.items() if part is not None}).build(spec)
     like = jax.eval_shape(built.init, jax.random.key(0), spec.zeros())
     if saved is not None:
-        return Model(built, _of_saved(folder, saved[0], like.average), spec, saved[1], resolved.text)
+        tensors, metadata = saved
+        params = in_structure(tensors, like.average)
+        if params is None:
+            raise InputError(f'{folder} holds parameters of another model than its config and the given parts make.')
+        return Model(built, params, spec, metadata, resolved.text)
     restored = restore_newest(checkpoints, like)
     if restored is None and best:
         raise InputError(f'{run_dir} keeps no best checkpoint; take the newest, or train with run/early_stopping.gin.')
@@ -90,14 +93,6 @@ def load(
     params = jax.tree.map(jnp.asarray, restored.state.average)
     metadata = {'run': str(run_dir), 'step': restored.step, 'dataset': spec.name}
     return Model(built, params, spec, metadata, resolved.text)
-
-
-def _of_saved(folder: Path, tensors: Mapping[str, np.ndarray], like: Params) -> Params:
-    """Return the parameters of a saved model in the structure ``like``, in float32."""
-    wanted = {name: leaf.shape for name, leaf in named_leaves(like).items()}
-    if {name: each.shape for name, each in tensors.items()} != wanted:
-        raise InputError(f'{folder} holds the parameters of another model than its config and the parts given here.')
-    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(tensors[name], jnp.float32) for name in wanted])
 
 
 def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = (), *, trust: bool = False) -> config.Config:

@@ -18,11 +18,10 @@ from hyperinr.arguments import check_datapoints, check_positive
 from hyperinr.errors import InputError
 from hyperinr.files.models import write_model
 from hyperinr.fitting import FitResult, map_datapoints
-from hyperinr.runtime.files import plain
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights, MetaLearner, Params
 from hyperinr.weights import check_evaluable, flatten, spec_of
 
-__all__ = ['Model', 'named_leaves', 'on_grid']
+__all__ = ['Model', 'on_grid']
 
 MOST_POINTS = 2**16
 """Points that `on_grid` evaluates together. Smaller grids are padded to a power of two."""
@@ -239,19 +238,7 @@ class Model:
                 'this model was put together by hand, so nothing says what its parts are: save one that hyperinr.train '
                 'or hyperinr.load returned.'
             )
-        with np.errstate(over='ignore'):
-            tensors = {name: np.asarray(leaf).astype(dtype) for name, leaf in named_leaves(self.params).items()}
-        bad = [name for name, each in tensors.items() if not np.isfinite(each).all()]
-        if bad:
-            raise InputError(f"the parameter {bad[0]} is too large for {dtype}: save the model with dtype='float32'.")
-        spec = self.spec._asdict()
-        write_model(Path(folder), tensors, plain(self.metadata), config=self.config_text, spec=spec)
-
-
-def named_leaves(params: Params) -> dict[str, Any]:
-    """Return the leaves of nested mappings by their paths, ``'base/layer_0/w'``."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
+        write_model(Path(folder), self.params, self.metadata, config=self.config_text, spec=self.spec, dtype=dtype)
 
 
 def _in_float32(datapoints: Datapoint) -> Datapoint:

@@ -106,7 +106,8 @@ class DatasetSpec(NamedTuple):
       num_datapoints: size of the training split, whose ``index`` runs from 0; ``None`` when not known.
       num_labels: number of classes; ``None`` when the datapoints have no label.
       kind: name of the kind of signal, one of `hyperinr.kinds.KINDS`; ``None`` when not known.
-      layout: where the samples of the grid lie, one of `hyperinr.coordinates.LAYOUTS`.
+      layout: where the samples of a grid lie, one of `hyperinr.coordinates.LAYOUTS`; also where there is no common
+        ``grid_shape``.
       spacing: distance of neighbouring samples along each axis of the grid, in the kind's unit (seconds, millimetres);
         ``None`` when it does not matter.
       source_range: values of the source, in its own units, that lie at the ends of ``data_range``; ``None``: each
@@ -142,9 +143,9 @@ class DatasetSpec(NamedTuple):
             'num_points': is_size(found.num_points, 0),
             'grid_shape': grid is None or (all(map(is_size, grid)) and math.prod(grid) == found.num_points),
             'layout': found.layout in ('pixel_centres', 'sphere')
-            and (found.layout != 'sphere' or len(grid or ()) == 2),
+            and (found.layout != 'sphere' or (found.coord_dims == 3 and (grid is None or len(grid) == 2))),
             'coord_dims': is_size(found.coord_dims)
-            and (grid is None or found.coord_dims == (3 if found.layout == 'sphere' else len(grid))),
+            and (grid is None or found.layout == 'sphere' or found.coord_dims == len(grid)),
             'channels': is_size(found.channels),
             'data_range': _is_range(low, high),
             'num_datapoints': found.num_datapoints is None or is_size(found.num_datapoints),

@@ -16,8 +16,9 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.files.limits import check_array
 from hyperinr.runtime.files import check_regular
+from hyperinr.types import MAX_SIZE
 
-__all__ = ['Arrays', 'Scan', 'opened', 'scan']
+__all__ = ['Arrays', 'Scan', 'opened', 'scan', 'shapes_of']
 
 MOST_AXES = 4
 BLOCK_BYTES = 2**26
@@ -74,7 +75,7 @@ def opened(what: str, given: Any) -> Arrays:
     if not isinstance(given, Arrays):
         given = Arrays(given[1], given[0]) if _is_pair(what, given) else Arrays(given)
     values = _each(f'{what} values', given.values)
-    shapes = _shapes(values)
+    shapes = shapes_of(values)
     axes = len(shapes[0]) - 1
     if {len(shape) for shape in shapes} != {axes + 1} or not 1 <= axes <= MOST_AXES:
         form, found = ('[n, *grid, C]', [values.shape]) if isinstance(values, np.ndarray) else ('[*grid, C]', shapes)
@@ -90,7 +91,7 @@ def opened(what: str, given: Any) -> Arrays:
         coords = _each(f'{what} coords', given.coords)
         if isinstance(coords, np.ndarray) and coords.ndim == axes + 1:
             coords = np.broadcast_to(coords, (len(values), *coords.shape))
-        found = _shapes(coords)
+        found = shapes_of(coords)
         if [shape[:-1] for shape in found] != grids or len({shape[-1] for shape in found}) > 1:
             raise InputError(
                 f'{what} has coords of shape {found[0]} with values of shape {shapes[0]}: give each value its D '
@@ -98,11 +99,15 @@ def opened(what: str, given: Any) -> Arrays:
             )
     if given.weights is not None:
         weights = _each(f'{what} weights', given.weights)
-        if _shapes(weights) != grids:
-            raise InputError(f'{what} has weights of shape {_shapes(weights)[0]} on a grid of {grids[0]}: use that.')
+        if shapes_of(weights) != grids:
+            raise InputError(f'{what} has weights of shape {shapes_of(weights)[0]} on a grid of {grids[0]}: use that.')
     if given.labels is not None:
         labels = _array(f'{what} labels', given.labels)
-        if labels.shape != (len(values),) or labels.dtype.kind not in 'iu' or labels.min() < 0:
+        if (
+            labels.shape != (len(values),)
+            or labels.dtype.kind not in 'iu'
+            or not 0 <= labels.min() <= labels.max() < MAX_SIZE
+        ):
             raise InputError(f'{what} must have {len(values)} labels, one whole number >= 0 for each signal.')
     return Arrays(values, coords, weights, labels)
 
@@ -121,7 +126,8 @@ def _each(what: str, given: Any) -> Each:
     return _array(what, given)
 
 
-def _shapes(arrays: Each) -> list[tuple[int, ...]]:
+def shapes_of(arrays: Each) -> list[tuple[int, ...]]:
+    """Return the shape of each signal."""
     return [arrays.shape[1:]] * len(arrays) if isinstance(arrays, np.ndarray) else [each.shape for each in arrays]
 
 

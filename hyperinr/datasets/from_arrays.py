@@ -11,14 +11,15 @@ import numpy as np
 from hyperinr import coordinates
 from hyperinr.annotations import checked
 from hyperinr.datasets.arguments import check_seed
-from hyperinr.datasets.arrays import Arrays, Scan, opened, scan
-from hyperinr.datasets.base import SPLITS, Dataset, Source, random_split
+from hyperinr.datasets.array_source import ArraySource
+from hyperinr.datasets.arrays import Arrays, Scan, opened, scan, shapes_of
+from hyperinr.datasets.base import SPLITS, Dataset, random_split
 from hyperinr.datasets.folders import fingerprint
 from hyperinr.errors import InputError
 from hyperinr.kinds import kind_of
-from hyperinr.types import Datapoint, DatasetSpec
+from hyperinr.types import DatasetSpec
 
-__all__ = ['ArraySource', 'from_arrays']
+__all__ = ['from_arrays']
 
 AS_THEY_ARE = ((0.0, 1.0), (-1.0, 1.0))
 """Ranges of values that are not mapped."""
@@ -130,52 +131,6 @@ def from_arrays(
     return Dataset(spec, splits, fingerprint([content, source_range, layout]))
 
 
-class ArraySource(Source):
-    """A `Source` of signals in arrays.
-
-    Args:
-      arrays: all signals, as `hyperinr.datasets.arrays.opened` returns them.
-      rows: ``[n]``, which of them belong to the split.
-      spec: specification of the dataset.
-      label: name of the arrays, used in `names`.
-    """
-
-    def __init__(self, arrays: Arrays, rows: np.ndarray, spec: DatasetSpec, label: str):
-        super().__init__(len(rows), spec.grid_shape)
-        self._arrays, self._rows, self._spec, self._label = arrays, rows, spec, label
-        self._grid = None if spec.grid_shape is None else coordinates.grid(spec.grid_shape, spec.layout)
-        self.labels = None if arrays.labels is None else np.asarray(arrays.labels)[rows].astype(np.int32)
-
-    def names(self, index: int) -> str:
-        self.check(index)
-        return f'{self._label} {self._rows[index]}'
-
-    def read(self, index: int, epoch: int | None) -> Datapoint:
-        row = int(self._rows[index])
-        values = np.asarray(self._arrays.values[row])
-        shape = values.shape[:-1]
-        if self._spec.source_range is not None:
-            low, high = self._spec.source_range
-            values = (values.astype(np.float64) - low) / (high - low)
-        if self._arrays.coords is not None:
-            coords = np.asarray(self._arrays.coords[row], np.float32)
-        else:
-            coords = coordinates.grid(shape, self._spec.layout) if self._grid is None else self._grid
-        weights = np.ones(shape, np.float32) if self._arrays.weights is None else self._arrays.weights[row]
-        return Datapoint(
-            coords=self._padded(coords.reshape(-1, self._spec.coord_dims)),
-            values=self._padded(values.astype(np.float32).reshape(-1, self._spec.channels)),
-            weight=self._padded(np.asarray(weights, np.float32).reshape(-1)),
-            index=np.asarray(index, np.int32),
-            label=None if self.labels is None else self.labels[index],
-        )
-
-    def _padded(self, points: np.ndarray) -> np.ndarray:
-        """Append zeros to ``[N_i, ...]`` up to the N of all signals."""
-        missing = self._spec.num_points - len(points)
-        return np.pad(points, [(0, missing)] + [(0, 0)] * (points.ndim - 1)) if missing else points
-
-
 class _Common(NamedTuple):
     """What all signals have in common: the number of axes, the shape of the grid (or ``None``), N, D, C and classes."""
 
@@ -194,7 +149,7 @@ def _common(found: Mapping[str, Arrays], layout: str) -> _Common:
       InputError: they differ in more than the sizes of listed signals, some have labels and others not, or the grid
         does not go with the layout.
     """
-    shapes = {split: {each.shape for each in arrays.values} for split, arrays in found.items()}
+    shapes = {split: set(shapes_of(arrays.values)) for split, arrays in found.items()}
     everything = set().union(*shapes.values())
     first = next(iter(shapes['train']))
     for split in found:
@@ -212,8 +167,14 @@ def _common(found: Mapping[str, Arrays], layout: str) -> _Common:
     if len(dims) > 1:
         raise InputError(f'the splits of from_arrays have {sorted(dims)} coordinates a point; give all the same.')
     on_grid = all(arrays.coords is None for arrays in found.values())
-    if on_grid and layout == coordinates.SPHERE and (len(first) != 3 or min(shape[0] for shape in everything) < 2):
-        raise InputError(f"from_arrays.layout 'sphere' needs grids (latitudes >= 2, longitudes), not {first[:-1]}.")
+    if layout == coordinates.SPHERE:
+        grids = [shape[:-1] for split in found if found[split].coords is None for shape in shapes[split]]
+        wrong = [grid for grid in grids if len(grid) != 2 or grid[0] < 2]
+        if wrong or dims != {3}:
+            raise InputError(
+                "from_arrays.layout 'sphere' needs grids (latitudes >= 2, longitudes), or the 3 coordinates of a point "
+                f'that coordinates.on_sphere gives, not {wrong[0] if wrong else f"{dims.pop()} coordinates"}.'
+            )
     labels = [arrays.labels for arrays in found.values()]
     if any(each is None for each in labels) and any(each is not None for each in labels):
         raise InputError('some splits of from_arrays have labels and others not: give them for all or none.')

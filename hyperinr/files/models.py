@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hyperinr.errors import InputError
 from hyperinr.files.tensors import read_tensors, safetensors_bytes, write_tensors
-from hyperinr.runtime.files import disk_errors, replacing
+from hyperinr.runtime.files import disk_errors, plain, replacing
 from hyperinr.runtime.outputs import check_outputs
+from hyperinr.types import DatasetSpec, Params
 
-__all__ = ['FILE', 'is_saved_model', 'read_model', 'write_model']
+__all__ = ['FILE', 'in_structure', 'is_saved_model', 'read_model', 'write_model']
 
 FILE, CONFIG, SPEC = 'model.safetensors', 'config.gin', 'spec.json'
 SCHEMA = 1
@@ -31,28 +34,34 @@ def is_saved_model(folder: Path) -> bool:
 
 
 def write_model(
-    folder: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any], *, config: str, spec: Mapping
+    folder: Path, params: Params, metadata: Mapping[str, Any], *, config: str, spec: DatasetSpec, dtype: str
 ) -> None:
     """Write a model into a new or empty folder, or over an earlier one.
 
     Args:
       folder: the folder.
-      tensors: parameters by name.
+      params: nested mappings of arrays.
       metadata: JSON-serialisable.
       config: gin text of the model's parts.
-      spec: fields of the specification of the training data.
+      spec: specification of the training data.
+      dtype: ``'float32'`` or ``'float16'``.
 
     Raises:
-      InputError, RunError: the folder holds something else, or cannot be written.
+      InputError, RunError: the folder holds something else or cannot be written, or a parameter is beyond ``dtype``.
     """
-    files = {CONFIG: config, SPEC: json.dumps(spec, indent=2, allow_nan=False) + '\n'}
+    with np.errstate(over='ignore'):
+        tensors = {name: np.asarray(leaf).astype(dtype) for name, leaf in _named(params).items()}
+    too_large = [name for name, each in tensors.items() if not np.isfinite(each).all()]
+    if too_large:
+        raise InputError(f"the parameter {too_large[0]} is not finite in {dtype}: save the model with dtype='float32'.")
+    files = {CONFIG: config, SPEC: json.dumps(spec._asdict(), indent=2, allow_nan=False) + '\n'}
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise InputError(f'{folder} is a file; give a folder.')
         if not is_saved_model(folder) and folder.exists() and any(folder.iterdir()):
             raise InputError(f'{folder} is not empty and holds no saved model; give a new or empty folder.')
     check_outputs([folder / FILE])
-    content = {**metadata, 'schema': SCHEMA, DIGEST: _digest(files, tensors)}
+    content = {**plain(metadata), 'schema': SCHEMA, DIGEST: _digest(files, tensors)}
     write_tensors(folder / FILE, tensors, content, format='safetensors')
     for name, text in files.items():
         with replacing(folder / name) as temporary:
@@ -73,10 +82,22 @@ def read_model(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'{folder} holds a saved model that is not complete ({error}); save it again.') from error
     if metadata.pop(DIGEST, None) != _digest(files, tensors):
-        raise InputError(
-            f'{folder} holds a saved model whose files were changed or do not belong together: restore it.'
-        )
+        raise InputError(f'{folder} holds a saved model whose files were changed or are of several models: restore it.')
     return tensors, metadata
+
+
+def in_structure(tensors: Mapping[str, np.ndarray], like: Params) -> Params | None:
+    """Return the parameters that `read_model` read in the structure ``like``, in float32; ``None`` if they differ."""
+    wanted = {name: leaf.shape for name, leaf in _named(like).items()}
+    if {name: each.shape for name, each in tensors.items()} != wanted:
+        return None
+    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(tensors[name], jnp.float32) for name in wanted])
+
+
+def _named(params: Params) -> dict[str, Any]:
+    """Return the leaves of nested mappings by their paths, ``'base/layer_0/w'``."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
 
 
 def _digest(files: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:

@@ -77,6 +77,13 @@ def test_a_sphere_has_its_own_coordinates():
     spec, splits, _ = from_arrays(train=RNG.uniform(0, 1, (3, 4, 6, 1)), layout='sphere')
     assert (spec.layout, spec.coord_dims) == ('sphere', 3)
     np.testing.assert_array_equal(splits['train'][0].coords, coordinates.grid((4, 6), 'sphere'))
+    ragged, splits, _ = from_arrays(
+        train=[np.ones((2 + index, 4, 1)) for index in range(3)], layout='sphere', data_range=(0, 1)
+    )
+    assert (ragged.grid_shape, ragged.layout) == (None, 'sphere')
+    assert type(ragged).from_json(ragged._asdict()) == ragged
+    found = {int(source[0].weight.sum()): source[0].coords for source in splits.values()}
+    np.testing.assert_array_equal(found[12][:12], coordinates.grid((3, 4), 'sphere'))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +219,11 @@ WRONG = [
     ({'train': IMAGES, 'kind': 'smell'}, "there is no kind of signal 'smell'"),
     ({'train': IMAGES[:, 0], 'kind': 'image'}, "kind 'image' has a grid of 2 axes, and these arrays have 1"),
     ({'train': IMAGES, 'spacing': (0.1,)}, 'spacing must be 2 numbers > 0'),
-    ({'train': IMAGES[:, :1], 'layout': 'sphere'}, 'needs grids'),
+    ({'train': IMAGES[:, :1], 'layout': 'sphere'}, r'needs grids .*, not \(1, 4\)'),
+    (
+        {'train': (IMAGES[:, 0], IMAGES[:, 0]), 'layout': 'sphere'},
+        'or the 3 coordinates .*, not 2 coordinates',
+    ),
     ({'train': IMAGES, 'seed': -1}, 'seed'),
 ]
 

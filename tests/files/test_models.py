@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from hyperinr.errors import InputError
-from hyperinr.files.models import is_saved_model, read_model, write_model
+from hyperinr.files.models import in_structure, is_saved_model, read_model, write_model
 from hyperinr.files.tensors import read_tensors, write_tensors
+from hyperinr.types import DatasetSpec
 
 TENSORS = {'base/w': np.arange(6, dtype=np.float32).reshape(2, 3).T, 'rates': np.zeros(0, np.float32)}
+PARAMS = {'base': {'w': TENSORS['base/w']}, 'rates': TENSORS['rates']}
+SPEC = DatasetSpec('ä', (4,), 4, 1, 1, (0.0, 1.0))
 
 
-def write(folder, step=3, **changes):
-    write_model(folder, TENSORS, {'step': step}, **{'config': 'siren.width = 8\n', 'spec': {'name': 'ä'}} | changes)
+def write(folder, step=3, params=PARAMS, dtype='float32'):
+    write_model(folder, params, {'step': step}, config='siren.width = 8\n', spec=SPEC, dtype=dtype)
 
 
 def test_what_was_written_is_read(tmp_path):
@@ -23,6 +26,24 @@ def test_what_was_written_is_read(tmp_path):
     assert tensors.keys() == TENSORS.keys()
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(tensor, TENSORS[name])
+
+
+def test_parameters_come_back_in_their_structure_or_not_at_all(tmp_path):
+    write(tmp_path, dtype='float16')
+    tensors, _ = read_model(tmp_path)
+    assert {each.dtype.name for each in tensors.values()} == {'float16'}
+    restored = in_structure(tensors, PARAMS)
+    assert restored.keys() == PARAMS.keys()
+    np.testing.assert_array_equal(restored['base']['w'], PARAMS['base']['w'])
+    assert restored['base']['w'].dtype == np.float32
+    assert in_structure(tensors, {'base': {'w': np.zeros((3, 3))}, 'rates': np.zeros(0)}) is None
+    assert in_structure(tensors, {'base': PARAMS['base']}) is None
+
+
+def test_parameters_beyond_float16_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"base/w is not finite in float16: save the model with dtype='float32'"):
+        write(tmp_path / 'model', params={'base': {'w': np.float32([1e5])}}, dtype='float16')
+    assert not (tmp_path / 'model').exists()
 
 
 def flip_last_byte(path):
