@@ -124,6 +124,7 @@ local.__module__ = '__main__'
         local,
         partial(inrs.siren, initialisation=lambda: None),
         partial(inrs.siren, 3),
+        partial(inrs.siren, initialisation=max),
         partial(inrs.siren, width=np.arange(3)),
         partial(optax.adam, learning_rate=optax.constant_schedule(0.1)),
     ],

@@ -111,7 +111,7 @@ def _read(part: Any, path: str, *, called: bool) -> _Part:
       _NoNameError: it has no importable name, or one of its arguments is no literal.
     """
     function, positional, keywords = _taken_apart(part)
-    if positional:
+    if positional or _parameters(function) is None:
         raise _NoNameError
     module, name = _importable(function)
     arguments = {
@@ -146,10 +146,12 @@ def _taken_apart(part: Any) -> tuple[Factory, tuple, Mapping[str, Any]]:
 def _is_called(part: Factory) -> bool:
     """Tell whether an argument stands for the result of a factory: it lacks nothing but keyword arguments."""
     function, positional, keywords = _taken_apart(part)
-    parameters = inspect.signature(function).parameters.values()
+    parameters = _parameters(function)
+    if parameters is None or positional:
+        return False
     kinds = {parameter.kind for parameter in parameters}
     lacking = [each.name for each in parameters if each.default is each.empty and each.name not in keywords]
-    return kinds <= {inspect.Parameter.KEYWORD_ONLY} and not positional and not lacking
+    return kinds <= {inspect.Parameter.KEYWORD_ONLY} and not lacking
 
 
 def _with_results(part: Any) -> Any:
@@ -191,9 +193,16 @@ def _attribute(module: str, name: str) -> Any:
     return value
 
 
+def _parameters(function: Factory) -> list[inspect.Parameter] | None:
+    """Return the parameters of a function; ``None`` for one written in C that does not tell them."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+
+
 def _defaults(function: Factory) -> dict[str, Any]:
-    parameters = inspect.signature(function).parameters
-    return {name: each.default for name, each in parameters.items() if is_literal(each.default)}
+    return {each.name: each.default for each in _parameters(function) or () if is_literal(each.default)}
 
 
 def _origin(part: Any) -> str:
