@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 AS_USERS := $(addprefix tests/,test_model.py checking/test_stages.py cli/test_cli_end_to_end.py datasets/test_photo_patches.py \
 	encoders/test_set_encoder.py evaluation/test_curves.py examples/test_examples.py experiments/test_soonest.py files/test_weights.py fitting/test_engine.py fuzz/test_fuzz.py \
 	hypernetworks/test_low_rank.py inrs/test_siren.py inspection/test_pictures.py kinds/test_every_kind.py launching/test_launching.py \
-	meta_learning/test_training_curve.py neural_datasets/test_worker.py own_files/test_single_fit.py runtime/test_sharding.py \
+	meta_learning/test_training_curve.py metrics/test_points.py neural_datasets/test_worker.py own_files/test_single_fit.py runtime/test_sharding.py \
 	searching/test_vmapped.py training/test_loop.py)
 
 .PHONY: help install demo test test-all test-as-users lint bench gpu-wheels constraints hooks
@@ -39,7 +39,7 @@ $(VENV)/.install: $(BIN)/python $(INPUTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.install
-	$(PIP_INSTALL) -e '.[data,viz,torch,hdf5,ray,slurm,tune,shapes,analysis,test]'
+	$(PIP_INSTALL) -e '.[data,viz,torch,hdf5,ray,slurm,tune,signals,analysis,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.install
@@ -48,7 +48,7 @@ $(VENV)/.dev: $(VENV)/.install
 
 # The tests without torch, for Pythons that have no CPU build of it.
 $(VENV)/.newest: $(VENV)/.install
-	$(PIP_INSTALL) -e '.[data,viz,test]'
+	$(PIP_INSTALL) -e '.[data,viz,signals,test]'
 	@touch $@
 
 install: $(VENV)/.install

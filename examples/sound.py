@@ -23,7 +23,7 @@ def voice(rng: np.random.Generator) -> np.ndarray:
 
 rng = np.random.default_rng(0)
 sounds = np.stack([voice(rng) for _ in range(512)])  # [512, 256, 1]
-dataset = datasets.from_arrays(train=sounds, data_range=(-1, 1), spacing=(1 / RATE,), name='vowels')
+dataset = datasets.from_arrays(train=sounds, data_range=(-1, 1), kind='sound', spacing=(1 / RATE,))
 model = hyperinr.train(
     dataset,
     'runs/sound',

@@ -23,7 +23,7 @@ def scan(rng: np.random.Generator) -> np.ndarray:
 
 rng = np.random.default_rng(0)
 volumes = np.stack([scan(rng) for _ in range(256)])
-dataset = datasets.from_arrays(train=volumes, data_range=(0, 4095), spacing=(3.0, 2.0, 2.0), name='scans')
+dataset = datasets.from_arrays(train=volumes, data_range=(0, 4095), kind='volume', spacing=(3.0, 2.0, 2.0))
 model = hyperinr.train(
     dataset,
     'runs/volume',

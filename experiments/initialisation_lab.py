@@ -292,6 +292,7 @@ def _arguments(scale: Scale, starts: Starts, fit: Fit, half: bool) -> tuple[Any,
 def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable[[np.ndarray], LearnedStart]], int]:
     """Return the start of a trained run, with its output mapped to [-1, 1], and its number of adaptation steps."""
     import hyperinr
+    from hyperinr.kinds import Signal
     from hyperinr.own_files import datapoint_of, start_from_model
 
     model = hyperinr.load(directory)
@@ -300,11 +301,11 @@ def _learned(scale: Scale, directory: str) -> tuple[tuple[SirenVariant, Callable
     last = f'layer_{scale.depth}'
 
     def start(image: np.ndarray) -> LearnedStart:
-        image = (image + 1) / 2
-        weights = start_from_model(inr, model, image)
+        signal = Signal((image + 1) / 2, (0.0, 1.0))
+        weights = start_from_model(inr, model, signal)
         factor = 2 / (high - low)
         output = {'w': factor * weights[last]['w'], 'b': factor * (weights[last]['b'] - low) - 1}
-        batch = jax.tree.map(lambda leaf: leaf[None], datapoint_of(model, image))
+        batch = jax.tree.map(lambda leaf: leaf[None], datapoint_of(model, signal))
         metric = meta_learning.learned_metric(model.learner, model.params, batch)
         spec = weights_lib.spec_of(weights)
         if metric is None:

@@ -2,13 +2,14 @@
 
 import pytest
 
-from hyperinr import inrs
+from hyperinr import inrs, kinds
 from hyperinr.fitting import optimizers
 from tests import parts, test_other_signals
 from tests.encoders import test_every_encoder
 from tests.fitting import test_optimizers
 from tests.hypernetworks import test_every_hypernetwork, test_fresh_inrs
 from tests.inrs import test_every_inr, test_families
+from tests.kinds import test_every_kind
 from tests.meta_learning import test_every_learner, test_meta_gradients
 
 
@@ -41,6 +42,7 @@ TABLES = {
     'encoders': (test_every_encoder, 'name', parts.ENCODERS),
     'hypernetworks': (test_every_hypernetwork, 'name', parts.HYPERNETWORKS),
     'learners': (test_every_learner, 'name', parts.LEARNERS),
+    'kinds of signals': (test_every_kind, 'name', kinds.KINDS),
     'families of INRs': (test_families, 'kind', inrs.FAMILIES),
     'families of hypernetworks': (test_fresh_inrs, 'name', test_fresh_inrs.FAMILIES),
     'optimisers': (test_optimizers, 'name', optimizers.OPTIMIZERS),

@@ -13,7 +13,7 @@ LAYERS = (
     ('arguments', 'coordinates', 'metrics', 'runtime', 'weights'),
     ('files', 'launching'),
     ('kinds',),
-    ('datasets', 'encoders', 'hypernetworks', 'inrs'),
+    ('datasets', 'encoders', 'hypernetworks', 'inrs', 'panels'),
     ('fitting', 'meta_learning'),
     ('model',),
     ('evaluation', 'own_files'),
@@ -117,23 +117,36 @@ def test_safetensors_are_written_in_one_place():
 
 
 HEAVY = (
+    'av',
     'grain',
     'matplotlib',
     'mlxtend',
+    'nibabel',
     'orbax',
     'skimage',
+    'soundfile',
     'tensorboardX',
     'tensorflow',
     'tensorflow_datasets',
     'torch',
+    'trimesh',
     'wandb',
+    'xarray',
 )
 
 
 HELP = 'from hyperinr.cli import main\ntry: main(["--help"])\nexcept SystemExit: pass\n'
 SUB_PACKAGES = (
-    'cli', 'datasets', 'inspection', 'library', 'neural_datasets', 'evaluation.curves', 'training.loop', 'without_gin'
-)  # fmt: skip
+    'cli',
+    'datasets',
+    'inspection',
+    'kinds',
+    'library',
+    'neural_datasets',
+    'evaluation.curves',
+    'training.loop',
+    'without_gin',
+)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Every part on signals that are no RGB pictures: other dimensions, channels, ranges, and points of weight 0."""
 
 import functools
+import itertools
 
 import jax
 import numpy as np
@@ -15,20 +16,16 @@ KEY = jax.random.key(0)
 SOUND = DatasetSpec('sound', (24,), 24, 1, 2, (-1.0, 1.0), num_datapoints=4, num_labels=3)
 VOLUME = DatasetSpec('volume', (4, 4, 4), 64, 3, 4, (-5.0, 20.0), num_datapoints=4, num_labels=3)
 SIGNALS = {'sound': SOUND, 'volume': VOLUME}
+FIELD = DatasetSpec('field', (5, 8), 40, 3, 2, (0.0, 1.0), num_datapoints=4, num_labels=3, layout='sphere')
 
-GRIDS_ONLY = {'convolutional', 'residual'}
-"""Encoders of two-dimensional grids, which refuse all else."""
+ENCODED = [
+    *itertools.product(sorted(parts.ENCODERS), SIGNALS),
+    *((name, 'field') for name in ('convolutional', 'dense', 'patch_transformer', 'residual')),
+]
+"""Encoders and what they read: those of grids a grid on the sphere as well."""
 
 FEW = {'multiplicative', 'predicted rates', 'MAML', 'plain hypernetwork'}
 """Hypernetworks and learners that `make test` tries."""
-
-
-def encoder_of(options):
-    return options.get('encoder', 'set_encoder')
-
-
-def takes_any_signal(table):
-    return [name for name, options in table.items() if encoder_of(options) not in GRIDS_ONLY]
 
 
 @functools.cache
@@ -52,11 +49,10 @@ def with_hidden(batch: Datapoint, content: float) -> Datapoint:
     return batch._replace(weight=weight, values=values)
 
 
-@pytest.mark.parametrize('signal', SIGNALS)
-@pytest.mark.parametrize('name', sorted(set(parts.ENCODERS) - GRIDS_ONLY))
+@pytest.mark.parametrize(('name', 'signal'), thin(ENCODED, lambda row: row[1] != 'field' or row[0] == 'convolutional'))
 def test_an_encoder_reads_any_signal(name, signal):
-    encoder = parts.ENCODERS[name](SIGNALS[signal])
-    batch = parts.datapoints(4, SIGNALS[signal])
+    spec = (SIGNALS | {'field': FIELD})[signal]
+    encoder, batch = parts.ENCODERS[name](spec), parts.datapoints(4, spec)
     params = jax.jit(encoder.init)(KEY, take(batch, 0))
     apply = jax.jit(encoder.apply)
     found = [apply(params, take(batch, row)) for row in range(2)]
@@ -65,14 +61,8 @@ def test_an_encoder_reads_any_signal(name, signal):
     assert_equal(*(apply(params, with_hidden(take(batch, 0), content)) for content in (np.nan, 1e30)))
 
 
-@pytest.mark.parametrize('name', sorted(GRIDS_ONLY))
-def test_an_encoder_of_pictures_refuses_another_grid(name):
-    with pytest.raises(ValueError, match='grid'):
-        parts.ENCODERS[name](SOUND)
-
-
 @pytest.mark.parametrize('signal', thin(SIGNALS, lambda signal: signal == 'sound'))
-@pytest.mark.parametrize('name', thin(takes_any_signal(parts.HYPERNETWORKS), lambda name: name in FEW))
+@pytest.mark.parametrize('name', thin(parts.HYPERNETWORKS, lambda name: name in FEW))
 def test_a_hypernetwork_emits_the_weights_of_any_signal(name, signal):
     spec = SIGNALS[signal]
     hypernetwork, params = hypernetwork_of(name, signal)
@@ -86,7 +76,7 @@ def test_a_hypernetwork_emits_the_weights_of_any_signal(name, signal):
 
 
 @pytest.mark.parametrize('signal', thin(SIGNALS, lambda signal: signal == 'sound'))
-@pytest.mark.parametrize('name', thin(takes_any_signal(parts.LEARNERS), lambda name: name in FEW))
+@pytest.mark.parametrize('name', thin(parts.LEARNERS, lambda name: name in FEW))
 def test_a_learner_trains_on_any_signal(name, signal):
     batch = parts.datapoints(4, SIGNALS[signal])
     _, state, update = learner_of(name, signal)
@@ -98,7 +88,7 @@ def test_a_learner_trains_on_any_signal(name, signal):
     assert -40 < metrics['psnr_db'] < 10 * np.log10((high - low) ** 2) + 60
 
 
-@pytest.mark.parametrize('name', thin(takes_any_signal(parts.LEARNERS), lambda name: name in FEW))
+@pytest.mark.parametrize('name', thin(parts.LEARNERS, lambda name: name in FEW))
 def test_what_points_of_weight_0_hold_changes_no_update(name):
     learner, state, update = learner_of(name, 'sound')
     zero, large = (with_hidden(parts.datapoints(4, SOUND), content) for content in (0.0, 100.0))

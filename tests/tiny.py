@@ -27,7 +27,7 @@ class Waves:
         if not 0 <= index < self.num_datapoints:
             raise IndexError(index)
         rng = np.random.default_rng((self.seed, index))
-        coords = coordinates.grid(self.spec.grid_shape)
+        coords = coordinates.grid(self.spec.grid_shape, self.spec.layout)
         frequencies = rng.uniform(-3, 3, (self.spec.coord_dims, self.spec.channels))
         phases = coords @ frequencies + rng.uniform(0, 6, self.spec.channels)
         low, high = self.spec.data_range

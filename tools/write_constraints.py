@@ -15,7 +15,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHONS = '3.11'
 EXTRAS = (
-    'data', 'viz', 'wandb', 'hdf5', 'ray', 'slurm', 'tune', 'shapes', 'analysis', 'prepare', 'test', 'dev'
+    'data', 'viz', 'wandb', 'hdf5', 'ray', 'slurm', 'tune', 'shapes', 'sound', 'video', 'volume', 'field', 'grib',
+    'analysis', 'prepare', 'test', 'dev'
 )  # fmt: skip
 TORCH = (
     'torch==2.13.0 ; python_version < "3.12"',

@@ -1,6 +1,6 @@
-"""Check the order of axes and channels: values and coordinates must describe the same picture.
+"""Check the order of axes and channels: values and coordinates must describe the same signal.
 
-Letters: ``M`` pictures, ``H`` rows, ``W`` columns, ``C`` channels, ``N = H W`` points.
+Letters: ``M`` signals, ``*grid`` the sizes of their axes, ``C`` channels, ``N`` points.
 """
 
 import itertools
@@ -25,8 +25,8 @@ photographs 1.7 times or more (docs/checking.md)."""
 
 
 STRIPE_SHARE = 0.05
-"""Ratio of the change along one axis to the change along the other below which a picture has stripes. Stripes along a
-stated axis support the stated order, although another order may be smoother. Such pictures are left out."""
+"""Ratio of the least change along an axis to the largest below which a picture has stripes. Stripes along a stated axis
+support the stated order, although another order may be smoother. Such pictures are left out."""
 
 
 def check_coordinates(coords: np.ndarray, spec: DatasetSpec, where: str) -> Finding | None:
@@ -55,19 +55,19 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
     return first.shape == second.shape and bool(np.max(np.abs(first - second)) < COORDINATE_TOLERANCE)
 
 
-def roughness(pictures: np.ndarray) -> np.ndarray:
-    """Return the mean difference of neighbouring pixels, divided by that of random pixels: about 1 without structure.
+def roughness(signals: np.ndarray) -> np.ndarray:
+    """Return the mean difference of neighbouring samples, divided by that of random samples: about 1 without structure.
 
     Args:
-      pictures: ``[M, H, W, C]``.
+      signals: ``[M, *grid, C]``.
 
     Returns:
-      ``[M]`` >= 0; NaN for a constant picture.
+      ``[M]`` >= 0; NaN for a constant signal.
     """
-    pictures = np.asarray(pictures, np.float64)
-    count = len(pictures)
-    neighbours = [np.abs(np.diff(pictures, axis=axis)).reshape(count, -1) for axis in (1, 2)]
-    points = pictures.reshape(count, -1, pictures.shape[-1])
+    signals = np.asarray(signals, np.float64)
+    count = len(signals)
+    neighbours = [np.abs(np.diff(signals, axis=axis)).reshape(count, -1) for axis in range(1, signals.ndim - 1)]
+    points = signals.reshape(count, -1, signals.shape[-1])
     shuffled = np.random.default_rng(0).permutation(points.shape[1])
     apart = np.abs(points - points[:, shuffled]).mean(axis=(1, 2))
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -75,36 +75,37 @@ def roughness(pictures: np.ndarray) -> np.ndarray:
 
 
 def check_values(values: np.ndarray, grid_shape: Sequence[int]) -> Finding | None:
-    """Look for an order of axes in which the same numbers are far smoother than as rows, columns, channels.
+    """Look for an order of axes in which the same numbers are far smoother than as the stated axes, then channels.
 
     Args:
       values: ``[M, N, C]``, finite.
-      grid_shape: ``(H, W)``; other grids are not checked.
+      grid_shape: the stated axes.
     """
-    if len(grid_shape) != 2 or not len(values):
+    grid, channels = tuple(grid_shape), values.shape[-1]
+    if not len(values):
         return None
-    (height, width), channels = grid_shape, values.shape[-1]
-    flat, pictures = values.reshape(len(values), -1), values.reshape(-1, height, width, channels)
-    along = np.stack([np.abs(np.diff(pictures, axis=axis)).mean(axis=(1, 2, 3)) for axis in (1, 2)])
+    signals = values.reshape(-1, *grid, channels)
+    changes = [np.abs(np.diff(signals, axis=1 + axis)).reshape(len(signals), -1) for axis in range(len(grid))]
+    along = np.stack([each.mean(axis=1) for each in changes if each.shape[1]] or [np.zeros(len(signals))])
     varied = along.min(axis=0) > STRIPE_SHARE * along.max(axis=0)
-    others: dict[str, tuple[tuple[int, int, int], np.ndarray]] = {}
-    if height != width:
-        turned = flat.reshape(-1, width, height, channels)
-        others['data.transposed_grid/values'] = ((width, height, channels), turned)
+    others: list[tuple[str, tuple[int, ...], np.ndarray]] = []
+    for turned in sorted({*itertools.permutations(grid)} - {grid}):
+        others.append(('data.transposed_grid/values', (*turned, channels), values.reshape(-1, *turned, channels)))
     # Equal channels show that the last axis holds channels. In grey pictures another order may be smoother.
     if channels > 1 and not np.allclose(values, values[..., :1]):
-        channels_last = flat.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        others['data.channel_order'] = ((channels, height, width), channels_last)
+        channels_first = np.moveaxis(values.reshape(-1, channels, *grid), 1, -1)
+        others.append(('data.channel_order', (channels, *grid), channels_first))
     if not others or not varied.any():
         return None
-    stated, *rough = (roughness(each[varied]) for each in (pictures, *(reading for _, reading in others.values())))
+    stated, *rough = (roughness(each[varied]) for each in (signals, *(reading for _, _, reading in others)))
     known = np.isfinite([stated, *rough]).all(axis=0)
     if not known.any():
         return None
     usual = float(np.median(stated[known]))
-    better, code = min((float(np.median(each[known])), code) for code, each in zip(others, rough, strict=True))
+    better, best = min((float(np.median(each[known])), number) for number, each in enumerate(rough))
     if usual <= ROUGHNESS_RATIO * better:
         return None
-    shapes = {'shape': others[code][0], 'stated_shape': (height, width, channels)}
+    code, shape, _ = others[best]
+    shapes = {'shape': shape, 'stated_shape': (*grid, channels)}
     times = usual / max(better, 1e-9)
     return finding(code, **shapes, times=times, roughness=usual, roughness_in_other_order=better)

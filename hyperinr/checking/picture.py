@@ -1,11 +1,14 @@
 """Draw the data: each datapoint as an encoder reads it and as an INR sees it."""
 
+import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from hyperinr.files.images import quantise, to_rgb, write_picture
+from hyperinr import coordinates
+from hyperinr.files.images import quantise, write_picture
+from hyperinr.panels import plane, to_rgb
 from hyperinr.training.input_pipeline import RANGE_TOLERANCE
 from hyperinr.types import Datapoint, DatasetSpec
 
@@ -30,12 +33,13 @@ def draw_datapoints(path: str | os.PathLike, datapoints: Sequence[Datapoint], sp
 
 
 def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray:
-    """Draw a column for each datapoint: above, its values in rows of the stated grid; below, each at its coordinates.
+    """Draw a column for each datapoint: above, its values in the stated grid; below, each at its first two coordinates.
 
-    If the two differ, grid and coordinates contradict each other. Values that are not finite are magenta, values below
-    the stated range blue, values above it orange, and points of weight 0 dull green. In more than two dimensions only
-    points within a quarter of the middle of the further axes are drawn. Without a two-dimensional grid the upper row is
-    missing.
+    If the two differ for an image, grid and coordinates contradict each other. A grid of other axes is arranged as
+    `hyperinr.panels.plane` arranges it: slices of a volume, a stripe of a sound; without a grid the upper row is
+    missing. Values that are not finite are magenta, values below the stated range blue, values above it orange, and
+    points of weight 0 dull green. In more than two dimensions the lower row has only the points within a quarter of the
+    middle of the further axes.
 
     Args:
       datapoints: at least one, with arrays ``[N, D]``, ``[N, C]``, ``[N]``.
@@ -45,12 +49,16 @@ def picture_of(datapoints: Sequence[Datapoint], spec: DatasetSpec) -> np.ndarray
       ``[height, width, 3]`` uint8.
     """
     columns = []
-    grid = spec.grid_shape if spec.grid_shape is not None and len(spec.grid_shape) == 2 else None
+    grid = spec.grid_shape
+    raster = SCATTERED
+    if grid is not None and len(grid) == 2 and spec.layout == coordinates.PIXEL_CENTRES:
+        raster = (grid[0], grid[1])
     for datapoint in datapoints:
         colours = _colours(datapoint, spec)
-        cells = [_placed(colours, np.asarray(datapoint.coords), grid or SCATTERED)]
-        if grid is not None and len(colours) == grid[0] * grid[1]:
-            cells.insert(0, colours.reshape(*grid, 3))
+        cells = [_placed(colours, np.asarray(datapoint.coords), raster)]
+        if grid is not None and len(colours) == math.prod(grid):
+            arranged = plane(colours.reshape(*grid, 3), spec)
+            cells.insert(0, np.where(np.isnan(arranged), PAPER, arranged.round()).astype(np.uint8))
         columns.append([_framed(cell) for cell in cells])
     rows = [np.concatenate(row, axis=1) for row in zip(*columns, strict=True)]
     width = max(row.shape[1] for row in rows)

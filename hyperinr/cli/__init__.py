@@ -2,8 +2,9 @@
 
 Each module beside this one declares a family of verbs and has one function for each. An error in a call, a config or a
 file is reported in one line (exit status 2), and so is the failure of a running command (1). ``--debug`` shows the
-traceback. A verb imports the heavy modules that it needs. To add a verb, declare it in its family's ``add_verbs``; its
-default ``on_memory`` says what to lower where memory runs out.
+traceback. A verb imports the heavy modules that it needs. To add a verb, declare it in its family's ``add_verbs``. Its
+default ``on_memory`` says what to lower where memory runs out, and ``ends_at_once`` that nothing is open any more when
+it returns, so that the process ends without tidying up.
 """
 
 import argparse
@@ -52,23 +53,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
       from outside (the same command goes on or begins again), 130 after Ctrl-C, 141 if the reader of the output left.
     """
     if arguments is not None:
-        return _run(arguments)
+        return _run(_parser().parse_args(arguments))
     guard_streams()
     watch()
+    at_once = False
     try:
-        status = _run(sys.argv[1:])
+        options = _parser().parse_args()
+        at_once = options.ends_at_once
+        status = _run(options)
     except SystemExit as stop:  # the parser's
         status = int(stop.code or 0)
     closing(ends=True)
     with contextlib.suppress(OutputClosed, RunError):
         sys.stdout.flush()
-    if status > 2:
-        os._exit(status)  # Threads may still compile or write, and would delay the end or crash it.
+    if status > 2 or at_once:
+        # Threads may still compile or write, and would delay the end or crash it. The interpreter takes half a second.
+        os._exit(status)
     return status
 
 
-def _run(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
+def _run(options: argparse.Namespace) -> int:
     closing(goes_on=options.goes_on)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     # Importing and tracing make millions of objects that stay: half a second less of looking through them.
@@ -138,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, verb: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
         command = verbs.add_parser(name, help=summary, description=f'{summary}.')
-        command.set_defaults(verb=verb, on_memory='close other programs, or use a machine with more', goes_on=False)
+        command.set_defaults(verb=verb, on_memory='close other programs, or use a machine with more')
+        command.set_defaults(goes_on=False, ends_at_once=False)
         command.add_argument('--debug', action='store_true', help='show tracebacks')
         add_device(command)
         keep_compiled = 'keep compiled functions in the cache folder, which makes the next start faster (default)'

@@ -1,6 +1,7 @@
-"""The verbs that make INRs of a user's own files: ``generate``, ``finetune`` and ``fit-one``."""
+"""The verbs that make INRs of a user's own files, ``generate``, ``finetune`` and ``fit-one``, and back: ``decode``."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from hyperinr.cli.arguments import AddVerb, add_params, add_run, add_trust, option
@@ -8,18 +9,18 @@ from hyperinr.errors import InputError
 
 __all__ = ['KINDS', 'add_verbs']
 
-KINDS = 'PNG, JPEG, TIFF, WebP, BMP or .npy'
-"""`hyperinr.files.image_files.IN_WORDS`, whose import would start JAX for the help."""
+KINDS = 'image'
+"""The names of `hyperinr.kinds.KINDS`, whose import would start JAX for the help."""
 
 
 def add_verbs(add: AddVerb) -> None:
-    """Declare ``generate``, ``finetune`` and ``fit-one``."""
-    _add_files(add('generate', _generate, 'generate INR weights for your own images'))
-    finetune = add('finetune', _generate, 'generate INR weights for your own images, and fine-tune them')
+    """Declare ``generate``, ``finetune``, ``fit-one`` and ``decode``."""
+    _add_files(add('generate', _generate, 'generate INR weights for your own files'))
+    finetune = add('finetune', _generate, 'generate INR weights for your own files, and fine-tune them')
     _add_files(finetune)
     option(finetune, '--num-steps', 'N', 'fine-tuning steps', 100)
 
-    fit_one = add('fit-one', _fit_one, 'fit one image by itself: weights, curve and reconstruction')
+    fit_one = add('fit-one', _fit_one, 'fit one file by itself: weights, curve and reconstruction')
     fit_one.add_argument('file', metavar='FILE', help=KINDS)
     option(fit_one, '--inr', 'NAME', 'INR family or gin file', 'siren')
     option(fit_one, '--initialisation', 'START', 'name of a scheme, file of weights, or run directory')
@@ -30,29 +31,38 @@ def add_verbs(add: AddVerb) -> None:
     option(fit_one, '--num-steps', 'N', 'optimiser steps', 500)
     freeze = "keep weights fixed, e.g. 'layer_0'; repeatable"
     fit_one.add_argument('--freeze', metavar='PATTERN', action='append', default=[], help=freeze)
-    option(fit_one, '--longest-side', 'PIXELS', 'resample the image so that its longest side has this length', type=int)
+    option(fit_one, '--longest-side', 'N', 'resample the signal so that its longest axis has N samples', type=int)
     points = 'points that each step draws (default: all, unless they need more than 2 GiB)'
     option(fit_one, '--points-per-step', 'N', points, type=int)
-    option(fit_one, '--channels', 'N', '3 or 1', 3)
+    option(fit_one, '--channels', 'N', 'read the signal with N channels (default: those of the file)', type=int)
     option(fit_one, '--seed', 'N', 'seed of a random start', 0)
-    fit_one.set_defaults(on_memory='lower --points-per-step (65536 is enough), --longest-side or the size of the INR')
+    fewer = 'lower --points-per-step (65536 is enough), --longest-side or the size of the INR'
+    fit_one.set_defaults(on_memory=fewer, ends_at_once=True)
     _add_output(fit_one)
     add_params(fit_one)
+
+    decode = add('decode', _decode, 'make the signals of files of weights, at any number of samples')
+    decode.add_argument('files', metavar='FILE', nargs='+', help='.npz or .safetensors of the other verbs')
+    option(decode, '--out', 'DIR', 'output folder', 'decoded')
+    option(decode, '--shape', 'N,N,...', 'samples along each axis (default: those of the original)')
+    decode.set_defaults(on_memory='give a smaller --shape', ends_at_once=True)
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     add_run(command)
-    command.add_argument('files', metavar='FILE', nargs='+', help=f'{KINDS}, any size')
+    command.add_argument('files', metavar='FILE', nargs='+', help=f'{KINDS}; of any size')
     _add_output(command)
-    command.set_defaults(on_memory='give smaller images, or leave out --tile')
-    command.add_argument('--tile', action='store_true', help="one INR for each patch of the model's size")
+    command.set_defaults(on_memory='give smaller files, or leave out --tile', ends_at_once=True)
+    command.add_argument('--tile', action='store_true', help="one INR for each tile of the model's size")
+    option(command, '--overlap', 'N', 'samples that neighbouring tiles share, blended in the reconstruction', 0)
     command.add_argument('--fold-omega', action='store_true', help='fold omega_0 into the weights')
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     option(command, '--out', 'DIR', 'output folder', 'weights')
     option(command, '--format', 'FORMAT', 'npz, safetensors or pt', 'npz')
-    data_range = 'values of the file that become 0 and 1 (default: by its type); a negative LOW: --data-range=-1,1'
+    option(command, '--as', 'KIND', f'{KINDS} (default: that of the model, or by the suffix)', dest='kind')
+    data_range = 'values of the file that become the ends of its range (default: by its type), as in --data-range=-1,1'
     option(command, '--data-range', 'LOW,HIGH', data_range)
 
 
@@ -67,7 +77,7 @@ def _data_range(options: argparse.Namespace) -> tuple[float, float] | None:
 def _generate(options: argparse.Namespace) -> None:
     from hyperinr import library, own_files
 
-    settings = {name: vars(options)[name] for name in ('out', 'format', 'tile', 'fold_omega')}
+    settings = {name: vars(options)[name] for name in ('out', 'format', 'kind', 'tile', 'overlap', 'fold_omega')}
     settings['data_range'] = _data_range(options)
     model = library.load(options.run, best=options.best, trust=options.trust)
     if 'num_steps' in options:
@@ -77,8 +87,20 @@ def _generate(options: argparse.Namespace) -> None:
     own_files.print_results(results)
 
 
+def _decode(options: argparse.Namespace) -> None:
+    from hyperinr import own_files
+
+    text = options.shape
+    try:
+        shape = None if text is None else tuple(map(int, text.split(',')))
+    except ValueError:
+        raise InputError(f'--shape must be whole numbers with commas, such as 256,256, not {text}.') from None
+    for file in options.files:
+        print(f'{file} -> {own_files.decode_file(file, out=options.out, shape=shape)}')
+
+
 def _fit_one(options: argparse.Namespace) -> None:
-    from hyperinr import library, own_files
+    from hyperinr import kinds, library, own_files
     from hyperinr.inrs.named_schemes import named_scheme
     from hyperinr.inspection import draw_fit
     from hyperinr.runtime.outputs import check_outputs
@@ -86,30 +108,33 @@ def _fit_one(options: argparse.Namespace) -> None:
     where, data_range = options.initialisation, _data_range(options)
     scheme, start = None, None
     if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
-        start = lambda inr, image: own_files.start_from_file(inr, where, coord_dims=2)
+        start = lambda inr, signal: own_files.start_from_file(inr, where, signal)
     elif where is not None and Path(where).is_dir():
         model = library.load(where, trust=options.trust)
-        start = lambda inr, image: own_files.start_from_model(inr, model, image)
+        start = lambda inr, signal: own_files.start_from_model(inr, model, signal)
     elif where is not None:
         scheme = named_scheme(where)
-    inr = library.single_inr(options.inr, options.param, channels=options.channels, initialisation=scheme)
+    inr = functools.partial(library.single_inr, options.inr, options.param, initialisation=scheme)
     try:
         rate = float(options.rate)
     except ValueError:
         rate = options.rate
-    result_path = Path(options.out) / f'{Path(options.file).stem}.{options.format}'
-    drawing = result_path.with_suffix('.curve.png')
+    file = Path(options.file)
+    name = own_files.name_of(file, kinds.kind_of(file, options.kind))
+    result_path = Path(options.out) / f'{name}.{options.format}'
+    drawing = result_path.with_name(f'{name}.curve.png')
     check_outputs([drawing])
     if where is not None and Path(where).resolve() == result_path.resolve():
         raise InputError(f'the result would overwrite {where}, its own start; give another --out.')
-    names = ('out', 'optimizer', 'num_steps', 'freeze', 'longest_side', 'points_per_step', 'seed', 'format')
-    result = own_files.fit_image(
+    names = ('out', 'format', 'kind', 'channels', 'longest_side', 'optimizer', 'num_steps', 'freeze', 'points_per_step')
+    result = own_files.fit_file(
         inr,
-        options.file,
+        file,
         start=start,
         rate=rate,
         data_range=data_range,
         quiet=False,
+        seed=options.seed,
         about={'start': where or 'published'},
         **{name: vars(options)[name] for name in names},
     )

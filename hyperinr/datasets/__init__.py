@@ -21,6 +21,7 @@ from hyperinr.datasets.mnist_5k import mnist_5k
 from hyperinr.datasets.noise_images import noise_images
 from hyperinr.datasets.photo_patches import photo_patches
 from hyperinr.datasets.prepare import prepare
+from hyperinr.datasets.signal_folder import signal_folder
 from hyperinr.datasets.solids import solids
 from hyperinr.datasets.tfds_images import tfds_images
 
@@ -39,6 +40,7 @@ __all__ = [
     'noise_images',
     'photo_patches',
     'prepare',
+    'signal_folder',
     'solids',
     'stack',
     'symmetry',

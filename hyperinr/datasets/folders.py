@@ -94,7 +94,7 @@ def _reason(entry: Path, suffixes: Sequence[str]) -> str | None:
             return 'broken links'
         if entry.is_dir():
             return None
-        if entry.suffix.lower() not in suffixes:
+        if not entry.name.lower().endswith(tuple(suffixes)):
             return entry.suffix.lower() or 'without a suffix'
         return None if entry.is_file() and os.access(entry, os.R_OK) else 'unreadable'
     except OSError:

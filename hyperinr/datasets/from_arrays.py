@@ -39,7 +39,7 @@ def from_arrays(
     data_range: tuple[float, float] | None = None,
     kind: str | None = None,
     spacing: tuple[float, ...] | None = None,
-    layout: Literal['pixel_centres', 'sphere'] = 'pixel_centres',
+    layout: Literal['pixel_centres', 'sphere'] | None = None,
     seed: int = 0,
     name: str = 'arrays',
     data_dir: str | None = None,
@@ -71,7 +71,8 @@ def from_arrays(
         greatest value of the training signals.
       kind: kind of the signals, one of `hyperinr.kinds.KINDS`, which other parts may read; ``None``: not known.
       spacing: distance of neighbouring samples along each axis of the grid, in the kind's unit; ``None``: not known.
-      layout: where the samples of a grid lie, see `hyperinr.coordinates.grid`.
+      layout: where the samples of a grid lie, see `hyperinr.coordinates.grid`; ``None``: as the kind says, else pixel
+        centres.
       seed: seed of the splits that are drawn.
       name: name of the dataset.
       data_dir: not used, since nothing is stored; every dataset takes it.
@@ -97,10 +98,13 @@ def from_arrays(
         for split, each in given.items()
         if each is not None or split == 'train'
     }
+    known = None if kind is None else kind_of(Path(), kind)
+    layout = layout or (known.layout if known else coordinates.PIXEL_CENTRES)
     shape = _common(found, layout)
-    axes = None if kind is None else kind_of(Path(), kind).num_axes
-    if axes not in (None, shape.axes):
-        raise InputError(f'from_arrays.kind {kind!r} has a grid of {axes} axes, and these arrays have {shape.axes}.')
+    if known and known.num_axes not in (None, shape.axes):
+        raise InputError(
+            f'from_arrays.kind {kind!r} has a grid of {known.num_axes} axes, and these arrays have {shape.axes}.'
+        )
     if spacing is not None and (len(spacing) != shape.axes or min(spacing) <= 0):
         raise InputError(f'from_arrays.spacing must be {shape.axes} numbers > 0, one for each axis, not {spacing}.')
     rows = _rows(found, seed)

@@ -181,5 +181,6 @@ def image_dataset(
         data_range=(0.0, 1.0),
         num_datapoints=len(sources['train']),
         num_labels=num_labels,
+        kind='image',
     )
     return Dataset(spec, sources, fingerprint)

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,80 +18,12 @@ from hyperinr.datasets.folders import described, existing_folder, fingerprint, l
 from hyperinr.datasets.shapes import Arrays, PointRule, Quantity, ShapeSource, check_rule, shape_spec
 from hyperinr.errors import InputError
 from hyperinr.files.limits import check_archive, check_mesh_file
-from hyperinr.runtime.extras import import_extra
+from hyperinr.files.meshes import SUFFIXES, read_mesh
 from hyperinr.runtime.files import replacing
 
-__all__ = ['SUFFIXES', 'Mesh', 'mesh_folder', 'read_mesh']
+__all__ = ['mesh_folder']
 
-SUFFIXES = ('.obj', '.off', '.ply', '.stl')
-REACH = 0.9
 logger = logging.getLogger(__name__)
-
-
-class Mesh:
-    """A closed triangle mesh.
-
-    Args:
-      vertices: ``[V, 3]``.
-      faces: ``[F, 3]`` positions of the corners in ``vertices``, counter-clockwise as seen from outside.
-
-    Raises:
-      InputError: libigl is missing.
-    """
-
-    def __init__(self, vertices: np.ndarray, faces: np.ndarray):
-        self._igl = import_extra('igl', needed_by='a mesh', package='libigl', extra='shapes')
-        self._vertices, self._faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
-        self._triangles = self._vertices[self._faces]
-        edges = self._triangles[:, 1:] - self._triangles[:, :1]
-        areas = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
-        self._odds = areas / areas.sum()
-
-    def surface(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Draw ``[count, 3]`` points on the surface, uniform by area."""
-        chosen = self._triangles[rng.choice(len(self._odds), count, p=self._odds)]
-        first, second = rng.uniform(size=(2, count, 1))
-        root = np.sqrt(first)
-        return (1 - root) * chosen[:, 0] + root * (1 - second) * chosen[:, 1] + root * second * chosen[:, 2]
-
-    def inside(self, points: np.ndarray) -> np.ndarray:
-        """Tell which points are inside by the winding number: 1 inside, 0 outside, robust to small cracks.
-
-        Jacobson, Kavan and Sorkine-Hornung, "Robust inside-outside segmentation using generalized winding numbers"
-        (2013), by libigl.
-        """
-        return self._igl.winding_number(self._vertices, self._faces, points) > 0.5
-
-    def signed_distance(self, points: np.ndarray) -> np.ndarray:
-        """Return the distance to the nearest triangle, negative where `inside`."""
-        sign = self._igl.SIGNED_DISTANCE_TYPE_WINDING_NUMBER
-        return self._igl.signed_distance(points, self._vertices, self._faces, sign_type=sign)[0]
-
-
-def read_mesh(path: Path) -> Mesh:
-    """Read a mesh file; move and scale the mesh into [-0.9, 0.9]^3 with its proportions kept.
-
-    Raises:
-      InputError: the file is not a mesh or too long, the mesh is not closed, or trimesh or libigl is missing.
-    """
-    trimesh = import_extra('trimesh', needed_by='a mesh', package='trimesh', extra='shapes')
-    check_mesh_file(path)
-    try:
-        loaded: Any = trimesh.load_mesh(path)
-        vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces)
-        watertight = bool(loaded.is_watertight)
-    except Exception as error:
-        raise InputError(f'{path} is not a triangle mesh that can be read ({error}); remove or repair it.') from error
-    if len(faces) == 0:
-        raise InputError(f'{path} holds no triangles; remove it.')
-    if not watertight:
-        raise InputError(
-            f'{path} is not watertight: some edges do not belong to two triangles, so it has no inside; close its '
-            'holes (e.g. in Blender or MeshLab) or remove it.'
-        )
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    vertices = (vertices - (low + high) / 2) * (2 * REACH / (high - low).max())
-    return Mesh(vertices, faces if loaded.volume > 0 else faces[:, ::-1])
 
 
 @checked

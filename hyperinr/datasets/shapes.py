@@ -78,9 +78,8 @@ def check_rule(dataset: str, rule: PointRule) -> PointRule:
 def shape_spec(name: str, rule: PointRule, *, num_datapoints: int, num_labels: int) -> DatasetSpec:
     """Return the specification of scattered points with one channel."""
     data_range = (0.0, 1.0) if rule.quantity == 'occupancy' else (-rule.truncation, rule.truncation)
-    return DatasetSpec(
-        name, None, rule.num_points, 3, 1, data_range, num_datapoints=num_datapoints, num_labels=num_labels
-    )
+    spec = DatasetSpec(name, None, rule.num_points, 3, 1, data_range, kind=rule.quantity)
+    return spec._replace(num_datapoints=num_datapoints, num_labels=num_labels)
 
 
 def values_of(shape: Shape, points: np.ndarray, rule: PointRule) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""A residual convolutional encoder for datapoints on a two-dimensional grid."""
+"""A residual convolutional encoder for datapoints on a grid of 1 to 3 axes."""
 
 import haiku as hk
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_not_negative, check_positive
 from hyperinr.encoders.observations import grid_of, marked_values
-from hyperinr.encoders.residual import activated, convolution, residual_block
+from hyperinr.encoders.residual import MOST_AXES, activated, convolution, residual_block
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
 __all__ = ['convolutional']
@@ -27,7 +27,7 @@ def convolutional(
     input channel marks them. The last feature map is flattened, not pooled, so that the embedding keeps positions.
 
     Args:
-      spec: specification of the dataset; its grid must have two dimensions.
+      spec: specification of the dataset; its grid has 1 to 3 axes.
       embedding_dims: E.
       base_channels: channels of the first stage; each further stage doubles them.
       num_stages: number of stages; each halves the grid.
@@ -37,9 +37,9 @@ def convolutional(
       An `Encoder`.
 
     Raises:
-      ValueError: the dataset has no two-dimensional grid, or a size is not positive.
+      ValueError: the dataset has no grid of 1 to 3 axes, or a size is not positive.
     """
-    grid = grid_of(spec, 'the convolutional encoder', num_axes=2)
+    grid = grid_of(spec, 'the convolutional encoder', MOST_AXES)
     sizes = {'embedding_dims': embedding_dims, 'base_channels': base_channels, 'num_stages': num_stages}
     check_positive('the convolutional encoder', **sizes)
     check_not_negative('the convolutional encoder', blocks_per_stage=blocks_per_stage)

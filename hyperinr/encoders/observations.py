@@ -8,21 +8,22 @@ from hyperinr.types import Array, Datapoint, DatasetSpec
 __all__ = ['grid_of', 'marked_values', 'observations', 'point_features']
 
 
-def grid_of(spec: DatasetSpec, encoder: str, num_axes: int | None = None) -> tuple[int, ...]:
+def grid_of(spec: DatasetSpec, encoder: str, most_axes: int | None = None) -> tuple[int, ...]:
     """Return the shape of the dataset's grid.
 
     Args:
       spec: specification of the dataset.
       encoder: subject of the message, such as ``'the dense encoder'``.
-      num_axes: number of axes that the grid must have; ``None``: any.
+      most_axes: largest number of axes that the grid may have; ``None``: any.
 
     Raises:
-      InputError: the points are scattered, or the grid has another number of axes.
+      InputError: the points are scattered, or the grid has more axes.
     """
     grid = spec.grid_shape
-    if grid is None or num_axes not in (None, len(grid)):
+    if grid is None or (most_axes is not None and len(grid) > most_axes):
+        needed = 'any number of' if most_axes is None else f'1 to {most_axes}'
         raise InputError(
-            f'{encoder} needs a grid of {num_axes or "any number of"} dimensions; dataset {spec.name!r} has {grid}: '
+            f'{encoder} needs a grid of {needed} axes; dataset {spec.name!r} has {grid or "scattered points"}: '
             'use encoders.set_encoder or encoders.set_transformer.'
         )
     return grid

@@ -3,6 +3,7 @@
 import math
 
 import haiku as hk
+import jax.numpy as jnp
 
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_positive
@@ -29,12 +30,12 @@ def patch_transformer(
     Dosovitskiy et al., "An image is worth 16 x 16 words: transformers for image recognition at scale" (2021), eq. 1 to
     4, without a class token. Each of the T patches gives ``E / T`` numbers, so that the embedding keeps positions, and
     a hypernetwork that takes tokens (`hypernetworks.weight_tokens`) can separate them again. Masked points are zero,
-    and one more channel marks them.
+    and one more channel marks them. An axis that is no multiple of ``patch_size`` is continued by masked points.
 
     Args:
-      spec: specification of the dataset, with a grid of any number of dimensions.
+      spec: specification of the dataset, with a grid of any number of axes.
       embedding_dims: E, a multiple of the number of patches.
-      patch_size: points along every axis of a patch; divides every axis of the grid.
+      patch_size: points along every axis of a patch.
       width: width of the transformer, a multiple of ``num_heads``.
       depth: number of blocks, >= 1.
       num_heads: heads of the attention.
@@ -45,15 +46,16 @@ def patch_transformer(
     grid = grid_of(spec, 'the patch transformer')
     check_positive('the patch transformer', embedding_dims=embedding_dims, patch_size=patch_size, depth=depth)
     check_heads('the patch transformer', width, num_heads)
-    if any(size % patch_size for size in grid):
-        raise InputError(f'patch_size must divide every axis of the grid {grid} of {spec.name!r}, not {patch_size}.')
-    num_patches = math.prod(size // patch_size for size in grid)
+    counts = [-(-size // patch_size) for size in grid]
+    num_patches = math.prod(counts)
+    beyond = [(0, count * patch_size - size) for size, count in zip(grid, counts, strict=True)]
     if embedding_dims % num_patches:
         raise InputError(f'embedding_dims must be a multiple of the {num_patches} patches, not {embedding_dims}.')
 
     def patches(points: Array) -> Array:
         """Cut ``[N, C]`` into patches ``[T, patch_size^D C]``."""
-        split = points.reshape(*(part for size in grid for part in (size // patch_size, patch_size)), -1)
+        whole = jnp.pad(points.reshape(*grid, -1), (*beyond, (0, 0)))
+        split = whole.reshape(*(part for count in counts for part in (count, patch_size)), -1)
         axes = range(len(grid))
         ordered = split.transpose(*(2 * axis for axis in axes), *(2 * axis + 1 for axis in axes), 2 * len(grid))
         return ordered.reshape(num_patches, -1)

@@ -1,4 +1,4 @@
-"""A deep residual network for datapoints on a two-dimensional grid."""
+"""A deep residual network for datapoints on a grid of 1 to 3 axes."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,10 @@ from hyperinr.encoders.attention import normalize
 from hyperinr.encoders.observations import grid_of, marked_values
 from hyperinr.types import Array, Datapoint, DatasetSpec, Encoder
 
-__all__ = ['activated', 'convolution', 'residual', 'residual_block']
+__all__ = ['MOST_AXES', 'activated', 'convolution', 'residual', 'residual_block']
+
+MOST_AXES = 3
+"""Most axes of a grid: cuDNN convolves along 1 to 3."""
 
 
 @checked
@@ -26,22 +29,22 @@ def residual(
     """Make a ResNet: a stem at full resolution, then stages that each halve the grid in their first block.
 
     He, Zhang, Ren and Sun, "Identity mappings in deep residual networks" (2016), figure 1 (b): ``x + f(x)`` with
-    normalisation and activation before each of the two convolutions of ``f``. Where the shape changes, a 1 x 1
-    convolution replaces ``x``. The normalisation is over channels, not over batches, since each datapoint is encoded
-    alone. Compared with `encoders.convolutional` it is deeper, begins at full resolution and starts as the sum of its
-    shortcuts. Masked points are zero, and one more input channel marks them. The last feature map is flattened, so that
-    the embedding keeps positions.
+    normalisation and activation before each of the two convolutions of ``f``, which span 3 points along each axis.
+    Where the shape changes, a convolution of size 1 replaces ``x``. The normalisation is over channels, not over
+    batches, since each datapoint is encoded alone. Compared with `encoders.convolutional` it is deeper, begins at full
+    resolution and starts as the sum of its shortcuts. Masked points are zero, and one more input channel marks them.
+    The last feature map is flattened, so that the embedding keeps positions.
 
     Args:
-      spec: specification of the dataset; its grid must have two dimensions.
+      spec: specification of the dataset; its grid has 1 to 3 axes.
       embedding_dims: E.
       stage_channels: channels of every stage; the grid is halved once per stage.
       blocks_per_stage: residual blocks, two convolutions each, >= 1.
 
     Raises:
-      ValueError: the dataset has no two-dimensional grid, or a size is not positive.
+      ValueError: the dataset has no grid of 1 to 3 axes, or a size is not positive.
     """
-    grid = grid_of(spec, 'the residual encoder', num_axes=2)
+    grid = grid_of(spec, 'the residual encoder', MOST_AXES)
     sizes = {'embedding_dims': embedding_dims, 'blocks_per_stage': blocks_per_stage}
     check_positive('the residual encoder', **sizes, stage_channels=stage_channels or 0)
 
@@ -62,12 +65,13 @@ def activated(hidden: Array, name: str) -> Array:
 
 
 def convolution(hidden: Array, channels: int, name: str, *, stride: int = 1, size: int = 3, w_init=None) -> Array:
-    """Convolve one feature map, ``[H, W, C]`` -> ``[H / stride, W / stride, channels]``."""
-    return hk.Conv2D(channels, size, stride=stride, w_init=w_init, name=name)(hidden[None])[0]
+    """Convolve one feature map, ``[*grid, C]`` -> ``[*grid / stride, channels]``."""
+    num_axes = hidden.ndim - 1
+    return hk.ConvND(num_axes, channels, size, stride=stride, w_init=w_init, name=name)(hidden[None])[0]
 
 
 def residual_block(hidden: Array, channels: int, name: str, *, stride: int = 1) -> Array:
-    """Apply ``x + f(x)``, which starts as the identity; a 1 x 1 convolution replaces ``x`` if the shape changes."""
+    """Apply ``x + f(x)``, which starts as the identity; a convolution of size 1 replaces ``x`` if the shape changes."""
     first = activated(hidden, f'{name}_norm_0')
     if stride != 1 or hidden.shape[-1] != channels:
         hidden = convolution(first, channels, f'{name}_shortcut', stride=stride, size=1)

@@ -1,8 +1,9 @@
 """Evaluation of generated weights on signals that training did not see, against other starts.
 
-A *curve* is the mean PSNR and SSIM over the datapoints while INRs are fine-tuned from one kind of start. Steps of the
-``generated`` curve count from the hypernetwork's raw output, so the learner's adaptation steps are included. The others
-are those of `starts.other_starts`; each gets the optimiser and learning rate that are best for it on another split.
+A *curve* is the mean PSNR over the datapoints while INRs are fine-tuned from one kind of start, and the means of the
+figures that suit the kind of signal (`figures`). Steps of the ``generated`` curve count from the hypernetwork's raw
+output, so the learner's adaptation steps are included. The others are those of `starts.other_starts`; each gets the
+optimiser and learning rate that are best for it on another split.
 """
 
 import functools
@@ -13,8 +14,9 @@ import jax
 import numpy as np
 
 from hyperinr import fitting, metrics
-from hyperinr.datasets.base import Dataset, select
+from hyperinr.datasets.base import Dataset, select, stack
 from hyperinr.errors import InputError, RunError
+from hyperinr.evaluation.figures import figures_of
 from hyperinr.evaluation.measurement import Measured, Run, interval, measure
 from hyperinr.evaluation.starts import FAMILIES, Start, other_starts
 from hyperinr.meta_learning.observation import observed
@@ -26,19 +28,19 @@ __all__ = ['Evaluation', 'Example', 'evaluate']
 
 
 class Example(NamedTuple):
-    """Pictures of one datapoint, values in the data range.
+    """Reconstructions of one datapoint to be drawn, values in the data range.
 
     Attributes:
       name: name of the datapoint's source.
-      data_range: ``(low, high)``.
-      original: ``[H, W, C]``.
-      weight: ``[H, W]``, 0 on padding.
-      reconstructions: caption -> ``[H, W, C]``, not clipped.
+      spec: specification of the dataset, with a grid.
+      original: ``[*grid, C]``.
+      weight: ``[*grid]``, 0 on padding.
+      reconstructions: caption -> ``[*grid, C]``, not clipped.
       psnr_db: caption -> dB.
     """
 
     name: str
-    data_range: tuple[float, float]
+    spec: DatasetSpec
     original: np.ndarray
     weight: np.ndarray
     reconstructions: Mapping[str, np.ndarray]
@@ -50,10 +52,11 @@ class Evaluation(NamedTuple):
 
     Attributes:
       report: JSON-serialisable: ``protocol``, ``num_datapoints`` and ``curves``; each curve has ``steps``, ``psnr_db``
-        and ``ssim`` (means over the datapoints, ``None`` if not defined), ``psnr_db_interval`` (ends of the 95 %
-        interval of the mean, by a bootstrap over `Source.origin`; ``None`` if all datapoints share one origin),
-        ``seconds`` (per datapoint, from its start) and ``psnr_db_per_datapoint`` ``[num_datapoints][len(steps)]``.
-      examples: pictures of some datapoints; empty if the data are not images.
+        and the figures of the kind, such as ``ssim`` (means over the datapoints, ``None`` if not defined),
+        ``psnr_db_interval`` (ends of the 95 % interval of the mean, by a bootstrap over `Source.origin`; ``None`` if
+        all datapoints share one origin), ``seconds`` (per datapoint, from its start) and ``psnr_db_per_datapoint``
+        ``[num_datapoints][len(steps)]``.
+      examples: some datapoints to be drawn; empty for scattered points.
     """
 
     report: dict[str, Any]
@@ -86,7 +89,7 @@ def evaluate(
         differ from ``split``. The score is the mean PSNR over ``steps``, without step 0.
       num_search_datapoints: datapoints in the search.
       num_timing_datapoints: datapoints that are timed.
-      num_examples: datapoints to keep pictures of.
+      num_examples: datapoints to be drawn.
       optimizers: keys of `starts.FAMILIES` that the other starts choose from.
       seed: seed of the random starts.
 
@@ -145,6 +148,8 @@ def evaluate(
     inr_of = {name: start.inr for name, start in starts.items()}
     recorded = tuple(sorted({*steps, example_step}))
     timed = sorted({0, num_adapt, last})
+    draw_probe = getattr(dataset.splits[split], 'probe', None)
+    probes = None if draw_probe is None else stack([draw_probe(position) for position in positions])
     measured = {
         name: measure(
             run,
@@ -155,6 +160,8 @@ def evaluate(
             timed_steps=timed if name == 'generated' else (0, last),
             num_timing_datapoints=num_timing_datapoints,
             target=datapoints if partial else None,
+            probes=probes,
+            num_kept=num_examples,
         )
         for name, run in runs.items()
     }
@@ -176,7 +183,7 @@ def evaluate(
             'model': model.metadata,
             'adaptation_steps': model.learner.num_steps,
             'psnr': 'mean over datapoints of the PSNR of each, values not clipped to the data range',
-            'ssim': 'within the part of the grid that is not padding, values not clipped',
+            **{name: figure.meaning for name, figure in figures_of(model.spec).items()},
             'seconds': f'of one datapoint in a batch of {min(num_timing_datapoints, len(names))}, all work since its '
             f'start, compiled before; measured at {" and ".join(map(str, timed))} steps, linear between',
             'search': {
@@ -248,7 +255,7 @@ def _curve(
         'steps': steps,
         'psnr_db': psnr.mean(axis=0),
         'psnr_db_interval': interval(psnr, origins),
-        'ssim': measured.ssim[:, columns].mean(axis=0),
+        **{name: each[:, columns].mean(axis=0) for name, each in measured.figures.items()},
         'seconds': measured.seconds[columns],
         'psnr_db_per_datapoint': psnr,
     }
@@ -262,23 +269,23 @@ def _examples(
     recorded: tuple[int, ...],
     step: int,
 ) -> tuple[Example, ...]:
-    """Return pictures: the original, generated after 0 and ``step`` steps, and a random start after ``step`` steps."""
+    """Return what is drawn: the original, generated after 0 and ``step`` steps, and a random start after ``step``."""
     shown = {
         'generated, 0 steps': ('generated', 0),
         f'generated, {step} steps': ('generated', step),
         f'random start, {step} steps': ('random', step),
     }
     shape = model.spec.grid_shape
-    images = {name: each.images for name, each in measured.items() if each.images is not None}
-    if shape is None or not images:
+    values = {name: each.values for name, each in measured.items() if each.values is not None}
+    if shape is None or not values:
         return ()
     return tuple(
         Example(
             name=name,
-            data_range=model.spec.data_range,
+            spec=model.spec,
             original=np.asarray(datapoints.values[row]).reshape(*shape, -1),
             weight=np.asarray(datapoints.weight[row]).reshape(shape),
-            reconstructions={caption: images[start][row, recorded.index(at)] for caption, (start, at) in shown.items()},
+            reconstructions={caption: values[start][row, recorded.index(at)] for caption, (start, at) in shown.items()},
             psnr_db={caption: float(measured[start].psnr_db[row, at]) for caption, (start, at) in shown.items()},
         )
         for row, name in enumerate(names)

@@ -1,21 +1,22 @@
-"""Measurement of one way of fitting: PSNR, SSIM and seconds against steps, and pictures.
+"""Measurement of one way of fitting: PSNR, the figures of the kind and seconds against steps, and reconstructions.
 
-Letters: ``B`` datapoints, ``S`` recorded steps, ``H`` and ``W`` pixels of their common grid, ``C`` channels.
+Letters: ``B`` datapoints, ``S`` recorded steps, ``*grid`` the axes of their common grid, ``C`` channels.
 """
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from hyperinr import coordinates, metrics
+from hyperinr.evaluation.figures import figures_of
 from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
 
-__all__ = ['Measured', 'Run', 'interval', 'masked_ssim', 'measure', 'median_seconds']
+__all__ = ['Measured', 'Run', 'interval', 'measure', 'median_seconds']
 
 
 class Run(Protocol):
@@ -25,7 +26,6 @@ class Run(Protocol):
 
 
 TIMING_REPEATS = 3
-SSIM_WINDOW = 11
 RESAMPLES = 2000
 
 
@@ -34,31 +34,15 @@ class Measured(NamedTuple):
 
     Attributes:
       psnr_db: ``[B, num_steps + 1]``.
-      ssim: ``[B, S]``; NaN unless the data are images of at least 11 x 11 pixels.
+      figures: key of `figures.figures_of` -> ``[B, S]``; NaN where it is not defined.
       seconds: ``[S]``, per datapoint.
-      images: ``[B, S, H, W, C]``, not clipped; ``None`` if the data are not on a two-dimensional grid.
+      values: ``[num_kept, S, *grid, C]`` of the first datapoints, not clipped; ``None`` for scattered points.
     """
 
     psnr_db: np.ndarray
-    ssim: np.ndarray
+    figures: Mapping[str, np.ndarray]
     seconds: np.ndarray
-    images: np.ndarray | None
-
-
-@jax.jit
-def masked_ssim(images: Array, original: Array, weight: Array, *, data_range: tuple[float, float]) -> Array:
-    """Compute the SSIM of reconstructions of one image over the windows in which all pixels have a positive weight.
-
-    Args:
-      images: ``[S, H, W, C]``, H and W at least 11 pixels.
-      original: ``[H, W, C]``.
-      weight: ``[H, W]``.
-      data_range: ``(low, high)``.
-
-    Returns:
-      ``[S]``, NaN if there is no such window.
-    """
-    return jax.vmap(lambda image: metrics.ssim(image, original, weight, data_range=data_range))(images)
+    values: np.ndarray | None
 
 
 def median_seconds(run: Run, datapoints: Datapoint, num_steps: int) -> float:
@@ -85,8 +69,8 @@ def _errors(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _values(apply: Callable[[InrWeights, Array], Array], snapshots: InrWeights, coords: Array) -> Array:
-    """Return values ``[B, S, N, C]`` of weights ``[B, S, ...]``, one INR after the other."""
-    return map_datapoints(lambda each: jax.lax.map(lambda weights: apply(weights, coords), each), snapshots)
+    """Return values ``[S, N, C]`` of weights ``[S, ...]``, one after the other."""
+    return jax.lax.map(lambda weights: apply(weights, coords), snapshots)
 
 
 def interval(psnr_db: np.ndarray, origins: Sequence[str]) -> np.ndarray | None:
@@ -117,6 +101,8 @@ def measure(
     timed_steps: Sequence[int],
     num_timing_datapoints: int,
     target: Datapoint | None = None,
+    probes: Datapoint | None = None,
+    num_kept: int = 0,
 ) -> Measured:
     """Run to the last of ``record_steps`` and measure each of them.
 
@@ -131,6 +117,8 @@ def measure(
       num_timing_datapoints: number of datapoints timed together, at most B.
       target: datapoints on which errors are measured; ``None``: ``datapoints``. If given, the errors at other steps
         than ``record_steps`` are NaN.
+      probes: datapoints of scattered points at which the figures are measured; ``None``: the points of the errors.
+      num_kept: number of datapoints whose values are kept.
 
     Returns:
       A `Measured`.
@@ -145,17 +133,19 @@ def measure(
     timing_batch = jax.tree.map(lambda leaf: leaf[:num_timing_datapoints], datapoints)
     times = [median_seconds(run, timing_batch, num_steps) for num_steps in timed_steps]
     seconds = np.interp(record_steps, timed_steps, np.maximum.accumulate(times))
-    ssim = np.full((len(psnr), len(record_steps)), np.nan)
-    grid_shape = spec.grid_shape
-    if grid_shape is None or len(grid_shape) != 2:
-        return Measured(psnr, ssim, seconds, None)
-    images = np.asarray(_values(inr.apply, result.snapshots, coordinates.grid(grid_shape, spec.layout)))
-    images = images.reshape(*images.shape[:2], *grid_shape, -1)
-    whole = datapoints if target is None else target
-    for row, (values, weight) in enumerate(zip(whole.values, whole.weight, strict=True)):
-        if min(grid_shape) < SSIM_WINDOW:
-            break
-        original = np.asarray(values).reshape(*grid_shape, -1)
-        mask = np.reshape(weight, grid_shape)
-        ssim[row] = masked_ssim(images[row], original, mask, data_range=spec.data_range)
-    return Measured(psnr, ssim, seconds, images)
+    grid, figures = spec.grid_shape, figures_of(spec)
+    points = (probes if grid is None else None) or target or datapoints
+    found = {name: np.full((len(psnr), len(record_steps)), np.nan) for name in figures}
+    kept = []
+    num_rows = len(psnr) if figures else min(num_kept, len(psnr)) * (grid is not None)
+    for row in range(num_rows):
+        snapshots, one = jax.tree.map(lambda leaf, row=row: leaf[row], (result.snapshots, points))
+        shape = (len(one.coords),) if grid is None else grid
+        coords = one.coords if grid is None else coordinates.grid(grid, spec.layout)
+        values = np.asarray(_values(inr.apply, snapshots, coords)).reshape(len(record_steps), *shape, -1)
+        original, weight = np.reshape(one.values, (*shape, -1)), np.reshape(one.weight, shape)
+        for name, figure in figures.items():
+            found[name][row] = figure.measure(values, original, weight, spec)
+        if row < num_kept:
+            kept.append(values)
+    return Measured(psnr, found, seconds, np.stack(kept) if kept and grid is not None else None)

@@ -1,37 +1,16 @@
-"""Evaluation of INRs of solids: inside and outside, volumetric intersection over union, and the goal of a fit."""
+"""Evaluation of INRs of solids: volumetric intersection over union, and the goal of a fit."""
 
 import functools
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from hyperinr import metrics
 from hyperinr.fitting import Goal
-from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights
+from hyperinr.kinds.solids import Level
+from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['Level', 'iou_goal', 'level_of', 'volumetric_iou']
-
-
-class Level(NamedTuple):
-    """The level that separates values inside a solid from values outside.
-
-    Attributes:
-      value: the value at the surface.
-      inside_is_high: whether values inside are above it.
-    """
-
-    value: float
-    inside_is_high: bool
-
-    def inside(self, values: Array) -> Array:
-        """Tell which values are inside, ``[..., M, C] -> [..., M]`` bool, by the first channel."""
-        return values[..., 0] > self.value if self.inside_is_high else values[..., 0] < self.value
-
-
-def level_of(spec: DatasetSpec) -> Level:
-    """Return the level of an occupancy (in [0, 1], high inside) or of a signed distance (negative inside)."""
-    return Level(0.0, False) if spec.data_range[0] < 0 else Level(0.5, True)
+__all__ = ['iou_goal', 'volumetric_iou']
 
 
 @functools.cache

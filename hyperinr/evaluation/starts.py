@@ -90,7 +90,7 @@ def equal_feature_grid(spec: DatasetSpec, count: int) -> Inr:
 
 
 def _is_constant(model: Model, datapoint: Datapoint) -> bool:
-    """Tell whether an image and its negative get the same weights."""
+    """Tell whether a signal and its negative get the same weights."""
     raw = jax.jit(lambda values: model.learner.adapt(model.params, datapoint._replace(values=values), 0))
     first, second = raw(datapoint.values), raw(sum(model.spec.data_range) - datapoint.values)
     return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from hyperinr.errors import InputError
-from hyperinr.files.limits import MOST_PIXELS, check_array, check_pixels
+from hyperinr.files.arrays import read_npy
+from hyperinr.files.limits import MOST_PIXELS, check_pixels
 from hyperinr.runtime.extras import import_extra
 
 __all__ = ['IN_WORDS', 'KINDS', 'LEVELS', 'SUFFIXES', 'Decoded', 'decode_file']
@@ -45,7 +46,7 @@ class Decoded(NamedTuple):
     """The content of a file.
 
     Attributes:
-      values: ``[H, W, 1 or 3]`` in the type of the file, with all of its bits.
+      values: ``[H, W, C]`` in the type of the file, with all of its bits: grey, RGB or more than four channels.
       alpha: ``[H, W, 1]`` float32 in [0, 1]; ``None`` for an opaque image.
       notes: conversions, in words.
     """
@@ -95,29 +96,18 @@ def _is_simple(tags: dict) -> bool:
 
 
 def _read_array(path: Path) -> Decoded:
-    try:
-        with path.open('rb') as file:
-            shape = check_array(path, file, path.stat().st_size)
-        if shape is not None:
-            check_pixels(path, math.prod(shape) // (shape[2] if len(shape) == 3 and 1 <= shape[2] <= 4 else 1))
-        array = np.load(path, allow_pickle=False)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f'{str(path)!r} is not a readable .npy array of numbers (corrupt, cut short or pickled): {REMEDY}.'
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f'{str(path)!r} is an archive of arrays; save one array with numpy.save.')
-    return _split(path, array, [])
+    def check(shape: tuple[int, ...]) -> None:
+        check_pixels(path, math.prod(shape) // (shape[2] if len(shape) == 3 and 1 <= shape[2] <= 4 else 1))
+
+    return _split(path, read_npy(path, check), [])
 
 
 def _split(path: Path, array: np.ndarray, notes: list[str]) -> Decoded:
-    """Split an array ``[H, W]`` or ``[H, W, 1 to 4]`` into values and alpha."""
+    """Split an array ``[H, W]`` or ``[H, W, C]`` into values and alpha, the last of 2 or 4 channels."""
     image = array[..., None] if array.ndim == 2 else array
-    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
-        raise InputError(f'{str(path)!r} has shape {array.shape}; an image is [H, W] or [H, W, C] with C of 1 to 4.')
-    if image.shape[-1] in (1, 3):
+    if image.ndim != 3 or 0 in image.shape:
+        raise InputError(f'{str(path)!r} has shape {array.shape}; an image is [H, W] or [H, W, C].')
+    if image.shape[-1] not in (2, 4):
         return Decoded(image, None, notes)
     values, alpha = image[..., :-1], image[..., -1:]
     real = np.issubdtype(alpha.dtype, np.floating)

@@ -5,6 +5,8 @@ Letters: ``H``, ``W`` pixels of the image, ``C`` channels, ``h``, ``w`` pixels o
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +21,7 @@ from hyperinr.files.image_files import decode_file
 from hyperinr.runtime.files import check_regular
 from hyperinr.runtime.outputs import PNG_MARK, replacing_output
 
-__all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'to_rgb', 'write_picture']
+__all__ = ['FileImage', 'decode', 'letterbox', 'quantise', 'read_image', 'resize', 'write_picture']
 
 
 class FileImage(NamedTuple):
@@ -43,7 +45,9 @@ class FileImage(NamedTuple):
 
 
 @checked
-def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[float, float] | None = None) -> FileImage:
+def read_image(
+    path: str | os.PathLike, channels: int | None = 3, data_range: tuple[float, float] | None = None
+) -> FileImage:
     """Read a file of one of the `hyperinr.files.image_files.KINDS`.
 
     Images that are not 8-bit grey or RGB are converted, and each conversion is a note for the user. Alpha is composited
@@ -52,7 +56,8 @@ def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[flo
 
     Args:
       path: path of the file.
-      channels: channels of the result, 1 (grey) or 3 (RGB).
+      channels: channels of the result, 1 (grey), 3 (RGB), 2 or 4 (the same with alpha, which is then kept as it is);
+        or as many as the file has beyond four. ``None``: those of the file without alpha.
       data_range: ``(LOW, HIGH)``, values of the file that become 0 and 1; values outside are clipped. ``None``: from 0
         to the largest value of 8 and 16 bits; floats must lie in [0, 1]; other integers need a range.
 
@@ -61,22 +66,29 @@ def read_image(path: str | os.PathLike, channels: int = 3, data_range: tuple[flo
         pixels, NaN, or a wrong or missing range.
     """
     path = Path(path)
-    if channels not in (1, 3):
+    if channels is not None and channels < 1:
         raise InputError(f'an image can be read with 1 (grey) or 3 (RGB) channels, not {channels}.')
     data_range = check_data_range('the data range', data_range)
     check_regular(path, 'image file')
     decoded = decode_file(path)
+    found, with_alpha = decoded.values.shape[-1], channels in (2, 4)
+    wanted = found if channels is None else channels - with_alpha
+    if wanted != found and (found not in (1, 3) or wanted not in (1, 3)):
+        raise InputError(f'{str(path)!r} has {found} channels and cannot be read with {wanted}; read all of them.')
     image, values = scale(decoded.values, data_range, str(path))
     conversions = list(decoded.notes)
-    if decoded.alpha is not None:
+    if decoded.alpha is not None and not with_alpha:
         image = image * decoded.alpha + (1 - decoded.alpha)
         conversions.append('alpha channel composited over white')
-    if image.shape[-1] == 1 and channels == 3:
+    if found == 1 and wanted == 3:
         image = np.repeat(image, 3, axis=-1)
         conversions.append('grey repeated to RGB')
-    if image.shape[-1] == 3 and channels == 1:
+    if found == 3 and wanted == 1:
         image = image @ np.array([[0.299], [0.587], [0.114]], np.float32)
         conversions.append('colour turned into grey')
+    if with_alpha:
+        alpha = np.ones((*image.shape[:2], 1)) if decoded.alpha is None else decoded.alpha
+        image = np.concatenate([image, alpha], axis=-1)
     return FileImage(np.clip(image, 0, 1).astype(np.float32), conversions, values)
 
 
@@ -142,15 +154,8 @@ def quantise(image: np.ndarray) -> np.ndarray:
     return np.round(np.asarray(image) * 255).astype(np.uint8)
 
 
-def to_rgb(values: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
-    """Turn values ``[..., C]`` into RGB ``[..., 3]`` in [0, 1], clipped; unless C is 3, grey by the channels' mean."""
-    low, high = data_range
-    unit = np.clip((values - low) / (high - low), 0, 1)
-    return unit if unit.shape[-1] == 3 else np.repeat(unit.mean(axis=-1, keepdims=True), 3, axis=-1)
-
-
 def write_picture(path: str | os.PathLike, pixels: np.ndarray) -> None:
-    """Write ``[H, W, C]`` uint8, C 1 (grey) or 3 (RGB), as PNG.
+    """Write ``[H, W, C]`` uint8 or uint16 as PNG; C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
 
     Raises:
       InputError: there is no permission to write, or another program wrote ``path``.
@@ -160,4 +165,27 @@ def write_picture(path: str | os.PathLike, pixels: np.ndarray) -> None:
     for name, value in PNG_MARK.items():
         text.add_text(name, value)
     with replacing_output(path) as temporary:
-        Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]).save(temporary, 'png', pnginfo=text)
+        if pixels.dtype == np.uint16:
+            temporary.write_bytes(_deep_png(pixels))
+        else:
+            Image.fromarray(pixels if pixels.shape[-1] > 1 else pixels[..., 0]).save(temporary, 'png', pnginfo=text)
+
+
+def _deep_png(pixels: np.ndarray) -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow does not write in colour.
+
+    Portable Network Graphics, third edition (W3C, 2025): chunks in section 5, the filter "Sub" in section 9.2.
+    """
+    height, width, channels = pixels.shape
+    rows = np.ascontiguousarray(pixels, '>u2').view(np.uint8).reshape(height, -1)
+    filtered = np.ones((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 1:] = rows
+    filtered[:, 1 + 2 * channels :] -= rows[:, : -2 * channels]
+    header = struct.pack('>IIBBBBB', width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    said = b'\0'.join(word.encode() for each in PNG_MARK.items() for word in each)
+    chunks = {b'IHDR': header, b'tEXt': said, b'IDAT': zlib.compress(filtered.tobytes()), b'IEND': b''}
+    checked = (
+        struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
+    return b'\x89PNG\r\n\x1a\n' + b''.join(checked)

@@ -24,18 +24,18 @@ __all__ = [
 ]
 
 MOST_PIXELS = 2**27
-"""Pixels of an image: 134 million, 1.5 GiB as three channels of float32."""
+"""Pixels of an image, or samples of another signal: 134 million, 1.5 GiB as three channels of float32."""
 MOST_UNPACKED_BYTES = 2**31
 """Bytes that a NumPy archive may unpack to, unless the file itself is as long: hyperinr writes them uncompressed."""
 MOST_MESH_BYTES = 2**30
 """Bytes of a mesh file."""
 
 
-def check_pixels(path: Path, pixels: int) -> None:
-    """Raise `InputError` if an image has more than `MOST_PIXELS`."""
+def check_pixels(path: Path, pixels: int, name: str = 'pixels') -> None:
+    """Raise `InputError` if a signal has more than `MOST_PIXELS` pixels, or samples of another name."""
     if pixels > MOST_PIXELS:
         raise InputError(
-            f'{str(path)!r} has {pixels:,} pixels, more than the {MOST_PIXELS:,} that are read; '
+            f'{str(path)!r} has {pixels:,} {name}, more than the {MOST_PIXELS:,} that are read; '
             'cut it into smaller files, or resize it.'
         )
 

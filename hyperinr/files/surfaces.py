@@ -1,4 +1,4 @@
-"""Extraction of a mesh from the INR of a shape, and its distance from the shape.
+"""Extraction of a mesh from the INR of a shape.
 
 Meshes are extracted as in Lorensen and Cline, "Marching cubes" (1987).
 
@@ -18,7 +18,7 @@ from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.outputs import replacing_output
 from hyperinr.types import Inr, InrWeights
 
-__all__ = ['Surface', 'chamfer_distance', 'extract_surface', 'sample_surface', 'write_surface']
+__all__ = ['Surface', 'extract_surface', 'sample_surface', 'surface_of', 'write_surface']
 
 CHUNK = 2**16
 
@@ -56,15 +56,20 @@ def extract_surface(
     Raises:
       InputError: scikit-image is missing, or no point is inside the surface.
     """
-    measure = import_extra('skimage.measure', needed_by='a surface', package='scikit-image', extra='shapes')
     values = evaluate(inr, weights, coordinates.grid((resolution,) * 3)).reshape((resolution,) * 3)
+    return surface_of(values, level=level, inside_is_high=inside_is_high)
+
+
+def surface_of(values: np.ndarray, *, level: float, inside_is_high: bool) -> Surface:
+    """Extract a mesh from values at the cell centres of a grid ``[*grid]`` of three axes; see `extract_surface`."""
+    measure = import_extra('skimage.measure', needed_by='a surface', package='scikit-image', extra='shapes')
     field = values - level if inside_is_high else level - values
     if not (field > 0).any():
-        raise InputError(f'the INR has no value inside {level}: it holds no solid at a resolution of {resolution}.')
+        raise InputError(f'there is no value inside {level}: the shape holds no solid on a grid of {values.shape}.')
     # One layer of outside around the cube also closes a solid that touches its sides.
     padded = np.pad(field, 1, constant_values=min(float(field.min()), -1e-3))
     corners, faces, _, _ = measure.marching_cubes(padded, 0.0, gradient_direction='ascent')
-    vertices = np.clip((2 * (corners - 1) + 1) / resolution - 1, -1, 1)
+    vertices = np.clip((2 * (corners - 1) + 1) / values.shape - 1, -1, 1)
     return Surface(vertices.astype(np.float32), faces)
 
 
@@ -101,22 +106,3 @@ def sample_surface(surface: Surface, count: int, *, seed: int = 0) -> np.ndarray
     trimesh = _trimesh()
     mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
     return np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0])
-
-
-def chamfer_distance(points: np.ndarray, others: np.ndarray) -> float:
-    """Return the mean distance from each point to the nearest of the other set, averaged over both directions.
-
-    Fan, Su and Guibas, "A point set generation network for 3D object reconstruction from a single image" (2017),
-    section 4.3, with distances instead of their squares.
-
-    Args:
-      points: ``[n, 3]`` on one surface.
-      others: ``[m, 3]`` on the other.
-
-    Raises:
-      InputError: SciPy is missing.
-    """
-    spatial = import_extra('scipy.spatial', needed_by='the Chamfer distance', package='SciPy', extra='shapes')
-    there, _ = spatial.KDTree(others).query(points)
-    back, _ = spatial.KDTree(points).query(others)
-    return float((np.mean(there) + np.mean(back)) / 2)

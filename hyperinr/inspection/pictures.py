@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperinr.evaluation.curves import Example
-from hyperinr.files.images import to_rgb
+from hyperinr.panels import panel, plane
 from hyperinr.runtime.extras import import_extra
 from hyperinr.runtime.files import replacing
 from hyperinr.runtime.outputs import PNG_MARK, replacing_output
@@ -98,14 +98,14 @@ def logarithmic(axes: 'Axes') -> None:
 
 
 def error_map(example: Example, caption: str) -> np.ndarray:
-    """Return the error at each pixel, as the root mean square over channels; 0 on padding.
+    """Return the error at each sample, as the root mean square over channels; 0 on padding.
 
     Args:
       example: the example.
       caption: a key of ``example.reconstructions``.
 
     Returns:
-      ``[H, W]`` >= 0, in units of the values.
+      ``[*grid]`` >= 0, in units of the values.
     """
     error = np.sqrt(np.mean(np.square(example.reconstructions[caption] - example.original), axis=-1))
     return np.where(example.weight > 0, error, 0)
@@ -116,7 +116,7 @@ def _rows(examples: Sequence[Example], draw: Callable[[np.ndarray, Example], Non
     figure = new_figure(2.0 * columns, 2.3 * len(examples))
     panels = figure.subplots(len(examples), columns, squeeze=False)
     for row, example in zip(panels, examples, strict=True):
-        show_image(row[0], to_rgb(example.original, example.data_range), f'original\n{example.name}')
+        show_image(row[0], panel(example.original, example.spec), f'original\n{example.name}')
         draw(row[1:], example)
     return figure
 
@@ -133,14 +133,16 @@ def draw_comparison(path: str | os.PathLike, examples: Sequence[Example]) -> Pat
     """
 
     def draw(row: np.ndarray, example: Example) -> None:
-        for axes, (caption, image) in zip(row, example.reconstructions.items(), strict=True):
-            show_image(axes, to_rgb(image, example.data_range), f'{caption}\n{example.psnr_db[caption]:.1f} dB')
+        for axes, (caption, values) in zip(row, example.reconstructions.items(), strict=True):
+            show_image(axes, panel(values, example.spec), f'{caption}\n{example.psnr_db[caption]:.1f} dB')
 
     return save_figure(_rows(examples, draw), path)
 
 
 def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
-    """Draw the `error_map`s in the layout of `draw_comparison`, on one scale for the whole picture.
+    """Draw the `error_map`s in the order of `draw_comparison`, on one scale for the whole picture.
+
+    They are arranged by `hyperinr.panels.plane`: volumes and solids as slices, sounds as a stripe of means.
 
     Raises:
       InputError: matplotlib or the permission to write is missing.
@@ -150,12 +152,11 @@ def draw_errors(path: str | os.PathLike, examples: Sequence[Example]) -> Path:
     def draw(row: np.ndarray, example: Example) -> None:
         for axes, caption in zip(row, example.reconstructions, strict=True):
             error = error_map(example, caption)
-            show_image(
-                axes, error, f'{caption}\nlargest {error.max():.3g}', cmap='magma', vmin=0, vmax=max(largest, 1e-12)
-            )
+            shown, title = plane(error[..., None], example.spec)[..., 0], f'{caption}\nlargest {error.max():.3g}'
+            show_image(axes, shown, title, cmap='magma', vmin=0, vmax=max(largest, 1e-12))
 
     figure = _rows(examples, draw)
-    figure.suptitle(f'error of each pixel, from 0 (black) to {largest:.3g} (white)', fontsize=9)
+    figure.suptitle(f'error of each sample, from 0 (black) to {largest:.3g} (white)', fontsize=9)
     return save_figure(figure, path)
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from hyperinr.evaluation.curves import Evaluation
+from hyperinr.evaluation.figures import FIGURES
 from hyperinr.inspection.pictures import LABELS, draw_comparison, draw_curves, draw_errors
 from hyperinr.runtime.files import check_writable_folder
 from hyperinr.runtime.outputs import check_outputs
@@ -16,7 +17,7 @@ WIDTH = 120
 
 
 def draw(evaluation: Evaluation, directory: str | os.PathLike) -> list[Path]:
-    """Write ``curves.png`` and, for images, ``comparison.png`` and ``errors.png``, each atomically.
+    """Write ``curves.png`` and, for signals on a grid, ``comparison.png`` and ``errors.png``, each atomically.
 
     Args:
       evaluation: evaluation to draw.
@@ -68,7 +69,7 @@ def show(evaluation: Evaluation, json_file: str | os.PathLike) -> list[Path]:
 
 
 def print_table(evaluation: Evaluation) -> None:
-    """Print PSNR, SSIM and seconds at each step, and the steps after which the other starts catch up."""
+    """Print PSNR, the kind's figures and seconds at each step, and the steps after which the other starts catch up."""
     from rich.console import Console
     from rich.table import Table
 
@@ -91,8 +92,9 @@ def print_table(evaluation: Evaluation) -> None:
         if curve['psnr_db_interval'] is not None:
             ends = zip(*curve['psnr_db_interval'], strict=True)
             table.add_row('', '95 %', *(f'{_format(low, ".1f")}–{_format(high, ".1f")}' for low, high in ends))
-        if any(value is not None for value in curve['ssim']):
-            table.add_row('', 'SSIM', *(_format(value, '.3f') for value in curve['ssim']))
+        for key, figure in FIGURES.items():
+            if any(value is not None for value in curve.get(key, ())):
+                table.add_row('', figure.label, *(_format(value, figure.places) for value in curve[key]))
         table.add_row('', 'ms', *(_format(1000 * value, '.3g') for value in curve['seconds']))
         table.add_section()
     console = Console(markup=False, soft_wrap=True)

@@ -7,10 +7,12 @@ import jax
 import numpy as np
 
 from hyperinr.errors import InputError
-from hyperinr.evaluation.solids import level_of, volumetric_iou
-from hyperinr.files.surfaces import Surface, chamfer_distance, extract_surface, sample_surface, write_surface
+from hyperinr.evaluation.solids import volumetric_iou
+from hyperinr.files.surfaces import Surface, extract_surface, sample_surface, write_surface
 from hyperinr.inspection.pictures import new_figure, save_figure
 from hyperinr.inspection.store_statistics import sample_rows
+from hyperinr.kinds.solids import level_of
+from hyperinr.metrics import chamfer_distance
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import NeuralDataset
 

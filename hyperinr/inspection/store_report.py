@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from hyperinr import coordinates
-from hyperinr.files.images import to_rgb
 from hyperinr.inspection.page import render
 from hyperinr.inspection.pictures import new_axes, new_figure, save_figure, show_image
 from hyperinr.inspection.solid_report import draw_solids, volumetric_ious
@@ -20,8 +19,10 @@ from hyperinr.inspection.store_statistics import (
     sample_rows,
     tensor_statistics,
 )
+from hyperinr.kinds.solids import is_solid
 from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import NeuralDataset
+from hyperinr.panels import panel
 from hyperinr.runtime.files import check_writable_folder, plain
 from hyperinr.runtime.outputs import check_outputs, write_json_output
 
@@ -69,10 +70,10 @@ def inspect_store(
     }
     check_writable_folder(folder)
     pictures = [_draw_psnr(store, folder / 'psnr.png'), _draw_plane(plane, share, labels, folder / 'projection.png')]
-    shape = store.description.spec.grid_shape
-    if shape is not None and len(shape) == 2:
+    spec = store.description.spec
+    if (shape := spec.grid_shape) is not None:
         pictures.append(_draw_examples(store, shape, signals, folder / 'reconstructions.png'))
-    if store.description.spec.coord_dims == 3:
+    if is_solid(spec):
         picture, chamfers = draw_solids(store, _examples(store), folder, signals)
         pictures.append(picture)
         if chamfers:
@@ -119,18 +120,17 @@ def _draw_examples(store: NeuralDataset, shape: Sequence[int], signals: Signals 
     axes = figure.subplots(lines, NUM_EXAMPLES * 3, squeeze=False)
     for each in axes.flat:
         each.set_axis_off()
-    data_range, inr = store.description.spec.data_range, store.inr
-    apply = jax.jit(inr.apply)
+    spec, apply = store.description.spec, jax.jit(store.inr.apply)
     for group, (name, rows) in enumerate(groups.items()):
         for number, row in enumerate(rows):
             column = group * NUM_EXAMPLES + number
             tree = jax.tree.map(lambda leaf: leaf[0], store.pytrees([row]))
-            values = np.asarray(apply(tree, coordinates.grid(shape, store.description.spec.layout))).reshape(*shape, -1)
+            values = np.asarray(apply(tree, coordinates.grid(shape, spec.layout))).reshape(*shape, -1)
             title = f'{name} {store.column("psnr_db")[row]:.1f} dB'
-            show_image(axes[0, column], to_rgb(values, data_range), title)
+            show_image(axes[0, column], panel(values, spec), title)
             if signals is not None:
                 original = np.asarray(signals.batch(store.column('source_index')[[row]]).values[0]).reshape(*shape, -1)
-                show_image(axes[1, column], to_rgb(original, data_range), 'original')
+                show_image(axes[1, column], panel(original, spec), 'original')
     return save_figure(figure, path)
 
 

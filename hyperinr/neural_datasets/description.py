@@ -17,10 +17,12 @@ from hyperinr.weights import WeightSpec
 
 __all__ = [
     'DESCRIPTION',
+    'MORE_OF_SPEC',
     'START_KINDS',
     'STATUSES',
     'Description',
     'from_json',
+    'more_of_spec',
     'read_description',
 ]
 
@@ -142,7 +144,7 @@ class Description(NamedTuple):
             'num_weights': weights_lib.count(self.weights),
             'weights': [{'path': path, 'shape': shape} for path, shape in tensors],
             **{name: getattr(self.spec, name) for name in OF_SPEC},
-            **_not_default(self.spec),
+            **more_of_spec(self.spec),
             'index_space': {
                 'size': self.size,
                 'seeds': self.seeds,
@@ -166,7 +168,8 @@ class Description(NamedTuple):
         write_json(Path(folder) / DESCRIPTION, self.as_json())
 
 
-def _not_default(spec: DatasetSpec) -> dict[str, Any]:
+def more_of_spec(spec: DatasetSpec) -> dict[str, Any]:
+    """Return the fields of `MORE_OF_SPEC` that differ from their default."""
     defaults = DatasetSpec._field_defaults
     return {name: getattr(spec, name) for name in MORE_OF_SPEC if getattr(spec, name) != defaults[name]}
 

@@ -5,8 +5,9 @@ import numpy as np
 
 from hyperinr import fitting, metrics
 from hyperinr import weights as weights_lib
-from hyperinr.evaluation.solids import level_of, volumetric_iou
+from hyperinr.evaluation.solids import volumetric_iou
 from hyperinr.fitting import Batching, Status
+from hyperinr.kinds.solids import level_of
 from hyperinr.neural_datasets.description import START_KINDS, STATUSES
 from hyperinr.neural_datasets.plan import Job, Plan
 from hyperinr.types import Datapoint, Inr, InrWeights

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from hyperinr.errors import InputError
-from hyperinr.neural_datasets.description import Description
+from hyperinr.neural_datasets.description import MORE_OF_SPEC, Description, more_of_spec
 from hyperinr.training.run_directory import changed_bindings, lasting_bindings, listed
 
 __all__ = ['check_same', 'differences', 'identity']
@@ -52,7 +52,8 @@ def _comparable(description: Description) -> dict[str, Any]:
     fields = {
         **description._asdict(),
         **{f'source.{name}': value for name, value in source.items() if value != ''},
-        **{f'spec.{name}': value for name, value in description.spec._asdict().items() if value is not None},
+        'spec': [value for name, value in description.spec._asdict().items() if name not in MORE_OF_SPEC],
+        **{f'spec.{name}': value for name, value in more_of_spec(description.spec).items()},
     }
-    left_out = ('config', 'versions', 'source', 'spec')
+    left_out = ('config', 'versions', 'source')
     return json.loads(json.dumps({name: value for name, value in fields.items() if name not in left_out}))

@@ -8,9 +8,10 @@ import optax
 from hyperinr import coordinates
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.evaluation.solids import iou_goal, level_of
+from hyperinr.evaluation.solids import iou_goal
 from hyperinr.fitting import Goal, Subsampling, optimizers, rate_schedules
 from hyperinr.fitting.optimizers import FlatOptimizer
+from hyperinr.kinds.solids import level_of
 from hyperinr.model import Model
 from hyperinr.neural_datasets import starts
 from hyperinr.neural_datasets.description import Description

@@ -9,6 +9,7 @@ import numpy as np
 
 from hyperinr.datasets.base import Dataset, stack
 from hyperinr.errors import InputError
+from hyperinr.kinds.solids import is_solid
 from hyperinr.training.input_pipeline import check_batch
 from hyperinr.types import Datapoint, DatasetSpec
 
@@ -80,12 +81,14 @@ class Signals:
     def probes(self, positions: Sequence[int] | np.ndarray, *, draw: int = 0) -> Datapoint | None:
         """Draw points with leaves ``[B, M, ...]`` at which the IoU of solids is measured; ``None`` without solids.
 
+        Solids on a grid have their grid only.
+
         Args:
           positions: positions in the sequence.
           draw: number of the draw. A target of a fit at one draw is measured independently at another.
         """
         if not all(hasattr(source, 'probe') for source in self._sources):
-            return None
+            return self.batch(positions) if self.spec.grid_shape and is_solid(self.spec) else None
         return stack([source.probe(offset, draw) for source, offset in map(self._locate, positions)])
 
     def surface(self, position: int, count: int) -> np.ndarray | None:

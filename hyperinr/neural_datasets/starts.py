@@ -116,7 +116,9 @@ def make_starts(
         )
     model = load_model(rule.run)
     check_same_inr(model.inr.metadata, inr, f'the run {rule.run}')
-    known = lambda batch: batch if model.spec == spec else batch._replace(row=None)
+    # Runs of older versions state no kind.
+    is_same = model.spec._replace(kind=spec.kind) == spec
+    known = lambda batch: batch if is_same else batch._replace(row=None)
     about = {
         'kind': rule.kind,
         'run': rule.run,

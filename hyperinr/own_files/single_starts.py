@@ -10,27 +10,28 @@ import numpy as np
 
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError
-from hyperinr.files.images import resize
 from hyperinr.files.weights import check_same_inr, read_weights
+from hyperinr.kinds import Signal
 from hyperinr.model import Model
-from hyperinr.own_files.generation import image_datapoint, model_grid
-from hyperinr.types import Datapoint, Inr, InrWeights
+from hyperinr.own_files.model_signals import datapoint_of
+from hyperinr.types import Inr, InrWeights
 
-__all__ = ['datapoint_of', 'start_from_file', 'start_from_model']
+__all__ = ['start_from_file', 'start_from_model']
 
 
-def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> InrWeights:
+def start_from_file(inr: Inr, path: str | os.PathLike, signal: Signal) -> InrWeights:
     """Read weights of the same INR from a file that `write_weights` wrote.
 
     Args:
       inr: the INR to fit from them.
       path: a ``.npz`` or ``.safetensors`` file.
-      coord_dims: D.
+      signal: the signal to fit; its coordinates say the shapes of the weights.
 
     Raises:
       InputError: no such file, metadata or shapes that differ from those of ``inr``, or several INRs in one file.
     """
     weights, metadata = read_weights(path)
+    coord_dims = signal.coord_dims
     check_same_inr(metadata, inr, str(path))
     if weights_lib.spec_of(weights) != weights_lib.spec_of_inr(inr, coord_dims):
         raise InputError(
@@ -40,25 +41,16 @@ def start_from_file(inr: Inr, path: str | os.PathLike, *, coord_dims: int) -> In
     return weights
 
 
-def start_from_model(inr: Inr, model: Model, image: np.ndarray) -> InrWeights:
-    """Generate weights for one image with a trained model, its adaptation steps included.
+def start_from_model(inr: Inr, model: Model, signal: Signal) -> InrWeights:
+    """Generate weights for one signal with a trained model, its adaptation steps included.
 
     Args:
       inr: the INR to fit from them.
       model: a model that generates weights of this INR.
-      image: ``[H, W, C]`` in [0, 1]; resampled to the model's size here.
+      signal: resampled to the model's grid here; its values are mapped to the model's range.
 
     Raises:
-      InputError: the model emits another INR, or takes no images.
+      InputError: the model emits another INR, or takes no such signal.
     """
     check_same_inr(model.inr.metadata, inr, 'the model')
-    return jax.tree.map(np.asarray, model.generate(datapoint_of(model, image)))
-
-
-def datapoint_of(model: Model, image: np.ndarray) -> Datapoint:
-    """Turn an image ``[H, W, C]`` in [0, 1] into a datapoint of the model, in its size and data range.
-
-    Raises:
-      InputError: the model takes no images.
-    """
-    return image_datapoint(resize(image, model_grid(model)), model.spec.data_range)
+    return jax.tree.map(np.asarray, model.generate(datapoint_of(model, signal)))

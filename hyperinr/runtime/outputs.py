@@ -13,7 +13,7 @@ from typing import Any
 from hyperinr.errors import InputError
 from hyperinr.runtime.files import disk_errors, replacing, write_json
 
-__all__ = ['PNG_MARK', 'TORCH_MARK', 'WRITTEN_BY', 'check_outputs', 'replacing_output', 'write_json_output']
+__all__ = ['PNG_MARK', 'SAID', 'TORCH_MARK', 'WRITTEN_BY', 'check_outputs', 'replacing_output', 'write_json_output']
 
 WRITTEN_BY = {'written_by': 'hyperinr'}
 """First entry of the JSON, or of the JSON metadata, of an output."""
@@ -21,6 +21,8 @@ PNG_MARK = {'Software': 'hyperinr'}
 """Text of a PNG."""
 TORCH_MARK = 'written_by=hyperinr'
 """Key in the ``_metadata`` of a PyTorch state dict."""
+SAID = 'written by hyperinr'
+"""Comment of a file whose format has comments."""
 JSON_TEXT = '"written_by": "hyperinr"'
 MARKS = (
     f'{{\n  {JSON_TEXT}'.encode(),  # of JSON, at its beginning alone
@@ -30,10 +32,14 @@ MARKS = (
     b'Software\0hyperinr',
     TORCH_MARK.encode(),
     b'<meta name="generator" content="hyperinr">',
-    b'# written by hyperinr\n',  # Wavefront OBJ
+    b'# written by hyperinr\n',  # Wavefront OBJ, and the header of a NumPy array
     b'comment written by hyperinr\n',  # PLY
+    b'ICMT\x14\0\0\0written by hyperinr\0',  # WAV
+    b'\x1f\x8b\x08\x10\0\0\0\0\0\xffwritten by hyperinr\0',  # gzip
+    b'history\0\0\0\0\x02\0\0\0\x13written by hyperinr\0',  # NetCDF 3
+    b'\xa9cmt\0\0\0\x23data\0\0\0\x01\0\0\0\0written by hyperinr',  # MP4, whose metadata are at its end
 )
-"""A file with one of these in its first `HEAD` bytes is an output of hyperinr."""
+"""A file with one of these in its first `HEAD` bytes, or the last of them in its last, is an output of hyperinr."""
 HEAD = 2**16
 
 
@@ -55,6 +61,9 @@ def _is_output(path: Path) -> bool:
         return False
     with path.open('rb') as file:
         head = file.read(HEAD)
+        file.seek(max(0, path.stat().st_size - HEAD))
+        if MARKS[-1] in file.read():
+            return True
     return head.startswith(MARKS[0]) if head.startswith(b'{') else any(mark in head for mark in MARKS[1:])
 
 

@@ -162,6 +162,27 @@ def test_noise_and_stripes_are_no_wrong_order(channels):
     assert layout.check_values(grey_rows, (10, 14)) is None
 
 
+@pytest.mark.parametrize(
+    ('shape', 'axes', 'code'),
+    [
+        ((6, 8, 10, 1), (2, 0, 1, 3), 'data.transposed_grid/values'),
+        ((6, 8, 10, 2), (3, 0, 1, 2), 'data.channel_order'),
+        ((60, 2), (1, 0), 'data.channel_order'),
+    ],
+)
+def test_another_order_of_the_axes_of_a_volume_or_a_sound_is_named(shape, axes, code):
+    coords = coordinates.grid(shape[:-1])
+    phases = np.random.default_rng(0).uniform(0, 6, (5, 1, shape[-1]))
+    slopes = np.arange(2, 2 + len(shape) - 1)
+    smooth = np.sin(phases + (coords @ slopes)[:, None] + np.arange(shape[-1])).reshape(5, *shape)
+    stated = smooth.reshape(5, -1, shape[-1])
+    assert layout.check_values(stated, shape[:-1]) is None
+    turned = smooth.transpose(0, *(1 + axis for axis in axes)).reshape(stated.shape)
+    found = layout.check_values(turned, shape[:-1])
+    assert code in (found.code, f'{found.code}/values')
+    assert found.numbers['shape'] == tuple(shape[axis] for axis in axes)
+
+
 def test_a_cubic_is_easy_whatever_its_spread_and_weight_0_hides_the_rest():
     coords = coordinates.grid((8, 9))
     slope = coords[:, :1] ** 3 - 5 * coords[:, 1:] * coords[:, :1]
@@ -209,6 +230,20 @@ def test_the_picture_shows_values_by_row_and_by_coordinate():
         assert pixel(1, 1, 1 - i, 2 - j) == (level,) * 3
     assert [pixel(2, 0, 0, j) for j in range(3)] == [NOT_FINITE, BELOW, ABOVE]
     assert pixel(2, 0, 1, 0) == HIDDEN
+
+
+@pytest.mark.parametrize(('grid', 'drawn'), [((3,), (1, 3)), ((2, 3, 4), (3, 13))])
+def test_a_grid_of_other_axes_is_arranged_in_the_upper_row(grid, drawn):
+    count = int(np.prod(grid))
+    spec = DatasetSpec('any', grid, count, len(grid), 1, (0.0, 1.0))
+    values = np.full((count, 1), 0.2)
+    values[0] = np.nan
+    picture = picture_of([Datapoint(coordinates.grid(grid), values, np.ones(count), np.int32(0))], spec)
+    scale = CELL // max(drawn)
+    upper = picture[GAP : GAP + scale * drawn[0] : scale, GAP : GAP + scale * drawn[1] : scale]
+    assert {tuple(map(int, colour)) for colour in upper.reshape(-1, 3)} <= {NOT_FINITE, (51, 51, 51), (255, 255, 255)}
+    assert (upper == 51).all(axis=-1).sum() >= min(count, 12) - 1
+    assert len(picture) == scale * drawn[0] + 128 + 4 * GAP
 
 
 def test_scattered_points_are_drawn_where_they_lie():

@@ -8,7 +8,7 @@ import hyperinr
 from hyperinr import cli, config
 from hyperinr.cli import describing, own_files, stores, training
 from hyperinr.errors import InputError, RunError
-from hyperinr.files.image_files import IN_WORDS
+from hyperinr.kinds import KINDS
 
 SIREN = 'experiment/photo_patches_siren.gin'
 
@@ -58,8 +58,20 @@ def test_describe_names_file_and_line_of_every_value(run):
 
 def test_version_and_help(run):
     assert run('--version')[1].strip() == f'hyperinr {hyperinr.__version__}'
-    verbs = ('train', 'check', 'evaluate', 'generate', 'finetune', 'fit-one', 'fit', 'verify', 'inspect', 'export')
-    for verb in (*verbs, 'import', 'sweep', 'tune', 'prepare', 'configs', 'describe'):
+    verbs = (
+        'train',
+        'check',
+        'evaluate',
+        'generate',
+        'finetune',
+        'fit-one',
+        'decode',
+        'fit',
+        'verify',
+        'inspect',
+        'export',
+    )
+    for verb in (*verbs, 'export', 'import', 'sweep', 'tune', 'prepare', 'configs', 'describe'):
         assert f' {verb} ' in run('--help')[1]
         status, out, _ = run(verb, '--help')
         assert status == 0
@@ -67,7 +79,7 @@ def test_version_and_help(run):
 
 
 def test_the_help_names_the_kinds_of_files_that_are_read(run):
-    assert own_files.KINDS == IN_WORDS
+    assert ', '.join(KINDS) == own_files.KINDS
     for verb in ('generate', 'finetune', 'fit-one'):
         assert own_files.KINDS in ' '.join(run(verb, '--help')[1].split())
 
@@ -104,8 +116,12 @@ def test_the_help_names_the_kinds_of_files_that_are_read(run):
             ('fit-one', 'a.png', '--data-range', '-1,1'),
             ('--data-range: expected one argument; a value', 'written --data-range=VALUE'),
         ),
-        (('fit-one', '.'), ("'.' is a folder, not an image file; give a file in it",)),
-        (('fit-one', '/dev/zero'), ('a pipe, a socket or a device',)),
+        (('fit-one', '.'), ("'.' is a folder: give a file in it",)),
+        (('fit-one', '/dev/zero'), ('--as KIND',)),
+        (('fit-one', '/dev/zero', '--as', 'image'), ('a pipe, a socket or a device',)),
+        (('fit-one', 'a.png', '--as', 'smell'), ("'smell'", 'image')),
+        (('decode', 'a.npz'), ('a.npz',)),
+        (('decode', 'a.npz', '--shape', '3,x'), ('--shape', 'not 3,x')),
         (('fit-one', 'a.png', '--data-range', '0,x'), ('--data-range', 'not 0,x')),
         (('generate', '--run', 'nowhere', 'a.png', '--data-range=-3'), ('--data-range', 'not -3')),
         (('finetune', '--run', 'nowhere', 'a.png', '--data-range', '0,inf'), ('--data-range', 'not 0,inf')),
@@ -165,7 +181,7 @@ def test_errors_become_a_line_and_a_status(run, monkeypatch, error, status, text
     ('words', 'verb', 'part'),
     [
         (('fit-one', 'a.png'), (own_files, '_fit_one'), 'lower --points-per-step'),
-        (('generate', '--run', 'a', 'a.png'), (own_files, '_generate'), 'smaller images'),
+        (('generate', '--run', 'a', 'a.png'), (own_files, '_generate'), 'smaller files'),
         (('train', SIREN), (training, '_train'), 'lower BATCH_SIZE'),
         (('evaluate', '--run', 'a'), (training, '_evaluate'), 'lower evaluate.num_datapoints'),
         (('fit', '--store', 'a'), (stores, '_fit'), 'lower neural_dataset.num_parallel'),

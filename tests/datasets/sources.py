@@ -33,6 +33,19 @@ def image_folder(folder):
     )
 
 
+def signal_folder(folder):
+    write_images(folder / 'signals')
+    return datasets.signal_folder(
+        path=folder / 'signals',
+        shape=(8, 12),
+        labels=r'(\d)\.png',
+        num_train=9,
+        num_validation=5,
+        num_test=6,
+        data_dir=str(folder / 'cache'),
+    )
+
+
 def tfds_images(folder):
     prepare_ragged(folder / 'cache')
     return datasets.tfds_images(name='ragged', resolution=(8, 12), augment=True, data_dir=str(folder / 'cache'))
@@ -94,6 +107,7 @@ FACTORIES = (
     mnist_5k,
     noise_images,
     image_folder,
+    signal_folder,
     tfds_images,
     function_on_grid,
     function_anywhere,

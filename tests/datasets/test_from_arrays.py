@@ -74,7 +74,9 @@ def test_sets_of_different_sizes_are_padded():
 
 
 def test_a_sphere_has_its_own_coordinates():
-    spec, splits, _ = from_arrays(train=RNG.uniform(0, 1, (3, 4, 6, 1)), layout='sphere')
+    fields = RNG.uniform(0, 1, (3, 4, 6, 1))
+    spec, splits, _ = from_arrays(train=fields, layout='sphere')
+    assert from_arrays(train=fields, kind='field').spec == spec._replace(kind='field')
     assert (spec.layout, spec.coord_dims) == ('sphere', 3)
     np.testing.assert_array_equal(splits['train'][0].coords, coordinates.grid((4, 6), 'sphere'))
     ragged, splits, _ = from_arrays(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hyperinr import datasets
-from hyperinr.datasets.meshes import Mesh, read_mesh
 from hyperinr.datasets.shapes import PointRule, draw_pool, draw_probe
 from hyperinr.datasets.solids import FAMILIES, Solid
 from hyperinr.errors import InputError
@@ -84,37 +83,6 @@ def test_signed_distances_are_clipped_and_labels_are_families():
     np.testing.assert_array_equal(source.evaluate(3, coords), source[3].values)
 
 
-def box_triangles(half):
-    import itertools
-
-    triangles = []
-    for axis, side in itertools.product(range(3), (-1, 1)):
-        u, v = (axis + 1) % 3, (axis + 2) % 3
-        corner = lambda a, b, axis=axis, side=side, u=u, v=v: [
-            {axis: side, u: a, v: b}[each] * half[each] for each in range(3)
-        ]
-        square = [corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)]
-        square = square if side > 0 else square[::-1]
-        triangles += [[square[0], square[1], square[2]], [square[0], square[2], square[3]]]
-    return np.array(triangles)
-
-
-def test_a_meshs_distance_is_that_of_the_closed_form_of_a_box():
-    pytest.importorskip('igl')
-    half = np.array([0.3, 0.5, 0.2])
-    triangles = box_triangles(half)
-    mesh = Mesh(triangles.reshape(-1, 3), np.arange(triangles.size // 3).reshape(-1, 3))
-    points = np.random.default_rng(0).uniform(-1, 1, (300, 3))
-    beyond = np.abs(points) - half
-    expected = np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(axis=1), 0)
-    np.testing.assert_allclose(mesh.signed_distance(points), expected, atol=1e-9)
-    np.testing.assert_array_equal(mesh.inside(points), expected < 0)
-    surface = mesh.surface(np.random.default_rng(0), 4000)
-    on_top = np.abs(surface[:, 2] - half[2]) < 1e-9
-    area = half[0] * half[1] / (2 * (half[0] * half[1] + half[1] * half[2] + half[0] * half[2]))
-    np.testing.assert_allclose(on_top.mean(), area, atol=0.03)
-
-
 def test_meshes_are_scaled_cached_and_classed_by_folder(tmp_path, monkeypatch):
     pytest.importorskip('trimesh')
     pytest.importorskip('igl')
@@ -155,15 +123,6 @@ def test_damaged_points_of_a_mesh_are_made_again(tmp_path):
         source[0]
 
 
-def test_a_mesh_is_turned_the_right_side_out_and_fills_the_cube(tmp_path):
-    pytest.importorskip('trimesh')
-    pytest.importorskip('igl')
-    write_meshes(tmp_path)
-    mesh = read_mesh(tmp_path / 'boxes' / '1.obj')
-    points = np.array([[0.0, 0, 0], [0.95, 0, 0], [0, 0, 0.89], [0, 0, 0.91]])
-    assert mesh.inside(points).tolist() == [True, False, True, False]
-
-
 def test_a_folder_of_meshes_is_listed_as_one_of_images_and_may_move(tmp_path, caplog):
     write_meshes(tmp_path / 'a')
     (tmp_path / 'a' / '.hidden.obj').write_text('no mesh')
@@ -180,14 +139,9 @@ def test_a_folder_of_meshes_is_listed_as_one_of_images_and_may_move(tmp_path, ca
     assert open_folder('b').fingerprint != before.fingerprint
 
 
-def test_an_open_mesh_and_too_few_are_one_clear_line(tmp_path):
-    pytest.importorskip('trimesh')
-    (tmp_path / 'open.obj').write_text('v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n')
-    with pytest.raises(InputError, match='open.obj is not watertight: .*close its holes'):
-        read_mesh(tmp_path / 'open.obj')
-    (tmp_path / 'text.obj').write_text('no mesh')
-    with pytest.raises(InputError, match='text.obj'):
-        read_mesh(tmp_path / 'text.obj')
+def test_too_few_meshes_and_wrong_rules_are_one_clear_line(tmp_path):
+    for name in ('one.obj', 'two.obj'):
+        (tmp_path / name).write_text('')
     with pytest.raises(InputError, match='holds 2 meshes'):
         datasets.mesh_folder(path=str(tmp_path))
     with pytest.raises(InputError, match='near_fraction in'):

@@ -37,19 +37,18 @@ def test_an_importance_does_not_change_what_is_seen():
     np.testing.assert_array_equal(encoder.apply(params, heavier), encoder.apply(params, datapoint))
 
 
-@pytest.mark.parametrize('grid_shape', [(4, 10), (10, 4)])
-def test_the_first_feature_looks_at_one_corner_of_a_non_square_grid(grid_shape):
-    """An exchange of height and width would spread its pixels over the image."""
+@pytest.mark.parametrize('grid_shape', [(4, 10), (12,), (4, 6, 8)])
+def test_the_first_feature_looks_at_one_corner_of_a_grid(grid_shape):
+    """An exchange of axes would spread its points over the grid."""
     encoder, params, datapoint = make(tiny.make_spec(grid_shape=grid_shape), blocks_per_stage=0)
-    height, width = grid_shape
     params['embedding']['w'] = jnp.zeros_like(params['embedding']['w']).at[0, 0].set(1)
 
     def corner(values):
         return encoder.apply(params, datapoint._replace(values=values))[0]
 
-    seen = np.abs(jax.grad(corner)(datapoint.values)).sum(-1).reshape(height, width) > 0
-    expected = np.zeros((height, width), bool)
-    expected[:3, :3] = True
+    seen = np.abs(jax.jit(jax.grad(corner))(datapoint.values)).sum(-1).reshape(grid_shape) > 0
+    expected = np.zeros(grid_shape, bool)
+    expected[(slice(3),) * len(grid_shape)] = True
     np.testing.assert_array_equal(seen, expected)
 
 
@@ -84,10 +83,10 @@ def test_sizes_are_those_asked_for():
     assert sum(name.endswith('conv_1') for name in params) == 6
 
 
-@pytest.mark.parametrize('grid_shape', [None, (12,), (3, 2, 2)])
-def test_what_is_no_image_is_refused_with_the_remedy(grid_shape):
+@pytest.mark.parametrize('grid_shape', [None, (3, 2, 2, 1)])
+def test_what_cannot_be_convolved_is_refused_with_the_remedy(grid_shape):
     spec = tiny.make_spec(grid_shape=grid_shape or (12,))._replace(grid_shape=grid_shape)
-    with pytest.raises(ValueError, match='encoders.set_encoder'):
+    with pytest.raises(ValueError, match='grid of 1 to 3 axes.*encoders.set_encoder'):
         encoders.convolutional(spec=spec)
 
 

@@ -93,6 +93,20 @@ def test_a_patch_is_a_square_of_neighbours_and_owns_its_part_of_the_embedding():
             assert np.flatnonzero(changed).tolist() == [row // 2 * 3 + column // 2]
 
 
+def test_an_axis_that_no_number_of_patches_fills_is_continued_by_masked_points():
+    options = {'patch_size': 4, 'embedding_dims': 8, 'width': 8, 'depth': 1, 'num_heads': 2}
+    larger = tiny.make_spec(grid_shape=(4, 8), channels=2)
+    continued = Datapoint(np.zeros((32, 2), np.float32), np.zeros((4, 8, 2), np.float32), np.zeros((4, 8)), np.int32(0))
+    continued.values[:, :6], continued.weight[:, :6] = image().values.reshape(4, 6, 2), 1
+    continued = continued._replace(values=continued.values.reshape(32, 2), weight=continued.weight.reshape(32))
+    params = jax.jit(encoders.patch_transformer(spec=GRID, **options).init)(KEY, image())
+    found, expected = (
+        jax.jit(encoders.patch_transformer(spec=spec, **options).apply)(params, datapoint)
+        for spec, datapoint in ((GRID, image()), (larger, continued))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize('name', ['patch_transformer', 'residual'])
 def test_a_masked_pixel_differs_from_a_grey_one(name):
     options = {
@@ -121,7 +135,6 @@ def test_the_residual_network_has_the_stages_that_were_asked_for():
 @pytest.mark.parametrize(
     ('name', 'options', 'said'),
     [
-        ('patch_transformer', {'patch_size': 4}, r'divide every axis of the grid \(4, 6\)'),
         ('patch_transformer', {'patch_size': 2, 'embedding_dims': 20}, 'multiple of the 6 patches'),
         ('patch_transformer', {'num_heads': 3}, 'num_heads'),
         ('set_transformer', {'num_tokens': 5}, 'num_tokens must divide embedding_dims'),

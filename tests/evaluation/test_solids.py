@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hyperinr import datasets, fitting, neural_datasets
-from hyperinr.evaluation.solids import Level, iou_goal, level_of, volumetric_iou
+from hyperinr.evaluation.solids import iou_goal, volumetric_iou
+from hyperinr.kinds.solids import Level, level_of
 from hyperinr.types import Datapoint, Inr
 from tests.neural_datasets.tiny_store import OPTIMIZER, fit_tiny, tiny_job
 
@@ -15,12 +16,6 @@ from tests.neural_datasets.tiny_store import OPTIMIZER, fit_tiny, tiny_job
 @functools.cache
 def solids(quantity):
     return datasets.solids(num_train=2, num_validation=1, num_test=1, num_points=512, quantity=quantity)
-
-
-def test_inside_is_above_an_occupancy_and_below_a_distance():
-    values = np.array([[0.9], [0.1], [-0.2]])
-    assert level_of(solids('occupancy').spec).inside(values).tolist() == [True, False, False]
-    assert level_of(solids('signed_distance').spec).inside(values).tolist() == [False, False, True]
 
 
 def test_iou_of_an_inr_that_is_a_ball_is_that_of_the_balls():

@@ -10,9 +10,9 @@ import zlib
 import numpy as np
 import pytest
 
-from hyperinr.datasets.meshes import read_mesh
 from hyperinr.errors import InputError
 from hyperinr.files import limits, read_image, read_weights
+from hyperinr.files.meshes import read_mesh
 
 MIB = 2**20
 

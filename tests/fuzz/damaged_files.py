@@ -1,18 +1,21 @@
-"""Tries of damaged files: those of a run, of a store, of a search, weights, images, and a space file."""
+"""Tries of damaged files: those of a run, of a store, of a search, weights, signals of any kind, and a space file."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import hyperinr
-from hyperinr import files
+from hyperinr import files, kinds
 from hyperinr.neural_datasets import open_store, worker
 from hyperinr.searching.space_file import read_space
 from hyperinr.training import loop
 from tests.fuzz.attempts import Try, command, shown, stopping
 from tests.fuzz.values import damaged
+from tests.kinds import test_every_kind
 
 __all__ = ['in_run', 'in_search', 'in_store', 'single', 'write_singles']
 
@@ -106,6 +109,10 @@ def write_singles(folder: Path) -> None:
     space = Path(__file__).parents[2] / 'gin_configs' / 'sweep'
     for path in space.glob('*.toml'):
         shutil.copy(path, folder)
+    for name in kinds.KINDS:
+        (folder / 'kinds' / name).mkdir(parents=True)
+        with contextlib.suppress(pytest.skip.Exception):  # Its package is not installed.
+            test_every_kind.written(name, folder / 'kinds' / name)
 
 
 def hyperinr_siren_metadata() -> dict:
@@ -120,7 +127,9 @@ def single(rng: np.random.Generator, folder: Path, singles: Path, seed: int) -> 
     damaged_file = copy / _damage(copy, rng)
 
     def call() -> None:
-        if damaged_file.suffix == '.toml':
+        if damaged_file.parent.name in kinds.KINDS:
+            test_every_kind.read(damaged_file.parent.name, damaged_file)
+        elif damaged_file.suffix == '.toml':
             read_space(damaged_file)
         elif damaged_file.suffix in ('.npz', '.safetensors'):
             files.read_weights(damaged_file)

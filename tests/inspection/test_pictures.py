@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hyperinr import panels
 from hyperinr.errors import InputError
 from hyperinr.evaluation.curves import Example
 from hyperinr.inspection import pictures
+from hyperinr.types import DatasetSpec
 
 
 def make_example(channels=3, error=0.1):
@@ -16,7 +18,8 @@ def make_example(channels=3, error=0.1):
     weight = np.ones((8, 10), np.float32)
     weight[:, 8:] = 0
     reconstructions = {'far': original + error, 'near': original}
-    return Example('wave', (0.0, 1.0), original, weight, reconstructions, {'far': 20.0, 'near': 99.0})
+    spec = DatasetSpec('waves', (8, 10), 80, 2, channels, (0.0, 1.0))
+    return Example('wave', spec, original, weight, reconstructions, {'far': 20.0, 'near': 99.0})
 
 
 CURVES = {
@@ -69,6 +72,18 @@ def test_errors_are_shown_on_one_scale(tmp_path, figures):
     scales = [axes.images[0].get_clim() for axes in figures[0].axes]
     np.testing.assert_allclose([scales[1], scales[2], scales[4]], [(0, 0.3)] * 3, atol=1e-6)
     assert '0.3 (white)' in figures[0].get_suptitle()
+
+
+def test_a_sound_is_drawn_as_a_waveform_and_its_error_as_a_stripe(tmp_path, figures):
+    sound = np.sin(np.arange(600, dtype=np.float32))[:, None]
+    spec = DatasetSpec('sounds', (600,), 600, 1, 1, (-1.0, 1.0), kind='sound')
+    example = Example('voice', spec, sound, np.ones(600, np.float32), {'near': 0.9 * sound}, {'near': 26.0})
+    for draw in (pictures.draw_comparison, pictures.draw_errors):
+        draw(tmp_path / 'a.png', [example])
+    compared, errors = map(images_in, figures)
+    np.testing.assert_array_equal(compared[1], panels.panel(0.9 * sound, spec))
+    assert errors[1].shape == (32, 256)
+    np.testing.assert_allclose(errors[1].mean(), 0.1 * np.abs(sound).mean(), rtol=0.02)
 
 
 def test_equal_images_have_no_error(tmp_path, figures):

@@ -1,14 +1,17 @@
-"""`hyperinr train`, then `hyperinr fit` from what it learned, by the command line."""
+"""Starts of a neural dataset that a trained run gives, most of them by the command line."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import hyperinr
 from hyperinr import cli, neural_datasets
+from hyperinr.neural_datasets import starts
 from tests.exhaustive import thin
-from tests.neural_datasets.tiny_store import CONFIG, SIZES, write_config
+from tests.neural_datasets.tiny_store import CONFIG, SIZES, tiny_inr, write_config
+from tests.tiny import make_spec
 
 TRAIN = """
 NUM_STEPS = 3
@@ -79,3 +82,20 @@ def test_two_seeds_need_a_perturbation(run_dir, tmp_path, capfd):
     assert cli.main(['fit', str(config), '--store', str(tmp_path / 'store'), *STORE]) == 2
     assert 'set starts.meta_learned.noise > 0' in capfd.readouterr().err
     assert not (tmp_path / 'store').exists()
+
+
+@pytest.mark.parametrize(('of_run', 'of_data'), [(None, 'image'), ('image', 'image'), (None, None)])
+@pytest.mark.parametrize('same', [True, False])
+def test_the_row_of_a_signal_counts_for_a_model_of_the_same_data(of_run, of_data, same):
+    """A run of an older version states no kind."""
+    spec, inr, rows = make_spec()._replace(kind=of_data), tiny_inr(3, 6, 3.0), []
+    found = SimpleNamespace(
+        inr=inr,
+        params={},
+        metadata={},
+        spec=spec._replace(kind=of_run, name=spec.name if same else 'others'),
+        generate=lambda batch: rows.append(batch.row),
+    )
+    begin = starts.make_starts(starts.generated(run='run'), inr, spec, num_seeds=1, load_model=lambda run: found)
+    begin.weights(np.zeros(2, int), spec.zeros(2)._replace(row=np.arange(2)))
+    assert (rows[0] is not None) == same

@@ -5,20 +5,24 @@ import os
 import re
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 from hyperinr import metrics
 from hyperinr.errors import InputError
 from hyperinr.neural_datasets import measurement, verification
-from hyperinr.neural_datasets.description import SCHEMA_VERSION, config_hash
+from hyperinr.neural_datasets.description import SCHEMA_VERSION, Description, config_hash
 from hyperinr.neural_datasets.description_checks import DIGEST, content_digest
-from hyperinr.neural_datasets.identity import identity
+from hyperinr.neural_datasets.identity import differences, identity
 from hyperinr.neural_datasets.shard_locks import shard_lock
 from hyperinr.neural_datasets.shards import map_shard, shard_path, write_shard
+from hyperinr.neural_datasets.signals import Signals
 from hyperinr.neural_datasets.store import open_store
 from hyperinr.neural_datasets.worker import fit_range, open_for_fitting
-from tests.neural_datasets.tiny_store import default_job, fit_tiny
+from hyperinr.types import DatasetSpec
+from hyperinr.weights import WeightSpec
+from tests.neural_datasets.tiny_store import default_job, fit_tiny, tiny_dataset
 
 STORE = identity(default_job().description)
 
@@ -225,6 +229,36 @@ def test_a_folder_in_place_of_a_shard_is_named_and_kept(store):
     with pytest.raises(InputError, match='weights-4-8.safetensors is a folder; move it away'):
         verification.drop(store, [problem])
     assert (shard_path(store, 4, 8) / 'mine').is_dir()
+
+
+def test_a_store_of_an_older_version_goes_on_where_the_dataset_now_states_a_kind():
+    """The digest was computed by the version before kinds, and stands in the shards of its stores."""
+    older = Description(
+        inr={'kind': 'siren'},
+        weights=WeightSpec(('layer_0/w',), ((2, 3),)),
+        spec=DatasetSpec('waves', (5, 7), 35, 2, 3, (0.0, 1.0)),
+        coordinates='grid',
+        source={'splits': [['train', 4]], 'version': '', 'fingerprint': 'a', 'dataset_sha256': ''},
+        seeds=(0,),
+        num_signals=4,
+        shard_size=4,
+        start={'kind': 'random'},
+        fitting={'num_steps': 3},
+        config='',
+        versions={},
+    )
+    assert identity(older) == 'df408c4f00474a984676b1cfea4726b6d05fc42ed8d1609d2e96d94b268c7145'
+    image, sound = (older._replace(spec=older.spec._replace(kind=kind)) for kind in ('image', 'sound'))
+    assert differences(older, image) == []
+    assert differences(sound, image) == ['spec.kind was sound, is now image']
+    assert len({identity(each) for each in (older, image, sound)}) == 3
+
+
+def test_solids_on_a_grid_are_probed_at_its_points():
+    dataset = tiny_dataset()
+    solids = Signals(dataset._replace(spec=dataset.spec._replace(kind='occupancy')), ('train',))
+    jax.tree.map(np.testing.assert_array_equal, solids.probes([0, 3]), solids.batch([0, 3]))
+    assert Signals(dataset, ('train',)).probes([0, 3]) is None
 
 
 def test_shards_of_one_config_fitted_apart_go_together(store, tmp_path):

@@ -53,7 +53,8 @@ def test_an_image_is_resampled_to_the_models_grid(tmp_path, photo):
     assert metadata['data_range'] == [0.0, 1.0]
     assert metadata['source'] == str(photo)
     assert metadata['model'] == {'run': 'tiny', 'step': 0}
-    assert metadata['image_shape'] == [30, 20, 3]
+    assert metadata['grid_shape'] == [12, 16]
+    assert metadata['signal'] == {'kind': 'image', 'shape': [30, 20, 3], 'file_range': [0, 255]}
     assert 'pixel centres' in metadata['coordinates']
     reconstruction = np.asarray(model.reconstruct(weights))
     np.testing.assert_allclose(read_picture(result.reconstruction), np.clip(reconstruction, 0, 1), atol=1 / 255)
@@ -74,11 +75,12 @@ def test_tiles_cover_the_whole_image(tmp_path):
     assert weights['layer_0']['w'].shape == (9, 2, 8)
     picture = read_picture(result.reconstruction)
     assert picture.shape == (30, 40, 3)
-    tile = np.asarray(model.reconstruct(jax.tree.map(lambda leaf: leaf[4], weights)))
-    np.testing.assert_allclose(picture[12:24, 16:32], np.clip(tile, 0, 1), atol=1 / 255)
     tiles = np.asarray(model.reconstruct(weights))
-    unclipped = np.concatenate([np.concatenate(tiles[3 * row : 3 * row + 3], axis=1) for row in range(3)])[:30, :40]
-    expected = -10 * np.log10(np.mean(np.square(unclipped - image / 255)))
+    np.testing.assert_allclose(picture[12:18, 16:24], np.clip(tiles[4, :6, :8], 0, 1), atol=1 / 255)
+    np.testing.assert_allclose(picture[24:, 32:], np.clip(tiles[8, 6:, 8:], 0, 1), atol=1 / 255)
+    places = [(top, left) for top in (0, 12, 18) for left in (0, 16, 24)]
+    parts = np.stack([image[top : top + 12, left : left + 16] / 255 for top, left in places])
+    expected = -10 * np.log10(np.mean(np.square(tiles - parts)))
     np.testing.assert_allclose(result.psnr_db[-1], expected, rtol=1e-3)
 
 
@@ -166,7 +168,7 @@ def test_a_npy_image_is_taken(tmp_path):
     np.save(tmp_path / 'array.npy', smooth(12, 16))
     [result] = own_files.generate_files(tiny.make_model(), [tmp_path / 'array.npy'], out=tmp_path / 'out')
     assert result.weights.name == 'array.npz'
-    assert files.read_weights(result.weights)[1]['file_range'] == [0, 1]
+    assert files.read_weights(result.weights)[1]['signal']['file_range'] == [0, 1]
 
 
 def test_a_given_range_maps_the_files_values_and_stands_in_the_metadata(tmp_path, monkeypatch):
@@ -180,7 +182,7 @@ def test_a_given_range_maps_the_files_values_and_stands_in_the_metadata(tmp_path
     np.testing.assert_allclose(seen[0].values.reshape(12, 16, 3), smooth(12, 16) - 1, atol=1 / 4095)
     assert 'int32 values from' in result.notes[0]
     metadata = files.read_weights(result.weights)[1]
-    assert (metadata['data_range'], metadata['file_range']) == ([-1, 1], [0, 8190])
+    assert (metadata['data_range'], metadata['signal']['file_range']) == ([-1, 1], [0, 8190])
 
 
 def make_bad(folder, kind):
@@ -211,7 +213,7 @@ def test_one_bad_file_stops_before_anything_is_written(tmp_path, photo, kind):
     [
         ({'format': 'h5'}, "unknown weight format 'h5'; choose one of npz"),
         ({'num_steps': -1}, '0 or more'),
-        ({'files': []}, 'no image files'),
+        ({'files': []}, 'no files'),
         ({'files': ['a/x.png', 'b/x.jpg']}, 'would both be written'),
         ({'out': '.'}, 'would overwrite'),
     ],

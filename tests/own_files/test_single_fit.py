@@ -1,6 +1,10 @@
 """`hyperinr fit-one` from a file of the user's to files of weights, and the starts that it takes."""
 
+import functools
 import json
+import os
+import signal
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +17,12 @@ from hyperinr.errors import InputError, RunError
 from hyperinr.files import read_weights
 from hyperinr.files.images import read_image
 from hyperinr.fitting import Family, optimizers
-from hyperinr.own_files import fit_image, single_fit, start_from_file
+from hyperinr.kinds import Signal
+from hyperinr.own_files import fit_file, single_run, start_from_file
 from tests.tiny_runs import write_images
 
-TINY = inrs.siren(channels=3, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
+SMALL = functools.partial(inrs.siren, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
+TINY = SMALL(channels=3)
 
 
 @pytest.fixture(name='photo')
@@ -26,7 +32,7 @@ def _photo(tmp_path):
 
 
 def fit(photo, out, **options):
-    return fit_image(TINY, photo, out=out, **({'rate': 0.01, 'num_steps': 5} | options))
+    return fit_file(SMALL, photo, out=out, **({'rate': 0.01, 'num_steps': 5} | options))
 
 
 def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
@@ -66,14 +72,14 @@ def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
 
 def test_a_fit_goes_on_from_a_file(photo, tmp_path):
     first = fit(photo, tmp_path / 'a', num_steps=30)
-    second = fit(photo, tmp_path / 'b', start=lambda inr, image: start_from_file(inr, first.weights, coord_dims=2))
+    second = fit(photo, tmp_path / 'b', start=lambda inr, signal: start_from_file(inr, first.weights, signal))
     np.testing.assert_allclose(second.psnr_db[0], first.psnr_db[-1], atol=1e-3)
     fresh = fit(photo, tmp_path / 'c')
     assert abs(fresh.psnr_db[0] - second.psnr_db[0]) > 0.1
     mapped = fit(photo, tmp_path / 'd', data_range=(-100, 400))
     assert mapped.notes[0].endswith('-100 to 400 mapped to [0, 1]')
     assert mapped.psnr_db[0] != fresh.psnr_db[0]
-    ranges = [read_weights(each.weights)[1]['file_range'] for each in (fresh, mapped)]
+    ranges = [read_weights(each.weights)[1]['signal']['file_range'] for each in (fresh, mapped)]
     assert ranges == [[0, 255], [-100, 400]]
 
 
@@ -82,8 +88,8 @@ def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
     import hyperinr
 
     model = hyperinr.load(trained_run)
-    values = np.asarray(read_image(photo)[0])
-    start = own_files.start_from_model(model.inr, model, values)
+    signal = Signal(np.asarray(read_image(photo)[0]), (0.0, 1.0))
+    start = own_files.start_from_model(model.inr, model, signal)
     options = {'width': model.inr.metadata['width'], 'depth': model.inr.metadata['depth']}
     words = [word for name, value in options.items() for word in ('-p', f'siren.{name}={value}')]
     words += [
@@ -100,13 +106,13 @@ def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
     weights, _ = read_weights(tmp_path / 'out' / '0.npz')
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), weights, start)
     with pytest.raises(InputError, match='the model has INRs with'):
-        own_files.start_from_model(TINY, model, values)
+        own_files.start_from_model(TINY, model, signal)
 
 
 def test_a_step_sees_as_many_points_as_asked_for_and_the_result_is_measured_on_all(
     photo, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(single_fit, 'LEAST_MEASURED', 30)
+    monkeypatch.setattr(single_run, 'LEAST_MEASURED', 30)
     found = fit(photo, tmp_path / 'a', num_steps=45, points_per_step=20, rate='search', quiet=False)
     assert 'each step draws 20 of the 192 points; the curve is of a fixed draw of 30' in capsys.readouterr().out
     curve = json.loads(found.curve.read_text())
@@ -121,7 +127,7 @@ def test_a_step_sees_as_many_points_as_asked_for_and_the_result_is_measured_on_a
 
 
 def test_points_are_drawn_where_all_would_not_fit(photo, tmp_path, monkeypatch):
-    monkeypatch.setattr(single_fit, 'FULL_STEP_BYTES', 100 * 4 * (2 + 2 * 8 * 2))
+    monkeypatch.setattr(single_run, 'FULL_STEP_BYTES', 100 * 4 * (2 + 2 * 8 * 2))
     drawn = json.loads(fit(photo, tmp_path / 'a').curve.read_text())
     assert drawn['points_per_step'] == 100
     assert drawn['measured_on'].startswith('all points, at every 20th step')
@@ -186,4 +192,50 @@ def test_a_file_of_another_inr_is_no_start(tmp_path, change, part):
         weights = jax.tree.map(lambda leaf: np.stack([leaf] * 2), weights)
     files.write_weights(tmp_path / 'a.npz', weights, {**TINY.metadata, **change})
     with pytest.raises(InputError, match=part):
-        start_from_file(TINY, tmp_path / 'a.npz', coord_dims=2)
+        start_from_file(TINY, tmp_path / 'a.npz', Signal(np.zeros((4, 4, 3), np.float32), (0.0, 1.0)))
+
+
+@pytest.fixture(name='slow')
+def _slow(monkeypatch):
+    """Every fit counts as one of many points."""
+    monkeypatch.setattr(single_run, 'SLOW_POINTS', 1)
+    monkeypatch.setattr(single_run, 'SAVE_SECONDS', 0.0)
+
+
+@pytest.mark.usefixtures('slow')
+def test_a_large_fit_is_stopped_and_goes_on_bit_for_bit(photo, tmp_path, monkeypatch, capsys):
+    options = {'points_per_step': 50, 'num_steps': 45, 'rate': 'search'}
+    whole = fit(photo, tmp_path / 'whole', **options)
+    write = single_run.write_tensors
+
+    def stop(path, tensors, about, **more):
+        write(path, tensors, about, **more)
+        if about['step'] == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(single_run, 'write_tensors', stop)
+    with pytest.raises(KeyboardInterrupt, match='saved at step 21; the same command goes on'):
+        fit(photo, tmp_path / 'out', **options)
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'0.partial.npz'}
+    monkeypatch.setattr(single_run, 'write_tensors', write)
+    again = fit(photo, tmp_path / 'out', quiet=False, **options)
+    assert 'goes on from step 21' in capsys.readouterr().out
+    assert not (tmp_path / 'out' / '0.partial.npz').exists()
+    np.testing.assert_array_equal(again.psnr_db, whole.psnr_db)
+    first, second = (read_weights(each.weights)[0] for each in (whole, again))
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.mark.usefixtures('slow')
+@pytest.mark.parametrize('change', [{'seed': 1}, {'num_steps': 44}, {'rate': 0.02}, {'points_per_step': 51}, 'damaged'])
+def test_another_fit_or_a_damaged_state_is_begun_anew(photo, tmp_path, capsys, change):
+    usual = {'points_per_step': 50, 'num_steps': 45}
+    partial = tmp_path / 'out' / '0.partial.npz'
+    kept = []
+    unlink = Path.unlink
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, 'unlink', lambda path, **options: kept.append(path.read_bytes()) or unlink(path, **options))
+        fit(photo, tmp_path / 'out', **usual)
+    partial.write_bytes(kept[0] if change != 'damaged' else kept[0][:-200])
+    fit(photo, tmp_path / 'out', quiet=False, **(usual if change == 'damaged' else {**usual, **change}))
+    assert 'goes on' not in capsys.readouterr().out

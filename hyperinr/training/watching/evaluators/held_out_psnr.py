@@ -3,8 +3,9 @@
 import numpy as np
 
 from hyperinr.errors import InputError, RunError
+from hyperinr.panels import mosaic
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
-from hyperinr.training.watching.evaluators.reconstruction import has_pictures, mosaic, pictures, reconstructor
+from hyperinr.training.watching.evaluators.reconstruction import panels_of, reconstructor
 from hyperinr.training.watching.spans import span
 from hyperinr.types import TrainState
 
@@ -23,7 +24,7 @@ def held_out_psnr(
 
     The figures are ``psnr_db_after_0_steps`` and so on. ``adapted_psnr_db`` is the last of them, under a name that does
     not depend on K. The curve is ``psnr_db``. The image ``original_0_K`` shows originals beside the first and the last
-    reconstruction.
+    reconstruction, as `hyperinr.panels.panel` draws their kind; scattered points have none.
 
     Args:
       every: interval between two evaluations: ``'200 steps'``, ``'30 seconds'`` of training or ``'1 epoch'``.
@@ -56,12 +57,12 @@ def held_out_psnr(
                     f'{int(np.isnan(psnr).argmax())} adaptation steps; lower the learning rate or the inner rates, and '
                     'start a new run.'
                 )
-            number = min(num_pictures, len(found.psnr_db)) if has_pictures(spec) else 0
+            number = 0 if spec.grid_shape is None else min(num_pictures, len(found.psnr_db))
             shown = ', '.join(f'{value:.2f}' for value in psnr)
             return Findings(
                 figures={**dict(zip(names, map(float, psnr), strict=True)), 'adapted_psnr_db': float(psnr[-1])},
                 curves={'psnr_db': psnr},
-                images={'original_0_K': mosaic(pictures(found, spec, number))} if number else {},
+                images={'original_0_K': mosaic(panels_of(found, spec, number))} if number else {},
                 line=f'{name} PSNR after 0..{num_steps} steps: {shown} dB',
             )
 

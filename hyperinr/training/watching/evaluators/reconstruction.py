@@ -9,14 +9,14 @@ import numpy as np
 
 from hyperinr import metrics
 from hyperinr.datasets.base import select
-from hyperinr.files.images import to_rgb
 from hyperinr.fitting import map_datapoints
 from hyperinr.meta_learning.observation import observed
+from hyperinr.panels import panel
 from hyperinr.runtime.sharding import broadcast, map_on_devices, shard
 from hyperinr.training.watching.evaluators.base import Subject
 from hyperinr.types import Array, Datapoint, DatasetSpec, Params
 
-__all__ = ['Reconstructed', 'has_pictures', 'pictures', 'reconstructor', 'mosaic']
+__all__ = ['Reconstructed', 'panels_of', 'reconstructor']
 
 
 class Reconstructed(NamedTuple):
@@ -78,28 +78,9 @@ def reconstructor(
     return reconstruct
 
 
-def has_pictures(spec: DatasetSpec) -> bool:
-    """Tell whether the data are images."""
-    return spec.grid_shape is not None and len(spec.grid_shape) == 2 and spec.channels in (1, 3)
-
-
-def pictures(found: Reconstructed, spec: DatasetSpec, number: int) -> np.ndarray:
-    """Return the original and each reconstruction, ``[number, 1 + len(keep_steps), H, W, 3]`` in [0, 1]."""
+def panels_of(found: Reconstructed, spec: DatasetSpec, number: int) -> list[list[np.ndarray]]:
+    """Draw the original and each reconstruction of the first datapoints: ``number`` rows of panels ``[H, W, 3]``."""
     assert spec.grid_shape is not None
-    panels = np.concatenate([np.asarray(found.batch.values)[:number, None], found.values[:number]], axis=1)
-    return to_rgb(panels.reshape(*panels.shape[:2], *spec.grid_shape, spec.channels), spec.data_range)
-
-
-def mosaic(panels: np.ndarray, *, enlarge: int = 1, gap: int = 0) -> np.ndarray:
-    """Lay out panels ``[rows, columns, H, W, 3]`` in [0, 1] as one picture ``[height, width, 3]``.
-
-    Args:
-      panels: RGB.
-      enlarge: side in pixels of the square that shows one pixel of a panel.
-      gap: white pixels between two panels.
-    """
-    large = panels.repeat(enlarge, axis=2).repeat(enlarge, axis=3)
-    framed = np.pad(large, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=1)
-    rows, columns, height, width, channels = framed.shape
-    whole = framed.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-    return whole[: rows * height - gap, : columns * width - gap]
+    rows = zip(np.asarray(found.batch.values)[:number], found.values[:number], strict=True)
+    as_grid = lambda values: values.reshape(*spec.grid_shape, spec.channels)
+    return [[panel(as_grid(each), spec) for each in (original, *values)] for original, values in rows]

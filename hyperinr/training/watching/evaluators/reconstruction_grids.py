@@ -1,12 +1,14 @@
 """Draw reconstructions: a row for each datapoint, a column for each number of steps, and a column for the error."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from hyperinr.errors import InputError
+from hyperinr.panels import error_panel, mosaic
 from hyperinr.training.watching.evaluators.base import Evaluator, Findings, Measurement, Subject
-from hyperinr.training.watching.evaluators.reconstruction import has_pictures, mosaic, pictures, reconstructor
+from hyperinr.training.watching.evaluators.reconstruction import panels_of, reconstructor
 from hyperinr.training.watching.spans import span
 from hyperinr.types import TrainState
 
@@ -14,6 +16,7 @@ __all__ = ['reconstruction_grids']
 
 SMALLEST_SIDE = 96
 """Minimum of a panel's shorter side in pixels: a 32 x 32 patch is shown three times as large."""
+logger = logging.getLogger(__name__)
 
 
 def reconstruction_grids(
@@ -27,6 +30,8 @@ def reconstruction_grids(
 ) -> Evaluator:
     """Draw the image ``grid``: the original, the moving average's reconstruction after each of ``steps``, and an error.
 
+    Each is drawn as its kind is, by `hyperinr.panels.panel`. Scattered points cannot be drawn: nothing is measured.
+
     Args:
       every: interval between two evaluations.
       num_datapoints: maximum number of rows. The datapoints are the same each time, spread evenly over the split.
@@ -37,8 +42,7 @@ def reconstruction_grids(
       name: name of the evaluator.
 
     Raises:
-      InputError: a value is outside its range; when the run starts: the split does not exist or has no datapoint, or
-        the data are not images.
+      InputError: a value is outside its range; when the run starts: the split does not exist or has no datapoint.
     """
     if steps is not None and (len(steps) == 0 or min(steps) < 0):
         raise InputError(f'steps {tuple(steps)} must be numbers of adaptation steps, like (0, 1, 3).')
@@ -47,20 +51,22 @@ def reconstruction_grids(
 
     def prepare(subject: Subject) -> Measurement:
         spec = subject.dataset.spec
-        if not has_pictures(spec):
-            raise InputError(f'the data of {spec.name!r} are no images; take the evaluator {name!r} out.')
+        shape = spec.grid_shape
+        if shape is None:
+            logger.warning('%s: the points of %s lie on no grid, so that there is nothing to draw.', name, spec.name)
+            return Measurement((), lambda state: Findings(figures={}))
         columns = tuple(range(subject.learner.num_steps + 1)) if steps is None else tuple(steps)
         reconstruct = reconstructor(
             subject, split=split, num_datapoints=num_datapoints, num_steps=max(columns), keep_steps=columns
         )
-        assert spec.grid_shape is not None
-        enlarge = -(-SMALLEST_SIDE // min(spec.grid_shape))
 
         def measure(state: TrainState) -> Findings:
             found = reconstruct(state.average)
-            panels = pictures(found, spec, len(found.psnr_db))
-            error = np.clip(error_gain * np.abs(panels[:, -1:] - panels[:, :1]), 0, 1)
-            grid = mosaic(np.concatenate([panels, error], axis=1), enlarge=enlarge, gap=2)
+            rows = panels_of(found, spec, len(found.psnr_db))
+            for row, original, values in zip(rows, found.batch.values, found.values, strict=True):
+                last, first = (np.reshape(each, (*shape, -1)) for each in (values[-1], original))
+                row.append(error_panel(last, first, spec, gain=error_gain))
+            grid = mosaic(rows, enlarge=-(-SMALLEST_SIDE // min(rows[0][0].shape[:2])), gap=2)
             return Findings(figures={}, images={'grid': grid})
 
         return Measurement((), measure)

@@ -3,12 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperinr import metrics
+from hyperinr import metrics, panels
 from hyperinr.datasets.base import Dataset
 from hyperinr.errors import InputError, RunError
 from hyperinr.training.watching.evaluators import held_out_psnr, reconstruction_grids
-from hyperinr.training.watching.evaluators.reconstruction import Reconstructed, mosaic, pictures
-from hyperinr.types import Datapoint, DatasetSpec
+from hyperinr.types import DatasetSpec
+from tests import tiny
+from tests.exhaustive import thin
 from tests.training.subjects import make_state, make_subject
 from tests.training.tiny_run import SHAPE, tiny_dataset
 from tests.training.toy import toy_learner
@@ -65,15 +66,37 @@ def test_a_psnr_that_is_no_number_fails_the_run():
         held_out_psnr(num_datapoints=1).prepare(subject).measure(broken)
 
 
-def test_scattered_points_give_figures_without_pictures_and_no_grid():
-    dataset = tiny_dataset()
-    scattered = Dataset(dataset.spec._replace(grid_shape=None), dataset.splits)
-    subject = subject_of(scattered)
-    found = held_out_psnr(num_datapoints=2).prepare(subject).measure(make_state(subject))
-    assert found.images == {}
-    assert np.isfinite(found.figures['adapted_psnr_db'])
-    with pytest.raises(InputError, match='are no images'):
-        reconstruction_grids().prepare(subject)
+WAYS = {
+    'sound': DatasetSpec('sound', (40,), 40, 1, 2, (-1.0, 1.0), kind='sound'),
+    'volume': DatasetSpec('volume', (4, 6, 5), 120, 3, 1, (0.0, 1.0)),
+    'field': DatasetSpec('field', (5, 8), 40, 3, 2, (0.0, 1.0), kind='field', layout='sphere'),
+    'points': DatasetSpec('points', (40,), 40, 1, 1, (0.0, 1.0)),
+}
+
+
+@pytest.mark.parametrize('name', thin(WAYS, lambda name: name in ('sound', 'points')))
+def test_every_evaluator_that_draws_measures_signals_of_any_kind(name, caplog):
+    spec = WAYS[name]
+    source = tiny.Batched(spec, 3)
+    if name == 'points':
+        spec = spec._replace(grid_shape=None)
+    subject = make_subject(toy_learner(spec), Dataset(spec, {'train': source, 'validation': source}), batch_size=2)
+    state = make_state(subject)
+    measured, drawn = (
+        make(num_datapoints=2).prepare(subject).measure(state) for make in (held_out_psnr, reconstruction_grids)
+    )
+    assert np.isfinite(measured.figures['adapted_psnr_db'])
+    if name == 'points':
+        assert (measured.images, drawn.images) == ({}, {})
+        assert 'the points of points lie on no grid' in caplog.text
+        return
+    original = panels.panel(source[0].values.reshape(*spec.grid_shape, -1), spec)
+    for picture, scale in (
+        (measured.images['original_0_K'], 1),
+        (drawn.images['grid'], -(-96 // min(original.shape[:2]))),
+    ):
+        height, width = original.shape[:2]
+        np.testing.assert_array_equal(picture[: scale * height : scale, : scale * width : scale], original)
 
 
 def test_a_grid_shows_the_original_each_step_and_the_error():
@@ -96,23 +119,11 @@ def test_a_grid_shows_the_original_each_step_and_the_error():
     values = reconstruction(subject, state, datapoint)
     unit = lambda each: np.clip(each, 0, 1).reshape(*SHAPE, 3)
     error = np.clip(2 * np.abs(unit(values / 8) - unit(datapoint.values)), 0, 1)
-    panels = [unit(datapoint.values), unit(values), unit(values / 8), error]
-    for column, panel in enumerate(panels):
+    for column, panel in enumerate([unit(datapoint.values), unit(values), unit(values / 8), error]):
         corner = column * (width + gap)
         shown = grid[height + gap :: enlarge, corner : corner + width : enlarge]
         np.testing.assert_allclose(shown, panel, atol=1e-5)
     np.testing.assert_array_equal(grid[height : height + gap], 1)
-
-
-def test_pictures_of_one_channel_are_grey_and_laid_out_by_row():
-    values = np.arange(2 * 2 * 2, dtype=np.float32).reshape(2, 2, 2, 1) / 8
-    batch = Datapoint(None, values[:, 0], None, None)
-    found = Reconstructed(batch, np.zeros((2, 1)), values[:, 1:])
-    spec = DatasetSpec('grey', (2, 1), 2, 2, 1, (0.0, 1.0))
-    panels = pictures(found, spec, 2)
-    assert panels.shape == (2, 2, 2, 1, 3)
-    picture = mosaic(panels)
-    np.testing.assert_array_equal(picture * 8, np.repeat([[[0], [2]], [[1], [3]], [[4], [6]], [[5], [7]]], 3, axis=-1))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""Fit one INR to a signal of any size: each step draws points, and all devices share them.
+
+The loop runs on the host, so that it can show its progress, be stopped, and go on from any of its states. A step takes
+long enough for that. Letters: ``N`` points of the signal, ``n`` points of a step, ``P`` weights.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hyperinr import weights as weights_lib
+from hyperinr.fitting.loss import Points, value_and_gradient
+from hyperinr.fitting.programs import AtRate
+from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, sharding_over
+from hyperinr.types import Array, Inr, InrWeights
+
+__all__ = ['LargeSignal', 'LargeState', 'fit_large']
+
+MEASURED = (0, 2**32)
+"""Key of the draw of the measured points: that of no step."""
+
+
+class LargeSignal(NamedTuple):
+    """A signal that is read in parts.
+
+    Attributes:
+      num_points: N.
+      read: ``rows [n] -> (coords [n, D], values [n, C], weight [n])``, float32.
+    """
+
+    num_points: int
+    read: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+class LargeState(NamedTuple):
+    """A fit after some steps: everything that it needs to go on.
+
+    Attributes:
+      step: steps taken.
+      flat: ``[P]``, weights.
+      optimizer_state: state of the optimiser of a flat vector.
+      mse: ``[num_steps + 1]``, errors of the measured points after 0, 1, ... steps; between two measurements the last
+        one; NaN after ``step``.
+      best_step: step of the least measured error.
+      best: ``[P]``, the weights then.
+    """
+
+    step: int
+    flat: np.ndarray
+    optimizer_state: Any
+    mse: np.ndarray
+    best_step: int
+    best: np.ndarray
+
+
+def fit_large(
+    inr: Inr,
+    weights: InrWeights,
+    signal: LargeSignal,
+    *,
+    optimizer: AtRate,
+    num_steps: int,
+    num_points: int,
+    num_measured: int,
+    measure_every: int = 20,
+    seed: int = 0,
+    state: LargeState | None = None,
+    stops: Callable[[], bool] = lambda: False,
+) -> Iterator[LargeState]:
+    """Yield the state at each measurement, the last one after ``num_steps`` steps or where ``stops`` says so.
+
+    A step draws one point at random from each of n equal parts of the signal, by ``seed`` and the number of the step.
+    The measured points are a draw of their own, the same in all fits. With n = N, each step sees and measures all
+    points. A fit that goes on from a state takes the same steps as one that was never stopped, bit for bit on equal
+    devices. It ends early where its error is no longer finite.
+
+    Args:
+      inr: evaluates the weights.
+      weights: the start, unbatched leaves.
+      signal: the signal.
+      optimizer: takes gradients alone; not `optimizers.conjugate_gradient`, which needs a model of the loss.
+      num_steps: >= 0.
+      num_points: n.
+      num_measured: number of measured points; at most all.
+      measure_every: steps between two measurements.
+      seed: seed of the draws, >= 0.
+      state: state of an earlier call with the same arguments; ``None``: begin with ``weights``.
+      stops: asked before each step whether to end here.
+    """
+    spec, devices = weights_lib.spec_of(weights), tuple(jax.local_devices())
+    transformation = optimizer.make(optimizer.rate)
+    whole = num_points >= signal.num_points
+    measured = signal.num_points if whole else min(num_measured, signal.num_points)
+    error = map_on_devices(value_and_gradient(inr.apply, spec), devices)
+
+    def error_and_gradient(flat: np.ndarray, key: tuple[int, int], number: int) -> tuple[float, np.ndarray]:
+        points = _draw(signal, key, number, len(devices))
+        (losses, _), gradients = fetch(error(broadcast(flat, devices), jax.device_put(points, sharding_over(devices))))
+        return float(np.sum(losses, dtype=np.float64)), np.sum(gradients, axis=0)
+
+    @jax.jit
+    def update(flat: Array, optimizer_state: Any, gradient: Array) -> tuple[Array, Any]:
+        updates, optimizer_state = transformation.update(gradient, optimizer_state, flat)
+        return optax.apply_updates(flat, updates), optimizer_state
+
+    if state is None:
+        flat = np.asarray(weights_lib.flatten(weights, spec))
+        state = LargeState(0, flat, transformation.init(jnp.asarray(flat)), np.full(num_steps + 1, np.nan), 0, flat)
+    step, flat, optimizer_state, mse, best_step, best = state
+    mse = mse.copy()
+    while True:
+        if stops() and step < num_steps:
+            yield LargeState(step, flat, optimizer_state, mse, best_step, best)
+            return
+        last = step == num_steps
+        measures = last or step % measure_every == 0
+        if whole or not last:
+            loss, gradient = error_and_gradient(flat, (seed, step), num_points)
+        if whole:
+            mse[step] = loss
+        elif measures:
+            mse[step], _ = error_and_gradient(flat, MEASURED, measured)
+        else:
+            mse[step] = mse[step - 1]
+        if step == 0 or mse[step] < mse[best_step]:
+            best_step, best = step, flat
+        if measures or not np.isfinite(mse[step]):
+            yield LargeState(step, flat, optimizer_state, mse.copy(), best_step, best)
+        if last or not np.isfinite(mse[step]):
+            return
+        flat, optimizer_state = fetch(update(flat, optimizer_state, gradient))
+        step += 1
+
+
+def _draw(signal: LargeSignal, key: tuple[int, int], number: int, num_devices: int) -> Points:
+    """Draw one point from each of ``number`` equal parts of a signal; leaves ``[devices, ...]``.
+
+    Points of scale 0 fill up the last device.
+    """
+    total = signal.num_points
+    if number >= total:
+        rows = np.arange(total)
+    else:
+        edges = np.arange(number + 1) * total // number
+        rows = np.random.default_rng(key).integers(edges[:-1], edges[1:])
+    coords, values, weight = signal.read(rows)
+    counts = weight[:, None] > 0
+    coords, values = np.where(counts, coords, 0), np.where(counts, values, 0)
+    scale = weight / (values.shape[-1] * max(float(weight.sum(dtype=np.float64)), np.finfo(np.float32).tiny))
+
+    def divided(leaf: np.ndarray) -> np.ndarray:
+        spare = -len(rows) % num_devices
+        filled = np.pad(leaf, ((0, spare), *((0, 0),) * (leaf.ndim - 1))).astype(np.float32)
+        return filled.reshape(num_devices, -1, *leaf.shape[1:])
+
+    return Points(divided(coords), divided(values).transpose(0, 2, 1), divided(scale))

@@ -1,0 +1,62 @@
+"""From files of weights back to signals."""
+
+import jax
+import numpy as np
+import pytest
+
+from hyperinr import cli, files, inrs, own_files
+from hyperinr.errors import InputError
+from hyperinr.files.images import read_image
+from tests import tiny
+from tests.tiny_runs import write_images
+
+INR = inrs.siren(channels=3, width=8, depth=2, omega_0=6.0, hidden_omega_0=3.0)
+SIGNAL = {'kind': 'image', 'shape': [12, 16, 3], 'file_range': [0, 255]}
+
+
+def write(path, weights=None, **changes):
+    about = {**INR.metadata, 'signal': SIGNAL, 'grid_shape': [12, 16], 'data_range': [0.0, 1.0], **changes}
+    files.write_weights(path, weights or INR.init(jax.random.key(0), 2), about)
+    return path
+
+
+def test_what_was_generated_is_decoded_again(tmp_path):
+    (image,) = write_images(tmp_path / 'photos', number=1, shape=(30, 40))
+    for options in ({}, {'tile': True, 'overlap': 3}):
+        out = tmp_path / f'out{len(options)}'
+        [found] = own_files.generate_files(tiny.make_model(), [image], out=out, **options)
+        decoded = own_files.decode_file(found.weights, out=out / 'decoded')
+        assert decoded.name == found.reconstruction.name
+        again = read_image(decoded).image
+        assert again.shape == (30, 40, 3)
+        if options:
+            np.testing.assert_allclose(again, read_image(found.reconstruction).image, atol=1.01 / 255)
+
+
+def test_a_signal_is_decoded_at_any_number_of_samples(tmp_path, capsys):
+    path = write(tmp_path / 'a.npz')
+    assert cli.main(['decode', str(path), '--out', str(tmp_path / 'out'), '--shape', '5,7', '--debug']) == 0
+    assert capsys.readouterr().out == f'{path} -> {tmp_path / "out" / "a.png"}\n'
+    values = np.asarray(INR.apply(INR.init(jax.random.key(0), 2), tiny.coordinates.grid((5, 7)))).reshape(5, 7, 3)
+    np.testing.assert_allclose(read_image(tmp_path / 'out' / 'a.png').image, np.clip(values, 0, 1), atol=1.01 / 255)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'shape', 'part'),
+    [
+        ({'signal': {}}, None, 'does not say'),
+        ({'signal': 'image'}, None, 'does not say'),
+        ({'signal': {**SIGNAL, 'kind': 'smell'}}, None, "'smell'"),
+        ({'kind': 'smell'}, None, "'smell'"),
+        ({'signal': {**SIGNAL, 'shape': [12, 3]}}, None, '1 coordinates'),
+        ({}, (5,), 'other axes'),
+        ({}, (10**6, 10**6), 'too large'),
+        ({}, (0, 5), 'positive'),
+        ({'tile_grid': [2, 2]}, None, '4 INRs'),
+        ({'tile_grid': [2, 2]}, (5, 7), 'leave the shape out'),
+    ],
+)
+def test_what_cannot_be_decoded_is_said_and_nothing_is_written(tmp_path, changes, shape, part):
+    with pytest.raises(InputError, match=part):
+        own_files.decode_file(write(tmp_path / 'a.npz', **changes), out=tmp_path / 'out', shape=shape)
+    assert not (tmp_path / 'out').exists()
