@@ -99,8 +99,8 @@ def from_arrays(
         if each is not None or split == 'train'
     }
     known = None if kind is None else kind_of(Path(), kind)
-    layout = layout or (known.layout if known else coordinates.PIXEL_CENTRES)
-    shape = _common(found, layout)
+    laid_out = layout or (known.layout if known else coordinates.PIXEL_CENTRES)
+    shape = _common(found, laid_out)
     if known and known.num_axes not in (None, shape.axes):
         raise InputError(
             f'from_arrays.kind {kind!r} has a grid of {known.num_axes} axes, and these arrays have {shape.axes}.'
@@ -123,7 +123,7 @@ def from_arrays(
         num_datapoints=len(rows['train']),
         num_labels=shape.num_labels,
         kind=kind,
-        layout=layout,
+        layout=laid_out,
         spacing=None if spacing is None else tuple(map(float, spacing)),
         source_range=None if as_they_are else source_range,
     )
@@ -132,7 +132,7 @@ def from_arrays(
         for split in SPLITS
     }
     content = [(scans.get(split, scans['train']).sha256, rows[split].tolist()) for split in SPLITS]
-    return Dataset(spec, splits, fingerprint([content, source_range, layout]))
+    return Dataset(spec, splits, fingerprint([content, source_range, laid_out]))
 
 
 class _Common(NamedTuple):
