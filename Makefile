@@ -11,7 +11,7 @@ INPUTS := setup.cfg pyproject.toml constraints.txt
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 # One file of each folder of tests, run with the devices, threads and optimisation that users have.
 AS_USERS := $(addprefix tests/,test_model.py checking/test_stages.py cli/test_cli_end_to_end.py datasets/test_photo_patches.py \
-	encoders/test_set_encoder.py evaluation/test_curves.py experiments/test_soonest.py files/test_weights.py fitting/test_engine.py fuzz/test_fuzz.py \
+	encoders/test_set_encoder.py evaluation/test_curves.py examples/test_examples.py experiments/test_soonest.py files/test_weights.py fitting/test_engine.py fuzz/test_fuzz.py \
 	hypernetworks/test_low_rank.py inrs/test_siren.py inspection/test_pictures.py kinds/test_every_kind.py launching/test_launching.py \
 	meta_learning/test_training_curve.py metrics/test_points.py neural_datasets/test_worker.py own_files/test_single_fit.py runtime/test_sharding.py \
 	searching/test_vmapped.py training/test_loop.py)

@@ -11,10 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from hyperinr import config
 from hyperinr.annotations import checked
 from hyperinr.errors import InputError
+from hyperinr.files.models import in_structure, is_saved_model, read_model
 from hyperinr.inrs.initialisation import Initialisation, in_range
 from hyperinr.model import Model
 from hyperinr.neural_datasets.plan import Job, Plan, make_job, neural_dataset
@@ -24,40 +26,63 @@ from hyperinr.training.checkpoints import check_run, restore_newest
 from hyperinr.training.experiment import Experiment, experiment
 from hyperinr.training.run_directory import read_spec
 from hyperinr.training.watching.best_checkpoint import BEST
-from hyperinr.types import Inr
+from hyperinr.types import Encoder, Hypernetwork, Inr, MetaLearner
 
 __all__ = ['compose', 'compose_job', 'compose_search', 'compose_signals', 'load', 'run_config', 'single_inr']
 
 
 @checked
-def load(run_dir: str | os.PathLike, *, best: bool = False, trust: bool = False) -> Model:
-    """Load the model of a run, finished or not, from its newest undamaged checkpoint.
+def load(
+    run_dir: str | os.PathLike,
+    *,
+    best: bool = False,
+    trust: bool = False,
+    inr: Callable[..., Inr] | None = None,
+    encoder: Callable[..., Encoder] | None = None,
+    hypernetwork: Callable[..., Hypernetwork] | None = None,
+    learner: Callable[..., MetaLearner] | None = None,
+    optimizer: Callable[..., optax.GradientTransformation] | None = None,
+) -> Model:
+    """Load a saved model, or the model of a run, finished or not, from its newest undamaged checkpoint.
 
     The run's data are not needed. Gin's state is restored, so a program with its own gin configuration can call this.
 
     Args:
-      run_dir: folder that ``hyperinr train`` wrote.
+      run_dir: folder that `hyperinr train`, `hyperinr.train` or `Model.save` wrote.
       best: take the best checkpoint instead; a run with `training.best_checkpoint` keeps one.
       trust: let the run's config name any function, which is then called; by default only the parts of hyperinr.
+      inr, encoder, hypernetwork, learner, optimizer: the part that `hyperinr.train` was given, where the config cannot
+        name it.
 
     Returns:
       A `Model` with the moving average of the parameters.
 
     Raises:
-      InputError: no run there, no undamaged checkpoint, no best checkpoint, a checkpoint of another model than the
-        run's config describes, or a config that names something else than parts of hyperinr.
+      InputError: no run or saved model there, no undamaged checkpoint, no best checkpoint, a checkpoint of another
+        model than the run's config describes, a config that names something else than parts of hyperinr, or a part that
+        the config cannot name.
 
     Example:
       >>> model = hyperinr.load('runs/demo')  # doctest: +SKIP
       >>> weights = model.generate(datapoints)  # doctest: +SKIP
     """
-    checkpoints = Path(run_dir) / (BEST if best else 'checkpoints')
-    check_run(checkpoints)
+    folder = Path(run_dir)
+    checkpoints = folder / (BEST if best else 'checkpoints')
+    saved = read_model(folder) if is_saved_model(folder) and not best else None
+    if saved is None:
+        check_run(checkpoints)
     resolved = run_config(run_dir, trust=trust)
     spec = read_spec(run_dir)
+    given = {'inr': inr, 'encoder': encoder, 'hypernetwork': hypernetwork, 'learner': learner, 'optimizer': optimizer}
     with config.applied(resolved):
-        learner = compose().build(spec)
-    like = jax.eval_shape(learner.init, jax.random.key(0), spec.zeros())
+        built = compose(**{name: part for name, part in given.items() if part is not None}).build(spec)
+    like = jax.eval_shape(built.init, jax.random.key(0), spec.zeros())
+    if saved is not None:
+        tensors, metadata = saved
+        params = in_structure(tensors, like.average)
+        if params is None:
+            raise InputError(f'{folder} holds parameters of another model than its config and the given parts make.')
+        return Model(built, params, spec, metadata, resolved.text)
     restored = restore_newest(checkpoints, like)
     if restored is None and best:
         raise InputError(f'{run_dir} keeps no best checkpoint; take the newest, or train with run/early_stopping.gin.')
@@ -66,7 +91,8 @@ def load(run_dir: str | os.PathLike, *, best: bool = False, trust: bool = False)
     for note in restored.notes:
         warnings.warn(note, stacklevel=2)
     params = jax.tree.map(jnp.asarray, restored.state.average)
-    return Model(learner, params, spec, {'run': str(run_dir), 'step': restored.step, 'dataset': spec.name})
+    metadata = {'run': str(run_dir), 'step': restored.step, 'dataset': spec.name}
+    return Model(built, params, spec, metadata, resolved.text)
 
 
 def run_config(run_dir: str | os.PathLike, bindings: Sequence[str] = (), *, trust: bool = False) -> config.Config:

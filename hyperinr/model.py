@@ -3,8 +3,10 @@
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from hyperinr import coordinates, meta_learning
 from hyperinr.annotations import checked
 from hyperinr.arguments import check_datapoints, check_positive
 from hyperinr.errors import InputError
+from hyperinr.files.models import write_model
 from hyperinr.fitting import FitResult, map_datapoints
 from hyperinr.types import Array, Datapoint, DatasetSpec, Inr, InrWeights, MetaLearner, Params
 from hyperinr.weights import check_evaluable, flatten, spec_of
@@ -26,6 +29,9 @@ MOST_POINTS = 2**16
 MOST_GRID_POINTS = 2**31
 """Points of a reconstruction."""
 
+OUTSIDE = 0.5
+"""How far values may lie outside the data range, in its widths: held-out values may, but not those in other units."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
@@ -36,12 +42,14 @@ class Model:
       params: parameters of its hypernetwork (the moving average of training).
       spec: specification of the training data.
       metadata: the origin, ``run``, ``step`` and so on, JSON-serialisable.
+      config_text: gin text of the parts that the learner is made of, for `save`; ``None`` where nobody knows it.
     """
 
     learner: MetaLearner
     params: Params
     spec: DatasetSpec
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    config_text: str | None = None
 
     @property
     def inr(self) -> Inr:
@@ -100,8 +108,8 @@ class Model:
 
         Raises:
           InputError: the number of channels or coordinate dimensions differs from ``spec``, values of positive weight
-            are not finite or outside its data range, a datapoint has no point of positive weight, or the points do not
-            lie on the grid that the encoder expects.
+            are not finite or far outside its data range, a datapoint has no point of positive weight, or the points do
+            not lie on the grid that the encoder expects.
         """
         check_datapoints(datapoints)
         dims, channels = jnp.shape(datapoints.coords)[-1], jnp.shape(datapoints.values)[-1]
@@ -117,7 +125,7 @@ class Model:
         low, high = self.spec.data_range
         if not np.isfinite(seen).all():
             raise InputError('the datapoints hold values that are not finite; give these points weight 0.')
-        tolerance = 1e-4 * (high - low)
+        tolerance = OUTSIDE * (high - low)
         if seen.size and (seen.min() < low - tolerance or seen.max() > high + tolerance):
             raise InputError(
                 f'the datapoints hold values from {seen.min():g} to {seen.max():g}; the model takes '
@@ -192,7 +200,8 @@ class Model:
           shape: shape of the grid; ``None``: the training data's.
 
         Returns:
-          ``[..., *shape, C]``, not clipped to the data range.
+          ``[..., *shape, C]``, not clipped to the data range. ``spec.to_source_units`` maps them to the units of the
+          data.
 
         Raises:
           InputError: no ``shape`` is given and the training data have no grid.
@@ -210,6 +219,26 @@ class Model:
         pieces = on_grid(lambda at: self._reconstruct(weights, at), grid_shape, self.spec.layout)
         values = jnp.concatenate(list(pieces), axis=-2)
         return values.reshape(*values.shape[:-2], *grid_shape, values.shape[-1])
+
+    @checked
+    def save(self, folder: str | os.PathLike, *, dtype: Literal['float32', 'float16'] = 'float32') -> None:
+        """Write the model into a folder, from which `hyperinr.load` reads it anywhere.
+
+        Args:
+          folder: a new or empty folder, or that of an earlier saved model, which is replaced.
+          dtype: type of the stored parameters; ``'float16'`` halves the size and rounds them.
+
+        Raises:
+          InputError: the folder holds something else, the parts of the model are not known, or a parameter is beyond
+            float16.
+          RunError: the disk is full.
+        """
+        if self.config_text is None:
+            raise InputError(
+                'this model was put together by hand, so nothing says what its parts are: save one that hyperinr.train '
+                'or hyperinr.load returned.'
+            )
+        write_model(Path(folder), self.params, self.metadata, config=self.config_text, spec=self.spec, dtype=dtype)
 
 
 def _in_float32(datapoints: Datapoint) -> Datapoint:

@@ -84,6 +84,10 @@ class Datapoint(NamedTuple):
         return self._replace(coords=numpy.where(counts, self.coords, 0), values=numpy.where(counts, self.values, 0))
 
 
+def _mapped(values: Array, before: tuple[float, float], after: tuple[float, float]) -> Array:
+    return after[0] + (values - before[0]) * ((after[1] - after[0]) / (before[1] - before[0]))
+
+
 def _is_range(low: float, high: float) -> bool:
     return math.isfinite(low) and math.isfinite(high) and low < high
 
@@ -102,7 +106,8 @@ class DatasetSpec(NamedTuple):
       num_datapoints: size of the training split, whose ``index`` runs from 0; ``None`` when not known.
       num_labels: number of classes; ``None`` when the datapoints have no label.
       kind: name of the kind of signal, one of `hyperinr.kinds.KINDS`; ``None`` when not known.
-      layout: where the samples of the grid lie, one of `hyperinr.coordinates.LAYOUTS`.
+      layout: where the samples of a grid lie, one of `hyperinr.coordinates.LAYOUTS`; also where there is no common
+        ``grid_shape``.
       spacing: distance of neighbouring samples along each axis of the grid, in the kind's unit (seconds, millimetres);
         ``None`` when it does not matter.
       source_range: values of the source, in its own units, that lie at the ends of ``data_range``; ``None``: each
@@ -138,9 +143,9 @@ class DatasetSpec(NamedTuple):
             'num_points': is_size(found.num_points, 0),
             'grid_shape': grid is None or (all(map(is_size, grid)) and math.prod(grid) == found.num_points),
             'layout': found.layout in ('pixel_centres', 'sphere')
-            and (found.layout != 'sphere' or len(grid or ()) == 2),
+            and (found.layout != 'sphere' or (found.coord_dims == 3 and (grid is None or len(grid) == 2))),
             'coord_dims': is_size(found.coord_dims)
-            and (grid is None or found.coord_dims == (3 if found.layout == 'sphere' else len(grid))),
+            and (grid is None or found.layout == 'sphere' or found.coord_dims == len(grid)),
             'channels': is_size(found.channels),
             'data_range': _is_range(low, high),
             'num_datapoints': found.num_datapoints is None or is_size(found.num_datapoints),
@@ -154,6 +159,20 @@ class DatasetSpec(NamedTuple):
             name = next(name for name, is_right in right.items() if not is_right)
             raise ValueError(f'wrong {name}: {getattr(found, name)!r}')
         return found
+
+    def to_source_units(self, values: Array) -> Array:
+        """Return values ``[...]`` of the data range in units of the source (kelvin, ...); as they are without them.
+
+        Example:
+          >>> spec = DatasetSpec('soil', None, 8, 2, 1, (0.0, 1.0), source_range=(250.0, 310.0))
+          >>> spec.to_source_units(np.array([0.0, 0.5])), spec.from_source_units(np.array([310.0]))
+          (array([250., 280.]), array([1.]))
+        """
+        return values if self.source_range is None else _mapped(values, self.data_range, self.source_range)
+
+    def from_source_units(self, values: Array) -> Array:
+        """Return values ``[...]`` of the source in the data range: the inverse of `to_source_units`."""
+        return values if self.source_range is None else _mapped(values, self.source_range, self.data_range)
 
     def zeros(self, *batch: int) -> Datapoint:
         """Return a datapoint ``[...]``, or a batch ``[*batch, ...]``, of the right shapes and types."""

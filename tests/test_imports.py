@@ -22,7 +22,7 @@ LAYERS = (
     ('checking', 'inspection'),
     ('config',),
     ('library',),
-    ('searching',),
+    ('searching', 'without_gin'),
     ('__init__', '__main__', 'cli'),
 )
 """A part may import from layers above its own in this list, and from its own layer where `WITHIN` says so."""
@@ -34,8 +34,8 @@ WITHIN = {
     ('__main__', 'cli'),
 }
 
-LAZY = {('__init__', 'library')}
-"""An arrow that is drawn inside a function, so that importing the package does not follow it."""
+LAZY = {('__init__', 'library'), ('__init__', 'without_gin')}
+"""Arrows that are followed when a name is used, not when the package is imported."""
 
 OWNERS = {
     'haiku': {'encoders', 'hypernetworks'},
@@ -145,6 +145,7 @@ SUB_PACKAGES = (
     'neural_datasets',
     'evaluation.curves',
     'training.loop',
+    'without_gin',
 )
 
 

@@ -71,6 +71,7 @@ def test_reconstruct_keeps_leading_axes_and_takes_any_resolution(batch):
         (lambda batch: batch._replace(coords=batch.coords[..., :1]), '2 coordinates'),
         (lambda batch: batch._replace(values=batch.values * np.nan), 'not finite'),
         (lambda batch: batch._replace(values=batch.values * 255), r'takes \[0, 1\]'),
+        (lambda batch: batch._replace(values=2 * batch.values - 1), r'takes \[0, 1\]'),
         (lambda batch: batch._replace(weight=batch.weight * 0), 'no point of positive weight'),
         (lambda batch: batch._replace(coords=batch.coords[:, ::-1].copy()), r'its grid of \(12, 16\)'),
         (
@@ -82,6 +83,10 @@ def test_reconstruct_keeps_leading_axes_and_takes_any_resolution(batch):
 def test_datapoints_that_do_not_fit_are_refused(batch, change, message):
     with pytest.raises(InputError, match=message):
         tiny.make_model().generate(change(batch))
+
+
+def test_held_out_values_may_lie_a_little_outside_the_range(batch):
+    tiny.make_model().check(batch._replace(values=1.4 * batch.values - 0.1))
 
 
 def test_a_model_that_reads_coordinates_takes_any_points(batch):

@@ -57,6 +57,13 @@ def test_a_learner_is_built_without_gin():
     assert weights['layer_3']['w'].shape == (32, 3)
 
 
+def test_the_document_of_own_data_shows_the_example_as_it_is():
+    (shown,) = re.findall(
+        r'```python\n(.*?)```', (ROOT / 'docs' / 'your_own_data.md').read_text(encoding='utf-8'), re.DOTALL
+    )
+    assert shown == (ROOT / 'examples' / 'own_arrays.py').read_text(encoding='utf-8')
+
+
 def test_numpy_alone_evaluates_a_file(folder):
     check = 'import sys; assert not {"jax", "hyperinr"} & sys.modules.keys()'
     code = f'{BLOCKS[2]}\n{check}\nnp.save("image.npy", image)'

@@ -8,7 +8,20 @@ resuming, and is loaded from it.
 
 from hyperinr.config.gin_state import applied, configured
 from hyperinr.config.names import available, config_root, find
-from hyperinr.config.reader import load_config
+from hyperinr.config.parts import describe
+from hyperinr.config.reader import load_config, load_text
 from hyperinr.config.values import Config, Macro, Setting
 
-__all__ = ['Config', 'Macro', 'Setting', 'applied', 'available', 'config_root', 'configured', 'find', 'load_config']
+__all__ = [
+    'Config',
+    'Macro',
+    'Setting',
+    'applied',
+    'available',
+    'config_root',
+    'configured',
+    'describe',
+    'find',
+    'load_config',
+    'load_text',
+]

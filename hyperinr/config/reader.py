@@ -5,7 +5,6 @@ import graphlib
 import importlib
 import inspect
 import io
-import itertools
 import pathlib
 import pkgutil
 import re
@@ -26,6 +25,7 @@ from hyperinr.config.values import (
     Reference,
     Setting,
     Target,
+    alias_of,
     canonical_text,
     leaves,
     mapped,
@@ -262,10 +262,7 @@ class _Reader:
             raise InputError(f'{where}: {module.__name__}.{name} is not a function with bindable parameters.') from None
         known = self.targets.get(id(value))
         if known is None:
-            last = module.__name__.rpartition('.')[2]
-            others = {target.alias for target in self.targets.values() if target.module != module.__name__}
-            aliases = itertools.chain([last], (f'{last}{number}' for number in itertools.count(2)))
-            alias = next(each for each in aliases if each not in others)
+            alias = alias_of(module.__name__, self.targets.values())
             known = self.targets[id(value)] = Target(module.__name__, name, alias, value)
         return known
 
@@ -354,7 +351,7 @@ class _Reader:
                 if owner == target and name == parameter.name
             )
             if '' not in [scope for scope, *_ in found] and is_literal(parameter.default):
-                found.append(('', parameter.default, DEFAULT))
+                found.insert(0, ('', parameter.default, DEFAULT))
             for scope, value, where in found:
                 yield Setting(f'{scope}{"/" if scope else ""}{target!r}.{parameter.name}', value, where)
 

@@ -23,6 +23,7 @@ PARTS = (
     'hyperinr.inrs',
     'hyperinr.meta_learning',
     'hyperinr.neural_datasets.starts',
+    'hyperinr.training.in_python',
     'hyperinr.training.watching',
 )
 """Modules, with those below them, whose public factories are parts."""

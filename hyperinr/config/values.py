@@ -15,6 +15,7 @@ __all__ = [
     'Reference',
     'Setting',
     'Target',
+    'alias_of',
     'leaves',
     'mapped',
     'substitute',
@@ -92,6 +93,14 @@ class Config(NamedTuple):
         """
         values = {setting.name: setting.value for setting in self.settings}
         return substitute(values[name], values)
+
+
+def alias_of(module: str, targets: Iterable[Target]) -> str:
+    """Return the name of a module in a text: its last part, with a number if another module of ``targets`` has it."""
+    last = module.rpartition('.')[2]
+    others = {target.alias for target in targets if target.module != module}
+    aliases = itertools.chain([last], (f'{last}{number}' for number in itertools.count(2)))
+    return next(each for each in aliases if each not in others)
 
 
 def canonical_text(order: Iterable[Target], settings: Iterable[Setting]) -> str:

@@ -8,11 +8,13 @@ To add one: a file with its factory, a line below, a row in ``tests/datasets/tes
 ``gin_configs/dataset/``. For image files use `records.open_records` and `image_source.image_dataset`.
 """
 
+from hyperinr.datasets.arrays import Arrays
 from hyperinr.datasets.augmentation import augment, symmetry
 from hyperinr.datasets.base import Dataset, Source, stack
 from hyperinr.datasets.cache import cache_folder
 from hyperinr.datasets.continuous_function import continuous_function
 from hyperinr.datasets.field_frames import field_frames
+from hyperinr.datasets.from_arrays import from_arrays
 from hyperinr.datasets.functions import blobs, waves
 from hyperinr.datasets.image_folder import image_folder
 from hyperinr.datasets.meshes import mesh_folder
@@ -25,6 +27,7 @@ from hyperinr.datasets.solids import solids
 from hyperinr.datasets.tfds_images import tfds_images
 
 __all__ = [
+    'Arrays',
     'Dataset',
     'Source',
     'augment',
@@ -32,6 +35,7 @@ __all__ = [
     'cache_folder',
     'continuous_function',
     'field_frames',
+    'from_arrays',
     'image_folder',
     'mesh_folder',
     'mnist_5k',

@@ -13,7 +13,7 @@ from hyperinr.types import Datapoint, DatasetSpec
 __all__ = ['LOCATIONS', 'SPLITS', 'Dataset', 'Source', 'evenly_spaced', 'random_split', 'select', 'stack']
 
 SPLITS = ('train', 'validation', 'test')
-LOCATIONS = ('path', 'validation_path', 'test_path', 'data_dir')
+LOCATIONS = ('path', 'validation_path', 'test_path', 'data_dir', 'train', 'validation', 'test')
 """Arguments of dataset factories that say where data lie, not which: runs and stores compare `Dataset.fingerprint`."""
 
 

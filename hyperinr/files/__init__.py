@@ -1,4 +1,4 @@
-"""Readers and writers of files, one module for each kind: images, arrays, meshes, NetCDF, weights of INRs, surfaces.
+"""Readers and writers of files, one module for each kind: images, arrays, meshes, NetCDF, weights, models, surfaces.
 
 `write_weights` and `read_weights` handle the formats of weights. `fold_omega` rescales weights for readers without an
 ``omega_0``. To add a format of weights: one entry in `hyperinr.files.weights`. The uses of the files are elsewhere.

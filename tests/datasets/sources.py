@@ -80,7 +80,33 @@ def mesh_folder(folder):
     )
 
 
+def arrays_on_grid(folder):
+    rng = np.random.default_rng(0)
+    np.save(folder / 'train.npy', rng.integers(0, 256, (9, 3, 4, 5, 2), dtype=np.uint8))
+    test = datasets.Arrays(rng.integers(0, 256, (5, 3, 4, 5, 2), dtype=np.uint8))
+    return datasets.from_arrays(train=str(folder / 'train.npy'), test=test)
+
+
+def arrays_of_many_shapes(folder):
+    del folder
+    rng = np.random.default_rng(0)
+    signals = [rng.uniform(-1, 1, (5 + index, 4, 1)).astype(np.float32) for index in range(9)]
+    labels = np.arange(9) % 3
+    test = datasets.Arrays(signals[:4], labels=labels[:4])
+    return datasets.from_arrays(train=datasets.Arrays(signals, labels=labels), test=test, data_range=(-1, 1))
+
+
+def arrays_of_points(folder):
+    del folder
+    rng = np.random.default_rng(0)
+    values = rng.uniform(250, 310, (30, 12, 1))
+    return datasets.from_arrays(train=(rng.uniform(-1, 1, (12, 3)), values), data_range=(250, 310))
+
+
 FACTORIES = (
+    arrays_on_grid,
+    arrays_of_many_shapes,
+    arrays_of_points,
     photo_patches,
     mnist_5k,
     noise_images,

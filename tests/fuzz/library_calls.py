@@ -46,6 +46,7 @@ def calls(folder: Path, run: Path, store: Path) -> tuple[Call, ...]:
     encoder = encoders.constant(spec=model.spec)
     files.write_weights(folder / 'w.npz', one, siren.metadata)
     np.save(folder / 'i.npy', np.uint8(image))
+    np.save(folder / 't.npy', np.zeros((2, 3, 2, 2), np.float32))
     factory = {'channels': 3, 'width': 8, 'depth': 2}
     hyper = {'inr': siren, 'encoder': encoder}
     fit = {'inr': siren, 'weights': many, 'datapoints': batch, 'optimizer': optax.adam(1e-3), 'num_steps': 1}
@@ -97,6 +98,11 @@ def calls(folder: Path, run: Path, store: Path) -> tuple[Call, ...]:
         ('datasets.continuous_function', datasets.continuous_function,
          {'resolution': (4, 4), 'channels': 3, 'num_train': 2, 'num_validation': 1, 'num_test': 1, 'seed': 0,
           'sampling': 'grid', 'num_points': None, 'data_dir': str(folder)}),
+        ('datasets.from_arrays', datasets.from_arrays,
+         {'train': np.linspace(0, 1, 60, dtype=np.float32).reshape(5, 3, 2, 2), 'test': str(folder / 't.npy'),
+          'data_range': (0.0, 1.0), 'kind': None, 'spacing': (1.0, 2.0), 'seed': 0, 'name': 'a'}),
+        ('datasets.from_arrays of points', datasets.from_arrays,
+         {'train': (np.zeros((5, 3, 2)), np.linspace(0, 1, 15).reshape(5, 3, 1)), 'layout': 'pixel_centres'}),
         ('datasets.image_folder', datasets.image_folder,
          {'path': str(folder.parent / 'images'), 'resolution': (4, 4), 'channels': 3, 'validation_fraction': 0.2,
           'test_fraction': 0.2, 'augment': False, 'in_memory': True, 'data_range': None, 'data_dir': str(folder)}),
