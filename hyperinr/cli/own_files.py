@@ -3,6 +3,7 @@
 import argparse
 import functools
 from pathlib import Path
+from typing import Any
 
 from hyperinr.cli.arguments import AddVerb, add_params, add_run, add_trust, option
 from hyperinr.errors import InputError
@@ -64,21 +65,28 @@ def _add_output(command: argparse.ArgumentParser) -> None:
     option(command, '--as', 'KIND', f'{KINDS} (default: that of the model, or by the suffix)', dest='kind')
     data_range = 'values of the file that become the ends of its range (default: by its type), as in --data-range=-1,1'
     option(command, '--data-range', 'LOW,HIGH', data_range)
+    option(command, '--variables', 'NAME,...', 'of a field: the variables that become channels (default: all)')
+    option(command, '--frame', 'N', 'of a field: which time or other first axis, from 0 (default: 0)', type=int)
 
 
-def _data_range(options: argparse.Namespace) -> tuple[float, float] | None:
-    """Return the numbers of ``--data-range``; ``None`` if it is not given."""
+def _read_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of the reading of a file; ``None`` for what is not given."""
     from hyperinr.files.file_values import check_data_range
 
-    text = options.data_range
-    return None if text is None else check_data_range('--data-range', text.split(','))
+    text, names = options.data_range, options.variables
+    data_range = None if text is None else check_data_range('--data-range', text.split(','))
+    return {
+        'data_range': data_range,
+        'variables': None if names is None else tuple(names.split(',')),
+        'frame': options.frame,
+    }
 
 
 def _generate(options: argparse.Namespace) -> None:
     from hyperinr import library, own_files
 
     settings = {name: vars(options)[name] for name in ('out', 'format', 'kind', 'tile', 'overlap', 'fold_omega')}
-    settings['data_range'] = _data_range(options)
+    settings |= _read_options(options)
     model = library.load(options.run, best=options.best, trust=options.trust)
     if 'num_steps' in options:
         results = own_files.finetune_files(model, options.files, num_steps=options.num_steps, **settings)
@@ -95,8 +103,9 @@ def _decode(options: argparse.Namespace) -> None:
         shape = None if text is None else tuple(map(int, text.split(',')))
     except ValueError:
         raise InputError(f'--shape must be whole numbers with commas, such as 256,256, not {text}.') from None
-    for file in options.files:
-        print(f'{file} -> {own_files.decode_file(file, out=options.out, shape=shape)}')
+    decoded = own_files.decode_files(options.files, out=options.out, shape=shape)
+    for file, written in zip(options.files, decoded, strict=True):
+        print(f'{file} -> {written}')
 
 
 def _fit_one(options: argparse.Namespace) -> None:
@@ -105,7 +114,7 @@ def _fit_one(options: argparse.Namespace) -> None:
     from hyperinr.inspection import draw_fit
     from hyperinr.runtime.outputs import check_outputs
 
-    where, data_range = options.initialisation, _data_range(options)
+    where, read_options = options.initialisation, _read_options(options)
     scheme, start = None, None
     if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
         start = lambda inr, signal: own_files.start_from_file(inr, where, signal)
@@ -132,14 +141,14 @@ def _fit_one(options: argparse.Namespace) -> None:
         file,
         start=start,
         rate=rate,
-        data_range=data_range,
         quiet=False,
         seed=options.seed,
         about={'start': where or 'published'},
+        **read_options,
         **{name: vars(options)[name] for name in names},
     )
     picture = draw_fit(drawing, result.psnr_db)
     for note in result.notes:
         print(f'{options.file}: {note}')
     print(f'{options.optimizer} at {result.rate:.3g}: {result.kept_psnr_db:.2f} dB after {result.best_step} steps')
-    print(result.weights, result.reconstruction, result.curve, picture, sep='\n')
+    print(*filter(None, (result.weights, result.reconstruction, result.curve, picture)), sep='\n')

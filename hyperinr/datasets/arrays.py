@@ -16,7 +16,6 @@ import numpy as np
 from hyperinr.errors import InputError
 from hyperinr.files.limits import check_array
 from hyperinr.runtime.files import check_regular
-from hyperinr.types import MAX_SIZE
 
 __all__ = ['Arrays', 'Scan', 'opened', 'scan', 'shapes_of']
 
@@ -24,6 +23,10 @@ MOST_AXES = 4
 BLOCK_BYTES = 2**26
 """Bytes of values that are read together, unless one signal has more."""
 MOST_COORDINATE = 1 + 1e-5
+MOST_LABELS = 2**16
+LEAST_WEIGHT, MOST_WEIGHT = 1e-37, 1e37
+"""Beyond them float32 has 0 or infinity."""
+MOST_VALUE = 1e37
 Each = np.ndarray | Sequence[np.ndarray]
 """One array with a leading axis of n signals, or n arrays."""
 
@@ -106,9 +109,12 @@ def opened(what: str, given: Any) -> Arrays:
         if (
             labels.shape != (len(values),)
             or labels.dtype.kind not in 'iu'
-            or not 0 <= labels.min() <= labels.max() < MAX_SIZE
+            or not 0 <= labels.min() <= labels.max() < MOST_LABELS
         ):
-            raise InputError(f'{what} must have {len(values)} labels, one whole number >= 0 for each signal.')
+            raise InputError(
+                f'{what} must have {len(values)} labels, a whole number in [0, {MOST_LABELS}) for each signal: number '
+                'the classes from 0.'
+            )
     return Arrays(values, coords, weights, labels)
 
 
@@ -138,6 +144,8 @@ def _array(what: str, given: Any) -> np.ndarray:
         found = np.asarray(given)
     else:
         raise InputError(f'{what} must be arrays or paths of .npy files, not {type(given).__name__}: use np.asarray.')
+    if isinstance(found, np.ma.MaskedArray) or isinstance(given, np.ma.MaskedArray):
+        raise InputError(f'{what} are masked: give the data, and weights that are 0 where they are masked.')
     if found.dtype.kind == 'c':
         raise InputError(f'{what} are complex: give real and imaginary part as two channels.')
     if found.dtype.kind not in 'biuf':
@@ -176,15 +184,16 @@ def scan(what: str, arrays: Arrays) -> Scan:
         else:
             weights = np.asarray(arrays.weights[first:last])
             counts = weights > 0
-            valid = (weights >= 0) & (weights < np.inf)
+            valid = (weights >= 0) & (weights < MOST_WEIGHT) & ((weights == 0) | (weights > LEAST_WEIGHT))
             if not valid.all() or not counts.reshape(len(block), -1).any(axis=1).all():
                 raise InputError(
-                    f'{what} has weights that are negative, not finite, or all zero in one of the signals {first} to '
-                    f'{last - 1}: use weights >= 0, and leave out signals without any point.'
+                    f'{what} has weights that are negative, not finite in float32, or all zero in one of the '
+                    f'signals {first} to {last - 1}: use weights >= 0, and leave out signals without any point.'
                 )
         seen = block if counts.all() else np.where(counts[..., None], block, block.dtype.type(0))
-        if block.dtype.kind == 'f' and not np.isfinite(seen).all():
-            row = first + int(np.argmin(np.isfinite(seen).reshape(len(block), -1).all(axis=1)))
+        finite = np.abs(seen) < MOST_VALUE if block.dtype.kind == 'f' else np.ones(1, bool)
+        if not finite.all():
+            row = first + int(np.argmin(finite.reshape(len(block), -1).all(axis=1)))
             raise InputError(f'{what} has values that are not finite in signal {row}: give these points weight 0.')
         flat, counted = block.reshape(len(block), -1, block.shape[-1]), counts.reshape(len(block), -1)
         for values, points in zip(flat, counted, strict=True):

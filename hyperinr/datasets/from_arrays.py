@@ -21,8 +21,12 @@ from hyperinr.types import DatasetSpec
 
 __all__ = ['from_arrays']
 
-AS_THEY_ARE = ((0.0, 1.0), (-1.0, 1.0))
+SIGNED = (-1.0, 1.0)
+AS_THEY_ARE = ((0.0, 1.0), SIGNED)
 """Ranges of values that are not mapped."""
+SIGNED_KINDS = ('sound', 'signed_distance')
+LEAST_WIDTH = 1e-30
+"""Least width of a range that float32 resolves."""
 DRAWN_FRACTION = 0.1
 """Share of the training signals that a split gets which is not given."""
 logger = logging.getLogger(__name__)
@@ -67,8 +71,8 @@ def from_arrays(
       validation: validation signals; ``None``: a tenth of the training signals, drawn at random, at least one.
       test: test signals; ``None``: as for ``validation``.
       data_range: ``(low, high)``, the values that become 0 and 1. With (0, 1) and (-1, 1) values stay as they are.
-        ``None``: the range of the type for uint8, uint16 and bool; (0, 1) for floats within it; else the least and the
-        greatest value of the training signals.
+        ``None``: the range of the type for uint8, uint16 and bool; (0, 1) for floats within it, or (-1, 1) if ``kind``
+        says sounds or signed distances; else the least and the greatest value of the training signals.
       kind: kind of the signals, one of `hyperinr.kinds.KINDS`, which other parts may read; ``None``: not known.
       spacing: distance of neighbouring samples along each axis of the grid, in the kind's unit; ``None``: not known.
       layout: where the samples of a grid lie, see `hyperinr.coordinates.grid`; ``None``: as the kind says, else pixel
@@ -109,7 +113,8 @@ def from_arrays(
         raise InputError(f'from_arrays.spacing must be {shape.axes} numbers > 0, one for each axis, not {spacing}.')
     rows = _rows(found, seed)
     scans = {split: scan(f'from_arrays.{split}', arrays) for split, arrays in found.items()}
-    source_range = _range(found['train'].values, scans['train'], rows['train'], data_range)
+    usual = SIGNED if kind in SIGNED_KINDS else (0.0, 1.0)
+    source_range = _range(found['train'].values, scans['train'], rows['train'], data_range, usual)
     for split in SPLITS[1:]:
         _note_outside(split, scans.get(split, scans['train']), rows[split], source_range)
     as_they_are = source_range in AS_THEY_ARE
@@ -208,7 +213,9 @@ def _rows(found: Mapping[str, Arrays], seed: int) -> dict[str, np.ndarray]:
             else drawn[split] for split in SPLITS}  # fmt: skip
 
 
-def _range(values: Any, found: Scan, rows: np.ndarray, given: tuple[float, float] | None) -> tuple[float, float]:
+def _range(
+    values: Any, found: Scan, rows: np.ndarray, given: tuple[float, float] | None, usual: tuple[float, float]
+) -> tuple[float, float]:
     """Return the values that become the ends of the data range.
 
     Raises:
@@ -217,20 +224,24 @@ def _range(values: Any, found: Scan, rows: np.ndarray, given: tuple[float, float
     least, greatest = float(found.least[rows].min()), float(found.greatest[rows].max())
     if given is not None:
         low, high = map(float, given)
+        if not low < high:
+            raise InputError(
+                f'from_arrays.data_range must be (low, high) with low below high, not ({low:g}, {high:g}).'
+            )
         slack = 1e-6 * (high - low)
-        if not low < high or least < low - slack or greatest > high + slack:
+        if least < low - slack or greatest > high + slack:
             raise InputError(
                 f'from_arrays.train has values from {least:g} to {greatest:g}, and data_range is ({low:g}, {high:g}): '
-                'widen it, low < high, or clip the values.'
+                'widen it, or clip the values.'
             )
         return low, high
-    if least == greatest:
+    if greatest - least < LEAST_WIDTH:
         raise InputError(f'every value of from_arrays.train is {least:g}; give a data_range if that is right.')
     types = {each.dtype for each in ([values] if isinstance(values, np.ndarray) else values)}
     if types <= {np.dtype(np.uint8), np.dtype(np.uint16)}:
         return 0.0, float(max(np.iinfo(each).max for each in types))
-    is_unit = all(each.kind in 'bf' for each in types) and least >= 0 and greatest <= 1
-    return (0.0, 1.0) if is_unit else (least, greatest)
+    is_usual = all(each.kind in 'bf' for each in types) and least >= usual[0] and greatest <= usual[1]
+    return usual if is_usual else (least, greatest)
 
 
 def _note_outside(split: str, found: Scan, rows: np.ndarray, source_range: tuple[float, float]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.annotations import checked
-from hyperinr.datasets.arguments import check_counts, check_sizes
+from hyperinr.datasets.arguments import check_counts
 from hyperinr.datasets.base import SPLITS, Dataset, Source
 from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.signal_cache import CachedSignal, open_signals
@@ -84,7 +84,11 @@ def signal_folder(
       InputError: no such folder or file, too few files, a file that cannot be read or has other axes or channels, or an
         argument outside its range.
     """
-    size = check_sizes('signal_folder', shape) if shape else ()
+    size = tuple(shape)
+    if not all(type(each) is int and each >= 1 for each in size):
+        raise InputError(f'signal_folder.shape must be whole numbers >= 1, like (16, 16), not {size}.')
+    if channels is not None and channels < 1:
+        raise InputError(f'signal_folder.channels must be at least 1, not {channels}.')
     counts = check_counts('signal_folder', num_train, num_validation, num_test, seed=seed)
     if not (validation_fraction > 0 and test_fraction > 0 and validation_fraction + test_fraction < 1):
         raise InputError('signal_folder.validation_fraction and test_fraction must be above 0 and together below 1.')

@@ -55,19 +55,28 @@ def find_files(given: dict[str, str | os.PathLike | None], name: str | None) -> 
     own = [paths['train'] / split for split in SPLITS]
     if len(paths) == 1 and all(folder.is_dir() for folder in own):
         paths = dict(zip(SPLITS, own, strict=True))
+    missing = next((path for path in paths.values() if not path.exists()), None)
+    if missing is not None:
+        raise InputError(f'signal_folder: there is no folder or file {str(missing)!r}.')
     first = next((each for each in (paths['train'].rglob('*') if name is None else ()) if _is_signal(each)), None)
+    if name is None and first is None and paths['train'].is_dir():
+        raise InputError(f'{str(paths["train"])!r} has no file of a known kind; name one by signal_folder.kind.')
     kind = kinds.kind_of(first or paths['train'], name)
     folders = {}
     for split, path in paths.items():
         if path.is_file():
             folders[split] = Folder(path.parent, [path])
             continue
-        if not path.is_dir():
-            raise InputError(f'signal_folder: there is no folder or file {str(path)!r}.')
         listing = list_files(path, kind.suffixes)
         if not listing.files:
             raise InputError(f'{str(path)!r} has no files of kind {kind.name!r} ({listing.note() or "it is empty"}).')
         folders[split] = Folder(path, listing.files)
+    seen: dict[Path, str] = {}
+    for split, folder in folders.items():
+        for file in folder.files:
+            other = seen.setdefault(file.resolve(), split)
+            if other != split:
+                raise InputError(f'{str(file)!r} would be in the splits {other} and {split}; give folders apart.')
     return folders, kind
 
 

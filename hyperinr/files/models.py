@@ -4,6 +4,7 @@ The metadata of ``model.safetensors`` hold a digest of all three, so that nothin
 from several models is taken for one.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -62,10 +63,11 @@ def write_model(
             raise InputError(f'{folder} is not empty and holds no saved model; give a new or empty folder.')
     check_outputs([folder / FILE])
     content = {**plain(metadata), 'schema': SCHEMA, DIGEST: _digest(files, tensors)}
-    write_tensors(folder / FILE, tensors, content, format='safetensors')
-    for name, text in files.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding='utf-8')
+    with contextlib.ExitStack() as stack:
+        # The old files go when all new ones are complete: a full disk leaves the old model.
+        for name, text in files.items():
+            stack.enter_context(replacing(folder / name)).write_text(text, encoding='utf-8')
+        write_tensors(folder / FILE, tensors, content, format='safetensors')
 
 
 def read_model(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

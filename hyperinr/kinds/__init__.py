@@ -5,7 +5,9 @@ single formats are in `hyperinr.files`; what a kind looks like is drawn elsewher
 row below, a row in ``tests/kinds/test_every_kind.py``.
 """
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 from hyperinr.errors import InputError
 from hyperinr.kinds.array import ARRAY
@@ -17,7 +19,7 @@ from hyperinr.kinds.sound import SOUND
 from hyperinr.kinds.video import VIDEO
 from hyperinr.kinds.volume import VOLUME
 
-__all__ = ['KINDS', 'Kind', 'Signal', 'kind_of']
+__all__ = ['KINDS', 'Kind', 'Signal', 'kind_of', 'read_signal']
 
 KINDS = {
     kind.name: kind
@@ -50,3 +52,25 @@ def kind_of(path: Path, name: str | None = None) -> Kind:
         raise InputError(f'{str(path)!r} is a folder: give a file in it; or {ways}.')
     known = ', '.join(f'{kind.name} ({" ".join(kind.suffixes)})' for kind in KINDS.values())
     raise InputError(f'{str(path)!r} has a suffix of no kind of signal; there are {known}: name one with --as KIND.')
+
+
+def read_signal(path: Path, kind: Kind, **options: Any) -> Signal:
+    """Read a file by a kind's reader.
+
+    Args:
+      path: path of the file.
+      kind: its kind.
+      **options: arguments of `hyperinr.kinds.base.Read`, and those that this kind's reader has beside them, such as
+        ``variables`` and ``frame`` of `hyperinr.kinds.field.read_field`; ``None`` is not given.
+
+    Raises:
+      InputError: the kind has no such option, or what the reader refuses.
+    """
+    known = inspect.signature(kind.read).parameters
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f'{str(path)!r} is read as kind {kind.name!r}, which has no option --{name}; leave it out.'
+            )
+    return kind.read(path, **given)

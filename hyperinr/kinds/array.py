@@ -20,7 +20,7 @@ __all__ = ['ARRAY']
 
 MOST_AXES = 4
 USUAL_CHANNELS = 4
-"""More channels than these are said: the last axis may be meant as one of the grid."""
+"""An array of more on its last axis is a grid of one channel, unless its channels are given."""
 
 
 def _read(
@@ -38,14 +38,14 @@ def _read(
     array = read_npz(path) if path.suffix.lower() == '.npz' else read_npy(path, check)
     check(array.shape)
     shape, kind, notes = array.shape, array.dtype.name, []
-    has_channels = len(shape) > 1 and channels in (None, shape[-1])
+    has_channels = len(shape) > 1 and (shape[-1] == channels if channels else shape[-1] <= USUAL_CHANNELS)
     if not has_channels:
         array = array[..., None]
     if array.shape[-1] != (channels or array.shape[-1]) or not 1 <= array.ndim - 1 <= MOST_AXES:
         wanted = f'[*grid, {channels or "C"}] with 1 to {MOST_AXES} axes of the grid'
         raise InputError(f'{str(path)!r} has shape {shape}; an array is {wanted}, or [*grid] with 1 channel.')
-    if channels is None and shape[-1] > USUAL_CHANNELS and has_channels:
-        notes.append(f'shape {shape} read as {shape[-1]} channels of a grid {shape[:-1]}; 1 channel reads all as grid')
+    if channels is None and len(shape) > 1 and not has_channels:
+        notes.append(f'shape {shape} read as a grid of one channel; --channels {shape[-1]} takes the last axis for it')
     found = mapped(array, data_range, path, by_type=True)
     metadata: dict[str, Any] = {'file_range': list(found.file_range), 'dtype': kind, 'has_channels': has_channels}
     values, weight = found.values, found.weight

@@ -69,9 +69,11 @@ def read_field(
     if spacing is not None:
         raise InputError(f'{str(path)!r}: a field is read on the grid of its file, not with a spacing of {spacing}.')
     if channels not in (None, content.array.shape[-1]):
-        raise InputError(f'{str(path)!r} has {content.array.shape[-1]} variables, not {channels}; name some of them.')
-    found = _signal(content, data_range, path)
-    return found._replace(values=found.values[0], weight=None if found.weight is None else found.weight[0])
+        raise InputError(
+            f'{str(path)!r} has {content.array.shape[-1]} variables, not {channels}; choose some by --variables.'
+        )
+    field = _signal(content, data_range, path)
+    return field._replace(values=field.values[0], weight=None if field.weight is None else field.weight[0])
 
 
 @checked

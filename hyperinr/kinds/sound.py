@@ -21,6 +21,8 @@ __all__ = ['SOUND']
 RANGE = (-1.0, 1.0)
 RATE = 44100
 """Samples a second of a sound that comes from no file: that of the compact disc."""
+MOST_CHANNELS = 1024
+"""What a WAV of libsndfile holds."""
 BLOCK = 2**18
 """Frames that are decoded at a time, so that memory follows what a file holds and not what it declares."""
 UNKNOWN_LENGTH = 0x7FFFF000
@@ -50,6 +52,8 @@ def _read(
             notes.append(f'values up to {peak:g} scaled to [-1, 1]')
     found = mapped(samples, data_range, path, ends=RANGE)
     values, held = found.values, found.values.shape[1]
+    if channels is not None and not (isinstance(channels, int) and 1 <= channels <= MOST_CHANNELS):
+        raise InputError(f'a sound has 1 to {MOST_CHANNELS} channels, not {channels}.')
     if channels not in (None, held):
         if channels != 1 and held != 1:
             raise InputError(f'{str(path)!r} has {held} channels and cannot be read with {channels}; read 1 or {held}.')
@@ -57,12 +61,12 @@ def _read(
         notes.append(f'{held} channels mixed to one' if channels == 1 else f'one channel repeated to {channels}')
     if spacing is not None and not math.isclose(1 / spacing[0], rate, rel_tol=1e-9):
         wanted = 1 / spacing[0]
+        if len(values) * wanted < 0.5 * rate:
+            raise InputError(f'{str(path)!r} has no sample left at {wanted:g} Hz; give a smaller spacing.')
         check_pixels(path, math.ceil(len(values) * wanted / rate) * values.shape[1], 'samples')
         soxr = import_extra('soxr', needed_by='resampling of sound', package='soxr', extra='sound')
         with decoding(path, 'a sound'):
             values = np.clip(soxr.resample(values, rate, wanted), *RANGE).astype(np.float32)
-        if len(values) == 0:
-            raise InputError(f'{str(path)!r} has no sample left at {wanted:g} Hz; give a smaller spacing.')
         notes.append(f'resampled from {rate} to {wanted:g} Hz')
     about = {'rate': rate, 'subtype': subtype, 'spacing': [1 / rate], 'grid_shape': grid_shape}
     return Signal(values, RANGE, {'file_range': list(found.file_range), **about}, (*notes, *found.notes))

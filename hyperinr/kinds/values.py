@@ -108,7 +108,10 @@ def file_values(values: np.ndarray, metadata: Mapping[str, Any]) -> np.ndarray:
     if not (ends.shape in ((2,), (values.shape[-1], 2)) and np.isfinite(ends).all() and low < high):
         raise ValueError(f'file_range {_shown_range(ends)} of {values.shape[-1]} channels')
     unit = (np.clip(np.asarray(values, np.float64), low, high) - low) / (high - low)
-    return ends[..., 0] + unit * (ends[..., 1] - ends[..., 0])
+    found: np.ndarray = ends[..., 0] + unit * (ends[..., 1] - ends[..., 0])
+    if not np.isfinite(found).all():
+        raise ValueError('values that are not finite')
+    return found
 
 
 def _shown_range(ends: np.ndarray) -> str:

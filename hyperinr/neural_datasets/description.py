@@ -40,7 +40,7 @@ STATUSES = ('ok', 'diverged', 'missed_target')
 START_KINDS = ('random', 'shared', 'generated', 'meta_learned', 'imported')
 """Meaning of the integers in the column ``start``, from 0."""
 MORE_OF_SPEC = ('kind', 'layout', 'spacing', 'source_range')
-"""Further ones, written only where they differ from their default: older stores have none."""
+"""Further ones, in the entry ``signal``, written only where they differ from their default: older stores have none."""
 
 
 class Description(NamedTuple):
@@ -144,7 +144,7 @@ class Description(NamedTuple):
             'num_weights': weights_lib.count(self.weights),
             'weights': [{'path': path, 'shape': shape} for path, shape in tensors],
             **{name: getattr(self.spec, name) for name in OF_SPEC},
-            **more_of_spec(self.spec),
+            **({'signal': more_of_spec(self.spec)} if more_of_spec(self.spec) else {}),
             'index_space': {
                 'size': self.size,
                 'seeds': self.seeds,
@@ -214,7 +214,8 @@ def from_json(content: Mapping[str, Any], where: str | os.PathLike) -> Descripti
             )
         if content[DIGEST] != content_digest(content) or config_hash(content['config']) != content['config_sha256']:
             raise InputError(f'{where}: the content does not match its digest; restore the file.')
-        more = {name: content[name] for name in MORE_OF_SPEC if name in content}
+        signal = content.get('signal', {})
+        more = {name: signal[name] for name in MORE_OF_SPEC if name in signal}
         fields = {name: content[name] for name in OF_SPEC}
         spec = DatasetSpec.from_json({'name': content['source']['name'], **fields, **more})
         paths, shapes = zip(*((tensor['path'], tuple(tensor['shape'])) for tensor in content['weights']), strict=True)

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from hyperinr.runtime.files import check_writable_folder
 from hyperinr.runtime.outputs import check_outputs
 from hyperinr.types import Datapoint
 
-__all__ = ['FileResult', 'finetune_files', 'generate_files', 'name_of', 'print_results', 'psnr_of']
+__all__ = ['FileResult', 'finetune_files', 'generate_files', 'name_of', 'print_results', 'psnr_of', 'write_signal']
 
 CHUNK = 64
 """Tiles that are fitted together. It bounds the memory of a large signal and the number of compiled shapes."""
@@ -36,7 +36,7 @@ class FileResult(NamedTuple):
       source: the file of the signal.
       weights: the file of weights.
       reconstruction: the reconstruction as a file of the signal's kind; with the samples of the signal if it is tiled,
-        else with those of the model's grid.
+        else with those of the model's grid; ``None`` where the kind cannot hold it.
       num_inrs: 1, or the number of tiles.
       steps: step counts of ``psnr_db``, from the hypernetwork's raw output on.
       psnr_db: PSNR over all samples of the tiles at ``steps``; over those of the resampled signal if it is not tiled.
@@ -45,7 +45,7 @@ class FileResult(NamedTuple):
 
     source: Path
     weights: Path
-    reconstruction: Path
+    reconstruction: Path | None
     num_inrs: int
     steps: tuple[int, ...]
     psnr_db: tuple[float, ...]
@@ -64,6 +64,8 @@ def generate_files(
     overlap: int = 0,
     fold_omega: bool = False,
     data_range: tuple[float, float] | None = None,
+    variables: Sequence[str] | None = None,
+    frame: int | None = None,
 ) -> list[FileResult]:
     """Generate weights for each file; write ``out/NAME.FORMAT``, and the reconstruction as a file of the same kind.
 
@@ -80,6 +82,7 @@ def generate_files(
       fold_omega: fold omega_0 into the weights.
       data_range: values of the files that become the ends of their range, see `hyperinr.kinds.base.Read`. The metadata
         of the weights state it as ``file_range``, in ``signal``.
+      variables, frame: of fields, see `hyperinr.kinds.field.read_field`; ``None``: all variables, the first frame.
 
     Returns:
       A `FileResult` for each file.
@@ -100,6 +103,8 @@ def generate_files(
         overlap=overlap,
         fold_omega=fold_omega,
         data_range=data_range,
+        variables=variables,
+        frame=frame,
     )
     return [result._replace(steps=result.steps[-1:], psnr_db=result.psnr_db[-1:]) for result in results]
 
@@ -117,11 +122,14 @@ def finetune_files(
     overlap: int = 0,
     fold_omega: bool = False,
     data_range: tuple[float, float] | None = None,
+    variables: Sequence[str] | None = None,
+    frame: int | None = None,
 ) -> list[FileResult]:
     """Generate weights for each file, fine-tune them, and write the files of `generate_files`.
 
     Args:
-      model, files, out, format, kind, tile, overlap, fold_omega, data_range: as for `generate_files`.
+      model, files, out, format, kind, tile, overlap, fold_omega, data_range, variables, frame: as for
+        `generate_files`.
       num_steps: steps of fine-tuning, the learner's adaptation steps included, >= 0.
 
     Returns:
@@ -137,6 +145,7 @@ def finetune_files(
         raise InputError('no files given.')
     if fold_omega:
         check_foldable(model.inr.metadata)
+    options = {'data_range': data_range, 'variables': variables, 'frame': frame}
     sources: dict[str, tuple[Path, Kind]] = {}
     for file in map(Path, files):
         found = kind_for(model, file, kind)
@@ -147,7 +156,7 @@ def finetune_files(
                 'them in two calls with two output folders.'
             )
         sources[name] = file, found
-        prepare(model, read_for(model, file, found, data_range), tile=tile, overlap=overlap)
+        prepare(model, read_for(model, file, found, options), tile=tile, overlap=overlap)
     folder = Path(out)
     for name, (file, found) in sources.items():
         if file.resolve() == (folder / f'{name}{found.written}').resolve():
@@ -156,7 +165,7 @@ def finetune_files(
     check_writable_folder(folder)
     results = []
     for name, (file, found) in sources.items():
-        signal = read_for(model, file, found, data_range)
+        signal = read_for(model, file, found, options)
         prepared = prepare(model, signal, tile=tile, overlap=overlap)
         result, values = _fit(model, prepared, num_steps)
         mse = np.average(result.mse, axis=0, weights=prepared.datapoints.weight.sum(axis=1))
@@ -178,11 +187,11 @@ def finetune_files(
         if fold_omega:
             weights, metadata = fold(weights, metadata)
         path, rebuilt = folder / f'{name}.{format}', folder / f'{name}{found.written}'
-        found.write(rebuilt, values, {**signal.metadata, 'data_range': model.spec.data_range})
         write_weights(path, weights, metadata)
-        notes = (*signal.notes, *prepared.notes)
+        problem = write_signal(found, rebuilt, values, {**signal.metadata, 'data_range': model.spec.data_range})
+        notes = (*signal.notes, *prepared.notes, *filter(None, [problem]))
         steps, number = tuple(range(num_steps + 1)), len(prepared.datapoints.values)
-        results.append(FileResult(file, path, rebuilt, number, steps, tuple(psnr_db), notes))
+        results.append(FileResult(file, path, None if problem else rebuilt, number, steps, tuple(psnr_db), notes))
     return results
 
 
@@ -199,9 +208,18 @@ def print_results(results: Sequence[FileResult]) -> None:
         table.add_row(result.source.name, str(result.num_inrs), *psnr)
     Console(markup=False).print(table)
     for result in results:
-        print(f'{result.source} -> {result.weights} {result.reconstruction}')
+        print(f'{result.source} -> {result.weights} {result.reconstruction or ""}'.rstrip())
         for note in result.notes:
             print(f'{result.source}: {note}')
+
+
+def write_signal(kind: Kind, path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> str | None:
+    """Write a reconstruction; return why not where its kind cannot hold it, such as a shape without a surface."""
+    try:
+        kind.write(path, values, metadata)
+    except InputError as error:
+        return f'no reconstruction: {error}'
+    return None
 
 
 def name_of(file: Path, kind: Kind) -> str:

@@ -4,14 +4,15 @@ Letters: ``T`` tiles, each a datapoint with an INR of its own; other letters as 
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hyperinr import coordinates, kinds
 from hyperinr.errors import InputError
-from hyperinr.kinds import Kind, Signal
+from hyperinr.kinds import Kind, Signal, read_signal
 from hyperinr.kinds.resampling import resampled
 from hyperinr.model import Model
 from hyperinr.own_files import tiling
@@ -49,14 +50,22 @@ def kind_for(model: Model, file: Path, name: str | None = None) -> Kind:
     return kinds.kind_of(file, name or model.spec.kind)
 
 
-def read_for(model: Model, file: Path, kind: Kind, data_range: tuple[float, float] | None = None) -> Signal:
+def read_for(model: Model, file: Path, kind: Kind, options: Mapping[str, Any]) -> Signal:
     """Read a file as the model's data were read: with their channels, and their range and spacing where they have one.
+
+    Args:
+      model: the model.
+      file: path of the file.
+      kind: its kind.
+      options: further arguments of `hyperinr.kinds.read_signal`.
 
     Raises:
       InputError: the file cannot be read, or the model takes signals of other coordinates.
     """
     spec = model.spec
-    signal = kind.read(file, channels=spec.channels, data_range=data_range or spec.source_range, spacing=spec.spacing)
+    usual = {'channels': spec.channels, 'data_range': spec.source_range, 'spacing': spec.spacing}
+    given = {name: value for name, value in options.items() if value is not None}
+    signal = read_signal(file, kind, **{**usual, **given})
     if (signal.coord_dims, signal.values.shape[-1]) != (spec.coord_dims, spec.channels):
         raise InputError(
             f'{str(file)!r} is a signal over {signal.coord_dims} coordinates with {signal.values.shape[-1]} channels; '
@@ -100,7 +109,11 @@ def prepare(model: Model, signal: Signal, *, tile: bool = False, overlap: int = 
     if spec.layout == coordinates.SPHERE and signal.grid_shape != shape:
         raise InputError(f'this model takes {shape} latitudes and longitudes, not {signal.grid_shape}: interpolate.')
     coords = coordinates.grid(shape, spec.layout)[None]
+    if overlap and not tile:
+        raise InputError(f'an overlap of {overlap} samples needs tiles: add --tile, or leave --overlap out.')
     if not tile:
+        if signal.grid_shape != shape:
+            notes = (f'resampled from {" x ".join(map(str, signal.grid_shape))} to {" x ".join(map(str, shape))}',)
         if not weight.all() and signal.grid_shape != shape:
             raise InputError(f'a signal with missing samples cannot be resampled from {signal.grid_shape} to {shape}.')
         fitted = resampled(values, shape, NAMELESS)[None]

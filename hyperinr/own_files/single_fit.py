@@ -20,8 +20,8 @@ from hyperinr.inrs.initialisation import in_range
 from hyperinr.kinds import Signal
 from hyperinr.kinds.resampling import resampled
 from hyperinr.model import MOST_POINTS, on_grid
-from hyperinr.own_files.generation import name_of, psnr_of
-from hyperinr.own_files.single_run import PARTIAL, Rule, run
+from hyperinr.own_files.generation import name_of, psnr_of, write_signal
+from hyperinr.own_files.single_run import Rule, run
 from hyperinr.runtime.files import check_writable_folder, plain
 from hyperinr.runtime.outputs import check_outputs, write_json_output
 from hyperinr.types import Inr, InrWeights
@@ -34,7 +34,7 @@ class SingleFit(NamedTuple):
 
     Attributes:
       weights: the file of weights.
-      reconstruction: the reconstruction, as a file of the signal's kind.
+      reconstruction: the reconstruction, as a file of the signal's kind; ``None`` where the kind cannot hold it.
       curve: a JSON file with ``mse`` and ``psnr_db`` after 0, 1, ... steps, the points that they are ``measured_on``,
         and the settings of the fit.
       psnr_db: ``[num_steps + 1]``.
@@ -45,7 +45,7 @@ class SingleFit(NamedTuple):
     """
 
     weights: Path
-    reconstruction: Path
+    reconstruction: Path | None
     curve: Path
     psnr_db: np.ndarray
     rate: float
@@ -74,6 +74,8 @@ def fit_file(
     format: str = 'npz',
     about: dict[str, Any] | None = None,
     data_range: tuple[float, float] | None = None,
+    variables: Sequence[str] | None = None,
+    frame: int | None = None,
 ) -> SingleFit:
     """Fit one file; write ``NAME.FORMAT``, the reconstruction and ``NAME.curve.json`` into a folder.
 
@@ -102,6 +104,7 @@ def fit_file(
       about: further metadata of the weights.
       data_range: values of the file that become the ends of its range, see `hyperinr.kinds.base.Read`; stated as
         ``file_range`` in the metadata, in ``signal``.
+      variables, frame: of fields, see `hyperinr.kinds.field.read_field`; ``None``: all variables, the first frame.
 
     Raises:
       InputError: a value outside its range, a file that cannot be read, or an output that would overwrite the file or
@@ -110,7 +113,7 @@ def fit_file(
       KeyboardInterrupt, InterruptedRunError: after a signal, when the state is saved.
     """
     check_format(format)
-    check_least(num_steps=(num_steps, 1), seed=(seed, 0), longest_side=(longest_side, 2))
+    check_least(num_steps=(num_steps, 1), seed=(seed, 0), longest_side=(longest_side, 2), channels=(channels, 1))
     if points_per_step is not None and points_per_step < 1:
         raise InputError(f'points_per_step must be at least 1, or left out for all points, not {points_per_step}.')
     if rate not in ('search', 'range') and not (isinstance(rate, float | int) and 0 < rate < float('inf')):
@@ -118,7 +121,8 @@ def fit_file(
     inr(channels=channels or 1)  # What it refuses is said before the file is read.
     file = Path(file)
     found = kinds.kind_of(file, kind)
-    signal = found.read(file, channels=channels, data_range=data_range)
+    options = {'channels': channels, 'data_range': data_range, 'variables': variables, 'frame': frame}
+    signal = kinds.read_signal(file, found, **options)
     if longest_side is not None:
         signal = _resampled(signal, longest_side, file)
     notes = [*signal.notes]
@@ -132,12 +136,11 @@ def fit_file(
     name = name_of(file, found)
     rebuilt_path, path = folder / f'{name}{found.written}', folder / f'{name}.{format}'
     curve, rates = folder / f'{name}.curve.json', folder / f'{name}.rates.json'
-    partial = folder / f'{name}{PARTIAL}'
     if rebuilt_path == path:
         raise InputError(f'{path} would be both the weights and the reconstruction; choose another --format.')
     if file.resolve() in (rebuilt_path.resolve(), path.resolve()):
         raise InputError(f'the result would overwrite {file}; choose another output folder.')
-    check_outputs([rebuilt_path, *weight_files(path), curve, partial, *([rates] if rate == 'range' else [])])
+    check_outputs([rebuilt_path, *weight_files(path), curve, *([rates] if rate == 'range' else [])])
     check_writable_folder(folder)
     rule = Rule(optimizer, family, rate, num_steps, points_per_step, seed)
     settings = {'inr': dict(made.metadata), 'frozen': list(freeze), 'about': about or {}}
@@ -170,18 +173,30 @@ def fit_file(
         **(about or {}),
     }
     write_weights(path, fitted.weights, {**made.metadata, **details, 'psnr_db': kept_psnr})
-    found.write(rebuilt_path, rebuilt, {**signal.metadata, 'data_range': signal.data_range})
     about_curve = {'measured_on': fitted.points.measured_on, 'mse': mse, 'psnr_db': psnr, 'kept_psnr_db': kept_psnr}
     write_json_output(curve, plain({**details, 'inr': dict(made.metadata), **about_curve}))
-    partial.unlink(missing_ok=True)
-    return SingleFit(path, rebuilt_path, curve, np.asarray(psnr), fitted.rate, best_step, kept_psnr, tuple(notes))
+    problem = write_signal(found, rebuilt_path, rebuilt, {**signal.metadata, 'data_range': signal.data_range})
+    notes += [problem] if problem else []
+    if fitted.partial is not None:
+        fitted.partial.unlink(missing_ok=True)
+    return SingleFit(
+        path,
+        None if problem else rebuilt_path,
+        curve,
+        np.asarray(psnr),
+        fitted.rate,
+        best_step,
+        kept_psnr,
+        tuple(notes),
+    )
 
 
 def _resampled(signal: Signal, longest: int, file: Path) -> Signal:
     """Resample a signal so that its longest axis has ``longest`` samples."""
     if signal.coords is not None or signal.weight is not None or signal.layout != coordinates.PIXEL_CENTRES:
         raise InputError(
-            'a signal with coordinates or weights of its own cannot be resampled; leave --longest-side out.'
+            'fields on the sphere, and signals with missing values, are not resampled: leave --longest-side out, and '
+            'give --points-per-step for a large one.'
         )
     shape = [max(1, round(side * longest / max(signal.grid_shape))) for side in signal.grid_shape]
     return signal._replace(values=resampled(signal.values, shape, file))

@@ -90,6 +90,7 @@ class Fitted(NamedTuple):
       best_step: the step after which ``weights`` were reached.
       rate: learning rate.
       points: the points of a step.
+      partial: file of its states, which is of no use once the result is written; ``None``: it has none.
     """
 
     weights: InrWeights
@@ -97,6 +98,7 @@ class Fitted(NamedTuple):
     best_step: int
     rate: float
     points: Points
+    partial: Path | None = None
 
 
 def run(
@@ -137,7 +139,10 @@ def run(
         identity = _identity(signal, weights, rule, settings)
         partial = stem.with_name(f'{stem.name}{PARTIAL}')
         make = rule.family.make
-        like = jax.eval_shape(lambda flat: make(1.0).init(flat), jax.ShapeDtypeStruct((weights_lib.count(spec),), 'f4'))
+        flat = jax.ShapeDtypeStruct((weights_lib.count(spec),), np.float32)
+        optimizer_state = jax.eval_shape(lambda flat: make(1.0).init(flat), flat)
+        errors = jax.ShapeDtypeStruct((rule.num_steps + 1,), np.float64)
+        like: Any = LargeState(0, flat, optimizer_state, errors, 0, flat)  # type: ignore[arg-type]
         state, rate = _saved(partial, identity, like)
         if state is not None:
             progress.say(f'goes on from step {state.step} in {partial}')
@@ -172,7 +177,7 @@ def run(
     assert state is not None
     mse = np.where(np.arange(rule.num_steps + 1) > state.step, state.mse[state.step], state.mse)
     best = jax.tree.map(np.asarray, weights_lib.unflatten(state.best, spec))
-    return Fitted(best, mse, state.best_step, rate, points)
+    return Fitted(best, mse, state.best_step, rate, points, partial)
 
 
 def _fit(inr: Inr, weights: InrWeights, signal: Signal, rule: Rule, rate: float, points: Points) -> Fitted:
@@ -245,8 +250,10 @@ def _rate(
 
 def _identity(signal: Signal, weights: InrWeights, rule: Rule, settings: Mapping[str, Any]) -> str:
     """Return a SHA-256, hexadecimal, of everything that the steps of a fit depend on."""
-    digest = hashlib.sha256(json.dumps([rule._replace(family=None), settings], default=str).encode())  # type: ignore[arg-type]
+    about = [rule._replace(family=None), settings, signal.data_range, signal.layout]  # type: ignore[arg-type]
+    digest = hashlib.sha256(json.dumps(about, default=str).encode())
     for array in (signal.values, signal.weight, signal.coords, *jax.tree.leaves(weights)):
+        digest.update(b'none' if array is None else f'{array.dtype}{array.shape}'.encode())
         digest.update(b'' if array is None else np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -259,24 +266,39 @@ def _save(path: Path, identity: str, state: LargeState, rate: float) -> None:
     write_tensors(path, tensors, about, format='npz')
 
 
-def _saved(path: Path, identity: str, like: Any) -> tuple[LargeState | None, float]:
-    """Return the saved state and rate of this fit; ``None`` if there is none, or that of another fit."""
+def _saved(path: Path, identity: str, like: LargeState) -> tuple[LargeState | None, float]:
+    """Return the saved state and rate of this fit; ``None`` if there is none.
+
+    Args:
+      path: its file.
+      identity: of this fit.
+      like: shapes and types of a state.
+
+    Raises:
+      InputError: the file holds the state of another fit, which would be lost, or is damaged.
+    """
+    if not path.exists():
+        return None, 0.0
+    go_on = 'delete it to begin anew, or give another --out'
     try:
         tensors, about = read_tensors(path, format='npz')
-        if about['identity'] != identity:
-            return None, 0.0
-        leaves, structure = jax.tree.flatten(like)
+        other = about['identity'] != identity
+        leaves, structure = jax.tree.flatten(like.optimizer_state)
         found = [tensors[f'optimizer_{number}'] for number in range(len(leaves))]
+        step, best_step, rate = int(about['step']), int(about['best_step']), float(about['rate'])
         arrays = {name: tensors[name] for name in ('flat', 'mse', 'best')}
-        state = LargeState(
-            step=int(about['step']),
-            best_step=int(about['best_step']),
-            optimizer_state=jax.tree.unflatten(structure, found),
-            **arrays,
-        )
-        return state, float(about['rate'])
-    except (InputError, KeyError, TypeError, ValueError):
-        return None, 0.0
+    except (InputError, KeyError, TypeError, ValueError, OverflowError):
+        raise InputError(f'{path} is no state of a fit that was stopped, or is damaged: {go_on}.') from None
+    if other:
+        raise InputError(f'{path} is the state of a fit of another signal or with other settings: {go_on}.')
+    expected = [*leaves, like.flat, like.mse, like.best]
+    right = [(leaf.shape, leaf.dtype) for leaf in expected] == [
+        (leaf.shape, leaf.dtype) for leaf in [*found, *arrays.values()]
+    ]
+    if not (right and 0 <= best_step <= step < len(like.mse) and rate > 0 and np.isfinite(arrays['flat']).all()):
+        raise InputError(f'{path} is damaged: {go_on}.')
+    state = LargeState(step=step, best_step=best_step, optimizer_state=jax.tree.unflatten(structure, found), **arrays)
+    return state, rate
 
 
 class _Progress(ProgressReport):

@@ -12,7 +12,7 @@ import numpy as np
 
 from hyperinr.errors import InputError
 
-__all__ = ['Tiles', 'cut', 'stitch']
+__all__ = ['Tiles', 'check_grid', 'cut', 'stitch']
 
 
 class Tiles(NamedTuple):
@@ -42,8 +42,6 @@ def cut(values: np.ndarray, tile: Sequence[int], overlap: int = 0, *, weight: np
     Raises:
       InputError: the overlap is out of range.
     """
-    if not 0 <= overlap < min(tile):
-        raise InputError(f'tiles of {tuple(tile)} can overlap by 0 to {min(tile) - 1} samples, not {overlap}.')
     shape = values.shape[:-1]
     weight = np.ones(shape, np.float32) if weight is None else weight
     beyond = [(0, max(0, t - n)) for t, n in zip(tile, shape, strict=True)]
@@ -59,12 +57,11 @@ def stitch(tiles: np.ndarray, grid: Sequence[int], shape: Sequence[int], overlap
     ``overlap``, so that no edge is seen.
 
     Raises:
-      InputError: ``grid`` is not that of `cut`.
+      InputError: see `check_grid`.
     """
     tile = tiles.shape[1:-1]
-    expected, places = _places(shape, tile, overlap)
-    if tuple(grid) != expected or len(tiles) != len(places):
-        raise InputError(f'a signal of {tuple(shape)} has {expected} tiles of {tile}, not {tuple(grid)}.')
+    check_grid(grid, shape, tile, overlap)
+    _, places = _places(shape, tile, overlap)
     window = np.ones((), np.float32)
     for t in tile:
         ramp = np.minimum(np.arange(1, t + 1), np.arange(t, 0, -1)).clip(max=overlap + 1)
@@ -78,12 +75,27 @@ def stitch(tiles: np.ndarray, grid: Sequence[int], shape: Sequence[int], overlap
     return joined[inside] / total[inside]
 
 
-def _places(shape: Sequence[int], tile: Sequence[int], overlap: int) -> tuple[tuple[int, ...], list[tuple[slice, ...]]]:
-    """Return the number of tiles along each axis, and where each tile lies, in row-major order."""
+def check_grid(grid: Sequence[int], shape: Sequence[int], tile: Sequence[int], overlap: int) -> None:
+    """Raise `InputError` unless a signal of ``shape`` has ``grid`` tiles."""
+    expected = tuple(map(len, _starts(shape, tile, overlap)))
+    if tuple(grid) != expected:
+        raise InputError(f'a signal of {tuple(shape)} has {expected} tiles of {tuple(tile)}, not {tuple(grid)}.')
+
+
+def _starts(shape: Sequence[int], tile: Sequence[int], overlap: int) -> list[list[int]]:
+    """Return where tiles begin along each axis."""
+    if not 0 <= overlap < min(tile):
+        raise InputError(f'tiles of {tuple(tile)} can overlap by 0 to {min(tile) - 1} samples, not {overlap}.')
     starts = []
     for n, t in zip(shape, tile, strict=True):
         number = max(1, -(-(n - overlap) // (t - overlap)))
         starts.append([max(0, min(k * (t - overlap), n - t)) for k in range(number)])
+    return starts
+
+
+def _places(shape: Sequence[int], tile: Sequence[int], overlap: int) -> tuple[tuple[int, ...], list[tuple[slice, ...]]]:
+    """Return the number of tiles along each axis, and where each tile lies, in row-major order."""
+    starts = _starts(shape, tile, overlap)
     places = [
         tuple(slice(start, start + t) for start, t in zip(corner, tile, strict=True))
         for corner in itertools.product(*starts)

@@ -209,7 +209,7 @@ WRONG = [
     ({'train': IMAGES[:1], 'test': IMAGES}, 'too few to draw validation from them; give at least 2'),
     ({'train': np.full_like(IMAGES, 3)}, 'every value of from_arrays.train is 3'),
     ({'train': IMAGES, 'data_range': (0.5, 1)}, r'values from .* and data_range is \(0.5, 1\): widen it'),
-    ({'train': IMAGES, 'data_range': (1, 0)}, 'low < high'),
+    ({'train': IMAGES, 'data_range': (1, 0)}, 'low below high'),
     ({'train': (3 * IMAGES, IMAGES)}, r'coordinates from .*; they must lie in \[-1, 1\]: rescale each axis'),
     ({'train': (IMAGES[:3], IMAGES)}, 'give each value its D coordinates'),
     ({'train': Arrays(IMAGES, weights=WEIGHTS[..., :2])}, 'weights of shape'),

@@ -142,7 +142,9 @@ def test_the_cache_is_used_until_a_file_changes(tmp_path, capsys):
         ({'kind': 'smell'}, "'smell'"),
         ({'shape': ()}, 'signal_folder.shape'),
         ({'shape': (4, 5, 6)}, 'signal_folder.shape'),
-        ({'shape': (4, 0)}, 'whole numbers'),
+        ({'shape': (4, 0)}, 'signal_folder.shape must be whole numbers'),
+        ({'channels': 0}, 'channels must be at least 1'),
+        ({'channels': -1}, 'channels must be at least 1'),
         ({'groups': '('}, 'regular expression'),
         ({'groups': 'a'}, 'one group in parentheses'),
         ({'labels': '(x)'}, 'does not match'),
@@ -159,10 +161,18 @@ def test_a_wrong_call_is_said(tmp_path, options, part):
 
 def test_a_folder_without_such_files_or_with_a_bad_one_is_said_and_nothing_is_kept(tmp_path):
     (tmp_path / 'files').mkdir()
-    with pytest.raises(InputError, match='is a folder'):
+    with pytest.raises(InputError, match='no file of a known kind'):
         make(tmp_path)
     write(tmp_path / 'files', ['0.png', '1.png', '2.png'])
     (tmp_path / 'files' / '3.png').write_bytes(b'no image')
     with pytest.raises(InputError, match=r'3\.png'):
         make(tmp_path)
     assert not list((tmp_path / 'cache').glob('signals/*'))
+
+
+def test_no_file_is_in_two_splits(tmp_path):
+    write(tmp_path / 'files', ['0.png', '1.png', 'sub/2.png', 'sub/3.png'])
+    sub = tmp_path / 'files' / 'sub'
+    for options in ({'validation_path': sub}, {'test_path': sub}, {'validation_path': sub, 'test_path': sub}):
+        with pytest.raises(InputError, match='would be in the splits'):
+            make(tmp_path, **options)

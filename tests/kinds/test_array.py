@@ -29,8 +29,9 @@ def test_one_channel_reads_all_axes_as_the_grid(tmp_path):
     path = save(tmp_path / 'a.npy', np.linspace(0, 1, 20).reshape(4, 5))
     assert ARRAY.read(path, channels=1).values.shape == (4, 5, 1)
     found = ARRAY.read(path)
-    assert found.values.shape == (4, 5)
-    assert found.notes == ('shape (4, 5) read as 5 channels of a grid (4,); 1 channel reads all as grid',)
+    assert found.values.shape == (4, 5, 1)
+    assert found.notes == ('shape (4, 5) read as a grid of one channel; --channels 5 takes the last axis for it',)
+    assert ARRAY.read(path, channels=5).values.shape == (4, 5)
     for channels, shape in ((3, (4, 5)), (None, (1, 1, 1, 1, 1, 1)), (None, ())):
         with pytest.raises(InputError, match='has shape'):
             ARRAY.read(save(tmp_path / 'b.npy', np.zeros(shape)), channels=channels)

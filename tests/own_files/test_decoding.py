@@ -25,7 +25,7 @@ def test_what_was_generated_is_decoded_again(tmp_path):
     for options in ({}, {'tile': True, 'overlap': 3}):
         out = tmp_path / f'out{len(options)}'
         [found] = own_files.generate_files(tiny.make_model(), [image], out=out, **options)
-        decoded = own_files.decode_file(found.weights, out=out / 'decoded')
+        [decoded] = own_files.decode_files([found.weights], out=out / 'decoded')
         assert decoded.name == found.reconstruction.name
         again = read_image(decoded).image
         assert again.shape == (30, 40, 3)
@@ -49,14 +49,35 @@ def test_a_signal_is_decoded_at_any_number_of_samples(tmp_path, capsys):
         ({'signal': {**SIGNAL, 'kind': 'smell'}}, None, "'smell'"),
         ({'kind': 'smell'}, None, "'smell'"),
         ({'signal': {**SIGNAL, 'shape': [12, 3]}}, None, '1 coordinates'),
-        ({}, (5,), 'other axes'),
+        ({'signal': {**SIGNAL, 'shape': '88x'}}, None, 'does not say'),
+        ({'signal': {**SIGNAL, 'shape': [8.7, 8, 3]}}, None, 'does not say'),
+        ({'data_range': [0.0, float('inf')]}, None, 'data_range'),
+        ({'data_range': '01'}, None, 'does not say'),
+        ({'input_deviation': 0.0}, None, 'not finite'),
+        ({}, (5,), 'needs 2 numbers'),
         ({}, (10**6, 10**6), 'too large'),
-        ({}, (0, 5), 'positive'),
+        ({}, (0, 5), 'needs 2 numbers'),
         ({'tile_grid': [2, 2]}, None, '4 INRs'),
         ({'tile_grid': [2, 2]}, (5, 7), 'leave the shape out'),
+        ({'tile_grid': '22'}, None, 'does not say'),
+        ({'tile_grid': [1, None]}, None, 'does not say'),
+        ({'tile_grid': [1, 1], 'tile_overlap': float('inf')}, None, 'does not say'),
+        ({'tile_grid': [1, 1], 'grid_shape': [10**6, 10**6]}, None, 'too large'),
+        ({'tile_grid': [1, 1], 'grid_shape': [12]}, None, 'does not say'),
     ],
 )
 def test_what_cannot_be_decoded_is_said_and_nothing_is_written(tmp_path, changes, shape, part):
     with pytest.raises(InputError, match=part):
-        own_files.decode_file(write(tmp_path / 'a.npz', **changes), out=tmp_path / 'out', shape=shape)
+        own_files.decode_files([write(tmp_path / 'a.npz', **changes)], out=tmp_path / 'out', shape=shape)
+    assert not list(tmp_path.glob('out/*'))
+
+
+def test_two_files_of_one_output_and_weights_that_are_no_numbers_are_refused(tmp_path):
+    (tmp_path / 'b').mkdir()
+    twice = [write(tmp_path / 'a.npz'), write(tmp_path / 'b' / 'a.npz')]
+    with pytest.raises(InputError, match='would both be written'):
+        own_files.decode_files(twice, out=tmp_path / 'out')
+    weights = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), INR.init(jax.random.key(0), 2))
+    with pytest.raises(InputError, match='no finite floats'):
+        own_files.decode_files([write(tmp_path / 'c.npz', weights)], out=tmp_path / 'out')
     assert not (tmp_path / 'out').exists()

@@ -276,7 +276,7 @@ def test_a_sound_is_resampled_to_the_models_rate_cut_into_its_windows_and_writte
     assert any('cut into parts of 64' in note for note in result.notes)
     rebuilt, rate = soundfile.read(result.reconstruction)
     assert (len(rebuilt), rate) == (1600, 8000) or (len(rebuilt), rate) == (3200, 16000)
-    decoded = own_files.decode_file(result.weights, out=tmp_path / 'decoded')
+    [decoded] = own_files.decode_files([result.weights], out=tmp_path / 'decoded')
     np.testing.assert_allclose(soundfile.read(decoded)[0], rebuilt, atol=1e-3)
 
 
@@ -286,3 +286,12 @@ def test_a_signal_of_other_coordinates_or_channels_is_refused(tmp_path, photo):
     with pytest.raises(InputError, match='photo'):
         own_files.generate_files(sound_model(), [photo], out=tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+def test_an_overlap_without_tiles_is_refused_and_resampling_is_said(tmp_path, photo):
+    with pytest.raises(InputError, match='add --tile'):
+        own_files.generate_files(tiny.make_model(), [photo], out=tmp_path / 'out', overlap=2)
+    [result] = own_files.generate_files(tiny.make_model(), [photo], out=tmp_path / 'out')
+    assert 'resampled from 30 x 20 to 12 x 16' in result.notes
+    with pytest.raises(InputError, match='no option --frame'):
+        own_files.generate_files(tiny.make_model(), [photo], out=tmp_path / 'out', frame=1)

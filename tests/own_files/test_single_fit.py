@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from hyperinr import cli, coordinates, files, inrs, own_files
+from hyperinr import cli, coordinates, files, inrs, kinds, own_files
 from hyperinr.errors import InputError, RunError
 from hyperinr.files import read_weights
 from hyperinr.files.images import read_image
@@ -228,7 +228,7 @@ def test_a_large_fit_is_stopped_and_goes_on_bit_for_bit(photo, tmp_path, monkeyp
 
 @pytest.mark.usefixtures('slow')
 @pytest.mark.parametrize('change', [{'seed': 1}, {'num_steps': 44}, {'rate': 0.02}, {'points_per_step': 51}, 'damaged'])
-def test_another_fit_or_a_damaged_state_is_begun_anew(photo, tmp_path, capsys, change):
+def test_the_state_of_another_fit_or_a_damaged_one_is_refused_and_kept(photo, tmp_path, change):
     usual = {'points_per_step': 50, 'num_steps': 45}
     partial = tmp_path / 'out' / '0.partial.npz'
     kept = []
@@ -236,6 +236,45 @@ def test_another_fit_or_a_damaged_state_is_begun_anew(photo, tmp_path, capsys, c
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, 'unlink', lambda path, **options: kept.append(path.read_bytes()) or unlink(path, **options))
         fit(photo, tmp_path / 'out', **usual)
-    partial.write_bytes(kept[0] if change != 'damaged' else kept[0][:-200])
-    fit(photo, tmp_path / 'out', quiet=False, **(usual if change == 'damaged' else {**usual, **change}))
-    assert 'goes on' not in capsys.readouterr().out
+    before = kept[0] if change != 'damaged' else kept[0][:-200]
+    partial.write_bytes(before)
+    with pytest.raises(InputError, match=r'0\.partial\.npz is .*delete it to begin anew'):
+        fit(photo, tmp_path / 'out', **(usual if change == 'damaged' else {**usual, **change}))
+    assert partial.read_bytes() == before
+
+
+@pytest.mark.usefixtures('slow')
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('step', 10**9), ('step', -5), ('best_step', 10**6), ('rate', float('nan')), ('step', float('inf'))],
+)
+def test_a_state_that_cannot_be_is_refused(photo, tmp_path, monkeypatch, name, value):
+    write = single_run.write_tensors
+    monkeypatch.setattr(
+        single_run,
+        'write_tensors',
+        lambda path, tensors, about, **more: write(path, tensors, {**about, name: value}, **more),
+    )
+    monkeypatch.setattr(Path, 'unlink', lambda path, **options: None)
+    fit(photo, tmp_path / 'out', points_per_step=50, num_steps=25)
+    with pytest.raises(InputError, match='damaged'):
+        fit(photo, tmp_path / 'out', points_per_step=50, num_steps=25)
+
+
+def test_a_small_fit_leaves_the_states_of_others(photo, tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / '0.partial.npz').write_bytes(b'of somebody')
+    fit(photo, tmp_path / 'out')
+    assert (tmp_path / 'out' / '0.partial.npz').read_bytes() == b'of somebody'
+
+
+def test_a_reconstruction_that_its_kind_cannot_hold_is_a_note(photo, tmp_path, monkeypatch):
+    def refuse(path, values, metadata):
+        raise InputError('no surface.')
+
+    image = kinds.KINDS['image']
+    monkeypatch.setitem(kinds.KINDS, 'image', image._replace(write=refuse))
+    found = fit(photo, tmp_path / 'out')
+    assert found.reconstruction is None
+    assert 'no reconstruction: no surface.' in found.notes
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'0.npz', '0.curve.json'}
