@@ -64,6 +64,29 @@ def test_the_document_of_own_data_shows_the_example_as_it_is():
     assert shown == (ROOT / 'examples' / 'own_arrays.py').read_text(encoding='utf-8')
 
 
+def test_the_config_in_the_document_of_own_data_reads_sounds(tmp_path, monkeypatch):
+    import soundfile
+
+    from hyperinr.config import applied, load_config
+    from hyperinr.library import compose
+
+    (text,) = re.findall(
+        r'```gin\n(.*?)```', (ROOT / 'docs' / 'your_own_data.md').read_text(encoding='utf-8'), re.DOTALL
+    )
+    (tmp_path / 'sounds.gin').write_text(text, encoding='utf-8')
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20_000)
+    for speaker in ('ann', 'bob', 'eve'):
+        soundfile.write(tmp_path / f'3_{speaker}_7.wav', noise, 16_000)
+    monkeypatch.setenv('DATA_PATH', str(tmp_path / 'cache'))
+    config = load_config(str(tmp_path / 'sounds.gin'), [f"signal_folder.path='{tmp_path}'"])
+    with applied(config):
+        experiment = compose()
+        dataset = experiment.dataset()
+        experiment.build(dataset.spec)
+    assert dataset.splits['train'][0].values.shape == (4000, 1)
+    assert {source.origin(0) for source in dataset.splits.values()} == {'ann', 'bob', 'eve'}
+
+
 def test_numpy_alone_evaluates_a_file(folder):
     check = 'import sys; assert not {"jax", "hyperinr"} & sys.modules.keys()'
     code = f'{BLOCKS[2]}\n{check}\nnp.save("image.npy", image)'

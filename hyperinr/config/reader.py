@@ -245,7 +245,7 @@ class _Reader:
                 remedy = f"; give a gin file of two lines: include this config, then include '{users[0]}'."
             raise InputError(f'{where}: no configurable {selector!r} in this config{remedy}')
         head = selector.partition('.')[0]
-        remedy = nearest(head, list(symbols), fallback='; import its module first, e.g. `from hyperinr import inrs`.')
+        remedy = nearest(head, list(symbols), fallback=f'; import it first: `from hyperinr import {head}`.')
         raise InputError(f'{where}: {selector!r}: {head!r} is not imported in this file{remedy}')
 
     def _attribute(self, module: ModuleType, name: str, where: str) -> Target:

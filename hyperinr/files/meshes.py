@@ -113,7 +113,7 @@ def read_mesh(path: Path, *, closed: bool = True) -> Mesh:
     if closed and not watertight:
         raise InputError(
             f'{path} is not watertight: some edges do not belong to two triangles, so it has no inside; close its '
-            'holes (e.g. in Blender or MeshLab), remove it, or take its unsigned distance.'
+            'holes (e.g. in Blender or MeshLab), remove it, or take its unsigned distance (--as unsigned_distance).'
         )
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     extent = float((high - low).max())
