@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from hyperinr.errors import InputError
 from hyperinr.files.images import resize
@@ -37,6 +36,8 @@ def resampled(values: np.ndarray, shape: Sequence[int], path: Path) -> np.ndarra
     check_pixels(path, math.prod(shape), 'samples')
     if len(shape) == 2:
         return resize(values, shape)
+    from scipy import ndimage  # A quarter of a second, which only a few files need.
+
     widths = [max(0.0, (old / new - 1) / 2) for old, new in zip(grid, shape, strict=True)]
     smooth = ndimage.gaussian_filter(values, (*widths, 0.0), mode='nearest') if any(widths) else values
     factors = [new / old for old, new in zip(grid, shape, strict=True)]

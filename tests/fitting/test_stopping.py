@@ -22,7 +22,7 @@ WAYS = {
     'rounds that hand on': Batching('vmapped', 2, 1, steps_per_round=4),
     'rounds that close ranks': Batching('vmapped', 3, 2, steps_per_round=2),
 }
-FEW = ('mapped', 'rounds that hand on')
+FEW = ('rounds that hand on',)
 
 
 @pytest.fixture(scope='module')
