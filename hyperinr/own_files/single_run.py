@@ -166,8 +166,9 @@ def run(
         )
         saved = time.monotonic()
         for state in states:
-            progress.show(state.step, state.mse[state.step])
             stops = interruption.signal is not None and state.step < rule.num_steps
+            if not stops:
+                progress.show(state.step, state.mse[state.step])
             if stops or time.monotonic() - saved >= SAVE_SECONDS:
                 _save(partial, identity, state, rate)
                 saved = time.monotonic()
