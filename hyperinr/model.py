@@ -249,7 +249,10 @@ def _in_float32(datapoints: Datapoint) -> Datapoint:
 
 
 def on_grid(
-    evaluate: Callable[[np.ndarray], Array], shape: Sequence[int], layout: str = coordinates.PIXEL_CENTRES
+    evaluate: Callable[[np.ndarray], Array],
+    shape: Sequence[int],
+    layout: str = coordinates.PIXEL_CENTRES,
+    coords: np.ndarray | None = None,
 ) -> Iterator[Array]:
     """Yield an INR's values on a grid, row-major, in pieces of one size that is compiled once.
 
@@ -257,15 +260,18 @@ def on_grid(
       evaluate: ``coords [n, D] -> [..., n, C]``.
       shape: shape of the grid.
       layout: where its samples lie, one of `coordinates.LAYOUTS`.
+      coords: ``[*shape, D]``, for samples that lie elsewhere.
 
     Yields:
       ``[..., n, C]``; n is at most `MOST_POINTS`.
     """
     total = math.prod(shape)
     size = min(2 ** math.ceil(math.log2(total)), MOST_POINTS)
+    flat = np.empty((0, 0)) if coords is None else coords.reshape(total, -1)
     for first in range(0, total, size):
         rows = np.minimum(np.arange(first, first + size), total - 1)
-        yield evaluate(coordinates.grid_rows(shape, rows, layout))[..., : total - first, :]
+        at = coordinates.grid_rows(shape, rows, layout) if coords is None else flat[rows]
+        yield evaluate(at)[..., : total - first, :]
 
 
 def _over_axes(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:

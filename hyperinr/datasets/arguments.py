@@ -7,7 +7,15 @@ from hyperinr.datasets.base import SPLITS
 from hyperinr.errors import InputError
 from hyperinr.runtime.extras import import_extra
 
-__all__ = ['check_channels', 'check_counts', 'check_resolution', 'check_seed', 'check_sizes', 'package_folder']
+__all__ = [
+    'check_channels',
+    'check_counts',
+    'check_fractions',
+    'check_resolution',
+    'check_seed',
+    'check_sizes',
+    'package_folder',
+]
 
 
 def _is_count(value: object) -> bool:
@@ -44,6 +52,12 @@ def check_counts(dataset: str, train: int, validation: int, test: int, *, seed: 
         if not _is_count(count):
             raise InputError(f'{dataset}.num_{split} must be a whole number >= 1, not {count!r}.')
     return counts
+
+
+def check_fractions(dataset: str, validation: float, test: float) -> None:
+    """Raise `InputError` unless both fractions of the data are above 0 and leave some for training."""
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise InputError(f'{dataset}.validation_fraction and test_fraction must be above 0 and together below 1.')
 
 
 def check_seed(dataset: str, seed: int) -> None:

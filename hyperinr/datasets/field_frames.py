@@ -9,7 +9,7 @@ import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.annotations import checked
-from hyperinr.datasets.arguments import check_seed
+from hyperinr.datasets.arguments import check_fractions, check_seed
 from hyperinr.datasets.base import SPLITS, Dataset, Source
 from hyperinr.datasets.folders import described, fingerprint
 from hyperinr.errors import InputError
@@ -55,8 +55,7 @@ def field_frames(
       InputError: no such file, fewer than 3 fields, variables of several units, or what `read_frames` refuses.
     """
     check_seed('field_frames', seed)
-    if not (validation_fraction > 0 and test_fraction > 0 and validation_fraction + test_fraction < 1):
-        raise InputError('field_frames.validation_fraction and test_fraction must be above 0 and together below 1.')
+    check_fractions('field_frames', validation_fraction, test_fraction)
     if not path:
         raise InputError('field_frames.path must name a file of fields: add -p "field_frames.path=\'FILE.nc\'".')
     file = Path(path).expanduser().absolute()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hyperinr.annotations import checked
-from hyperinr.datasets.arguments import check_channels, check_resolution, check_seed
+from hyperinr.datasets.arguments import check_channels, check_fractions, check_resolution, check_seed
 from hyperinr.datasets.base import SPLITS, Dataset, random_split
 from hyperinr.datasets.folders import Listing, described, existing_folder, list_files
 from hyperinr.datasets.image_source import Record, fitted_record, image_dataset
@@ -67,8 +67,7 @@ def image_folder(
     resolution = check_resolution('image_folder', resolution)
     check_seed('image_folder', seed)
     check_channels('image_folder', channels)
-    if min(validation_fraction, test_fraction) <= 0 or validation_fraction + test_fraction >= 1:
-        raise InputError('image_folder.validation_fraction and test_fraction must be above 0 and together below 1.')
+    check_fractions('image_folder', validation_fraction, test_fraction)
     data_range = check_data_range('image_folder.data_range', data_range)
     folder = existing_folder('image_folder.path', path, 'images')
     files, note = _split_files(folder, validation_fraction, test_fraction, seed)

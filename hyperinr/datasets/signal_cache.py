@@ -1,4 +1,4 @@
-"""The cache of decoded signals: one array of float32 on the disk, of which any part is read without the rest.
+"""The cache of decoded signals: one array of float32 on the disk, of which any member is read without the rest.
 
 Letters: ``*shape`` samples along the axes of a signal, ``C`` channels.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from hyperinr.datasets.cache import cache_folder, locked, reading
 from hyperinr.datasets.folders import fingerprint
-from hyperinr.datasets.signal_splits import Part
+from hyperinr.datasets.signal_splits import Member
 from hyperinr.errors import InputError
 from hyperinr.kinds import Kind, Signal
 from hyperinr.runtime.files import disk_errors
@@ -35,7 +35,7 @@ class CachedSignal(NamedTuple):
       values: ``[*shape, C]`` float32, on the disk.
       weight: ``[*shape]`` float32, on the disk; ``None``: 1.
       name: path of its file below its folder.
-      group: see `Part`.
+      group: see `Member`.
       label: its class, or ``None``.
     """
 
@@ -79,7 +79,7 @@ class CachedSignals(NamedTuple):
 
 def open_signals(
     kind: Kind,
-    parts: Mapping[str, Sequence[Part]],
+    members: Mapping[str, Sequence[Member]],
     options: Mapping[str, Any],
     recipe: Mapping[str, Any],
     data_dir: str | None,
@@ -88,7 +88,7 @@ def open_signals(
 
     Args:
       kind: reads the files.
-      parts: files of each split.
+      members: files of each split.
       options: further arguments of `Kind.read`.
       recipe: everything that the signals depend on, JSON-serialisable; each recipe has its own folder.
       data_dir: see `cache_folder`.
@@ -103,8 +103,8 @@ def open_signals(
     if not os.path.isdir(folder):
         with locked(root, folder.name):
             if not os.path.isdir(folder):
-                _prepare(folder, kind, parts, options)
-    classes = sorted({part.label for members in parts.values() for part in members if part.label is not None})
+                _prepare(folder, kind, members, options)
+    classes = sorted({member.label for files in members.values() for member in files if member.label is not None})
     with reading(folder):
         index = json.loads((folder / INDEX).read_text(encoding='utf-8'))
         channels, (low, high) = index['channels'], index['data_range']
@@ -114,22 +114,22 @@ def open_signals(
         places = iter(np.cumsum([0, *(math.prod(shape) for shape in index['shapes'])]).tolist())
         shapes = iter(index['shapes'])
         signals: dict[str, list[CachedSignal]] = {}
-        for split, members in parts.items():
+        for split, files in members.items():
             signals[split] = []
-            for part in members:
+            for member in files:
                 at, shape = next(places), tuple(next(shapes))
                 rows = slice(at, at + math.prod(shape))
-                label = None if part.label is None else classes.index(part.label)
+                label = None if member.label is None else classes.index(member.label)
                 own = None if weights is None else weights[rows].reshape(shape)
                 there = values[rows].reshape(*shape, channels)
-                signals[split].append(CachedSignal(there, own, part.name, part.group, label))
+                signals[split].append(CachedSignal(there, own, member.name, member.group, label))
     return CachedSignals(signals, channels, (low, high), classes)
 
 
-def _prepare(folder: Path, kind: Kind, parts: Mapping[str, Sequence[Part]], options: Mapping[str, Any]) -> None:
+def _prepare(folder: Path, kind: Kind, members: Mapping[str, Sequence[Member]], options: Mapping[str, Any]) -> None:
     """Decode all files into a folder, which gets its name when it is complete."""
     partial = folder.with_name(f'{folder.name}.partial')
-    print(f'decoding {sum(map(len, parts.values()))} files, once, into {folder}', file=sys.stderr)
+    print(f'decoding {sum(map(len, members.values()))} files, once, into {folder}', file=sys.stderr)
     try:
         with disk_errors(folder):
             shutil.rmtree(partial, ignore_errors=True)
@@ -138,10 +138,10 @@ def _prepare(folder: Path, kind: Kind, parts: Mapping[str, Sequence[Part]], opti
             first: Signal | None = None
             weighted = False
             with (partial / VALUES).open('wb') as values, (partial / WEIGHTS).open('wb') as weights:
-                for part in (part for members in parts.values() for part in members):
-                    signal = kind.read(part.file, **options)
+                for member in (member for files in members.values() for member in files):
+                    signal = kind.read(member.file, **options)
                     first = first or signal
-                    cut = _stretch(part, signal, first)
+                    cut = _stretch(member, signal, first)
                     weight = np.ones(cut.grid_shape, np.float32) if cut.weight is None else cut.weight
                     weighted |= cut.weight is not None
                     np.ascontiguousarray(cut.values, np.float32).tofile(values)
@@ -161,18 +161,18 @@ def _prepare(folder: Path, kind: Kind, parts: Mapping[str, Sequence[Part]], opti
             shutil.rmtree(partial)
 
 
-def _stretch(part: Part, signal: Signal, first: Signal) -> Signal:
+def _stretch(member: Member, signal: Signal, first: Signal) -> Signal:
     """Return the stretch of a file's signal; refuse one unlike the first."""
     ours, theirs = ((len(each.grid_shape), each.values.shape[-1], each.data_range) for each in (signal, first))
     if ours != theirs:
         raise InputError(
-            f'{str(part.file)!r} has {ours[0]} axes, {ours[1]} channels and the range {ours[2]}, the first file '
+            f'{str(member.file)!r} has {ours[0]} axes, {ours[1]} channels and the range {ours[2]}, the first file '
             f'{theirs[0]}, {theirs[1]} and {theirs[2]}; convert it, give channels or data_range, or move it away.'
         )
     if signal.coords is not None:
-        raise InputError(f'{str(part.file)!r} holds scattered points, of which no parts are cut; use from_arrays.')
-    begin, end = (round(fraction * signal.grid_shape[0]) for fraction in part.stretch)
+        raise InputError(f'{str(member.file)!r} holds scattered points, of which no parts are cut; use from_arrays.')
+    begin, end = (round(fraction * signal.grid_shape[0]) for fraction in member.stretch)
     if begin >= end:
-        raise InputError(f'{str(part.file)!r} is too short to be divided among the splits; give more files.')
+        raise InputError(f'{str(member.file)!r} is too short to be divided among the splits; give more files.')
     weight = None if signal.weight is None else signal.weight[begin:end]
     return signal._replace(values=signal.values[begin:end], weight=weight)

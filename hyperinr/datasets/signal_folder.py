@@ -10,7 +10,7 @@ import numpy as np
 
 from hyperinr import coordinates
 from hyperinr.annotations import checked
-from hyperinr.datasets.arguments import check_counts
+from hyperinr.datasets.arguments import check_counts, check_fractions
 from hyperinr.datasets.base import SPLITS, Dataset, Source
 from hyperinr.datasets.folders import fingerprint
 from hyperinr.datasets.signal_cache import CachedSignal, open_signals
@@ -54,7 +54,7 @@ def signal_folder(
     holds too few groups for that, each split gets a stretch of every file along its first axis: training the first,
     then validation and test, so that parts of two splits share no sample.
 
-    A part of a signal is drawn uniformly among all positions. Part i of a split depends on ``seed`` and i; a training
+    A part of a signal is drawn uniformly among all positions. Member i of a split depends on ``seed`` and i; a training
     part also on the epoch, so that training sees ever new parts. The cache keeps the signals as float32.
 
     Args:
@@ -90,8 +90,7 @@ def signal_folder(
     if channels is not None and channels < 1:
         raise InputError(f'signal_folder.channels must be at least 1, not {channels}.')
     counts = check_counts('signal_folder', num_train, num_validation, num_test, seed=seed)
-    if not (validation_fraction > 0 and test_fraction > 0 and validation_fraction + test_fraction < 1):
-        raise InputError('signal_folder.validation_fraction and test_fraction must be above 0 and together below 1.')
+    check_fractions('signal_folder', validation_fraction, test_fraction)
     if not 0 <= least_deviation < 0.5:
         raise InputError(f'signal_folder.least_deviation must be in [0, 0.5), not {least_deviation}.')
     folders, found = find_files({'train': path, 'validation': validation_path, 'test': test_path}, kind)
@@ -99,17 +98,17 @@ def signal_folder(
         axes = f'{found.num_axes or "all"} axes of a {found.name}'
         raise InputError(f'signal_folder.shape must be the samples of a part along {axes}, like (16, 16), not {size}.')
     fractions = {'validation': validation_fraction, 'test': test_fraction}
-    parts = split_files(folders, groups, labels, fractions, seed)
+    members = split_files(folders, groups, labels, fractions, seed)
     options: dict[str, Any] = {
         'channels': channels,
         'data_range': check_data_range('signal_folder.data_range', data_range),
         'spacing': None if spacing is None else tuple(map(float, spacing)),
     }
-    recipe = {'kind': found.name, **options, 'parts': contents(parts, folders, data_dir)}
-    cached = open_signals(found, parts, options, recipe, data_dir)
+    recipe = {'kind': found.name, **options, 'parts': contents(members, folders, data_dir)}
+    cached = open_signals(found, members, options, recipe, data_dir)
     low, high = cached.data_range
     sources = {
-        split: Parts(
+        split: _Parts(
             cached.signals[split],
             size,
             counts[split],
@@ -137,7 +136,7 @@ def signal_folder(
     return Dataset(spec, sources, fingerprint(asked))
 
 
-class Parts(Source):
+class _Parts(Source):
     """Parts of signals, drawn at random."""
 
     def __init__(

@@ -11,7 +11,7 @@ from hyperinr.datasets.folders import described, list_files
 from hyperinr.errors import InputError
 from hyperinr.kinds import Kind
 
-__all__ = ['Folder', 'Part', 'contents', 'find_files', 'split_files']
+__all__ = ['Folder', 'Member', 'contents', 'find_files', 'split_files']
 
 
 class Folder(NamedTuple):
@@ -21,7 +21,7 @@ class Folder(NamedTuple):
     files: list[Path]
 
 
-class Part(NamedTuple):
+class Member(NamedTuple):
     """A file, or a stretch of it.
 
     Attributes:
@@ -86,7 +86,7 @@ def _is_signal(path: Path) -> bool:
 
 def split_files(
     folders: dict[str, Folder], groups: str | None, labels: str | None, fractions: dict[str, float], seed: int
-) -> dict[str, list[Part]]:
+) -> dict[str, list[Member]]:
     """Return the files of each split, or the stretches of files.
 
     Args:
@@ -103,24 +103,26 @@ def split_files(
     absent = [split for split in SPLITS if split not in members]
     if not absent:
         return members
-    names = sorted({part.group for part in members['train']})
+    names = sorted({member.group for member in members['train']})
     wanted = [max(1, round(fractions[split] * len(names))) for split in absent]
     if sum(wanted) < len(names):
         sizes = (len(names) - sum(wanted), *(wanted[absent.index(s)] if s in absent else 0 for s in SPLITS[1:]))
         rows = random_split(len(names), sizes, seed)
         drawn = {split: {names[row] for row in rows[split]} for split in ('train', *absent)}
         everything = members['train']
-        return members | {split: [part for part in everything if part.group in kept] for split, kept in drawn.items()}
+        return members | {
+            split: [member for member in everything if member.group in kept] for split, kept in drawn.items()
+        }
     end = 1 - sum(fractions[split] for split in absent)
     stretches = {'train': (0.0, end)}
     for split in absent:
         stretches[split] = end, end + fractions[split]
         end += fractions[split]
     everything = members['train']
-    return members | {split: [part._replace(stretch=at) for part in everything] for split, at in stretches.items()}
+    return members | {split: [member._replace(stretch=at) for member in everything] for split, at in stretches.items()}
 
 
-def _part(folder: Path, file: Path, patterns: dict[str, re.Pattern[str]]) -> Part:
+def _part(folder: Path, file: Path, patterns: dict[str, re.Pattern[str]]) -> Member:
     name = file.relative_to(folder).as_posix()
     found: dict[str, str | None] = {}
     for which, pattern in patterns.items():
@@ -128,7 +130,7 @@ def _part(folder: Path, file: Path, patterns: dict[str, re.Pattern[str]]) -> Par
         if match is None or match[1] is None:
             raise InputError(f'signal_folder.{which} {pattern.pattern!r} does not match the path of {name!r}; mend it.')
         found[which] = match[1]
-    return Part(file, name, found.get('groups') or name, found.get('labels'), (0.0, 1.0))
+    return Member(file, name, found.get('groups') or name, found.get('labels'), (0.0, 1.0))
 
 
 def _pattern(name: str, text: str) -> re.Pattern[str]:
@@ -141,14 +143,14 @@ def _pattern(name: str, text: str) -> re.Pattern[str]:
     return pattern
 
 
-def contents(parts: dict[str, list[Part]], folders: dict[str, Folder], data_dir: str | None) -> list[list[Any]]:
-    """Return what the parts of each split are, by the content of their files."""
+def contents(members: dict[str, list[Member]], folders: dict[str, Folder], data_dir: str | None) -> list[list[Any]]:
+    """Return what the members of each split are, by the content of their files."""
     digests: dict[Path, str] = {}
     for folder in folders.values():
         content = described({'all': folder.files}, folder.path, data_dir)
         digests |= {file: digest for file, (*_, digest) in zip(folder.files, content, strict=True)}
     return [
-        [split, part.name, part.group, part.label, part.stretch, digests[part.file]]
-        for split, members in parts.items()
-        for part in members
+        [split, member.name, member.group, member.label, member.stretch, digests[member.file]]
+        for split, files in members.items()
+        for member in files
     ]

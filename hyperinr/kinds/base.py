@@ -4,7 +4,7 @@ Letters as in `hyperinr.types`; ``*grid`` are the sizes of a signal's axes, ``N`
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -49,6 +49,15 @@ class Signal(NamedTuple):
     def coord_dims(self) -> int:
         """D, the dimensions of the samples' coordinates."""
         return coordinates.dims(self.grid_shape, self.layout) if self.coords is None else self.coords.shape[-1]
+
+    def at(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return coordinates ``[n, D]``, values ``[n, C]`` and weights ``[n]`` of some samples, by row-major number."""
+        if self.coords is None:
+            coords = coordinates.grid_rows(self.grid_shape, rows, self.layout)
+        else:
+            coords = self.coords.reshape(-1, self.coord_dims)[rows]
+        weight = np.ones(len(rows), np.float32) if self.weight is None else self.weight.reshape(-1)[rows]
+        return coords, self.values.reshape(-1, self.values.shape[-1])[rows], weight
 
     def datapoint(self) -> Datapoint:
         """Return all samples as a datapoint of N points, with index 0."""
@@ -109,6 +118,8 @@ class Kind(NamedTuple):
       write: see `Write`.
       num_axes: axes of its grid, without channels; ``None``: any number.
       layout: where the samples of its grid lie, one of `coordinates.LAYOUTS`.
+      places: ``(shape, metadata) -> coords [*shape, D]`` of a grid of any shape over the part of the layout that the
+        file covers; ``None``: every file covers it all.
     """
 
     name: str
@@ -118,3 +129,4 @@ class Kind(NamedTuple):
     write: Write
     num_axes: int | None
     layout: str = coordinates.PIXEL_CENTRES
+    places: Callable[[tuple[int, ...], Mapping[str, Any]], np.ndarray] | None = None

@@ -199,15 +199,23 @@ def _read(path: Path, variables: Sequence[str] | None, frame: int | None) -> _Co
         return _Content(np.stack(channels, axis=-1), globe, about, notes)
 
 
+def _globe(shape: tuple[int, ...], metadata: Mapping[str, Any]) -> Globe:
+    """Return axes of ``shape`` over the part of the sphere that the file covers; over all of it for no file."""
+    if 'latitude' not in metadata:
+        return whole(*shape)
+    globe = Globe(*(np.asarray(metadata[what]['values'], np.float64) for what in ('latitude', 'longitude')))
+    return globe if tuple(map(len, globe.ordered())) == shape else globe.resized(*shape)
+
+
+def _places(shape: tuple[int, ...], metadata: Mapping[str, Any]) -> np.ndarray:
+    return _globe(shape, metadata).coords()
+
+
 def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
     xarray = import_extra('xarray', needed_by=f'the field {str(path)!r}', package='xarray', extra='field')
     with encoding(path, 'a field'):
         height, width, channels = values.shape
-        globe, axes = whole(height, width), metadata.get('leading', [])
-        if 'latitude' in metadata:
-            globe = Globe(*(np.asarray(metadata[what]['values'], np.float64) for what in ('latitude', 'longitude')))
-            if tuple(map(len, globe.ordered())) != (height, width):
-                globe = globe.resized(height, width)
+        globe, axes = _globe((height, width), metadata), metadata.get('leading', [])
         coords: dict[str, tuple] = {
             each['name']: ([each['name']], np.array([each['value']], stored_type(each)), each['attributes'])
             for each in axes
@@ -237,6 +245,6 @@ def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
 
 
 FIELD = Kind(
-    'field', ('.nc', '.nc4', '.cdf', *GRIB_SUFFIXES), '.nc', read_field, _write, num_axes=2, layout=coordinates.SPHERE
+    'field', ('.nc', '.nc4', '.cdf', *GRIB_SUFFIXES), '.nc', read_field, _write, 2, coordinates.SPHERE, _places
 )
 """Values in [0, 1]; written as NetCDF 3 with the axes, names, units and types of the file."""

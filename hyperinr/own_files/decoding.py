@@ -66,7 +66,8 @@ def decode_files(
 
 
 class _Stored(NamedTuple):
-    """A file of weights, and how it is decoded: ``shape`` of the signal, ``tile`` of an INR, ``grid`` of tiles."""
+    """A file of weights, and how it is decoded: ``shape`` of the signal, ``tile`` of an INR, ``grid`` of tiles, and
+    the ``coords`` of samples that lie elsewhere than on the kind's grid."""
 
     weights: InrWeights
     inr: Inr
@@ -75,6 +76,7 @@ class _Stored(NamedTuple):
     tile: tuple[int, ...]
     grid: tuple[int, ...] | None
     overlap: int
+    coords: np.ndarray | None
     facts: Mapping[str, Any]
 
 
@@ -113,7 +115,13 @@ def _read(path: Path, shape: Sequence[int] | None) -> _Stored:
     first = weights if grid is None else jax.tree.map(lambda leaf: leaf[0], weights)
     check_evaluable(inr, spec_of(first), coordinates.dims(wanted, kind.layout))
     facts = {**signal, 'data_range': data_range}
-    return _Stored(weights, inr, kind, wanted, tile if grid else wanted, grid, overlap, facts)
+    coords = None
+    if kind.places is not None:
+        try:
+            coords = kind.places(wanted, facts)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f'{path} does not say where its samples lie ({error!r}): make it again.') from None
+    return _Stored(weights, inr, kind, wanted, tile if grid else wanted, grid, overlap, coords, facts)
 
 
 def _sizes(sizes: Sequence[Any]) -> tuple[int, ...]:
@@ -127,8 +135,8 @@ def _values(stored: _Stored, path: Path) -> np.ndarray:
     apply, layout = jax.jit(stored.inr.apply), stored.kind.layout
 
     def values_of(tree: InrWeights) -> np.ndarray:
-        pieces = [np.asarray(each) for each in on_grid(lambda coords: apply(tree, coords), stored.tile, layout)]
-        return np.concatenate(pieces).reshape(*stored.tile, -1)
+        pieces = on_grid(lambda coords: apply(tree, coords), stored.tile, layout, stored.coords)
+        return np.concatenate([np.asarray(each) for each in pieces]).reshape(*stored.tile, -1)
 
     if stored.grid is None:
         values = values_of(stored.weights)

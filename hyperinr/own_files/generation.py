@@ -23,7 +23,16 @@ from hyperinr.runtime.files import check_writable_folder
 from hyperinr.runtime.outputs import check_outputs
 from hyperinr.types import Datapoint
 
-__all__ = ['FileResult', 'finetune_files', 'generate_files', 'name_of', 'print_results', 'psnr_of', 'write_signal']
+__all__ = [
+    'FileResult',
+    'finetune_files',
+    'fit_tiles',
+    'generate_files',
+    'name_of',
+    'print_results',
+    'psnr_of',
+    'write_signal',
+]
 
 CHUNK = 64
 """Tiles that are fitted together. It bounds the memory of a large signal and the number of compiled shapes."""
@@ -167,13 +176,13 @@ def finetune_files(
     for name, (file, found) in sources.items():
         signal = read_for(model, file, found, options)
         prepared = prepare(model, signal, tile=tile, overlap=overlap)
-        result, values = _fit(model, prepared, num_steps)
+        result, values = fit_tiles(model, prepared, num_steps)
         mse = np.average(result.mse, axis=0, weights=prepared.datapoints.weight.sum(axis=1))
         psnr_db = psnr_of(mse, model.spec.data_range)
         weights = jax.tree.map(lambda leaf: leaf[0], result.weights) if prepared.grid is None else result.weights
         metadata: dict[str, Any] = {
             **model.inr.metadata,
-            'coordinates': coordinates.described(model.spec.grid_shape, model.spec.layout),
+            'coordinates': coordinates.described(prepared.tile, model.spec.layout),
             'data_range': list(model.spec.data_range),
             'grid_shape': list(prepared.tile or prepared.shape),
             'signal': {'kind': found.name, 'shape': list(signal.values.shape), **signal.metadata},
@@ -233,7 +242,7 @@ def psnr_of(mse: np.ndarray, data_range: tuple[float, float]) -> list[float]:
     return np.asarray(metrics.psnr_from_mse(mse, data_range)).tolist()
 
 
-def _fit(model: Model, prepared: Prepared, num_steps: int) -> tuple[FitResult, np.ndarray]:
+def fit_tiles(model: Model, prepared: Prepared, num_steps: int) -> tuple[FitResult, np.ndarray]:
     """Fit tiles in chunks; return weights and errors with leaves ``[T, ...]``, and the reconstruction ``[*shape, C]``.
 
     The chunks have one or two sizes. Tiles that fill up the last one are left out again.

@@ -63,7 +63,10 @@ def read_for(model: Model, file: Path, kind: Kind, options: Mapping[str, Any]) -
       InputError: the file cannot be read, or the model takes signals of other coordinates.
     """
     spec = model.spec
-    usual = {'channels': spec.channels, 'data_range': spec.source_range, 'spacing': spec.spacing}
+    # Arrays that training took as they are have no range of a type, by which other kinds are read.
+    as_they_are = spec.data_range if kind.name == 'array' and spec.data_range != (0.0, 1.0) else None
+    data_range = spec.source_range or as_they_are
+    usual = {'channels': spec.channels, 'data_range': data_range, 'spacing': spec.spacing}
     given = {name: value for name, value in options.items() if value is not None}
     signal = read_signal(file, kind, **{**usual, **given})
     if (signal.coord_dims, signal.values.shape[-1]) != (spec.coord_dims, spec.channels):

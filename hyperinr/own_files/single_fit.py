@@ -19,7 +19,7 @@ from hyperinr.fitting.freezing import frozen
 from hyperinr.inrs.initialisation import in_range
 from hyperinr.kinds import Signal
 from hyperinr.kinds.resampling import resampled
-from hyperinr.model import MOST_POINTS, on_grid
+from hyperinr.model import on_grid
 from hyperinr.own_files.generation import name_of, psnr_of, write_signal
 from hyperinr.own_files.single_run import Rule, run
 from hyperinr.runtime.files import check_writable_folder, plain
@@ -206,11 +206,7 @@ def _evaluated(inr: Inr, weights: InrWeights, signal: Signal) -> np.ndarray:
     """Return an INR's values at the samples of a signal, ``[*grid, C]``, computed in pieces."""
     apply, rebuilt = jax.jit(inr.apply), np.empty(signal.values.shape, np.float32)
     rows, done = rebuilt.reshape(-1, signal.values.shape[-1]), 0
-    if signal.coords is None:
-        pieces = on_grid(lambda coords: apply(weights, coords), signal.grid_shape, signal.layout)
-    else:
-        coords = signal.coords.reshape(-1, signal.coord_dims)
-        pieces = (apply(weights, coords[at : at + MOST_POINTS]) for at in range(0, len(coords), MOST_POINTS))
+    pieces = on_grid(lambda coords: apply(weights, coords), signal.grid_shape, signal.layout, signal.coords)
     for values in pieces:
         rows[done : done + len(values)] = values
         done += len(values)

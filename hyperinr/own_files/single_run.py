@@ -1,6 +1,5 @@
 """The run of one fit: the points of a step, the learning rate, and a loop that can be stopped and goes on."""
 
-import contextlib
 import hashlib
 import json
 import signal as signals
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from hyperinr import coordinates, fitting
+from hyperinr import fitting
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, InterruptedRunError
 from hyperinr.files.tensors import read_tensors, write_tensors
@@ -26,7 +25,7 @@ from hyperinr.runtime.progress import ProgressReport
 from hyperinr.types import Datapoint, Inr, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['PARTIAL', 'Fitted', 'Points', 'Rule', 'run']
+__all__ = ['Fitted', 'Points', 'Rule', 'run']
 
 PARTIAL = '.partial.npz'
 """End of the name of the file that a stopped fit goes on from."""
@@ -128,57 +127,58 @@ def run(
     """
     spec, total = weights_lib.spec_of(weights), int(np.prod(signal.grid_shape))
     points = _points_of_step(rule.points_per_step, inr, spec, total, signal.coord_dims)
-    large = LargeSignal(total, lambda rows: _read(signal, rows))
-    is_slow = points.drawn >= SLOW_POINTS and rule.optimizer != NEEDS_MODEL
-    with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(_Progress(rule.num_steps, quiet, signal.data_range))
+    large = LargeSignal(total, signal.at)
+    with _Progress(rule.num_steps, quiet, signal.data_range) as progress:
         progress.say(points.sentence)
-        if not is_slow:
+        if points.drawn < SLOW_POINTS or rule.optimizer == NEEDS_MODEL:
             rate = _rate(inr, weights, large, rule, points, signal.data_range, stem)
             return _fit(inr, weights, signal, rule, rate, points)
-        identity = _identity(signal, weights, rule, settings)
         partial = stem.with_name(f'{stem.name}{PARTIAL}')
-        make = rule.family.make
-        flat = jax.ShapeDtypeStruct((weights_lib.count(spec),), np.float32)
-        optimizer_state = jax.eval_shape(lambda flat: make(1.0).init(flat), flat)
-        errors = jax.ShapeDtypeStruct((rule.num_steps + 1,), np.float64)
-        like: Any = LargeState(0, flat, optimizer_state, errors, 0, flat)  # type: ignore[arg-type]
-        state, rate = _saved(partial, identity, like)
+        identity = _identity(signal, weights, rule, settings)
+        state, rate = _saved(partial, identity, _like(rule, spec))
         if state is not None:
             progress.say(f'goes on from step {state.step} in {partial}')
         else:
             if isinstance(rule.rate, str):
                 progress.say(f'searching the learning rate by short fits of {points.drawn} points')
             rate = _rate(inr, weights, large, rule, points, signal.data_range, stem)
-        interruption = stack.enter_context(interruptible())
-        states = fit_large(
-            inr,
-            weights,
-            large,
-            optimizer=AtRate(make, rate),
-            num_steps=rule.num_steps,
-            num_points=points.drawn,
-            num_measured=points.measured,
-            measure_every=MEASURE_EVERY,
-            seed=rule.seed,
-            state=state,
-            stops=lambda: interruption.signal is not None,
-        )
-        saved = time.monotonic()
-        for state in states:
-            stops = interruption.signal is not None and state.step < rule.num_steps
-            if not stops:
-                progress.show(state.step, state.mse[state.step])
-            if stops or time.monotonic() - saved >= SAVE_SECONDS:
-                _save(partial, identity, state, rate)
-                saved = time.monotonic()
-            if stops:
-                stopped = KeyboardInterrupt if interruption.signal == signals.SIGINT else InterruptedRunError
-                raise stopped(f'interrupted: saved at step {state.step}; the same command goes on from there')
+        with interruptible() as interruption:
+            states = fit_large(
+                inr,
+                weights,
+                large,
+                optimizer=AtRate(rule.family.make, rate),
+                num_steps=rule.num_steps,
+                num_points=points.drawn,
+                num_measured=points.measured,
+                measure_every=MEASURE_EVERY,
+                seed=rule.seed,
+                state=state,
+                stops=lambda: interruption.signal is not None,
+            )
+            saved = time.monotonic()
+            for state in states:
+                stops = interruption.signal is not None and state.step < rule.num_steps
+                if not stops:
+                    progress.show(state.step, state.mse[state.step])
+                if stops or time.monotonic() - saved >= SAVE_SECONDS:
+                    _save(partial, identity, state, rate)
+                    saved = time.monotonic()
+                if stops:
+                    stopped = KeyboardInterrupt if interruption.signal == signals.SIGINT else InterruptedRunError
+                    raise stopped(f'interrupted: saved at step {state.step}; the same command goes on from there')
     assert state is not None
     mse = np.where(np.arange(rule.num_steps + 1) > state.step, state.mse[state.step], state.mse)
     best = jax.tree.map(np.asarray, weights_lib.unflatten(state.best, spec))
     return Fitted(best, mse, state.best_step, rate, points, partial)
+
+
+def _like(rule: Rule, spec: WeightSpec) -> Any:
+    """Return a state with shapes and types in place of arrays."""
+    flat = jax.ShapeDtypeStruct((weights_lib.count(spec),), np.float32)
+    errors = jax.ShapeDtypeStruct((rule.num_steps + 1,), np.float64)
+    optimizer_state = jax.eval_shape(lambda flat: rule.family.make(1.0).init(flat), flat)
+    return LargeState(0, flat, optimizer_state, errors, 0, flat)  # type: ignore[arg-type]
 
 
 def _fit(inr: Inr, weights: InrWeights, signal: Signal, rule: Rule, rate: float, points: Points) -> Fitted:
@@ -197,16 +197,6 @@ def _fit(inr: Inr, weights: InrWeights, signal: Signal, rule: Rule, rate: float,
     )
     tree = jax.tree.map(lambda leaf: np.asarray(leaf[0]), fitted.weights)
     return Fitted(tree, np.asarray(fitted.mse[0], np.float64), int(fitted.best_step[0]), rate, points)
-
-
-def _read(signal: Signal, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return coordinates, values and weights of some samples of a signal."""
-    if signal.coords is None:
-        coords = coordinates.grid_rows(signal.grid_shape, rows, signal.layout)
-    else:
-        coords = signal.coords.reshape(-1, signal.coord_dims)[rows]
-    weight = np.ones(len(rows), np.float32) if signal.weight is None else signal.weight.reshape(-1)[rows]
-    return coords, signal.values.reshape(-1, signal.values.shape[-1])[rows], weight
 
 
 def _points_of_step(asked: int | None, inr: Inr, spec: WeightSpec, total: int, coord_dims: int) -> Points:
@@ -267,7 +257,7 @@ def _save(path: Path, identity: str, state: LargeState, rate: float) -> None:
     write_tensors(path, tensors, about, format='npz')
 
 
-def _saved(path: Path, identity: str, like: LargeState) -> tuple[LargeState | None, float]:
+def _saved(path: Path, identity: str, like: Any) -> tuple[LargeState | None, float]:
     """Return the saved state and rate of this fit; ``None`` if there is none.
 
     Args:

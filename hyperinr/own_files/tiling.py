@@ -12,7 +12,7 @@ import numpy as np
 
 from hyperinr.errors import InputError
 
-__all__ = ['Tiles', 'check_grid', 'cut', 'stitch']
+__all__ = ['Tiles', 'check_grid', 'cut', 'starts_of', 'stitch']
 
 
 class Tiles(NamedTuple):
@@ -77,12 +77,12 @@ def stitch(tiles: np.ndarray, grid: Sequence[int], shape: Sequence[int], overlap
 
 def check_grid(grid: Sequence[int], shape: Sequence[int], tile: Sequence[int], overlap: int) -> None:
     """Raise `InputError` unless a signal of ``shape`` has ``grid`` tiles."""
-    expected = tuple(map(len, _starts(shape, tile, overlap)))
+    expected = tuple(map(len, starts_of(shape, tile, overlap)))
     if tuple(grid) != expected:
         raise InputError(f'a signal of {tuple(shape)} has {expected} tiles of {tuple(tile)}, not {tuple(grid)}.')
 
 
-def _starts(shape: Sequence[int], tile: Sequence[int], overlap: int) -> list[list[int]]:
+def starts_of(shape: Sequence[int], tile: Sequence[int], overlap: int) -> list[list[int]]:
     """Return where tiles begin along each axis."""
     if not 0 <= overlap < min(tile):
         raise InputError(f'tiles of {tuple(tile)} can overlap by 0 to {min(tile) - 1} samples, not {overlap}.')
@@ -95,7 +95,7 @@ def _starts(shape: Sequence[int], tile: Sequence[int], overlap: int) -> list[lis
 
 def _places(shape: Sequence[int], tile: Sequence[int], overlap: int) -> tuple[tuple[int, ...], list[tuple[slice, ...]]]:
     """Return the number of tiles along each axis, and where each tile lies, in row-major order."""
-    starts = _starts(shape, tile, overlap)
+    starts = starts_of(shape, tile, overlap)
     places = [
         tuple(slice(start, start + t) for start, t in zip(corner, tile, strict=True))
         for corner in itertools.product(*starts)

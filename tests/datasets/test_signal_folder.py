@@ -176,3 +176,28 @@ def test_no_file_is_in_two_splits(tmp_path):
     for options in ({'validation_path': sub}, {'test_path': sub}, {'validation_path': sub, 'test_path': sub}):
         with pytest.raises(InputError, match='would be in the splits'):
             make(tmp_path, **options)
+
+
+def test_files_are_read_with_the_channels_and_the_range_that_are_asked_for(tmp_path):
+    write(tmp_path / 'files', ['0.png', '1.png', '2.png'])
+    usual, asked = make(tmp_path), make(tmp_path, channels=1, data_range=(0, 510))
+    assert (usual.spec.channels, usual.spec.source_range) == (3, None)
+    assert (asked.spec.channels, asked.spec.source_range) == (1, (0, 510))
+    colour, grey = (dataset.splits['test'].image(0) for dataset in (usual, asked))
+    np.testing.assert_allclose(grey, colour @ [[0.299], [0.587], [0.114]] / 2, atol=1e-6)
+
+
+def test_sounds_are_resampled_to_the_spacing(tmp_path):
+    import soundfile
+
+    (tmp_path / 'files').mkdir()
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(8000) / 16_000)
+    for name in 'abc':
+        soundfile.write(tmp_path / 'files' / f'{name}.wav', tone, 16_000)
+    periods = {}
+    for spacing in (None, (1 / 8000,)):
+        dataset = make(tmp_path, shape=(800,), spacing=spacing)
+        assert (dataset.spec.kind, dataset.spec.spacing) == ('sound', spacing)
+        wave = np.abs(np.fft.rfft(dataset.splits['train'].image(0)[:, 0]))
+        periods[spacing] = 800 / np.argmax(wave)
+    assert periods == {None: 16, (1 / 8000,): 8}

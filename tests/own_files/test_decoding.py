@@ -81,3 +81,27 @@ def test_two_files_of_one_output_and_weights_that_are_no_numbers_are_refused(tmp
     with pytest.raises(InputError, match='no finite floats'):
         own_files.decode_files([write(tmp_path / 'c.npz', weights)], out=tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_field_of_a_region_is_decoded_where_it_lies(tmp_path):
+    """A field that is the third coordinate of the unit sphere: the sine of the latitude, at any resolution."""
+    import xarray
+
+    inr = inrs.relu_mlp(channels=1, width=2, depth=1)
+    weights = jax.tree.map(np.zeros_like, inr.init(jax.random.key(0), 3))
+    weights['layer_0']['w'][2] = [1, -1]
+    weights['layer_1']['w'][:] = [[1], [-1]]
+    axes = {'latitude': [30.0, 40.0, 50.0, 60.0], 'longitude': [350.0, 0.0, 10.0]}
+    facts = {
+        name: {'name': name, 'values': values, 'attributes': {}, 'dtype': 'float64'} for name, values in axes.items()
+    }
+    about = {'signal': {'kind': 'field', 'shape': [4, 3, 1], **facts}, 'data_range': [0.0, 1.0]}
+    files.write_weights(tmp_path / 'a.npz', weights, {**inr.metadata, **about})
+    for shape in (None, (8, 6)):
+        [path] = own_files.decode_files([tmp_path / 'a.npz'], out=tmp_path / 'out', shape=shape)
+        with xarray.open_dataset(path, engine='scipy') as found:
+            values = np.asarray(found['channel_0'].transpose('latitude', 'longitude'))
+            expected = np.sin(np.radians(found['latitude'].values))[:, None]
+            assert 30 <= found['latitude'].values.min() < found['latitude'].values.max() <= 60
+        assert values.shape == (shape or (4, 3))
+        np.testing.assert_allclose(values, np.broadcast_to(expected, values.shape), atol=1e-5)

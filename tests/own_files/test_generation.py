@@ -295,3 +295,15 @@ def test_an_overlap_without_tiles_is_refused_and_resampling_is_said(tmp_path, ph
     assert 'resampled from 30 x 20 to 12 x 16' in result.notes
     with pytest.raises(InputError, match='no option --frame'):
         own_files.generate_files(tiny.make_model(), [photo], out=tmp_path / 'out', frame=1)
+
+
+def test_an_array_is_read_in_the_range_that_the_model_was_trained_in(tmp_path, monkeypatch):
+    array = np.linspace(-0.7, 0.6, 12 * 16).reshape(12, 16).astype(np.float32)
+    np.save(tmp_path / 'a.npy', array)
+    model = tiny.make_model(spec=tiny.make_spec(channels=1, data_range=(-1.0, 1.0)), constant=True)
+    seen = []
+    original = type(model).finetune
+    spy = lambda self, datapoints, **options: seen.append(datapoints) or original(self, datapoints, **options)
+    monkeypatch.setattr(type(model), 'finetune', spy)
+    own_files.generate_files(model, [tmp_path / 'a.npy'], out=tmp_path / 'out')
+    np.testing.assert_allclose(seen[0].values.reshape(12, 16), array, atol=1e-6)
