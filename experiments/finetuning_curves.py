@@ -4,6 +4,7 @@ A `Beginning` describes a start: the weights during the learner's K steps (K = 0
 its learned rates. Letters: ``B`` datapoints, ``S`` recorded steps.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,10 @@ __all__ = [
     'Curve',
     'Rule',
     'best_rule',
+    'best_scored_rule',
+    'follow',
     'generated',
+    'joined',
     'last',
     'measure',
     'path_errors',
@@ -133,6 +137,13 @@ TRAINED_FAMILIES = {
 
 
 def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, num_steps: int) -> Rule:
+    """Return the rule that `best_scored_rule` finds."""
+    return best_scored_rule(beginning, searched, spec, num_steps=num_steps)[1]
+
+
+def best_scored_rule(
+    beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, num_steps: int, most_points: int | None = None
+) -> tuple[float, Rule]:
     """Find the rule with the highest PSNR, averaged over datapoints and over steps on a logarithmic scale.
 
     If ``may_fall`` is False, only rules count under which no datapoint ever falls more than `LEAST_FALL` below its
@@ -143,6 +154,10 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
       searched: datapoints with leaves ``[B, ...]``, other than those of the final measurement.
       spec: spec of the data.
       num_steps: total number of steps, including the learner's.
+      most_points: points of each datapoint that the trials see at most, drawn at random; ``None``: all.
+
+    Returns:
+      That average, and the rule.
 
     Raises:
       InputError: every rule diverged.
@@ -151,6 +166,7 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
     scored = sorted(set(np.geomspace(1, later, 24).astype(int).tolist()))
     start = last(beginning.weights(searched, beginning.num_steps))
     metric = beginning.metric(searched)
+    searched = _thinned(searched, most_points)
     found: list[tuple[bool, float, Rule]] = []
     for scale in (None,) if metric is None else (None, metric):
         result = fitting.best_rate(
@@ -162,7 +178,17 @@ def best_rule(beginning: Beginning, searched: Datapoint, spec: DatasetSpec, *, n
             keeps = beginning.may_fall or trial.deepest_fall_db <= LEAST_FALL
             rule = Rule(trial.name, trial.rate, scale is not None)
             found.append((keeps, score if math.isfinite(score) else -math.inf, rule))
-    return max(found)[-1]
+    return max(found)[1:]
+
+
+def _thinned(datapoints: Datapoint, most: int | None) -> Datapoint:
+    """Return datapoints with at most so many of their points, the same ones of each."""
+    total = datapoints.coords.shape[1]
+    if most is None or total <= most:
+        return datapoints
+    rows = np.sort(np.random.default_rng(0).choice(total, most, replace=False))
+    cut = {name: getattr(datapoints, name)[:, rows] for name in ('coords', 'values', 'weight')}
+    return datapoints._replace(**cut)
 
 
 def shown_part(datapoints: Datapoint) -> tuple[Datapoint, Datapoint]:
@@ -199,27 +225,12 @@ def measure(
       InputError: no step is left after the learner's.
     """
     own = beginning.num_steps
-    if num_steps <= own:
-        raise InputError(f'a start with {own} steps of its own needs more than {num_steps} steps in all.')
-    later_record = [step - own for step in record_steps if step >= own]
-
-    def run(shown: Datapoint) -> tuple[InrWeights, fitting.FitResult]:
-        path = beginning.weights(shown, own)
-        return path, fitting.fit(
-            beginning.inr, last(path), shown,
-            optimizer=fitting.AtRate(beginning.families[rule.optimizer].make, rule.rate),
-            num_steps=num_steps - own, record_steps=later_record,
-            step_scale=beginning.metric(shown) if rule.in_metric else None,
-        )  # fmt: skip
-
+    run = functools.partial(follow, beginning, rule, num_steps=num_steps, record_steps=record_steps)
     path, result = run(datapoints)
     mse = np.concatenate([path_errors(beginning.inr, path, datapoints)[:, :-1], result.mse], axis=1)
 
     seen, unseen = shown_part(datapoints)
-    path, fitted = run(seen)
-    early = [step for step in record_steps if step < own]
-    before = jax.tree.map(lambda leaf: leaf[:, np.array(early, int)], path)
-    kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), before, fitted.snapshots)
+    kept = joined(*run(seen), record_steps)
 
     count = len(datapoints.coords)
     encoded, adapted = (_median_seconds(lambda n=n: beginning.generate(datapoints, n)) / count for n in (0, own))
@@ -229,6 +240,39 @@ def measure(
     )
     to_psnr = lambda errors: np.asarray(metrics.psnr_from_mse(errors, spec.data_range))
     return Curve(to_psnr(mse), to_psnr(path_errors(beginning.inr, kept, unseen)), seconds)
+
+
+def follow(
+    beginning: Beginning, rule: Rule, datapoints: Datapoint, *, num_steps: int, record_steps: Sequence[int]
+) -> tuple[InrWeights, fitting.FitResult]:
+    """Fit datapoints by a rule: return the weights during the learner's own steps, and the fit after them.
+
+    Args:
+      beginning, rule, num_steps: see `measure`.
+      datapoints: leaves ``[B, ...]``.
+      record_steps: increasing steps in [0, num_steps]; the snapshots of the fit are those from the learner's last on.
+
+    Raises:
+      InputError: no step is left after the learner's.
+    """
+    own = beginning.num_steps
+    if num_steps <= own:
+        raise InputError(f'a start with {own} steps of its own needs more than {num_steps} steps in all.')
+    path = beginning.weights(datapoints, own)
+    return path, fitting.fit(
+        beginning.inr, last(path), datapoints,
+        optimizer=fitting.AtRate(beginning.families[rule.optimizer].make, rule.rate),
+        num_steps=num_steps - own, record_steps=[step - own for step in record_steps if step >= own],
+        step_scale=beginning.metric(datapoints) if rule.in_metric else None,
+    )  # fmt: skip
+
+
+def joined(path: InrWeights, fitted: fitting.FitResult, record_steps: Sequence[int]) -> InrWeights:
+    """Return the weights ``[B, S, ...]`` at the recorded steps, from the two parts that `follow` returns."""
+    own = jax.tree.leaves(path)[0].shape[1] - 1
+    early = np.array([step for step in record_steps if step < own], int)
+    before = jax.tree.map(lambda leaf: leaf[:, early], path)
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), before, fitted.snapshots)
 
 
 def last(path: InrWeights) -> InrWeights:

@@ -1,11 +1,11 @@
 """Train by `hyperinr train` for a given time, at the end of which the learning-rate schedule ends too.
 
 A run that is cut off ends in the middle of its cosine, and so with a worse result. Therefore a few updates are timed
-first, and the schedule gets as many updates as fit. The clock ends only runs that other work has slowed down.
+first, and the schedule gets as many updates as fit. The clock, if there is one, ends only runs that other work has
+slowed down.
 """
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 import hyperinr
+from experiments.study import device_seconds
 from hyperinr import config, library
 from hyperinr.model import Model
 from hyperinr.runtime import sharding
@@ -46,15 +47,18 @@ class Trained(NamedTuple):
     validation: list[tuple[float, float]]
 
 
-def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
+def updates_within(name: str, bindings: Sequence[str], seconds: float, *, also: Sequence[str] = ()) -> int:
     """Return how many updates of a config fit into a time on this machine, at least one.
+
+    The time is that of `device_seconds`: other work on the machine does not count.
 
     Args:
       name: name of the config.
       bindings: overrides.
       seconds: seconds of training.
+      also: configs read after the first; bindings of parts that they replace are then ignored.
     """
-    with config.applied(config.load_config(name, bindings)):
+    with config.applied(_load(name, bindings, also)):
         experiment = library.compose()
         dataset = experiment.dataset()
         learner = experiment.build(dataset.spec)
@@ -66,31 +70,42 @@ def updates_within(name: str, bindings: Sequence[str], seconds: float) -> int:
     placed, shards = jax.device_put(devices_lib.pack(state), devices[0]), sharding.shard(batch, devices)
     for _ in range(WARM_UPDATES):
         placed, _ = jax.block_until_ready(update.call(placed, shards))
-    began, count = time.perf_counter(), 0
-    while count < TIMED_UPDATES or time.perf_counter() - began < TIMED_SHARE * seconds:
+    began, count = device_seconds(), 0
+    while count < TIMED_UPDATES or device_seconds() - began < TIMED_SHARE * seconds:
         placed, _ = jax.block_until_ready(update.call(placed, shards))
         count += 1
-    return max(1, int(SHARE * seconds * count / (time.perf_counter() - began)))
+    return max(1, int(SHARE * seconds * count / (device_seconds() - began)))
 
 
-def train_for(name: str, bindings: Sequence[str], run_dir: Path, *, seconds: float, updates: int, seed: int) -> Trained:
+def train_for(
+    name: str,
+    bindings: Sequence[str],
+    run_dir: Path,
+    *,
+    seconds: float | None,
+    updates: int,
+    seed: int,
+    also: Sequence[str] = (),
+) -> Trained:
     """Train or continue a run.
 
     Args:
       name: name of the config.
       bindings: overrides.
       run_dir: run directory of `hyperinr train`.
-      seconds: seconds after which training ends.
+      seconds: seconds after which training ends; ``None``: no clock.
       updates: number of updates in the schedule.
       seed: seed of the run.
+      also: as for `updates_within`.
 
     Raises:
       InputError, RunError: as `hyperinr.training.loop.train`.
     """
     extra = [f'NUM_STEPS = {updates}', f'SEED = {seed}', 'loop.train.loggers = []']
-    extra += ['loop.train.stop_rules = [@stop_rules.after()]', f"stop_rules.after.limit = '{seconds:g} seconds'"]
+    if seconds is not None:
+        extra += ['loop.train.stop_rules = [@stop_rules.after()]', f"stop_rules.after.limit = '{seconds:g} seconds'"]
     extra += ['evaluators.held_out_psnr.num_datapoints = 16']
-    resolved = config.load_config(name, [*bindings, *extra])
+    resolved = _load(name, [*bindings, *extra], also)
     with config.applied(resolved):
         config.configured(loop.train)(library.compose(), run_dir, config_text=resolved.text)
     records = [json.loads(line) for line in (run_dir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()]
@@ -102,6 +117,10 @@ def train_for(name: str, bindings: Sequence[str], run_dir: Path, *, seconds: flo
         updates=int(model.metadata['step']),
         validation=[(record['seconds'], record['psnr_db'][-1]) for record in of_kind('validation')],
     )
+
+
+def _load(name: str, bindings: Sequence[str], also: Sequence[str]) -> config.Config:
+    return config.load_config(name, bindings, also=also, allow_unused=bool(also))
 
 
 def _last(records: list[dict[str, Any]]) -> dict[str, Any]:

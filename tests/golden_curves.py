@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hyperinr import cli
 from hyperinr.config import available
-from tests.tiny_runs import overrides, write_images
+from tests.tiny_runs import overrides, own_data
 
 __all__ = ['NUM_STEPS', 'PATH', 'experiments', 'recorded', 'train_tiny']
 
@@ -43,19 +43,6 @@ def train_tiny(name: str, folder: Path) -> dict[str, list[float]]:
     lines = [json.loads(line) for line in (folder / 'run' / 'metrics.jsonl').read_text().splitlines()]
     losses = [line['loss'] for line in lines if line['kind'] == 'train']
     return {'loss': losses, 'psnr_db': [line['psnr_db'] for line in lines if line['kind'] == 'validation'][-1]}
-
-
-def own_data(name: str, folder: Path) -> list[str]:
-    """Bindings and files that a config needs besides: the user's data."""
-    if 'image_folder' in name:
-        write_images(folder / 'photos')
-        return [f'image_folder.path={str(folder / "photos")!r}']
-    if 'tfds_images' in name:
-        from tests.datasets.sources import prepare_ragged
-
-        prepare_ragged(folder / 'tfds')
-        return ["tfds_images.name='ragged'", f'tfds_images.data_dir={str(folder / "tfds")!r}']
-    return []
 
 
 def main(names: list[str]) -> None:

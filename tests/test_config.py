@@ -121,6 +121,13 @@ def test_the_advised_include_brings_a_factory(write):
     assert repr(read.value('experiment.experiment.dataset')) == '@datasets.mesh_folder'
 
 
+def test_a_binding_of_an_unused_part_is_ignored_on_request_alone():
+    binding = 'inrs.relu_mlp.width=3'
+    assert config.load_config(SIREN, [binding], allow_unused=True).text == config.load_config(SIREN).text
+    with pytest.raises(InputError, match="did you mean 'width'"):
+        config.load_config(SIREN, ['siren.widht=3'], allow_unused=True)
+
+
 @pytest.mark.parametrize(
     ('binding', 'message'),
     [

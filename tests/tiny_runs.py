@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ['DEFAULT', 'overrides', 'write_images']
+__all__ = ['DEFAULT', 'overrides', 'own_data', 'write_images']
 
 DEFAULT = 'experiment/photo_patches_siren.gin'
 """The config of `make demo`."""
@@ -42,8 +42,15 @@ SIZES = {
         },
         'datasets.image_folder': {'resolution': (16, 16)},
         'datasets.tfds_images': {'resolution': (16, 16)},
+        'datasets.signal_folder': {'num_train': 8, 'num_validation': 4, 'num_test': 4},
+        'datasets.field_frames': {},
+        'datasets.from_arrays': {},
     },
 }  # fmt: skip
+
+
+PARTS = {'sound': (64,), 'image': (16, 16), 'video': (4, 8, 8), 'volume': (8, 8, 8)}
+"""Kind of a `signal_folder` -> shape of its parts."""
 
 
 def overrides(name: str, *, num_steps: int = 2) -> list[str]:
@@ -70,7 +77,72 @@ def overrides(name: str, *, num_steps: int = 2) -> list[str]:
     for parameter, parts in SIZES.items():
         target = repr(config.value(f'experiment.{parameter}')).removeprefix('@')
         bindings += [f'{target}.{key}={value!r}' for key, value in parts[target].items()]
+        if target == 'datasets.signal_folder':
+            bindings += [f'signal_folder.shape={PARTS[config.value("datasets.signal_folder.kind")]}']
+    if 'meta_learning.uniform_points.num_points' in {setting.name for setting in config.settings}:
+        bindings += ['uniform_points.num_points=48', 'meta_learner.num_target_points=48']
     return bindings
+
+
+def own_data(name: str, folder: Path) -> list[str]:
+    """Write the user's data that a config asks for, and return the bindings that name them."""
+    from hyperinr.config import load_config
+
+    config = load_config(name)
+    dataset = repr(config.value('experiment.experiment.dataset')).rpartition('.')[2]
+    match dataset:
+        case 'image_folder':
+            write_images(folder / 'photos')
+            return [f'image_folder.path={str(folder / "photos")!r}']
+        case 'tfds_images':
+            from tests.datasets.sources import prepare_ragged
+
+            prepare_ragged(folder / 'tfds')
+            return ["tfds_images.name='ragged'", f'tfds_images.data_dir={str(folder / "tfds")!r}']
+        case 'signal_folder':
+            write_signals(folder / 'signals', config.value('datasets.signal_folder.kind'))
+            return [f'signal_folder.path={str(folder / "signals")!r}', f'signal_folder.data_dir={str(folder)!r}']
+        case 'field_frames':
+            write_fields(folder / 'fields.nc')
+            return [f'field_frames.path={str(folder / "fields.nc")!r}', f'field_frames.data_dir={str(folder)!r}']
+        case 'from_arrays':
+            ball = np.linalg.norm(np.indices((8, 8, 8)) - 3.5, axis=0) < np.arange(1, 9)[:, None, None, None] / 2
+            np.save(folder / 'solids.npy', ball[..., None].astype(np.uint8))
+            return [f'from_arrays.{split}={str(folder / "solids.npy")!r}' for split in ('train', 'test')]
+    return []
+
+
+def write_signals(folder: Path, kind: str) -> None:
+    """Smooth signals of a kind, ``0_one_0.wav``, ``1_two_1.wav``, ... of three groups."""
+    from hyperinr.kinds import KINDS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    low, high = (-1.0, 1.0) if kind == 'sound' else (0.0, 1.0)
+    channels = 3 if kind in ('image', 'video') else 1
+    for number in range(6):
+        axes = np.meshgrid(*(np.linspace(0, 1, 2 * size) for size in PARTS[kind]), indexing='ij')
+        waves = [np.sin((3 + number + channel) * (sum(axes) + axes[0])) for channel in range(channels)]
+        values = low + (high - low) * (0.5 + 0.4 * np.stack(waves, axis=-1))
+        path = folder / f'{number}_{("one", "two", "three")[number % 3]}_{number}{KINDS[kind].written}'
+        # The rate of a sound is that of the config, so that nothing is resampled.
+        KINDS[kind].write(path, values.astype(np.float32), {'data_range': (low, high), 'rate': 8000})
+
+
+def write_fields(path: Path) -> None:
+    """Ten smooth fields of two variables on a whole globe of 7 x 12 points."""
+    from scipy.io import netcdf_file
+
+    north, east = np.linspace(90, -90, 7), np.arange(12) * 30.0
+    with netcdf_file(path, 'w') as file:
+        for name, places, units in (('time', np.arange(10.0), 'days'), ('lat', north, 'degrees_north'),
+                                    ('lon', east, 'degrees_east')):  # fmt: skip
+            file.createDimension(name, len(places))
+            variable = file.createVariable(name, 'f8', (name,))
+            variable[:], variable.units = places, units
+        for name, shift in (('u', 0.0), ('v', 1.0)):
+            variable = file.createVariable(name, 'f8', ('time', 'lat', 'lon'))
+            turned = np.deg2rad(east) + np.arange(10)[:, None, None] / 3 + shift
+            variable[:], variable.units = np.cos(np.deg2rad(north))[:, None] * np.sin(turned), 'm/s'
 
 
 def write_images(folder: Path, *, number: int = 6, shape: tuple[int, int] = (20, 28)) -> list[Path]:

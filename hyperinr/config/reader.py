@@ -43,7 +43,14 @@ LONGEST = 120
 """Characters of a binding in messages."""
 
 
-def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] = (), trusted: bool = True) -> Config:
+def load_config(
+    name: str,
+    bindings: Sequence[str] = (),
+    *,
+    also: Sequence[str] = (),
+    trusted: bool = True,
+    allow_unused: bool = False,
+) -> Config:
     """Read a config with its includes, override it, and check every name in it. Gin's state stays unchanged.
 
     Args:
@@ -53,6 +60,7 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
       also: configs to read after ``name`` and before the bindings.
       trusted: False for a config that may be another person's: it may name only the parts of hyperinr, `trust`. A
         trusted config may import any module, also of the working folder.
+      allow_unused: whether bindings of parts that the config does not use are ignored, not refused.
 
     Raises:
       InputError: a file, module, function, parameter or macro is unknown (the message suggests the nearest), the syntax
@@ -60,7 +68,7 @@ def load_config(name: str, bindings: Sequence[str] = (), *, also: Sequence[str] 
         something else than parts of hyperinr.
     """
     path = find(name)
-    reader = _Reader(trusted)
+    reader = _Reader(trusted, allow_unused)
     for each in (path, *(find(name) for name in also)):
         reader.read_file(each, ())
     for binding in bindings:
@@ -105,8 +113,8 @@ class _Delegate(config_parser.ParserDelegate):
 class _Reader:
     """Collector of the statements in files and overrides, which it then resolves."""
 
-    def __init__(self, trusted: bool) -> None:
-        self.trusted = trusted
+    def __init__(self, trusted: bool, allow_unused: bool = False) -> None:
+        self.trusted, self.allow_unused = trusted, allow_unused
         self.targets: dict[int, Target] = {}
         self.modules: dict[str, ModuleType] = {}
         self.bindings: dict[tuple[str, Target, str], tuple[Any, str]] = {}
@@ -155,7 +163,7 @@ class _Reader:
             self._check_parts()
         order = self._reachable()
         for (_, target, _), (_, where) in self.bindings.items():
-            if where.startswith(f'{COMMAND_LINE} ') and target not in order:
+            if where.startswith(f'{COMMAND_LINE} ') and target not in order and not self.allow_unused:
                 raise InputError(f'{where}: this config does not use {target!r}, so the binding has no effect.')
         values = [setting for target in order for setting in self._settings_of(target)]
         settings = [*self._used_macros(values), *values]

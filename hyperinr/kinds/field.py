@@ -204,6 +204,8 @@ def _globe(shape: tuple[int, ...], metadata: Mapping[str, Any]) -> Globe:
     if 'latitude' not in metadata:
         return whole(*shape)
     globe = Globe(*(np.asarray(metadata[what]['values'], np.float64) for what in ('latitude', 'longitude')))
+    if not (np.isfinite(globe.longitude).all() and (np.abs(globe.latitude) <= 90.001).all()):
+        raise InputError('the metadata have latitudes or longitudes that are none; take those of the fit.')
     return globe if tuple(map(len, globe.ordered())) == shape else globe.resized(*shape)
 
 
@@ -229,7 +231,10 @@ def _write(path: Path, values: np.ndarray, metadata: Mapping[str, Any]) -> None:
         for variable, plane in zip(metadata.get('variables', usual), planes, strict=True):
             # Packed here: xarray would wrap values around that round to beyond the type.
             packing = variable.get('packing', {})
-            stored = (plane - packing.get('add_offset', 0)) / packing.get('scale_factor', 1)
+            offset, factor = (float(packing.get(key, usual)) for key, usual in (('add_offset', 0), ('scale_factor', 1)))
+            if not (np.isfinite([offset, factor]).all() and factor):
+                raise InputError(f'the metadata pack values by {factor} and {offset}; take those of the fit.')
+            stored = (plane - offset) / factor
             attributes = {**variable.get('attributes', {}), **packing}
             arrays[variable['name']] = (
                 list(coords),

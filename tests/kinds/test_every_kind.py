@@ -141,7 +141,17 @@ def test_metadata_that_describe_no_such_file_are_refused_and_nothing_is_written(
         'volume': {'affine': [1, 2]},
         'field': {'latitude': {'name': 'lat', 'values': 'north'}, 'longitude': {}},
     }
-    for metadata in ({'file_range': 'all'}, {'file_range': [[0, 1]] * 7}, wrong.get(name, {'scale': 'small'})):
+    tried = [{'file_range': 'all'}, {'file_range': [[0, 1]] * 7}, wrong.get(name, {'scale': 'small'})]
+    if name == 'field':
+        east = {'name': 'lon', 'attributes': {}, 'values': list(range(8))}
+        tried += [
+            {
+                'latitude': {'name': 'lat', 'attributes': {}, 'values': [90, 45, float('nan'), -45, -90]},
+                'longitude': east,
+            },
+            {'variables': [{'name': 'u', 'dtype': 'int16', 'packing': {'scale_factor': 0}}] * 2},
+        ]
+    for metadata in tried:
         with pytest.raises(InputError) as caught:
             kind.write(tmp_path / f'signal{kind.written}', values, {'data_range': RANGES[name], **metadata})
         assert '\n' not in str(caught.value)
