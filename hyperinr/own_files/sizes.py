@@ -1,0 +1,92 @@
+"""What a fit of one file leaves open is chosen from the size of its signal: the INR, the points of a step, the steps.
+
+The numbers are measured on real files (docs/decisions.md, "A large fit is sized by its file").
+"""
+
+import math
+from typing import NamedTuple
+
+from hyperinr.kinds import Signal
+
+__all__ = ['Points', 'SirenSize', 'points_of_step', 'siren_size', 'steps_of_fit']
+
+WIDTHS = ((64, 2**14), (128, 2**17), (256, math.inf))
+FULL_POINTS = 2**14
+"""Most points that each step sees all of: 128 x 128. It is fixed, because the same command shall give the same weights
+on any machine."""
+DRAWN_POINTS = 2**13
+"""Points that a step draws of more. Fewer leave the cores waiting for the host, more take fewer steps in the time."""
+LEAST_MEASURED = 2**14
+"""Least number of points that the error of such a fit is measured on: enough for a tenth of a dB."""
+MEASURE_EVERY = 20
+"""Steps between two of these measurements."""
+FULL_STEPS, DRAWN_STEPS = 500, 5000
+"""Steps of a fit that sees all points in each, and of one that draws them."""
+
+
+class SirenSize(NamedTuple):
+    """Arguments of `hyperinr.inrs.siren`, in the order in which they are said."""
+
+    depth: int
+    width: int
+    omega_0: float
+    hidden_omega_0: float
+
+
+def siren_size(signal: Signal) -> SirenSize:
+    """Choose a SIREN for a signal: its width by the number of samples, omega_0 by those along the longest axis.
+
+    The first layer's weights are drawn from U(-1/D, 1/D), so its fastest sine turns ``omega_0 / D`` radians per unit of
+    a coordinate, where a sample is ``2 / n``. The SIREN paper (Sitzmann et al., "Implicit neural representations with
+    periodic activation functions", 2020) takes 30 for images of 256 and 512 pixels and 3000 for 7 s of sound.
+
+    Example:
+      >>> import numpy as np
+      >>> siren_size(Signal(np.zeros((32, 32, 3), np.float32), (0.0, 1.0)))
+      SirenSize(depth=3, width=64, omega_0=30.0, hidden_omega_0=30.0)
+    """
+    shape, dims = signal.grid_shape, signal.coord_dims
+    samples, longest = math.prod(shape), max(shape)
+    width = next(width for width, most in WIDTHS if samples <= most)
+    omega_0 = min(longest / 2, 3000.0) if dims == 1 else max(30.0, 100.0 * (longest / 6000) ** 0.5)
+    return SirenSize(3, width, omega_0, 30.0)
+
+
+class Points(NamedTuple):
+    """The points of a step.
+
+    Attributes:
+      drawn: their number.
+      measured: number of points that the curve is measured on.
+      sees_all: whether these are all points.
+      sentence: what is said of them.
+      measured_on: what the curve is measured on.
+    """
+
+    drawn: int
+    measured: int
+    sees_all: bool
+    sentence: str
+    measured_on: str
+
+
+def points_of_step(asked: int | None, total: int) -> Points:
+    """Choose the points of a step: as many as asked for, else all of a small signal and `DRAWN_POINTS` of a large one.
+
+    Args:
+      asked: >= 1; ``None``: by the size of the signal.
+      total: samples of the signal.
+    """
+    if asked is None:
+        asked = total if total <= FULL_POINTS else DRAWN_POINTS
+    if asked >= total:
+        return Points(total, total, True, f'each step sees all {total} points', 'all points')
+    measured = min(total, max(asked, LEAST_MEASURED))
+    whole = 'all' if measured == total else f'a fixed draw of {measured} of the {total}'
+    sentence = f'each step draws {asked} of the {total} points; the curve is of {whole}'
+    return Points(asked, measured, False, sentence, f'{whole} points, at every {MEASURE_EVERY}th step and the last')
+
+
+def steps_of_fit(asked: int | None, points: Points) -> int:
+    """Return the steps of a fit: as many as asked for, else `FULL_STEPS` or `DRAWN_STEPS`."""
+    return asked or (FULL_STEPS if points.sees_all else DRAWN_STEPS)
