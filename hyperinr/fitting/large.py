@@ -16,11 +16,11 @@ import optax
 from hyperinr import weights as weights_lib
 from hyperinr.fitting.loss import Points, ValueAndGradient, value_and_gradient
 from hyperinr.fitting.programs import AtRate
-from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, sharding_over
+from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard, sharding_over
 from hyperinr.types import Array, Inr, InrWeights
 from hyperinr.weights import WeightSpec
 
-__all__ = ['LargeSignal', 'LargeState', 'fit_large']
+__all__ = ['LargeSignal', 'LargeState', 'evaluator', 'fit_large']
 
 PIECE = 1024
 """Points that a CPU computes at once: the activations of a wide INR stay in its cache and in one place of memory."""
@@ -168,29 +168,53 @@ def _update(make: Callable[[Any], optax.GradientTransformation]) -> Callable[...
 
 
 def _in_pieces(error: ValueAndGradient) -> Callable[[Array, Points], tuple[Array, Array]]:
-    """Return ``(flat [P], points) -> (loss [], gradient [P])``, on a CPU the sum over pieces of `PIECE` points."""
+    """Return ``(flat [P], points) -> (loss [], gradient [P])``, the sum over pieces of `PIECE` points."""
 
     def summed(flat: Array, points: Points) -> tuple[Array, Array]:
-        number = points.scale.size
-        if jax.default_backend() != 'cpu' or number <= PIECE:
-            (loss, _), gradient = error(flat, points)
-            return loss, gradient
-        pieces = -(-number // PIECE)
-
-        def cut(leaf: Array) -> Array:  # [..., N] -> [pieces, ..., PIECE]
-            filled = jnp.pad(leaf, ((0, 0),) * (leaf.ndim - 1) + ((0, pieces * PIECE - number),))
-            return jnp.moveaxis(filled.reshape(*leaf.shape[:-1], pieces, PIECE), -2, 0)
-
         def add(sums: Any, piece: tuple[Array, Array, Array]) -> tuple[Any, None]:
             coords, values, scale = piece
             (loss, _), gradient = error(flat, Points(coords.T, values, scale))
             return (sums[0] + loss, sums[1] + gradient), None
 
-        start = jnp.zeros(()), jnp.zeros(flat.shape)
-        (loss, gradient), _ = jax.lax.scan(add, start, (cut(points.coords.T), cut(points.values), cut(points.scale)))
+        start: Any = jnp.zeros(()), jnp.zeros(flat.shape)
+        pieces: Any = tuple(_cut(leaf) for leaf in (points.coords.T, points.values, points.scale))
+        (loss, gradient), _ = jax.lax.scan(add, start, pieces)
         return loss, gradient
 
     return summed
+
+
+def _cut(leaf: Array) -> Array:
+    """Cut ``[..., N]`` into ``[pieces, ..., PIECE]``, filled up with zeros; into one piece on an accelerator."""
+    number = leaf.shape[-1]
+    size = min(PIECE, number) if jax.default_backend() == 'cpu' else number
+    filled = jnp.pad(leaf, ((0, 0),) * (leaf.ndim - 1) + ((0, -number % size),))
+    return jnp.moveaxis(filled.reshape(*leaf.shape[:-1], -1, size), -2, 0)
+
+
+def evaluator(inr: Inr, weights: InrWeights) -> Callable[[np.ndarray], np.ndarray]:
+    """Return ``coords [n, D] -> values [n, C]`` of an INR, computed by all devices in pieces.
+
+    Args:
+      inr: evaluates the weights.
+      weights: unbatched leaves.
+    """
+    devices = tuple(jax.local_devices())
+    copies = broadcast(jax.tree.map(np.asarray, weights), devices)
+
+    def on_device(weights: InrWeights, coords: Array) -> Array:
+        values = jax.lax.map(lambda piece: inr.apply(weights, piece.T), _cut(coords.T))
+        return values.reshape(-1, values.shape[-1])[: len(coords)]
+
+    mapped = map_on_devices(on_device, devices)
+
+    def evaluate(coords: np.ndarray) -> np.ndarray:
+        number = len(coords)
+        filled = np.pad(coords, ((0, -number % len(devices)), (0, 0)))
+        found = np.asarray(mapped(copies, shard(filled, devices)))
+        return found.reshape(-1, found.shape[-1])[:number]
+
+    return evaluate
 
 
 def _draw(signal: LargeSignal, key: tuple[int, int], number: int, num_devices: int) -> Points:

@@ -161,8 +161,8 @@ def climbed(rates: Sequence[float], score: Callable[[float], float], max_extensi
       Rate -> score, in the order of the trials.
 
     Example:
-      >>> climbed((1.0, 2.0), lambda rate: -abs(rate - 4.0), 5)
-      {1.0: -3.0, 2.0: -2.0, 4.0: 0.0, 8.0: -4.0}
+      >>> climbed((1.0, 2.0), lambda rate: 4.0 - abs(rate - 4.0), 5)
+      {1.0: 1.0, 2.0: 2.0, 4.0: 4.0, 8.0: 0.0}
     """
     scores = {rate: score(rate) for rate in rates}
     for _ in range(max_extensions):

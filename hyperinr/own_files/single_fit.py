@@ -17,6 +17,7 @@ from hyperinr.errors import InputError, RunError
 from hyperinr.files.weights import check_format, torch_state_dict, weight_files, write_weights
 from hyperinr.fitting import optimizers
 from hyperinr.fitting.freezing import frozen
+from hyperinr.fitting.large import evaluator
 from hyperinr.inrs.initialisation import in_range
 from hyperinr.kinds import Signal
 from hyperinr.kinds.resampling import resampled
@@ -222,10 +223,10 @@ def _resampled(signal: Signal, longest: int, file: Path) -> Signal:
 
 
 def _evaluated(inr: Inr, weights: InrWeights, signal: Signal) -> np.ndarray:
-    """Return an INR's values at the samples of a signal, ``[*grid, C]``, computed in pieces."""
-    apply, rebuilt = jax.jit(inr.apply), np.empty(signal.values.shape, np.float32)
+    """Return an INR's values at the samples of a signal, ``[*grid, C]``."""
+    rebuilt = np.empty(signal.values.shape, np.float32)
     rows, done = rebuilt.reshape(-1, signal.values.shape[-1]), 0
-    pieces = on_grid(lambda coords: apply(weights, coords), signal.grid_shape, signal.layout, signal.coords)
+    pieces = on_grid(evaluator(inr, weights), signal.grid_shape, signal.layout, signal.coords)
     for values in pieces:
         rows[done : done + len(values)] = values
         done += len(values)

@@ -25,7 +25,7 @@ from hyperinr.runtime.outputs import write_json_output
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.types import Datapoint, Inr, InrWeights
 
-__all__ = ['Fitted', 'Rule', 'run']
+__all__ = ['Fitted', 'Rule', 'large_rate', 'run']
 
 SEARCH_STEPS = 100
 """Most steps of one trial in the search for a learning rate; there are eight or more trials."""
@@ -184,7 +184,7 @@ def _rate(
     if not isinstance(rule.rate, str):
         return float(rule.rate)
     if rule.rate == 'search' and rule.is_large:
-        return _large_rate(inr, weights, large, rule)
+        return large_rate(inr, weights, large, rule)
     total, number = large.num_points, min(rule.points.drawn, max(DRAWN_POINTS, FULL_POINTS))
     rows = np.arange(total)
     if number < total:
@@ -200,7 +200,7 @@ def _rate(
     return float(fitting.best_rate(inr, starts, batch, num_steps=steps, data_range=data_range, families=families).rate)
 
 
-def _large_rate(inr: Inr, weights: InrWeights, large: LargeSignal, rule: Rule) -> float:
+def large_rate(inr: Inr, weights: InrWeights, large: LargeSignal, rule: Rule) -> float:
     """Return the rate that is best in short fits of the same kind, on drawn points and with a rate that falls."""
     steps = min(rule.num_steps, max(LEAST_SEARCH_STEPS, round(LARGE_SEARCH_SHARE * rule.num_steps)))
     family = rule.family_for(steps)

@@ -10,7 +10,11 @@ from hyperinr.kinds import Signal
 
 __all__ = ['Points', 'SirenSize', 'points_of_step', 'siren_size', 'steps_of_fit']
 
-WIDTHS = ((64, 2**14), (128, 2**17), (256, math.inf))
+WIDTHS = (64, 2**14), (128, 2**17), (256, math.inf)
+"""Units of a hidden layer, and the most samples that they are for."""
+SOUND_OMEGA, GRID_OMEGA, SMALL_OMEGA = 15.0, 40.0, 30.0
+"""omega_0 of one axis, over the root of its samples; of more axes, over the fourth root of the longest by 128; of small
+grids."""
 FULL_POINTS = 2**14
 """Most points that each step sees all of: 128 x 128. It is fixed, because the same command shall give the same weights
 on any machine."""
@@ -36,20 +40,28 @@ class SirenSize(NamedTuple):
 def siren_size(signal: Signal) -> SirenSize:
     """Choose a SIREN for a signal: its width by the number of samples, omega_0 by those along the longest axis.
 
-    The first layer's weights are drawn from U(-1/D, 1/D), so its fastest sine turns ``omega_0 / D`` radians per unit of
-    a coordinate, where a sample is ``2 / n``. The SIREN paper (Sitzmann et al., "Implicit neural representations with
-    periodic activation functions", 2020) takes 30 for images of 256 and 512 pixels and 3000 for 7 s of sound.
+    Signals of more samples hold higher frequencies, but not in proportion, because their spectra fall. Sitzmann et al.,
+    "Implicit neural representations with periodic activation functions" (2020), take 30 for images of 256 and 512
+    pixels and 3000 for 7 s of sound. Up to 128 x 128 samples on two axes or more, it is the SIREN of the other configs.
 
     Example:
       >>> import numpy as np
       >>> siren_size(Signal(np.zeros((32, 32, 3), np.float32), (0.0, 1.0)))
       SirenSize(depth=3, width=64, omega_0=30.0, hidden_omega_0=30.0)
+      >>> siren_size(Signal(np.zeros((44100, 1), np.float32), (-1.0, 1.0)))
+      SirenSize(depth=3, width=128, omega_0=3200.0, hidden_omega_0=30.0)
     """
     shape, dims = signal.grid_shape, signal.coord_dims
-    samples, longest = math.prod(shape), max(shape)
+    samples = math.prod(shape)
+    longest = max(shape) if dims == 1 or len(shape) > 1 else samples ** (1 / dims)  # Scattered points have one axis.
     width = next(width for width, most in WIDTHS if samples <= most)
-    omega_0 = min(longest / 2, 3000.0) if dims == 1 else max(30.0, 100.0 * (longest / 6000) ** 0.5)
-    return SirenSize(3, width, omega_0, 30.0)
+    if dims == 1:
+        omega_0 = SOUND_OMEGA * math.sqrt(longest)
+    elif samples <= FULL_POINTS:
+        omega_0 = SMALL_OMEGA
+    else:
+        omega_0 = GRID_OMEGA * (longest / 128) ** 0.25
+    return SirenSize(3, width, float(f'{omega_0:.2g}'), 30.0)
 
 
 class Points(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 
 from hyperinr import coordinates, fitting, inrs
 from hyperinr import weights as weights_lib
-from hyperinr.fitting import AtRate, LargeSignal, fit_large
+from hyperinr.fitting import AtRate, LargeSignal, fit_large, large
 from hyperinr.types import Datapoint
 
 INR = inrs.siren(channels=2, width=8, depth=2, omega_0=6.0, hidden_omega_0=3.0)
@@ -40,6 +40,18 @@ def test_steps_on_all_points_are_those_of_the_compiled_loop():
     assert np.isnan(states[2].mse[15:]).all()
     tree = weights_lib.unflatten(states[-1].flat, weights_lib.spec_of(start()))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[0], atol=1e-3), tree, expected.weights)
+
+
+def test_pieces_of_a_step_and_of_an_evaluation_change_rounding_alone(monkeypatch):
+    expected = run(num_points=40, num_steps=5)[-1]
+    monkeypatch.setattr(large, 'PIECE', 7)
+    large._error.cache_clear()
+    found = run(num_points=40, num_steps=5)[-1]
+    large._error.cache_clear()
+    np.testing.assert_allclose(found.flat, expected.flat, atol=1e-5)
+    np.testing.assert_allclose(found.mse, expected.mse, rtol=1e-4)
+    values = large.evaluator(INR, start())(COORDS)
+    np.testing.assert_allclose(values, INR.apply(start(), COORDS), atol=1e-6)
 
 
 @pytest.mark.parametrize('stop', [1, 20, 23])

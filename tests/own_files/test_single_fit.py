@@ -137,6 +137,46 @@ def test_points_of_a_large_signal_are_drawn(photo, tmp_path, monkeypatch):
     assert json.loads(same.curve.read_text())['measured_on'] == 'all points'
 
 
+def test_the_rate_falls_where_points_are_drawn(photo, tmp_path, monkeypatch):
+    schedules = []
+
+    def family(*arguments, schedule, **options):
+        schedules.append(schedule)
+        return Family(lambda rate: optax.sgd(rate if schedule is None else lambda step: rate * schedule(step)), (1e-3,))
+
+    monkeypatch.setattr(optimizers, 'family', family)
+    fit(photo, tmp_path / 'a', num_steps=3)
+    assert schedules == [None] * len(schedules)
+    fit(photo, tmp_path / 'b', num_steps=3, points_per_step=50)
+    np.testing.assert_allclose([schedules[-1](step) for step in range(4)], [1, 0.7525, 0.2575, 0.01], atol=1e-6)
+
+
+def test_the_inr_that_is_chosen_is_stated_and_explicit_choices_win(photo, tmp_path, monkeypatch, capsys):
+    found = []
+    make = lambda channels, **size: found.append(size) or SMALL(channels=channels)
+    fitted = fit_file(make, photo, out=tmp_path / 'a', rate=0.01, num_steps=5, sized=True, quiet=False)
+    assert found[-1] == {'depth': 3, 'width': 64, 'omega_0': 30.0, 'hidden_omega_0': 30.0}
+    assert 'a SIREN with 2 hidden layers of 8 and omega_0 6, chosen for 12 x 16 samples' in capsys.readouterr().out
+    assert read_weights(fitted.weights)[1]['inr_chosen'] == 'by the size of the signal'
+    assert read_weights(fit(photo, tmp_path / 'b').weights)[1]['inr_chosen'] == 'by the caller'
+
+    def made(*words):
+        called = {}
+        monkeypatch.setattr(
+            own_files, 'fit_file', lambda inr, file, **options: called.update(options, inr=inr) or 1 / 0
+        )
+        with pytest.raises(ZeroDivisionError):
+            cli.main(['fit-one', str(photo), '--out', str(tmp_path / 'c'), '--debug', *words])
+        size = {'depth': 3, 'width': 256, 'omega_0': 57.0, 'hidden_omega_0': 30.0} if called['sized'] else {}
+        about = called['inr'](channels=3, **size).metadata
+        return [about[name] for name in ('width', 'omega_0')]
+
+    assert made() == [256, 57.0]
+    assert made('-p', 'siren.width=24') == [24, 57.0]
+    assert made('--inr', 'siren') == [64, 30.0]
+    assert made('--initialisation', str(fitted.weights)) == [64, 30.0]
+
+
 @pytest.mark.parametrize(('rate', 'last'), [(0.3, 'the last was'), (1e19, 'then it diverged')])
 def test_the_best_state_is_kept_and_said_so(photo, tmp_path, monkeypatch, rate, last):
     late = lambda rate: optax.scale_by_schedule(lambda step: jnp.where(step < 5, -0.01, rate))
