@@ -99,7 +99,7 @@ def fit_large(
     update, rate = _update(optimizer.make), np.float32(optimizer.rate)
     whole = num_points >= signal.num_points
     measured = signal.num_points if whole else min(num_measured, signal.num_points)
-    error = _error(inr.apply, spec, devices)
+    step_error = _error(inr.apply, spec, devices, gradient=True)
 
     def place(key: tuple[int, int], number: int) -> Points:
         return jax.device_put(_draw(signal, key, number, len(devices)), sharding_over(devices))
@@ -129,13 +129,13 @@ def fit_large(
         measures = last or step % measure_every == 0
         copies = broadcast(flat, devices)
         if whole or not last:
-            losses, gradients = error(copies, points)
+            losses, gradients = step_error(copies, points)
         if not whole and step + 1 < num_steps:
             points = place((seed, step + 1), num_points)  # While the devices compute.
         if whole:
             mse[step] = total(losses)
         elif measures:
-            mse[step] = total(error(copies, measured_points)[0])
+            mse[step] = total(_error(inr.apply, spec, devices, gradient=False)(copies, measured_points)[0])
         else:
             mse[step] = mse[step - 1]
         if step == 0 or mse[step] < mse[best_step]:
@@ -148,12 +148,12 @@ def fit_large(
         step += 1
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _error(
-    apply: Callable[[InrWeights, Array], Array], spec: WeightSpec, devices: tuple[jax.Device, ...]
-) -> Callable[[Array, Points], tuple[Array, Array]]:
-    """Return the compiled loss and gradient; leaves ``[devices, ...]``. A search takes many fits of one INR."""
-    return map_on_devices(_in_pieces(value_and_gradient(apply, spec)), devices)
+    apply: Callable[[InrWeights, Array], Array], spec: WeightSpec, devices: tuple[jax.Device, ...], *, gradient: bool
+) -> Callable[[Array, Points], tuple[Array, ...]]:
+    """Return the compiled loss, with its gradient or alone; leaves ``[devices, ...]``. A search fits one INR often."""
+    return map_on_devices(_in_pieces(value_and_gradient(apply, spec), gradient), devices)
 
 
 @functools.lru_cache(maxsize=4)
@@ -167,19 +167,19 @@ def _update(make: Callable[[Any], optax.GradientTransformation]) -> Callable[...
     return jax.jit(update)
 
 
-def _in_pieces(error: ValueAndGradient) -> Callable[[Array, Points], tuple[Array, Array]]:
-    """Return ``(flat [P], points) -> (loss [], gradient [P])``, the sum over pieces of `PIECE` points."""
+def _in_pieces(error: ValueAndGradient, gradient: bool) -> Callable[[Array, Points], tuple[Array, ...]]:
+    """Return ``(flat [P], points) -> (loss [], gradient [P])``, or ``(loss [],)``: over pieces of `PIECE` points."""
 
-    def summed(flat: Array, points: Points) -> tuple[Array, Array]:
+    def summed(flat: Array, points: Points) -> tuple[Array, ...]:
         def add(sums: Any, piece: tuple[Array, Array, Array]) -> tuple[Any, None]:
             coords, values, scale = piece
-            (loss, _), gradient = error(flat, Points(coords.T, values, scale))
-            return (sums[0] + loss, sums[1] + gradient), None
+            (loss, _), slope = error(flat, Points(coords.T, values, scale))
+            return jax.tree.map(jnp.add, sums, (loss, slope) if gradient else (loss,)), None
 
-        start: Any = jnp.zeros(()), jnp.zeros(flat.shape)
+        zero: Any = (jnp.zeros(()), jnp.zeros(flat.shape)) if gradient else (jnp.zeros(()),)
         pieces: Any = tuple(_cut(leaf) for leaf in (points.coords.T, points.values, points.scale))
-        (loss, gradient), _ = jax.lax.scan(add, start, pieces)
-        return loss, gradient
+        found: tuple[Array, ...] = jax.lax.scan(add, zero, pieces)[0]
+        return found
 
     return summed
 
