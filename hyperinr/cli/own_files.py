@@ -112,13 +112,14 @@ def _decode(options: argparse.Namespace) -> None:
 
 
 def _fit_one(options: argparse.Namespace) -> None:
-    from hyperinr import kinds, library, own_files
+    from hyperinr import inrs, kinds, library, own_files
+    from hyperinr.files import read_weights
     from hyperinr.inrs.named_schemes import named_scheme
     from hyperinr.inspection import draw_fit
     from hyperinr.runtime.outputs import check_outputs
 
     where, read_options = options.initialisation, _read_options(options)
-    scheme, start = None, None
+    scheme, start, model = None, None, None
     if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
         start = lambda inr, signal: own_files.start_from_file(inr, where, signal)
     elif where is not None and Path(where).is_dir():
@@ -126,10 +127,13 @@ def _fit_one(options: argparse.Namespace) -> None:
         start = lambda inr, signal: own_files.start_from_model(inr, model, signal)
     elif where is not None:
         scheme = named_scheme(where)
-    # A start from a file or a model is one of the INR that it was made with.
     sized = options.inr is None and start is None
+    of_start = start is not None and options.inr is None and not options.param
 
     def inr(channels: int, **size: float) -> 'Inr':
+        if of_start and Path(where).exists():  # A start is one of the INR that it was made with.
+            found = read_weights(where)[1] if model is None else model.inr.metadata
+            return inrs.from_metadata({**found, 'channels': channels})
         chosen = [f'siren.{name} = {value}' for name, value in size.items()]
         return library.single_inr(
             options.inr or 'siren', [*chosen, *options.param], channels=channels, initialisation=scheme

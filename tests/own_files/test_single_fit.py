@@ -174,7 +174,8 @@ def test_the_inr_that_is_chosen_is_stated_and_explicit_choices_win(photo, tmp_pa
     assert made() == [256, 57.0]
     assert made('-p', 'siren.width=24') == [24, 57.0]
     assert made('--inr', 'siren') == [64, 30.0]
-    assert made('--initialisation', str(fitted.weights)) == [64, 30.0]
+    assert made('--initialisation', str(fitted.weights)) == [8, 6.0]
+    assert made('--initialisation', str(fitted.weights), '-p', 'siren.width=24') == [24, 30.0]
 
 
 @pytest.mark.parametrize(('rate', 'last'), [(0.3, 'the last was'), (1e19, 'then it diverged')])
