@@ -166,14 +166,13 @@ def pytorch(problem: Problem, *, falls: bool = False) -> dict:
 
     clock = Clock(problem)
     trial_steps = max(20, DRAWN_STEPS // 100)
-    scale = Clock(problem)  # Its curve is that of the search.
 
     def score(rate: float) -> float:
         fit = Fit(rate, trial_steps)
         for _ in range(trial_steps):
             fit.step()
-        scale.measure(fit.weights())
-        found = scale.curve[-1][1]
+        clock.measure(fit.weights())
+        _, found = clock.curve.pop()
         return found if math.isfinite(found) else -math.inf
 
     scores = climbed(optimizers.RATES['adam'][:2], score, max_extensions=6)

@@ -31,6 +31,9 @@ from hyperinr.types import Inr, InrWeights
 
 __all__ = ['SingleFit', 'fit_file']
 
+NOTED_DB = 0.1
+"""A smaller fall at the end is not worth a note: the error of drawn points swings so much."""
+
 
 class SingleFit(NamedTuple):
     """The outcome for one file.
@@ -161,7 +164,7 @@ def fit_file(
     if not np.isfinite(mse[-1]) and best_step == 0:
         raise RunError(f'the fit of {file} diverged at a learning rate of {fitted.rate:.3g}; give a lower --rate.')
     psnr = psnr_of(mse, signal.data_range)
-    if best_step < num_steps:
+    if not psnr[-1] >= psnr[best_step] - NOTED_DB:
         last = f'the last was {psnr[-1]:.2f}' if np.isfinite(mse[-1]) else 'then it diverged'
         notes.append(
             f'got worse after step {best_step} of {num_steps}: the state at step {best_step} is kept '
