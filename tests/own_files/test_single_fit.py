@@ -19,6 +19,8 @@ from hyperinr.files.images import read_image
 from hyperinr.fitting import Family, optimizers
 from hyperinr.kinds import Signal
 from hyperinr.own_files import fit_file, partial_state, single_run, sizes, start_from_file
+from hyperinr.own_files.single_run import Rule
+from hyperinr.own_files.sizes import points_of_step
 from tests.tiny_runs import write_images
 
 SMALL = functools.partial(inrs.siren, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
@@ -64,7 +66,7 @@ def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
     assert curve['mse'][-1] < 0.5 * curve['mse'][0]
     np.testing.assert_allclose(read_image(out / '0.png')[0], np.clip(rebuilt, 0, 1), atol=0.003)
     assert weights['layer_0']['sharpness'] == np.float32(2)
-    assert about['start'] == 'bias_15'
+    assert (about['start'], about['inr_chosen']) == ('bias_15', 'by the caller')
     rates = json.loads((out / '0.rates.json').read_text())
     assert curve['rate'] == rates['rate']
     assert len(rates['rates']) == len(rates['mse']) == 100
@@ -137,18 +139,22 @@ def test_points_of_a_large_signal_are_drawn(photo, tmp_path, monkeypatch):
     assert json.loads(same.curve.read_text())['measured_on'] == 'all points'
 
 
-def test_the_rate_falls_where_points_are_drawn(photo, tmp_path, monkeypatch):
-    schedules = []
-
-    def family(*arguments, schedule, **options):
-        schedules.append(schedule)
-        return Family(lambda rate: optax.sgd(rate if schedule is None else lambda step: rate * schedule(step)), (1e-3,))
-
-    monkeypatch.setattr(optimizers, 'family', family)
-    fit(photo, tmp_path / 'a', num_steps=3)
-    assert schedules == [None] * len(schedules)
-    fit(photo, tmp_path / 'b', num_steps=3, points_per_step=50)
-    np.testing.assert_allclose([schedules[-1](step) for step in range(4)], [1, 0.7525, 0.2575, 0.01], atol=1e-6)
+@pytest.mark.parametrize(
+    ('optimizer', 'asked', 'total', 'falls'),
+    [
+        ('adam', 50, 192, True),
+        ('muon', None, 10**6, True),
+        ('adam', None, 192, False),
+        ('adam', 10**6, 10**6, False),
+        ('conjugate_gradient', 50, 192, False),
+    ],
+)
+def test_the_rate_falls_where_points_are_drawn(optimizer, asked, total, falls):
+    rule = Rule(optimizer, lambda schedule: schedule, 'search', 3, points_of_step(asked, total), 0)
+    schedule = rule.family_for(3)
+    assert (schedule is not None) == falls
+    if falls:
+        np.testing.assert_allclose([schedule(step) for step in range(4)], [1, 0.7525, 0.2575, 0.01], atol=1e-6)
 
 
 def test_the_inr_that_is_chosen_is_stated_and_explicit_choices_win(photo, tmp_path, monkeypatch, capsys):
@@ -158,7 +164,6 @@ def test_the_inr_that_is_chosen_is_stated_and_explicit_choices_win(photo, tmp_pa
     assert found[-1] == {'depth': 3, 'width': 64, 'omega_0': 30.0, 'hidden_omega_0': 30.0}
     assert 'a SIREN with 2 hidden layers of 8 and omega_0 6, chosen for 12 x 16 samples' in capsys.readouterr().out
     assert read_weights(fitted.weights)[1]['inr_chosen'] == 'by the size of the signal'
-    assert read_weights(fit(photo, tmp_path / 'b').weights)[1]['inr_chosen'] == 'by the caller'
 
     def made(*words):
         called = {}
