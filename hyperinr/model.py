@@ -249,11 +249,11 @@ def _in_float32(datapoints: Datapoint) -> Datapoint:
 
 
 def on_grid(
-    evaluate: Callable[[np.ndarray], Array],
+    evaluate: Callable[[np.ndarray], Any],
     shape: Sequence[int],
     layout: str = coordinates.PIXEL_CENTRES,
     coords: np.ndarray | None = None,
-) -> Iterator[Array]:
+) -> Iterator[Any]:
     """Yield an INR's values on a grid, row-major, in pieces of one size that is compiled once.
 
     Args:

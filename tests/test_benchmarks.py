@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import communication, fitting_systems
+from benchmarks import communication, fitting_systems, large_fit
 from benchmarks.faults import __main__ as faults
 from benchmarks.faults.processes import Count
 from benchmarks.faults.training import TrainingFaults
@@ -51,6 +51,22 @@ def test_every_system_reaches_the_same_errors(system, expected, monkeypatch):
         run()
     np.testing.assert_allclose(mse(), expected, rtol=1e-2)
     assert abs(psnr_db(mse()) - psnr_db(expected)) < 0.1
+
+
+@pytest.mark.parametrize('system', thin(list(large_fit.SYSTEMS), lambda system: system == 'hyperinr'))
+def test_every_system_fits_a_large_file(system, tmp_path, monkeypatch):
+    if system != 'hyperinr':
+        pytest.importorskip('torch')
+    monkeypatch.setattr(large_fit, 'MEASURED', 100)
+    np.save(tmp_path / 'wave.npy', np.sin(np.linspace(0, 9, 300)).astype(np.float32) / 2 + 0.5)
+    problem = large_fit.problem_of(tmp_path / 'wave.npy', 0.2, points_per_step=50)
+    found = large_fit.SYSTEMS[system](problem)
+    seconds, psnr = zip(*found['curve'], strict=True)
+    assert list(seconds) == sorted(seconds)
+    assert max(psnr) > psnr[0]
+    assert large_fit.seconds_to(found['curve'], psnr[0]) == seconds[0]
+    assert large_fit.seconds_to(found['curve'], 1e9) == math.inf
+    assert large_fit.table({'hyperinr': found}).endswith(' 1.00 |')
 
 
 @pytest.mark.exhaustive

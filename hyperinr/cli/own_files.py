@@ -1,12 +1,14 @@
 """The verbs that make INRs of a user's own files, ``generate``, ``finetune`` and ``fit-one``, and back: ``decode``."""
 
 import argparse
-import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperinr.cli.arguments import AddVerb, add_params, add_run, add_trust, option
 from hyperinr.errors import InputError
+
+if TYPE_CHECKING:
+    from hyperinr.types import Inr
 
 __all__ = ['KINDS', 'add_verbs']
 
@@ -23,21 +25,22 @@ def add_verbs(add: AddVerb) -> None:
 
     fit_one = add('fit-one', _fit_one, 'fit one file by itself: weights, curve and reconstruction')
     fit_one.add_argument('file', metavar='FILE', help=KINDS)
-    option(fit_one, '--inr', 'NAME', 'INR family or gin file', 'siren')
+    option(fit_one, '--inr', 'NAME', 'INR family or gin file (default: a SIREN, sized by the file)')
     option(fit_one, '--initialisation', 'START', 'name of a scheme, file of weights, or run directory')
     add_trust(fit_one)
     optimizers = 'adam, adamw, amsgrad, sgd, muon, lbfgs, diagonal_curvature or conjugate_gradient'
     option(fit_one, '--optimizer', 'NAME', optimizers, 'adam')
     option(fit_one, '--rate', 'RATE', 'a number, search or range', 'search')
-    option(fit_one, '--num-steps', 'N', 'optimiser steps', 500)
+    steps = 'optimiser steps (default: 500 where a step sees all points, else 5000)'
+    option(fit_one, '--num-steps', 'N', steps, type=int)
     freeze = "keep weights fixed, e.g. 'layer_0'; repeatable"
     fit_one.add_argument('--freeze', metavar='PATTERN', action='append', default=[], help=freeze)
     option(fit_one, '--longest-side', 'N', 'resample the signal so that its longest axis has N samples', type=int)
-    points = 'points that each step draws (default: all, unless they need more than 2 GiB)'
+    points = 'points that each step draws (default: all of at most 16384, else 8192)'
     option(fit_one, '--points-per-step', 'N', points, type=int)
     option(fit_one, '--channels', 'N', 'read the signal with N channels (default: those of the file)', type=int)
     option(fit_one, '--seed', 'N', 'seed of a random start', 0)
-    fewer = 'lower --points-per-step (65536 is enough), --longest-side or the size of the INR'
+    fewer = 'lower --points-per-step (8192 is enough), --longest-side or the size of the INR'
     fit_one.set_defaults(on_memory=fewer, ends_at_once=True)
     _add_output(fit_one)
     add_params(fit_one)
@@ -109,13 +112,14 @@ def _decode(options: argparse.Namespace) -> None:
 
 
 def _fit_one(options: argparse.Namespace) -> None:
-    from hyperinr import kinds, library, own_files
+    from hyperinr import inrs, kinds, library, own_files
+    from hyperinr.files import read_weights
     from hyperinr.inrs.named_schemes import named_scheme
     from hyperinr.inspection import draw_fit
     from hyperinr.runtime.outputs import check_outputs
 
     where, read_options = options.initialisation, _read_options(options)
-    scheme, start = None, None
+    scheme, start, model = None, None, None
     if where is not None and Path(where).suffix in ('.npz', '.safetensors'):
         start = lambda inr, signal: own_files.start_from_file(inr, where, signal)
     elif where is not None and Path(where).is_dir():
@@ -123,7 +127,18 @@ def _fit_one(options: argparse.Namespace) -> None:
         start = lambda inr, signal: own_files.start_from_model(inr, model, signal)
     elif where is not None:
         scheme = named_scheme(where)
-    inr = functools.partial(library.single_inr, options.inr, options.param, initialisation=scheme)
+    sized = options.inr is None and start is None
+    of_start = start is not None and options.inr is None and not options.param
+
+    def inr(channels: int, **size: float) -> 'Inr':
+        if of_start and Path(where).exists():  # A start is one of the INR that it was made with.
+            found = read_weights(where)[1] if model is None else model.inr.metadata
+            return inrs.from_metadata({**found, 'channels': channels})
+        chosen = [f'siren.{name} = {value}' for name, value in size.items()]
+        return library.single_inr(
+            options.inr or 'siren', [*chosen, *options.param], channels=channels, initialisation=scheme
+        )
+
     try:
         rate = float(options.rate)
     except ValueError:
@@ -144,6 +159,7 @@ def _fit_one(options: argparse.Namespace) -> None:
         quiet=False,
         seed=options.seed,
         about={'start': where or 'published'},
+        sized=sized,
         **read_options,
         **{name: vars(options)[name] for name in names},
     )

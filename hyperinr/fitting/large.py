@@ -4,6 +4,7 @@ The loop runs on the host, so that it can show its progress, be stopped, and go 
 long enough for that. Letters: ``N`` points of the signal, ``n`` points of a step, ``P`` weights.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,13 +14,16 @@ import numpy as np
 import optax
 
 from hyperinr import weights as weights_lib
-from hyperinr.fitting.loss import Points, value_and_gradient
+from hyperinr.fitting.loss import Points, ValueAndGradient, value_and_gradient
 from hyperinr.fitting.programs import AtRate
-from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, sharding_over
+from hyperinr.runtime.sharding import broadcast, fetch, map_on_devices, shard, sharding_over
 from hyperinr.types import Array, Inr, InrWeights
+from hyperinr.weights import WeightSpec
 
-__all__ = ['LargeSignal', 'LargeState', 'fit_large']
+__all__ = ['LargeSignal', 'LargeState', 'evaluator', 'fit_large']
 
+PIECE = 1024
+"""Points that a CPU computes at once: the activations of a wide INR stay in its cache and in one place of memory."""
 MEASURED = (0, 2**32)
 """Key of the draw of the measured points: that of no step."""
 
@@ -92,48 +96,125 @@ def fit_large(
       stops: asked before each step whether to end here.
     """
     spec, devices = weights_lib.spec_of(weights), tuple(jax.local_devices())
-    transformation = optimizer.make(optimizer.rate)
+    update, rate = _update(optimizer.make), np.float32(optimizer.rate)
     whole = num_points >= signal.num_points
     measured = signal.num_points if whole else min(num_measured, signal.num_points)
-    error = map_on_devices(value_and_gradient(inr.apply, spec), devices)
+    step_error = _error(inr.apply, spec, devices, gradient=True)
 
-    def error_and_gradient(flat: np.ndarray, key: tuple[int, int], number: int) -> tuple[float, np.ndarray]:
-        points = _draw(signal, key, number, len(devices))
-        (losses, _), gradients = fetch(error(broadcast(flat, devices), jax.device_put(points, sharding_over(devices))))
-        return float(np.sum(losses, dtype=np.float64)), np.sum(gradients, axis=0)
+    def place(key: tuple[int, int], number: int) -> Points:
+        return jax.device_put(_draw(signal, key, number, len(devices)), sharding_over(devices))
 
-    @jax.jit
-    def update(flat: Array, optimizer_state: Any, gradient: Array) -> tuple[Array, Any]:
-        updates, optimizer_state = transformation.update(gradient, optimizer_state, flat)
-        return optax.apply_updates(flat, updates), optimizer_state
+    def total(losses: Array) -> float:
+        return float(np.sum(np.asarray(losses), dtype=np.float64))
 
     if state is None:
-        flat = np.asarray(weights_lib.flatten(weights, spec))
-        state = LargeState(0, flat, transformation.init(jnp.asarray(flat)), np.full(num_steps + 1, np.nan), 0, flat)
+        start = np.asarray(weights_lib.flatten(weights, spec))
+        begun = optimizer.make(optimizer.rate).init(jnp.asarray(start))
+        state = LargeState(0, start, begun, np.full(num_steps + 1, np.nan), 0, start)
+    flat: np.ndarray | Array
+    best: np.ndarray | Array
     step, flat, optimizer_state, mse, best_step, best = state
     mse = mse.copy()
+
+    def now() -> LargeState:
+        return LargeState(step, np.asarray(flat), fetch(optimizer_state), mse.copy(), best_step, np.asarray(best))
+
+    points = place((seed, step), num_points)
+    measured_points = points if whole else place(MEASURED, measured)
     while True:
         if stops() and step < num_steps:
-            yield LargeState(step, flat, optimizer_state, mse, best_step, best)
+            yield now()
             return
         last = step == num_steps
         measures = last or step % measure_every == 0
+        copies = broadcast(flat, devices)
         if whole or not last:
-            loss, gradient = error_and_gradient(flat, (seed, step), num_points)
+            losses, gradients = step_error(copies, points)
+        if not whole and step + 1 < num_steps:
+            points = place((seed, step + 1), num_points)  # While the devices compute.
         if whole:
-            mse[step] = loss
+            mse[step] = total(losses)
         elif measures:
-            mse[step], _ = error_and_gradient(flat, MEASURED, measured)
+            mse[step] = total(_error(inr.apply, spec, devices, gradient=False)(copies, measured_points)[0])
         else:
             mse[step] = mse[step - 1]
         if step == 0 or mse[step] < mse[best_step]:
             best_step, best = step, flat
         if measures or not np.isfinite(mse[step]):
-            yield LargeState(step, flat, optimizer_state, mse.copy(), best_step, best)
+            yield now()
         if last or not np.isfinite(mse[step]):
             return
-        flat, optimizer_state = fetch(update(flat, optimizer_state, gradient))
+        flat, optimizer_state = update(flat, optimizer_state, np.asarray(gradients), rate)
         step += 1
+
+
+@functools.lru_cache(maxsize=8)
+def _error(
+    apply: Callable[[InrWeights, Array], Array], spec: WeightSpec, devices: tuple[jax.Device, ...], *, gradient: bool
+) -> Callable[[Array, Points], tuple[Array, ...]]:
+    """Return the compiled loss, with its gradient or alone; leaves ``[devices, ...]``. A search fits one INR often."""
+    return map_on_devices(_in_pieces(value_and_gradient(apply, spec), gradient), devices)
+
+
+@functools.lru_cache(maxsize=4)
+def _update(make: Callable[[Any], optax.GradientTransformation]) -> Callable[..., tuple[Array, Any]]:
+    """Return a compiled step of the optimiser on the gradients ``[devices, P]`` of the devices."""
+
+    def update(flat: Array, state: Any, gradients: Array, rate: Array) -> tuple[Array, Any]:
+        updates, state = make(rate).update(jnp.sum(gradients, axis=0), state, flat)
+        return optax.apply_updates(flat, updates), state
+
+    return jax.jit(update)
+
+
+def _in_pieces(error: ValueAndGradient, gradient: bool) -> Callable[[Array, Points], tuple[Array, ...]]:
+    """Return ``(flat [P], points) -> (loss [], gradient [P])``, or ``(loss [],)``: over pieces of `PIECE` points."""
+
+    def summed(flat: Array, points: Points) -> tuple[Array, ...]:
+        def add(sums: Any, piece: tuple[Array, Array, Array]) -> tuple[Any, None]:
+            coords, values, scale = piece
+            (loss, _), slope = error(flat, Points(coords.T, values, scale))
+            return jax.tree.map(jnp.add, sums, (loss, slope) if gradient else (loss,)), None
+
+        zero: Any = (jnp.zeros(()), jnp.zeros(flat.shape)) if gradient else (jnp.zeros(()),)
+        pieces: Any = tuple(_cut(leaf) for leaf in (points.coords.T, points.values, points.scale))
+        found: tuple[Array, ...] = jax.lax.scan(add, zero, pieces)[0]
+        return found
+
+    return summed
+
+
+def _cut(leaf: Array) -> Array:
+    """Cut ``[..., N]`` into ``[pieces, ..., PIECE]``, filled up with zeros; into one piece on an accelerator."""
+    number = leaf.shape[-1]
+    size = min(PIECE, number) if jax.default_backend() == 'cpu' else number
+    filled = jnp.pad(leaf, ((0, 0),) * (leaf.ndim - 1) + ((0, -number % size),))
+    return jnp.moveaxis(filled.reshape(*leaf.shape[:-1], -1, size), -2, 0)
+
+
+def evaluator(inr: Inr, weights: InrWeights) -> Callable[[np.ndarray], np.ndarray]:
+    """Return ``coords [n, D] -> values [n, C]`` of an INR, computed by all devices in pieces.
+
+    Args:
+      inr: evaluates the weights.
+      weights: unbatched leaves.
+    """
+    devices = tuple(jax.local_devices())
+    copies = broadcast(jax.tree.map(np.asarray, weights), devices)
+
+    def on_device(weights: InrWeights, coords: Array) -> Array:
+        values = jax.lax.map(lambda piece: inr.apply(weights, piece.T), _cut(coords.T))
+        return values.reshape(-1, values.shape[-1])[: len(coords)]
+
+    mapped = map_on_devices(on_device, devices)
+
+    def evaluate(coords: np.ndarray) -> np.ndarray:
+        number = len(coords)
+        filled = np.pad(coords, ((0, -number % len(devices)), (0, 0)))
+        found = np.asarray(mapped(copies, shard(filled, devices)))
+        return found.reshape(-1, found.shape[-1])[:number]
+
+    return evaluate
 
 
 def _draw(signal: LargeSignal, key: tuple[int, int], number: int, num_devices: int) -> Points:

@@ -310,15 +310,17 @@ RATES: Mapping[str, tuple[float, ...]] = {
 """Name -> learning rates that a search tries first."""
 
 
-def make(name: str, rate: float | Array, spec: WeightSpec) -> optax.GradientTransformation:
-    """Return the optimiser ``name`` of `OPTIMIZERS` at a learning rate.
+def make(
+    name: str, rate: float | Array, spec: WeightSpec, schedule: optax.Schedule | None = None
+) -> optax.GradientTransformation:
+    """Return the optimiser ``name`` of `OPTIMIZERS` at a learning rate, times a schedule.
 
     Raises:
       InputError: there is no such optimiser.
     """
     if name not in OPTIMIZERS:
         raise InputError(f'no optimiser {name!r}; choose one of {", ".join(OPTIMIZERS)}.')
-    return OPTIMIZERS[name](learning_rate=rate)(spec)
+    return OPTIMIZERS[name](learning_rate=rate, schedule=schedule)(spec)
 
 
 def family(
@@ -326,6 +328,7 @@ def family(
     spec: WeightSpec,
     *,
     wrap: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda optimizer: optimizer,
+    schedule: optax.Schedule | None = None,
 ) -> Family:
     """Return an optimiser with a free learning rate, for `hyperinr.fitting.best_rate`.
 
@@ -333,6 +336,7 @@ def family(
       name: a key of `OPTIMIZERS`.
       spec: layout of the INR's weights.
       wrap: applied to the optimiser, e.g. to freeze layers.
+      schedule: factor of the rate at each step; ``None``: always 1.
 
     Raises:
       InputError: there is no such optimiser, or ``wrap`` raises it.
@@ -343,4 +347,4 @@ def family(
       (0.0005, 0.001, 0.002, 0.004)
     """
     wrap(make(name, 1e-3, spec))
-    return Family(lambda rate: wrap(make(name, rate, spec)), RATES[name])
+    return Family(lambda rate: wrap(make(name, rate, spec, schedule)), RATES[name])

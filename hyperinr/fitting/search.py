@@ -13,7 +13,7 @@ from hyperinr.fitting.engine import fit
 from hyperinr.fitting.programs import AtRate
 from hyperinr.types import Array, Datapoint, Inr, InrWeights
 
-__all__ = ['FAMILIES', 'Family', 'SearchResult', 'Trial', 'best_rate']
+__all__ = ['FAMILIES', 'Family', 'SearchResult', 'Trial', 'best_rate', 'climbed']
 
 
 class Family(NamedTuple):
@@ -134,17 +134,12 @@ def best_rate(
         return trials[-1]
 
     for name, family in families.items():
-        tried = [attempt(name, rate) for rate in family.rates]
-        for _ in range(max_extensions):
-            best = max(tried, key=score)
-            rates = [trial.rate for trial in tried]
-            if best.rate == max(rates):
-                tried.append(attempt(name, 2 * best.rate))
-            elif best.rate == min(rates):
-                tried.append(attempt(name, best.rate / 2))
-            else:
-                break
-        middle = max(tried, key=score).rate
+
+        def score_at(rate: float, name: str = name) -> float:
+            return score(attempt(name, rate))
+
+        tried = climbed(family.rates, score_at, max_extensions)
+        middle = max(tried, key=tried.__getitem__)
         for rate in (middle / math.sqrt(2), middle * math.sqrt(2)):
             attempt(name, rate)
 
@@ -152,3 +147,30 @@ def best_rate(
     if score(chosen) == -math.inf:
         raise InputError('every optimiser and rate diverged; try lower rates, or check the data for NaN.')
     return SearchResult(chosen.name, chosen.rate, families[chosen.name].make(chosen.rate), tuple(trials))
+
+
+def climbed(rates: Sequence[float], score: Callable[[float], float], max_extensions: int) -> dict[float, float]:
+    """Score some rates, and go on by factors of two beyond either end while that end is the best.
+
+    Args:
+      rates: increasing.
+      score: the higher, the better.
+      max_extensions: most rates tried beyond the ends.
+
+    Returns:
+      Rate -> score, in the order of the trials.
+
+    Example:
+      >>> climbed((1.0, 2.0), lambda rate: 4.0 - abs(rate - 4.0), 5)
+      {1.0: 1.0, 2.0: 2.0, 4.0: 4.0, 8.0: 0.0}
+    """
+    scores = {rate: score(rate) for rate in rates}
+    for _ in range(max_extensions):
+        best = max(scores, key=scores.__getitem__)
+        if best == max(scores):
+            scores[2 * best] = score(2 * best)
+        elif best == min(scores):
+            scores[best / 2] = score(best / 2)
+        else:
+            break
+    return scores

@@ -1,8 +1,8 @@
 """A model or a plain INR applied to the user's own files: ``generate``, ``finetune`` and ``fit-one``.
 
 `generate_files` and `finetune_files` turn files into weights with a trained model. `fit_file` fits one file without a
-model; `single_starts` has its optional starts. `decode_files` makes the signals of files of weights. The readers and
-writers are in `hyperinr.kinds`.
+model; `sizes` chooses what it leaves open, `single_starts` has its optional starts. `decode_files` makes the signals of
+files of weights. The readers and writers are in `hyperinr.kinds`.
 """
 
 from hyperinr.own_files.decoding import decode_files

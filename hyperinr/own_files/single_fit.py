@@ -1,5 +1,6 @@
 """Fit of one file of the user's by itself: weights, curve and reconstruction."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,17 +17,22 @@ from hyperinr.errors import InputError, RunError
 from hyperinr.files.weights import check_format, torch_state_dict, weight_files, write_weights
 from hyperinr.fitting import optimizers
 from hyperinr.fitting.freezing import frozen
+from hyperinr.fitting.large import evaluator
 from hyperinr.inrs.initialisation import in_range
 from hyperinr.kinds import Signal
 from hyperinr.kinds.resampling import resampled
 from hyperinr.model import on_grid
 from hyperinr.own_files.generation import name_of, psnr_of, write_signal
 from hyperinr.own_files.single_run import Rule, run
+from hyperinr.own_files.sizes import points_of_step, siren_size, steps_of_fit
 from hyperinr.runtime.files import check_writable_folder, plain
 from hyperinr.runtime.outputs import check_outputs, write_json_output
 from hyperinr.types import Inr, InrWeights
 
 __all__ = ['SingleFit', 'fit_file']
+
+NOTED_DB = 0.1
+"""A smaller fall at the end is not worth a note: the error of drawn points swings so much."""
 
 
 class SingleFit(NamedTuple):
@@ -65,7 +71,7 @@ def fit_file(
     start: Callable[[Inr, Signal], InrWeights] | None = None,
     optimizer: str = 'adam',
     rate: float | str = 'search',
-    num_steps: int = 500,
+    num_steps: int | None = None,
     freeze: Sequence[str] = (),
     longest_side: int | None = None,
     points_per_step: int | None = None,
@@ -76,6 +82,7 @@ def fit_file(
     data_range: tuple[float, float] | None = None,
     variables: Sequence[str] | None = None,
     frame: int | None = None,
+    sized: bool = False,
 ) -> SingleFit:
     """Fit one file; write ``NAME.FORMAT``, the reconstruction and ``NAME.curve.json`` into a folder.
 
@@ -93,11 +100,11 @@ def fit_file(
       optimizer: one of `fitting.optimizers.OPTIMIZERS`.
       rate: learning rate. ``'search'``: `fitting.best_rate` with short fits of this signal. ``'range'``: a range test;
         its curve is saved as ``NAME.rates.json``.
-      num_steps: >= 1.
+      num_steps: >= 1; ``None``: 500 where a step sees all points, else 5,000.
       freeze: path patterns of the weights that keep the values of the start, see `fitting.freezing`.
       longest_side: resample the signal so that its longest axis has this many samples; ``None``: do not resample.
-      points_per_step: points that each step draws, >= 1; ``None``: all, unless they need more memory than
-        `FULL_STEP_BYTES`.
+      points_per_step: points that each step draws, >= 1; ``None``: all of at most 16,384, else 8,192. Where points are
+        drawn, the rate falls to a hundredth along a half cosine.
       seed: seed of the start and of the draws, >= 0.
       quiet: print neither the points of a step nor progress.
       format: one of `FORMATS`.
@@ -105,6 +112,8 @@ def fit_file(
       data_range: values of the file that become the ends of its range, see `hyperinr.kinds.base.Read`; stated as
         ``file_range`` in the metadata, in ``signal``.
       variables, frame: of fields, see `hyperinr.kinds.field.read_field`; ``None``: all variables, the first frame.
+      sized: call ``inr`` with the ``depth``, ``width``, ``omega_0`` and ``hidden_omega_0`` that `sizes.siren_size`
+        chooses for the signal, which `hyperinr.inrs.siren` takes.
 
     Raises:
       InputError: a value outside its range, a file that cannot be read, or an output that would overwrite the file or
@@ -126,10 +135,13 @@ def fit_file(
     if longest_side is not None:
         signal = _resampled(signal, longest_side, file)
     notes = [*signal.notes]
-    made = in_range(inr(channels=signal.values.shape[-1]), signal.data_range)
+    channels, size = signal.values.shape[-1], siren_size(signal)._asdict() if sized else {}
+    made = in_range(inr(channels=channels, **size), signal.data_range)
     weights = made.init(jax.random.key(seed), signal.coord_dims) if start is None else start(made, signal)
     spec = weights_lib.spec_of(weights)
-    family = optimizers.family(optimizer, spec, wrap=lambda inner: frozen(inner, freeze, spec))
+    wrap = lambda inner: frozen(inner, freeze, spec)
+    family = lambda schedule: optimizers.family(optimizer, spec, wrap=wrap, schedule=schedule)
+    family(None)  # What it refuses is said before anything is written.
     if format == 'pt':
         torch_state_dict(weights)
     folder = Path(out)
@@ -142,21 +154,24 @@ def fit_file(
         raise InputError(f'the result would overwrite {file}; choose another output folder.')
     check_outputs([rebuilt_path, *weight_files(path), curve, *([rates] if rate == 'range' else [])])
     check_writable_folder(folder)
-    rule = Rule(optimizer, family, rate, num_steps, points_per_step, seed)
+    points = points_of_step(points_per_step, math.prod(signal.grid_shape))
+    num_steps = steps_of_fit(num_steps, points)
+    rule = Rule(optimizer, family, rate, num_steps, points, seed)
     settings = {'inr': dict(made.metadata), 'frozen': list(freeze), 'about': about or {}}
-    fitted = run(made, weights, signal, rule, folder / name, settings, quiet=quiet)
+    said = (_stated(made, signal),) if sized else ()
+    fitted = run(made, weights, signal, rule, folder / name, settings, said=said, quiet=quiet)
     mse, best_step = fitted.mse, fitted.best_step
     if not np.isfinite(mse[-1]) and best_step == 0:
         raise RunError(f'the fit of {file} diverged at a learning rate of {fitted.rate:.3g}; give a lower --rate.')
     psnr = psnr_of(mse, signal.data_range)
-    if best_step < num_steps:
+    if not psnr[-1] >= psnr[best_step] - NOTED_DB:
         last = f'the last was {psnr[-1]:.2f}' if np.isfinite(mse[-1]) else 'then it diverged'
         notes.append(
             f'got worse after step {best_step} of {num_steps}: the state at step {best_step} is kept '
             f'({psnr[best_step]:.2f} dB; {last})'
         )
     rebuilt = _evaluated(made, fitted.weights, signal)
-    kept_psnr = psnr[best_step] if fitted.points.sees_all else _psnr_between(signal, rebuilt)
+    kept_psnr = psnr[best_step] if points.sees_all else _psnr_between(signal, rebuilt)
     details = {
         'source': str(file),
         'grid_shape': list(signal.grid_shape),
@@ -167,13 +182,14 @@ def fit_file(
         'rate': fitted.rate,
         'num_steps': num_steps,
         'best_step': best_step,
-        'points_per_step': fitted.points.drawn,
+        'points_per_step': points.drawn,
+        'inr_chosen': 'by the size of the signal' if sized else 'by the caller',
         'frozen': list(freeze),
         'seed': seed,
         **(about or {}),
     }
     write_weights(path, fitted.weights, {**made.metadata, **details, 'psnr_db': kept_psnr})
-    about_curve = {'measured_on': fitted.points.measured_on, 'mse': mse, 'psnr_db': psnr, 'kept_psnr_db': kept_psnr}
+    about_curve = {'measured_on': points.measured_on, 'mse': mse, 'psnr_db': psnr, 'kept_psnr_db': kept_psnr}
     write_json_output(curve, plain({**details, 'inr': dict(made.metadata), **about_curve}))
     problem = write_signal(found, rebuilt_path, rebuilt, {**signal.metadata, 'data_range': signal.data_range})
     notes += [problem] if problem else []
@@ -191,6 +207,13 @@ def fit_file(
     )
 
 
+def _stated(inr: Inr, signal: Signal) -> str:
+    """Return what is said of an INR that was chosen for a signal."""
+    depth, width, omega = (inr.metadata[name] for name in ('depth', 'width', 'omega_0'))
+    samples = ' x '.join(map(str, signal.grid_shape))
+    return f'a SIREN with {depth} hidden layers of {width} and omega_0 {omega:g}, chosen for {samples} samples'
+
+
 def _resampled(signal: Signal, longest: int, file: Path) -> Signal:
     """Resample a signal so that its longest axis has ``longest`` samples."""
     if signal.coords is not None or signal.weight is not None or signal.layout != coordinates.PIXEL_CENTRES:
@@ -203,10 +226,10 @@ def _resampled(signal: Signal, longest: int, file: Path) -> Signal:
 
 
 def _evaluated(inr: Inr, weights: InrWeights, signal: Signal) -> np.ndarray:
-    """Return an INR's values at the samples of a signal, ``[*grid, C]``, computed in pieces."""
-    apply, rebuilt = jax.jit(inr.apply), np.empty(signal.values.shape, np.float32)
+    """Return an INR's values at the samples of a signal, ``[*grid, C]``."""
+    rebuilt = np.empty(signal.values.shape, np.float32)
     rows, done = rebuilt.reshape(-1, signal.values.shape[-1]), 0
-    pieces = on_grid(lambda coords: apply(weights, coords), signal.grid_shape, signal.layout, signal.coords)
+    pieces = on_grid(evaluator(inr, weights), signal.grid_shape, signal.layout, signal.coords)
     for values in pieces:
         rows[done : done + len(values)] = values
         done += len(values)

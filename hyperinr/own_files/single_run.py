@@ -1,48 +1,38 @@
 """The run of one fit: the points of a step, the learning rate, and a loop that can be stopped and goes on."""
 
-import hashlib
-import json
 import signal as signals
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from hyperinr import fitting
 from hyperinr import weights as weights_lib
 from hyperinr.errors import InputError, InterruptedRunError
-from hyperinr.files.tensors import read_tensors, write_tensors
-from hyperinr.fitting import AtRate, Family, LargeSignal, LargeState, fit_large, rate_range
+from hyperinr.fitting import AtRate, Family, LargeSignal, fit_large, rate_range, rate_schedules
+from hyperinr.fitting.search import climbed
 from hyperinr.kinds import Signal
 from hyperinr.own_files.generation import psnr_of
+from hyperinr.own_files.partial_state import PARTIAL, identity_of, read_state, state_like, write_state
+from hyperinr.own_files.sizes import DRAWN_POINTS, FULL_POINTS, MEASURE_EVERY, Points
 from hyperinr.runtime.files import plain
 from hyperinr.runtime.interruption import interruptible
 from hyperinr.runtime.outputs import write_json_output
 from hyperinr.runtime.progress import ProgressReport
 from hyperinr.types import Datapoint, Inr, InrWeights
-from hyperinr.weights import WeightSpec
 
-__all__ = ['Fitted', 'Points', 'Rule', 'run']
+__all__ = ['Fitted', 'Rule', 'large_rate', 'run']
 
-PARTIAL = '.partial.npz'
-"""End of the name of the file that a stopped fit goes on from."""
 SEARCH_STEPS = 100
 """Most steps of one trial in the search for a learning rate; there are eight or more trials."""
-FULL_STEP_BYTES = 2 * 2**30
-"""What the backward pass of a step on all points may keep; beyond, a step draws points. It is fixed, because the same
-command shall give the same weights on any machine."""
-DRAWN_POINTS = 2**16
-"""Points that a step then draws: enough to keep the cores busy."""
-LEAST_MEASURED = 2**14
-"""Least number of points that the error of such a fit is measured on: enough for a tenth of a dB."""
-MEASURE_EVERY = 20
-"""Steps between two of these measurements."""
-SLOW_POINTS = 2**14
-"""Points of a step from which on devices share them, progress is shown and states are saved: a step of the default
-SIREN takes 10 ms or more."""
+LARGE_SEARCH_SHARE = 1 / 100
+"""Steps of one trial of a large fit, as a part of its steps; there are four or more trials."""
+LEAST_SEARCH_STEPS = 20
+"""Least steps of such a trial."""
 LINE_SECONDS = 10.0
 """Least time between two lines of progress when the output is no terminal."""
 SAVE_SECONDS = 30.0
@@ -52,32 +42,26 @@ NEEDS_MODEL = 'conjugate_gradient'
 
 
 class Rule(NamedTuple):
-    """How a fit takes its steps: arguments of `hyperinr.own_files.fit_file`, and the ``family`` of the optimiser."""
+    """How a fit takes its steps: arguments of `hyperinr.own_files.fit_file`, the ``points`` of a step, and the
+    ``family`` of the optimiser, ``(schedule of the rate) -> Family``."""
 
     optimizer: str
-    family: Family
+    family: Callable[[optax.Schedule | None], Family]
     rate: float | str
     num_steps: int
-    points_per_step: int | None
+    points: Points
     seed: int
 
+    @property
+    def is_large(self) -> bool:
+        """Whether devices share a step, progress is shown and states are saved."""
+        many = not self.points.sees_all or self.points.drawn > FULL_POINTS
+        return many and self.optimizer != NEEDS_MODEL
 
-class Points(NamedTuple):
-    """The points of a step.
-
-    Attributes:
-      drawn: their number.
-      measured: number of points that the curve is measured on.
-      sees_all: whether these are all points.
-      sentence: what is said of them.
-      measured_on: what the curve is measured on.
-    """
-
-    drawn: int
-    measured: int
-    sees_all: bool
-    sentence: str
-    measured_on: str
+    def family_for(self, num_steps: int) -> Family:
+        """Return the optimiser for a fit of so many steps: drawn points are noise, which a falling rate averages."""
+        falls = self.is_large and not self.points.sees_all
+        return self.family(rate_schedules.cosine(num_steps=num_steps) if falls else None)
 
 
 class Fitted(NamedTuple):
@@ -88,7 +72,6 @@ class Fitted(NamedTuple):
       mse: ``[num_steps + 1]`` float64; between two measurements, the last one.
       best_step: the step after which ``weights`` were reached.
       rate: learning rate.
-      points: the points of a step.
       partial: file of its states, which is of no use once the result is written; ``None``: it has none.
     """
 
@@ -96,7 +79,6 @@ class Fitted(NamedTuple):
     mse: np.ndarray
     best_step: int
     rate: float
-    points: Points
     partial: Path | None = None
 
 
@@ -108,6 +90,7 @@ def run(
     stem: Path,
     settings: Mapping[str, Any],
     *,
+    said: tuple[str, ...] = (),
     quiet: bool,
 ) -> Fitted:
     """Fit an INR to a signal.
@@ -119,35 +102,37 @@ def run(
       rule: how it is fitted.
       stem: path of the files of this fit, without their ends.
       settings: what else the result depends on, JSON-serialisable.
+      said: sentences to print first.
       quiet: print nothing.
 
     Raises:
       KeyboardInterrupt, InterruptedRunError: after a signal, when the state is saved.
       RunError: the disk is full.
     """
-    spec, total = weights_lib.spec_of(weights), int(np.prod(signal.grid_shape))
-    points = _points_of_step(rule.points_per_step, inr, spec, total, signal.coord_dims)
+    spec, total, points = weights_lib.spec_of(weights), int(np.prod(signal.grid_shape)), rule.points
     large = LargeSignal(total, signal.at)
     with _Progress(rule.num_steps, quiet, signal.data_range) as progress:
-        progress.say(points.sentence)
-        if points.drawn < SLOW_POINTS or rule.optimizer == NEEDS_MODEL:
-            rate = _rate(inr, weights, large, rule, points, signal.data_range, stem)
-            return _fit(inr, weights, signal, rule, rate, points)
-        partial = stem.with_name(f'{stem.name}{PARTIAL}')
-        identity = _identity(signal, weights, rule, settings)
-        state, rate = _saved(partial, identity, _like(rule, spec))
+        for sentence in (*said, points.sentence):
+            progress.say(sentence)
+        if not rule.is_large:
+            rate = _rate(inr, weights, large, rule, signal.data_range, stem)
+            return _fit(inr, weights, signal, rule, rate)
+        partial, make = stem.with_name(f'{stem.name}{PARTIAL}'), rule.family_for(rule.num_steps).make
+        about = [rule._replace(family=None), dict(settings)]  # type: ignore[arg-type]
+        identity = identity_of(signal, weights, about)
+        state, rate = read_state(partial, identity, state_like(make(1.0), rule.num_steps, spec))
         if state is not None:
             progress.say(f'goes on from step {state.step} in {partial}')
         else:
             if isinstance(rule.rate, str):
                 progress.say(f'searching the learning rate by short fits of {points.drawn} points')
-            rate = _rate(inr, weights, large, rule, points, signal.data_range, stem)
+            rate = _rate(inr, weights, large, rule, signal.data_range, stem)
         with interruptible() as interruption:
             states = fit_large(
                 inr,
                 weights,
                 large,
-                optimizer=AtRate(rule.family.make, rate),
+                optimizer=AtRate(make, rate),
                 num_steps=rule.num_steps,
                 num_points=points.drawn,
                 num_measured=points.measured,
@@ -162,7 +147,7 @@ def run(
                 if not stops:
                     progress.show(state.step, state.mse[state.step])
                 if stops or time.monotonic() - saved >= SAVE_SECONDS:
-                    _save(partial, identity, state, rate)
+                    write_state(partial, identity, state, rate)
                     saved = time.monotonic()
                 if stops:
                     stopped = KeyboardInterrupt if interruption.signal == signals.SIGINT else InterruptedRunError
@@ -170,126 +155,76 @@ def run(
     assert state is not None
     mse = np.where(np.arange(rule.num_steps + 1) > state.step, state.mse[state.step], state.mse)
     best = jax.tree.map(np.asarray, weights_lib.unflatten(state.best, spec))
-    return Fitted(best, mse, state.best_step, rate, points, partial)
+    return Fitted(best, mse, state.best_step, rate, partial)
 
 
-def _like(rule: Rule, spec: WeightSpec) -> Any:
-    """Return a state with shapes and types in place of arrays."""
-    flat = jax.ShapeDtypeStruct((weights_lib.count(spec),), np.float32)
-    errors = jax.ShapeDtypeStruct((rule.num_steps + 1,), np.float64)
-    optimizer_state = jax.eval_shape(lambda flat: rule.family.make(1.0).init(flat), flat)
-    return LargeState(0, flat, optimizer_state, errors, 0, flat)  # type: ignore[arg-type]
-
-
-def _fit(inr: Inr, weights: InrWeights, signal: Signal, rule: Rule, rate: float, points: Points) -> Fitted:
+def _fit(inr: Inr, weights: InrWeights, signal: Signal, rule: Rule, rate: float) -> Fitted:
     """Fit in one compiled loop."""
     starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (weights, signal.datapoint()))
+    points = rule.points
     drawn = {'num_points': points.drawn, 'num_measured': points.measured, 'full_pass_every': MEASURE_EVERY}
     fitted = fitting.fit(
         inr,
         starts,
         batch,
-        optimizer=rule.family.make(rate),
+        optimizer=rule.family_for(rule.num_steps).make(rate),
         num_steps=rule.num_steps,
         subsampling=None if points.sees_all else fitting.stratified(**drawn),
         seed=rule.seed,
         keep_best=True,
     )
     tree = jax.tree.map(lambda leaf: np.asarray(leaf[0]), fitted.weights)
-    return Fitted(tree, np.asarray(fitted.mse[0], np.float64), int(fitted.best_step[0]), rate, points)
-
-
-def _points_of_step(asked: int | None, inr: Inr, spec: WeightSpec, total: int, coord_dims: int) -> Points:
-    """Choose the points of a step: as many as asked for, else all while their activations fit."""
-    if asked is None:
-        affordable = int(FULL_STEP_BYTES // fitting.bytes_kept_per_point(inr.apply, spec, coord_dims))
-        asked = total if total <= affordable else max(1, min(affordable, DRAWN_POINTS))
-    if asked >= total:
-        return Points(total, total, True, f'each step sees all {total} points', 'all points')
-    measured = min(total, max(asked, LEAST_MEASURED))
-    whole = 'all' if measured == total else f'a fixed draw of {measured} of the {total}'
-    sentence = f'each step draws {asked} of the {total} points; the curve is of {whole}'
-    return Points(asked, measured, False, sentence, f'{whole} points, at every {MEASURE_EVERY}th step and the last')
+    return Fitted(tree, np.asarray(fitted.mse[0], np.float64), int(fitted.best_step[0]), rate)
 
 
 def _rate(
-    inr: Inr,
-    weights: InrWeights,
-    large: LargeSignal,
-    rule: Rule,
-    points: Points,
-    data_range: tuple[float, float],
-    stem: Path,
+    inr: Inr, weights: InrWeights, large: LargeSignal, rule: Rule, data_range: tuple[float, float], stem: Path
 ) -> float:
     """Return the learning rate: the given one, or the one found by short fits or a range test of some points."""
     if not isinstance(rule.rate, str):
         return float(rule.rate)
-    total, number = large.num_points, points.drawn
+    if rule.rate == 'search' and rule.is_large:
+        return large_rate(inr, weights, large, rule)
+    total, number = large.num_points, min(rule.points.drawn, max(DRAWN_POINTS, FULL_POINTS))
     rows = np.arange(total)
     if number < total:
         rows = np.sort(np.random.default_rng(0).choice(total, number, replace=False, shuffle=False))
     some = Datapoint(*large.read(rows), np.zeros((), np.int32))
     starts, batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (weights, some))
+    family = rule.family(None)
     if rule.rate == 'range':
-        found = rate_range.rate_range(inr, starts, batch, make=rule.family.make)
+        found = rate_range.rate_range(inr, starts, batch, make=family.make)
         write_json_output(stem.with_name(f'{stem.name}.rates.json'), plain(found._asdict()))
         return float(found.rate)
-    steps = min(rule.num_steps, SEARCH_STEPS)
-    families = {rule.optimizer: rule.family}
+    steps, families = min(rule.num_steps, SEARCH_STEPS), {rule.optimizer: family}
     return float(fitting.best_rate(inr, starts, batch, num_steps=steps, data_range=data_range, families=families).rate)
 
 
-def _identity(signal: Signal, weights: InrWeights, rule: Rule, settings: Mapping[str, Any]) -> str:
-    """Return a SHA-256, hexadecimal, of everything that the steps of a fit depend on."""
-    about = [rule._replace(family=None), settings, signal.data_range, signal.layout]  # type: ignore[arg-type]
-    digest = hashlib.sha256(json.dumps(about, default=str).encode())
-    for array in (signal.values, signal.weight, signal.coords, *jax.tree.leaves(weights)):
-        digest.update(b'none' if array is None else f'{array.dtype}{array.shape}'.encode())
-        digest.update(b'' if array is None else np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def large_rate(inr: Inr, weights: InrWeights, large: LargeSignal, rule: Rule) -> float:
+    """Return the rate that is best in short fits of the same kind, on drawn points and with a rate that falls."""
+    steps = min(rule.num_steps, max(LEAST_SEARCH_STEPS, round(LARGE_SEARCH_SHARE * rule.num_steps)))
+    family = rule.family_for(steps)
 
+    def score(rate: float) -> float:
+        *_, last = fit_large(
+            inr,
+            weights,
+            large,
+            optimizer=AtRate(family.make, rate),
+            num_steps=steps,
+            num_points=rule.points.drawn,
+            num_measured=rule.points.measured,
+            measure_every=steps,
+            seed=rule.seed,
+        )
+        error = last.mse[last.step]
+        return -float(error) if np.isfinite(error) else -np.inf
 
-def _save(path: Path, identity: str, state: LargeState, rate: float) -> None:
-    leaves = enumerate(jax.tree.leaves(state.optimizer_state))
-    tensors = {f'optimizer_{number}': np.asarray(leaf) for number, leaf in leaves}
-    tensors |= {'flat': state.flat, 'best': state.best, 'mse': state.mse}
-    about = {'identity': identity, 'step': state.step, 'best_step': state.best_step, 'rate': rate}
-    write_tensors(path, tensors, about, format='npz')
-
-
-def _saved(path: Path, identity: str, like: Any) -> tuple[LargeState | None, float]:
-    """Return the saved state and rate of this fit; ``None`` if there is none.
-
-    Args:
-      path: its file.
-      identity: of this fit.
-      like: shapes and types of a state.
-
-    Raises:
-      InputError: the file holds the state of another fit, which would be lost, or is damaged.
-    """
-    if not path.exists():
-        return None, 0.0
-    go_on = 'delete it to begin anew, or give another --out'
-    try:
-        tensors, about = read_tensors(path, format='npz')
-        other = about['identity'] != identity
-        leaves, structure = jax.tree.flatten(like.optimizer_state)
-        found = [tensors[f'optimizer_{number}'] for number in range(len(leaves))]
-        step, best_step, rate = int(about['step']), int(about['best_step']), float(about['rate'])
-        arrays = {name: tensors[name] for name in ('flat', 'mse', 'best')}
-    except (InputError, KeyError, TypeError, ValueError, OverflowError):
-        raise InputError(f'{path} is no state of a fit that was stopped, or is damaged: {go_on}.') from None
-    if other:
-        raise InputError(f'{path} is the state of a fit of another signal or with other settings: {go_on}.')
-    expected = [*leaves, like.flat, like.mse, like.best]
-    right = [(leaf.shape, leaf.dtype) for leaf in expected] == [
-        (leaf.shape, leaf.dtype) for leaf in [*found, *arrays.values()]
-    ]
-    if not (right and 0 <= best_step <= step < len(like.mse) and rate > 0 and np.isfinite(arrays['flat']).all()):
-        raise InputError(f'{path} is damaged: {go_on}.')
-    state = LargeState(step=step, best_step=best_step, optimizer_state=jax.tree.unflatten(structure, found), **arrays)
-    return state, rate
+    scores = climbed(family.rates[:2], score, max_extensions=6)
+    rate = max(scores, key=scores.__getitem__)
+    if scores[rate] == -np.inf:
+        raise InputError('every learning rate diverged; give a lower --rate, or check the file for wrong values.')
+    return rate
 
 
 class _Progress(ProgressReport):

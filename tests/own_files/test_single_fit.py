@@ -18,7 +18,9 @@ from hyperinr.files import read_weights
 from hyperinr.files.images import read_image
 from hyperinr.fitting import Family, optimizers
 from hyperinr.kinds import Signal
-from hyperinr.own_files import fit_file, single_run, start_from_file
+from hyperinr.own_files import fit_file, partial_state, single_run, sizes, start_from_file
+from hyperinr.own_files.single_run import Rule
+from hyperinr.own_files.sizes import points_of_step
 from tests.tiny_runs import write_images
 
 SMALL = functools.partial(inrs.siren, width=8, depth=2, omega_0=6.0, hidden_omega_0=6.0)
@@ -64,7 +66,7 @@ def test_the_command_writes_weights_curve_and_reconstruction(photo, tmp_path):
     assert curve['mse'][-1] < 0.5 * curve['mse'][0]
     np.testing.assert_allclose(read_image(out / '0.png')[0], np.clip(rebuilt, 0, 1), atol=0.003)
     assert weights['layer_0']['sharpness'] == np.float32(2)
-    assert about['start'] == 'bias_15'
+    assert (about['start'], about['inr_chosen']) == ('bias_15', 'by the caller')
     rates = json.loads((out / '0.rates.json').read_text())
     assert curve['rate'] == rates['rate']
     assert len(rates['rates']) == len(rates['mse']) == 100
@@ -112,7 +114,7 @@ def test_a_fit_goes_on_from_a_trained_run(photo, tmp_path, trained_run):
 def test_a_step_sees_as_many_points_as_asked_for_and_the_result_is_measured_on_all(
     photo, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(single_run, 'LEAST_MEASURED', 30)
+    monkeypatch.setattr(sizes, 'LEAST_MEASURED', 30)
     found = fit(photo, tmp_path / 'a', num_steps=45, points_per_step=20, rate='search', quiet=False)
     assert 'each step draws 20 of the 192 points; the curve is of a fixed draw of 30' in capsys.readouterr().out
     curve = json.loads(found.curve.read_text())
@@ -126,14 +128,59 @@ def test_a_step_sees_as_many_points_as_asked_for_and_the_result_is_measured_on_a
     assert abs(found.kept_psnr_db - found.psnr_db[-1]) > 1e-3
 
 
-def test_points_are_drawn_where_all_would_not_fit(photo, tmp_path, monkeypatch):
-    monkeypatch.setattr(single_run, 'FULL_STEP_BYTES', 100 * 4 * (2 + 2 * 8 * 2))
+def test_points_of_a_large_signal_are_drawn(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes, 'FULL_POINTS', 100)
+    monkeypatch.setattr(sizes, 'DRAWN_POINTS', 90)
     drawn = json.loads(fit(photo, tmp_path / 'a').curve.read_text())
-    assert drawn['points_per_step'] == 100
+    assert drawn['points_per_step'] == 90
     assert drawn['measured_on'].startswith('all points, at every 20th step')
     same = fit(photo, tmp_path / 'b', points_per_step=192)
     np.testing.assert_array_equal(same.psnr_db, fit(photo, tmp_path / 'c', points_per_step=10**9).psnr_db)
     assert json.loads(same.curve.read_text())['measured_on'] == 'all points'
+
+
+@pytest.mark.parametrize(
+    ('optimizer', 'asked', 'total', 'falls'),
+    [
+        ('adam', 50, 192, True),
+        ('muon', None, 10**6, True),
+        ('adam', None, 192, False),
+        ('adam', 10**6, 10**6, False),
+        ('conjugate_gradient', 50, 192, False),
+    ],
+)
+def test_the_rate_falls_where_points_are_drawn(optimizer, asked, total, falls):
+    rule = Rule(optimizer, lambda schedule: schedule, 'search', 3, points_of_step(asked, total), 0)
+    schedule = rule.family_for(3)
+    assert (schedule is not None) == falls
+    if falls:
+        np.testing.assert_allclose([schedule(step) for step in range(4)], [1, 0.7525, 0.2575, 0.01], atol=1e-6)
+
+
+def test_the_inr_that_is_chosen_is_stated_and_explicit_choices_win(photo, tmp_path, monkeypatch, capsys):
+    found = []
+    make = lambda channels, **size: found.append(size) or SMALL(channels=channels)
+    fitted = fit_file(make, photo, out=tmp_path / 'a', rate=0.01, num_steps=5, sized=True, quiet=False)
+    assert found[-1] == {'depth': 3, 'width': 64, 'omega_0': 30.0, 'hidden_omega_0': 30.0}
+    assert 'a SIREN with 2 hidden layers of 8 and omega_0 6, chosen for 12 x 16 samples' in capsys.readouterr().out
+    assert read_weights(fitted.weights)[1]['inr_chosen'] == 'by the size of the signal'
+
+    def made(*words):
+        called = {}
+        monkeypatch.setattr(
+            own_files, 'fit_file', lambda inr, file, **options: called.update(options, inr=inr) or 1 / 0
+        )
+        with pytest.raises(ZeroDivisionError):
+            cli.main(['fit-one', str(photo), '--out', str(tmp_path / 'c'), '--debug', *words])
+        size = {'depth': 3, 'width': 256, 'omega_0': 57.0, 'hidden_omega_0': 30.0} if called['sized'] else {}
+        about = called['inr'](channels=3, **size).metadata
+        return [about[name] for name in ('width', 'omega_0')]
+
+    assert made() == [256, 57.0]
+    assert made('-p', 'siren.width=24') == [24, 57.0]
+    assert made('--inr', 'siren') == [64, 30.0]
+    assert made('--initialisation', str(fitted.weights)) == [8, 6.0]
+    assert made('--initialisation', str(fitted.weights), '-p', 'siren.width=24') == [24, 30.0]
 
 
 @pytest.mark.parametrize(('rate', 'last'), [(0.3, 'the last was'), (1e19, 'then it diverged')])
@@ -198,7 +245,7 @@ def test_a_file_of_another_inr_is_no_start(tmp_path, change, part):
 @pytest.fixture(name='slow')
 def _slow(monkeypatch):
     """Every fit counts as one of many points."""
-    monkeypatch.setattr(single_run, 'SLOW_POINTS', 1)
+    monkeypatch.setattr(single_run, 'FULL_POINTS', 1)
     monkeypatch.setattr(single_run, 'SAVE_SECONDS', 0.0)
 
 
@@ -206,18 +253,18 @@ def _slow(monkeypatch):
 def test_a_large_fit_is_stopped_and_goes_on_bit_for_bit(photo, tmp_path, monkeypatch, capsys):
     options = {'points_per_step': 50, 'num_steps': 45, 'rate': 'search'}
     whole = fit(photo, tmp_path / 'whole', **options)
-    write = single_run.write_tensors
+    write = partial_state.write_tensors
 
     def stop(path, tensors, about, **more):
         write(path, tensors, about, **more)
         if about['step'] == 20:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(single_run, 'write_tensors', stop)
+    monkeypatch.setattr(partial_state, 'write_tensors', stop)
     with pytest.raises(KeyboardInterrupt, match='saved at step 21; the same command goes on'):
         fit(photo, tmp_path / 'out', **options)
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {'0.partial.npz'}
-    monkeypatch.setattr(single_run, 'write_tensors', write)
+    monkeypatch.setattr(partial_state, 'write_tensors', write)
     again = fit(photo, tmp_path / 'out', quiet=False, **options)
     assert 'goes on from step 21' in capsys.readouterr().out
     assert not (tmp_path / 'out' / '0.partial.npz').exists()
@@ -249,9 +296,9 @@ def test_the_state_of_another_fit_or_a_damaged_one_is_refused_and_kept(photo, tm
     [('step', 10**9), ('step', -5), ('best_step', 10**6), ('rate', float('nan')), ('step', float('inf'))],
 )
 def test_a_state_that_cannot_be_is_refused(photo, tmp_path, monkeypatch, name, value):
-    write = single_run.write_tensors
+    write = partial_state.write_tensors
     monkeypatch.setattr(
-        single_run,
+        partial_state,
         'write_tensors',
         lambda path, tensors, about, **more: write(path, tensors, {**about, name: value}, **more),
     )
