@@ -22,6 +22,7 @@ from experiments.study import Rows, format_table, machine, steps_to, write_study
 from experiments.timed_training import train_for, updates_within
 from hyperinr import config, inrs, library, metrics
 from hyperinr import weights as weights_lib
+from hyperinr.arguments import check_least
 from hyperinr.datasets.base import select
 from hyperinr.errors import InputError, InterruptedRunError, RunError
 from hyperinr.evaluation.figures import FIGURES, figures_of
@@ -97,7 +98,7 @@ class Protocol(NamedTuple):
     seconds: float = 480.0
     other_seconds: float = 180.0
     num_steps: int = 300
-    search_steps: int = 100
+    search_steps: int = 60
     num_search: int = 8
     search_points: int = 4096
     num_test: int = 24
@@ -117,18 +118,16 @@ def run(protocol: Protocol, out: Path, *, only: Sequence[str] = (), seeds: int =
     """
     names = [*STARTS, *FIXED]
     unknown = [name for name in only if name not in names]
-    if unknown or seeds < 1:
-        raise InputError(f'starts are {", ".join(names)}, not {", ".join(unknown)}.' if unknown else 'seeds: 1 or more')
-    rows = Rows(out / f'{NAME}.rows.jsonl', protocol._asdict())
-    missing = [
-        (name, seed)
-        for seed, name in itertools.product(range(seeds), only or names)
-        if f'row {name} {seed}' not in rows
-    ]
-    if missing:
-        use_compilation_cache(out)
-        bench = _Bench(protocol, out, rows)
-        for name, seed in missing:
+    if unknown:
+        raise InputError(f'starts are {", ".join(names)}, not {", ".join(unknown)}.')
+    check_least(
+        seeds=(seeds, 1), num_steps=(protocol.num_steps, AIM + 1), search_steps=(protocol.search_steps, AIM + 1)
+    )
+    bench = _Bench(protocol, out)  # Wrong data are said before anything is written.
+    rows = bench.rows
+    use_compilation_cache(out)
+    for seed, name in itertools.product(range(seeds), only or names):
+        if f'row {name} {seed}' not in rows:
             rows.add(f'row {name} {seed}', bench.row(name, seed))
             jax.clear_caches()
     path = out / f'{NAME}.json'
@@ -141,8 +140,8 @@ def run(protocol: Protocol, out: Path, *, only: Sequence[str] = (), seeds: int =
 class _Bench:
     """The data of a table, and the rows of its starts."""
 
-    def __init__(self, protocol: Protocol, out: Path, rows: Rows):
-        self._protocol, self._out, self._rows = protocol, out, rows
+    def __init__(self, protocol: Protocol, out: Path):
+        self._protocol, self._out = protocol, out
         resolved = config.load_config(protocol.config, protocol.bindings)
         with config.applied(resolved):
             experiment = library.compose()
@@ -158,6 +157,7 @@ class _Bench:
         self._tested, _ = select(dataset, 'test', protocol.num_test)
         steps = {*SHOWN, *np.geomspace(1, protocol.num_steps, 40).astype(int).tolist()}
         self._steps = sorted(step for step in steps if step <= protocol.num_steps)
+        self.rows = Rows(out / f'{NAME}.rows.jsonl', protocol._asdict())
 
     def row(self, name: str, seed: int) -> dict[str, Any]:
         """Train, search and measure one row; a diverged training gives a row that states it."""
@@ -213,7 +213,7 @@ class _Bench:
         def choose() -> dict[str, Any]:
             found = {label: self._search(beginning(inr)) for label, inr in candidates.items()}
             best = max(found, key=lambda label: found[label][0])
-            self._rows.add('rule random', found[best][1]._asdict())
+            self.rows.add('rule random', found[best][1]._asdict())
             return {'random': best, 'scores': {label: score for label, (score, _) in found.items()}}
 
         chosen = self._once('choice random', choose)['random']
@@ -256,9 +256,9 @@ class _Bench:
 
     def _once(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what all seeds of a start share: from the rows, or computed and added to them."""
-        if key not in self._rows:
-            self._rows.add(key, compute())
-        return self._rows.rows[key]
+        if key not in self.rows:
+            self.rows.add(key, compute())
+        return self.rows.rows[key]
 
 
 JUDGED = ('iou',)

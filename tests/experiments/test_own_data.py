@@ -53,10 +53,18 @@ def test_the_table_averages_seeds_and_counts_the_steps_to_the_third():
     assert lines[10] == ['random', '0.100', '0.200', '0.800', '0.900', '2']
 
 
-@pytest.mark.parametrize('wrong', [{'only': ['maml']}, {'seeds': 0}])
-def test_wrong_names_and_numbers_are_refused(wrong, tmp_path):
-    with pytest.raises(InputError):
-        study.run(study.Protocol(DEFAULT), tmp_path, **wrong)
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        (DEFAULT, {'only': ['maml']}, 'starts are generated, meta_sgd, latent, random, grid, not maml'),
+        (DEFAULT, {'seeds': 0}, 'seeds is 0; it must be at least 1'),
+        ('experiment/images_64_siren.gin', {}, 'signal_folder.path'),
+        ('experiment/nothing.gin', {}, 'nothing.gin'),
+    ],
+)
+def test_wrong_names_numbers_and_data_are_refused(name, options, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        study.run(study.Protocol(name), tmp_path, **options)
     assert not list(tmp_path.iterdir())
 
 
