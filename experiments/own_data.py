@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from experiments import finetuning_curves as curves
-from experiments.study import Rows, format_table, machine, steps_to, write_study
+from experiments.study import Rows, format_table, machine, rounded_db, write_study
 from experiments.timed_training import train_for, updates_within
 from hyperinr import config, inrs, library, metrics
 from hyperinr import weights as weights_lib
@@ -183,8 +183,8 @@ class _Bench:
             'weights': weights_lib.count(weights_lib.spec_of_inr(beginning.inr, spec.coord_dims)),
             'rule': rule._asdict(),
             'steps': self._steps,
-            'psnr_db': _rounded(psnr.mean(axis=0)),
-            'psnr_db_per_datapoint': [_rounded(each[self._steps]) for each in psnr],
+            'psnr_db': rounded_db(psnr.mean(axis=0)),
+            'psnr_db_per_datapoint': [rounded_db(each[self._steps]) for each in psnr],
             'figures': self._figures(beginning.inr, kept),
         }
 
@@ -266,56 +266,54 @@ JUDGED = ('iou',)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a markdown table: means over seeds, and the steps to the generated weights after `AIM` steps."""
+    """Return markdown tables of PSNR and of `JUDGED`: means over seeds, and steps to what generated weights reach."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row['start'], []).append(row)
-    good = lambda name: [row for row in groups.get(name, []) if 'failed' not in row]
-    aims = [row['psnr_db'][AIM] for row in good('generated')]
-    aim = float(np.mean(aims)) if aims else None
-    shown = [step for step in SHOWN if rows and step < len(next(r['psnr_db'] for r in rows if 'psnr_db' in r))]
-    lines = []
-    for name in groups:
-        mine = good(name)
-        if not mine:
-            lines.append([name, *(['failed'] + ['-'] * (3 + len(shown)))])
-            continue
-        curve = np.mean([row['psnr_db'] for row in mine], axis=0)
-        lines.append(
-            [name, f'{mine[0]["weights"]:,}', f'{mine[0].get("updates", 0):,}', str(len(mine))]
-            + [f'{curve[step]:.1f}' for step in shown]
-            + ['-' if aim is None else _count(steps_to(-curve, -aim + 0.005), len(curve) - 1)]
-        )
-    header = ['start', 'weights', 'updates', 'seeds', *(f'{step} steps' for step in shown), f'steps to {aim or 0:.1f}']
-    text = format_table(header, lines)
+    good = {name: [row for row in mine if 'failed' not in row] for name, mine in groups.items()}
+
+    def facts(name: str) -> list[str]:
+        first = good[name][0]
+        return [name, f'{first["weights"]:,}', f'{first.get("updates", 0):,}', str(len(good[name]))]
+
+    psnr = {name: [dict(enumerate(row['psnr_db'])) for row in mine] for name, mine in good.items() if mine}
+    failed = [[name, 'failed'] for name, mine in good.items() if not mine]
+    tables = [_table(['start', 'weights', 'updates', 'seeds'], facts, psnr, '.1f', failed)]
     for key in JUDGED:
-        text += _judged(key, groups, shown)
-    return text
+        judged = {
+            name: [dict(zip(row['steps'], row['figures'][key], strict=True)) for row in mine if key in row['figures']]
+            for name, mine in good.items()
+        }
+        judged = {name: curves for name, curves in judged.items() if curves}
+        if judged:
+            tables.append(_table([FIGURES[key].label], lambda name: [name], judged, '.3f', []))
+    return '\n\n'.join(tables)
 
 
-def _judged(key: str, groups: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[int]) -> str:
-    found = {name: [row for row in mine if row.get('figures', {}).get(key)] for name, mine in groups.items()}
-    if not any(found.values()):
-        return ''
-    lines, steps = [], next(mine for mine in found.values() if mine)[0]['steps']
-    aims = [row['figures'][key][steps.index(AIM)] for row in found.get('generated', [])]
-    aim = float(np.mean(aims)) if aims else None
-    for name, mine in found.items():
-        if mine:
-            curve = np.mean([row['figures'][key] for row in mine], axis=0)
-            reached = None if aim is None else steps_to(-curve, -aim + 5e-5)
-            to_aim = '-' if aim is None else _count(None if reached is None else steps[reached], steps[-1])
-            lines.append([name, *(f'{curve[steps.index(step)]:.3f}' for step in shown), to_aim])
-    header = [FIGURES[key].label, *(f'{step} steps' for step in shown), f'steps to {aim or 0:.3f}']
-    return '\n\n' + format_table(header, lines)
-
-
-def _count(steps: int | None, most: int) -> str:
-    return f'> {most}' if steps is None else str(steps)
-
-
-def _rounded(psnr_db: np.ndarray) -> list[float | None]:
-    return [round(float(value), 3) if np.isfinite(value) else None for value in psnr_db]
+def _table(
+    header: list[str],
+    facts: Callable[[str], list[str]],
+    curves_of: Mapping[str, Sequence[Mapping[int, float | None]]],
+    places: str,
+    failed: list[list[str]],
+) -> str:
+    """Return a table of the mean of each start's curves, ``step -> value``, with ``facts`` before it."""
+    number = lambda value: np.nan if value is None else value
+    means = {
+        name: {step: float(np.mean([number(curve[step]) for curve in curves])) for step in curves[0]}
+        for name, curves in curves_of.items()
+    }
+    shown = [step for step in SHOWN if all(step in curve for curve in means.values())] if means else []
+    aim = means.get('generated', {}).get(AIM)
+    lines = []
+    for name, curve in means.items():
+        # Half of the last digit: what reads equal is reached.
+        close = None if aim is None else aim - 0.5 * 10.0 ** -int(places[1])
+        reached = next((step for step, value in curve.items() if close is not None and value >= close), None)
+        to_aim = '-' if aim is None else f'> {max(curve)}' if reached is None else str(reached)
+        lines.append([*facts(name), *(f'{curve[step]:{places}}' for step in shown), to_aim])
+    head = [*header, *(f'{step} steps' for step in shown), f'steps to {aim or 0:{places}}']
+    return format_table(head, lines + [row + ['-'] * (len(head) - len(row)) for row in failed])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

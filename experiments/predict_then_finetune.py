@@ -19,7 +19,7 @@ import numpy as np
 from experiments import finetuning_curves as curves
 from experiments import starts as table
 from experiments.predict_then_finetune_report import draw
-from experiments.study import Rows, format_table, machine, write_study
+from experiments.study import Rows, format_table, machine, rounded_db, write_study
 from experiments.timed_training import train_for, updates_within
 from hyperinr.datasets.base import Dataset, select
 from hyperinr.errors import InputError, InterruptedRunError, RunError
@@ -236,12 +236,12 @@ class _Bench:
             'adaptation_steps': beginning.num_steps,
             'rule': rule._asdict(),
             'steps': self._steps,
-            'psnr_db': _rounded(curve.psnr_db[:, self._steps].mean(axis=0)),
+            'psnr_db': rounded_db(curve.psnr_db[:, self._steps].mean(axis=0)),
             'seconds': [float(f'{value:.4g}') for value in curve.seconds[self._steps]],
-            'psnr_db_per_datapoint': [_rounded(each) for each in curve.psnr_db[:, self._steps]],
+            'psnr_db_per_datapoint': [rounded_db(each) for each in curve.psnr_db[:, self._steps]],
             'unseen': {
                 'steps': self._pixel_steps,
-                'psnr_db_per_datapoint': [_rounded(each) for each in curve.unseen_psnr_db],
+                'psnr_db_per_datapoint': [rounded_db(each) for each in curve.unseen_psnr_db],
             },
         }
 
@@ -280,10 +280,6 @@ class _Bench:
         if key not in self._rows:
             self._rows.add(key, compute())
         return self._rows.rows[key]
-
-
-def _rounded(psnr_db: np.ndarray) -> list[float | None]:
-    return [round(float(value), 3) if np.isfinite(value) else None for value in psnr_db]
 
 
 def _describe(scale: Scale, cells: Sequence[Cell], out: Path) -> str:

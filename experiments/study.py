@@ -10,7 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ['Rows', 'device_seconds', 'format_table', 'machine', 'photograph', 'rounded', 'steps_to', 'write_study']
+__all__ = [
+    'Rows',
+    'device_seconds',
+    'format_table',
+    'machine',
+    'photograph',
+    'rounded',
+    'rounded_db',
+    'steps_to',
+    'write_study',
+]
 
 
 class Rows:
@@ -66,6 +76,11 @@ def write_study(path: Path, about: Mapping[str, Any], rows: Iterable[Mapping[str
 def rounded(values: Iterable[float | None]) -> list[float | None]:
     """Round values to four significant digits; ``None`` for a value that is not finite."""
     return [float(f'{value:.4g}') if value is not None and math.isfinite(value) else None for value in values]
+
+
+def rounded_db(psnr_db: Any) -> list[float | None]:
+    """Round PSNRs to three decimals; ``None`` for a value that is not finite."""
+    return [round(float(value), 3) if math.isfinite(value) else None for value in psnr_db]
 
 
 def machine() -> dict[str, Any]:

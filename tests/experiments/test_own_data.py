@@ -14,7 +14,15 @@ OMEGA_0 = 'inrs.siren.omega_0'
 
 
 def row(start, *psnr_db, seed=0, **more):
-    return {'key': f'row {start} {seed}', 'start': start, 'seed': seed, 'weights': 9, 'psnr_db': list(psnr_db), **more}
+    return {
+        'key': f'row {start} {seed}',
+        'start': start,
+        'seed': seed,
+        'weights': 9,
+        'psnr_db': list(psnr_db),
+        'figures': {},
+        **more,
+    }
 
 
 @pytest.mark.parametrize('name', [each for each in config.available() if each.endswith('_siren.gin')])
@@ -51,6 +59,13 @@ def test_the_table_averages_seeds_and_counts_the_steps_to_the_third():
     assert lines[5][:2] == ['meta_sgd', 'failed']
     assert lines[7] == ['IoU', '0 steps', '1 steps', '2 steps', '3 steps', 'steps to 0.800']
     assert lines[10] == ['random', '0.100', '0.200', '0.800', '0.900', '2']
+
+
+def test_a_table_of_failures_says_so():
+    rows = [{'key': 'row generated 0', 'start': 'generated', 'seed': 0, 'failed': 'it diverged'}]
+    assert study.table(rows).splitlines()[-1] == '| generated | failed | - | - | - |'
+    rows.append(row('random', 5, None, 15, 20, 21))
+    assert study.table(rows).splitlines()[2].count('nan') == 1
 
 
 @pytest.mark.parametrize(
