@@ -232,17 +232,24 @@ def main() -> None:
             from hyperinr.runtime.environment import set_environment
 
             set_environment()
-        problem = problem_of(options.file, options.seconds, options.points_per_step)
+        from hyperinr.errors import InputError
+
+        try:
+            problem = problem_of(options.file, options.seconds, options.points_per_step)
+        except InputError as error:
+            parser.exit(2, f'{parser.prog}: error: {error}\n')
         print(json.dumps(SYSTEMS[options.system](problem)))
         return
     found = {}
-    for name in options.systems:
+    for name in dict.fromkeys(['hyperinr', *options.systems]):  # The others are compared with it.
         words = [options.file, '--seconds', str(options.seconds), '--system', name]
         words += ['--points-per-step', str(options.points_per_step)] if options.points_per_step else []
         command = [sys.executable, '-m', 'benchmarks.large_fit', *words]
         # Threads that wait for others must not take their cores.
         environment = {**os.environ, 'OMP_WAIT_POLICY': 'PASSIVE'}
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+        if done.returncode:
+            raise SystemExit(done.returncode)
         found[name] = json.loads(done.stdout)
         print(
             name, *(f'{seconds:.0f} s {psnr:.2f}' for seconds, psnr in found[name]['curve'][::5]), sep='  ', flush=True

@@ -69,6 +69,14 @@ def test_every_system_fits_a_large_file(system, tmp_path, monkeypatch):
     assert large_fit.table({'hyperinr': found}).endswith(' 1.00 |')
 
 
+def test_a_large_fit_of_no_file_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['large_fit', 'nowhere.npy', '--system', 'PyTorch'])
+    with pytest.raises(SystemExit) as raised:
+        large_fit.main()
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.splitlines() == ["large_fit: error: there is no array file 'nowhere.npy'."]
+
+
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures('default_signals')
 def test_no_fault_of_any_kind_loses_anything(tmp_path):
